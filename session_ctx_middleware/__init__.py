@@ -1,0 +1,62 @@
+"""The Emporix session context in every Starlette or FastAPI request, at the price of a dictionary look-up."""
+
+from .context import SessionContext, get_session_context
+from .document import ContextDocument
+from .engine import Commit
+from .errors import (
+    ChangeRefused,
+    CommitConflict,
+    ConfigurationError,
+    ContextNotFound,
+    ContextNotLoaded,
+    ContextSealed,
+    ContextUnavailable,
+    EmporixError,
+    EmporixFailed,
+    EmporixUnreachable,
+    InvalidChange,
+    MalformedAnswer,
+    SessionContextError,
+    SharedCacheLeak,
+    TokenRejected,
+    TooManyRequests,
+    UnknownField,
+    VersionConflict,
+)
+from .events import ContextEvent
+from .middleware import SessionContextMiddleware
+from .policies import CachePolicy, ContextDefaults, UpstreamPolicy
+from .tokens import BearerToken, CookieToken, StorefrontToken
+
+__all__ = [
+    "BearerToken",
+    "CachePolicy",
+    "ChangeRefused",
+    "Commit",
+    "CommitConflict",
+    "ConfigurationError",
+    "ContextDefaults",
+    "ContextDocument",
+    "ContextEvent",
+    "ContextNotFound",
+    "ContextNotLoaded",
+    "ContextSealed",
+    "ContextUnavailable",
+    "CookieToken",
+    "EmporixError",
+    "EmporixFailed",
+    "EmporixUnreachable",
+    "InvalidChange",
+    "MalformedAnswer",
+    "SessionContext",
+    "SessionContextError",
+    "SessionContextMiddleware",
+    "SharedCacheLeak",
+    "StorefrontToken",
+    "TokenRejected",
+    "TooManyRequests",
+    "UnknownField",
+    "UpstreamPolicy",
+    "VersionConflict",
+    "get_session_context",
+]

@@ -1,0 +1,81 @@
+"""Time, randomness and timers, in one place that tests can replace."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+__all__ = ["Clock", "SystemClock", "TimerHandle", "wait"]
+
+T = TypeVar("T")
+
+
+class TimerHandle(Protocol):
+    """What :meth:`Clock.call_later` returns."""
+
+    def cancel(self) -> None:
+        """Forget the timer."""
+        ...
+
+
+class Clock(Protocol):
+    """Where every part of this package gets its time and its randomness from."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards."""
+        ...
+
+    def time(self) -> float:
+        """Return seconds since the epoch, as the system believes them to be."""
+        ...
+
+    def random(self) -> float:
+        """Return a number in [0, 1)."""
+        ...
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> TimerHandle:
+        """Call `callback` on the running loop after `delay` seconds."""
+        ...
+
+    async def sleep(self, delay: float) -> None:
+        """Return after `delay` seconds."""
+        ...
+
+
+class SystemClock:
+    """The real clock."""
+
+    monotonic = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
+    random = staticmethod(random.random)
+    sleep = staticmethod(asyncio.sleep)
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> TimerHandle:
+        """Call `callback` on the running loop after `delay` seconds."""
+        return asyncio.get_running_loop().call_later(delay, callback)
+
+
+async def wait(future: asyncio.Future[T | None], timeout: float, clock: Clock) -> T | None:
+    """Wait for a future that belongs to this waiter alone.
+
+    Args:
+        future: one waiter's own future.
+        timeout: seconds to wait at most.
+        clock: where the timer comes from.
+
+    Returns:
+        The result of the future, or ``None`` when the time was up first.
+    """
+
+    def give_up() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    timer = clock.call_later(max(timeout, 0.0), give_up)
+    try:
+        return await future
+    finally:
+        timer.cancel()

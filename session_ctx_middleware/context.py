@@ -1,0 +1,340 @@
+"""The session context of one request: what it sees, and what it wants to change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+
+from .clock import Clock
+from .document import NO_CHANGES, ContextChanges
+from .engine import NOTHING_KNOWN, Commit, Engine, Settled, Snapshot
+from .errors import ChangeRefused, ConfigurationError, ContextNotLoaded, ContextUnavailable, TokenRejected
+from .events import ContextEvent, Events
+from .policies import ContextDefaults
+from .recording import WritableContext
+from .tokens import StorefrontToken, TokenChain
+
+__all__ = ["SCOPE_KEY", "STATE_KEY", "Services", "SessionContext", "get_session_context"]
+
+STATE_KEY: Final = "session_ctx"
+SCOPE_KEY: Final = "session_ctx_middleware.context"
+THREAD_PATIENCE: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What every request of one middleware shares.
+
+    Args:
+        tokens: where tokens are found.
+        defaults: what the shop shows where nothing else is known.
+        events: who is told what happens.
+        clock: where time comes from.
+        engine: returns the engine of an event loop.
+    """
+
+    tokens: TokenChain
+    defaults: ContextDefaults
+    events: Events
+    clock: Clock
+    engine: Callable[[asyncio.AbstractEventLoop], Engine]
+
+
+class SessionContext(WritableContext):
+    """The Emporix session context of this request: ``request.state.session_ctx``.
+
+    ``await ctx`` loads it; reading is then plain attribute access. Changes are recorded without waiting, are visible
+    at once, and leave as one PATCH before the response starts.
+    """
+
+    # Defaults live on the class: a request that never touches its context pays for two attributes only.
+    _token: StorefrontToken | None = None
+    _token_sought = False
+    _known: Snapshot | None = None
+    _until: float | None = None
+    _unsent = False
+
+    def __init__(self, services: Services, scope: Scope, loop: asyncio.AbstractEventLoop) -> None:
+        self._services = services
+        self._scope = scope
+        self._loop = loop
+
+    def __repr__(self) -> str:
+        return f"<SessionContext {'loaded' if self._known is not None else 'not loaded'}>"
+
+    # Loading
+
+    def __await__(self) -> Generator[object, None, SessionContext]:
+        return self.load().__await__()
+
+    async def load(self, *, required: bool = False) -> SessionContext:
+        """Load the context: from the cache, or with one GET that concurrent requests of the session share.
+
+        Args:
+            required: raise instead of leaving a degraded or rejected context.
+
+        Raises:
+            ContextUnavailable: `required`, and Emporix could not be asked.
+            TokenRejected: `required`, and Emporix refused the token.
+        """
+        if self._known is None or self._scope["type"] == "websocket":
+            await self._load()
+        if required:
+            self._require()
+        return self
+
+    async def refresh(self) -> SessionContext:
+        """Read the context again from Emporix, past every cache; what Emporix fails to say stays as it was known."""
+        token = await self._credentials()
+        if token is None:
+            self._known = NOTHING_KNOWN
+        else:
+            self._known = await self._engine.refresh(token, self._deadline())
+        return self
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether values can be read."""
+        return self._known is not None
+
+    # Sending
+
+    @asynccontextmanager
+    async def late_changes(self) -> AsyncIterator[SessionContext]:
+        """Record changes after the response has started: a batch that is committed when the block ends.
+
+        For streaming bodies and background tasks. What Emporix cannot take now is parked; when the block raises,
+        its changes are discarded.
+
+        Raises:
+            TokenRejected: Emporix refused the token.
+            ChangeRefused: Emporix refused the changes.
+        """
+        before = self._changes
+        self._late += 1
+        try:
+            yield self
+        except BaseException:
+            self._changes = before
+            raise
+        finally:
+            self._late -= 1
+        settled = await self._commit("late_changes", parks=True)
+        if settled.error is not None:
+            raise settled.error
+
+    async def commit(self) -> Commit:
+        """Send this request's changes, and what was parked, now.
+
+        Returns:
+            `Commit.APPLIED`, `Commit.ALREADY`, `Commit.PARKED` (there is no context yet, or Emporix asked for a
+            pause), or `Commit.NOTHING`.
+
+        Raises:
+            ContextUnavailable: Emporix did not take them in time; they stay recorded, and are parked at the end.
+            CommitConflict: others kept changing the context; they stay recorded, and are parked at the end.
+            TokenRejected: Emporix refused the token; the changes are dropped.
+            ChangeRefused: Emporix refused the changes; they are dropped.
+        """
+        settled = await self._commit("commit", parks=False)
+        if settled.error is not None:
+            raise settled.error
+        return settled.commit or Commit.NOTHING
+
+    async def cart_created(self, cart_id: str | None = None) -> SessionContext:
+        """Say that the app has created a cart: the context is read again, and what was parked is sent.
+
+        Args:
+            cart_id: the new cart. Emporix may need a moment until the context shows it; it is asked up to three
+                times within the reading deadline.
+        """
+        token = await self._credentials()
+        if token is not None:
+            until = self._engine.deadline()
+            self._known = await self._engine.expect_cart(token, cart_id, until)
+            await self._commit("cart_created", parks=True)
+        return self
+
+    async def forget(self) -> None:
+        """Drop everything cached, parked or recorded for this session: the shopper logs out."""
+        token = await self._credentials()
+        self._changes = NO_CHANGES
+        self._known = NOTHING_KNOWN
+        if token is not None:
+            await self._engine.forget(token)
+
+    async def finish(self, status: int) -> None:
+        """End the request: commit what was recorded, or discard it when the response is an error of the server."""
+        if status >= 500:
+            self.abandon(f"status {status}")
+        else:
+            await self._commit("respond", parks=True)
+        self.sealed = True
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody has loaded, read or changed anything."""
+        return self._known is None and not self.used
+
+    def abandon(self, why: str) -> None:
+        """Discard recorded changes, and say so."""
+        if self._changes:
+            self._changes = NO_CHANGES
+            self._emit("changes.discarded", "respond", why)
+
+    def report_uncommitted(self) -> None:
+        """Say that a WebSocket closed with changes that nobody committed."""
+        if self._changes:
+            self._emit("changes.uncommitted", "close", "websocket closed")
+
+    # Inside
+
+    @property
+    def _defaults(self) -> ContextDefaults:
+        return self._services.defaults
+
+    @property
+    def _clock(self) -> Clock:
+        return self._services.clock
+
+    @property
+    def _engine(self) -> Engine:
+        return self._services.engine(self._loop)
+
+    def _deadline(self) -> float:
+        """Return one deadline for all reading of an HTTP request; a WebSocket has one for each."""
+        if self._until is None or self._scope["type"] == "websocket":
+            self._until = self._engine.deadline()
+        return self._until
+
+    async def _credentials(self) -> StorefrontToken | None:
+        if not self._token_sought:
+            self._token = await self._services.tokens.find(HTTPConnection(self._scope))
+            self._token_sought = True
+        return self._token
+
+    async def _load(self) -> None:
+        token = await self._credentials()
+        if token is None:
+            self._known = NOTHING_KNOWN
+            return
+        engine = self._engine
+        known = engine.peek(engine.key(token.value))
+        result = "hit"
+        if known is None:
+            known, result = await engine.read(token, self._deadline()), "miss"
+        self._known = known
+        if self._services.events.wanted:
+            self._emit("context.loaded", "load", "rejected" if known.rejected else "ok", cache=_cache(known, result))
+
+    def _require(self) -> None:
+        known = self._read()
+        if known.degraded:
+            raise ContextUnavailable("Emporix could not be asked for the session context, and no copy is left.")
+        if known.rejected:
+            raise TokenRejected("context.get", 401, "the shopper has to log in again")
+
+    def _read(self) -> Snapshot:
+        self.used = True
+        known = self._known
+        return self._load_from_thread() if known is None else known
+
+    def _load_from_thread(self) -> Snapshot:
+        """Load for a synchronous endpoint, which runs in a worker thread and cannot await."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            patience = self._engine.patience + THREAD_PATIENCE
+            try:
+                asyncio.run_coroutine_threadsafe(self.load(), self._loop).result(patience)
+            except TimeoutError:
+                raise ContextUnavailable("The event loop did not load the session context in time.") from None
+        if self._known is None:
+            raise ContextNotLoaded
+        return self._known
+
+    def _drains(self) -> bool:
+        """Tell whether this request should send what is parked: its load found a context that is in good health."""
+        known = self._known
+        if known is None or known.document is None or not known.parked or known.stale or self._token is None:
+            return False
+        return self._engine.may_drain(self._token)
+
+    async def _commit(self, operation: str, *, parks: bool) -> Settled:
+        changes = self._changes
+        if not changes and not self._drains():
+            return Settled(Commit.NOTHING)
+        began = self._clock.monotonic()
+        token = await self._credentials()
+        if token is None:
+            self._changes = NO_CHANGES
+            settled = Settled(error=ContextUnavailable("There is no token in this request, so nothing can be changed."))
+        elif parks and self._unsent:
+            settled = await self._engine.park(token, changes)
+        else:
+            settled = await self._engine.commit(token, changes, parks=parks)
+        self._after(changes, settled)
+        self._report(operation, settled, self._clock.monotonic() - began)
+        return settled
+
+    def _after(self, sent: ContextChanges, settled: Settled) -> None:
+        if settled.commit is None and not isinstance(settled.error, TokenRejected | ChangeRefused):
+            self._unsent = True
+            return
+        self._changes = self._changes.minus(sent)
+        shown = None if self._token is None else self._engine.view(self._token)
+        if shown is not None:
+            before = self._known or shown
+            parked = settled.commit is Commit.PARKED
+            self._known = replace(shown, stale=parked and before.stale, degraded=parked and before.degraded)
+
+    def _report(self, operation: str, settled: Settled, duration: float) -> None:
+        if settled.commit is not None:
+            name = outcome = settled.commit.value
+        else:
+            refused = isinstance(settled.error, TokenRejected | ChangeRefused)
+            name, outcome = "refused" if refused else "failed", type(settled.error).__name__
+        self._services.events.emit(
+            ContextEvent(
+                name=f"commit.{name}",
+                operation=operation,
+                outcome=outcome,
+                status=settled.status,
+                attempts=settled.attempts,
+                duration=duration,
+            )
+        )
+
+    def _emit(self, name: str, operation: str, outcome: str, *, cache: str = "") -> None:
+        self._services.events.emit(ContextEvent(name=name, operation=operation, outcome=outcome, cache=cache))
+
+
+def get_session_context(connection: HTTPConnection) -> SessionContext:
+    """Return the session context of a request or WebSocket, typed.
+
+    Raises:
+        ConfigurationError: the middleware is not installed around this application.
+    """
+    context = connection.scope.get(SCOPE_KEY)
+    if isinstance(context, SessionContext):
+        return context
+    raise ConfigurationError(
+        "There is no session context in this request. Add Middleware(SessionContextMiddleware, tenant=...) to the "
+        "application's middleware."
+    )
+
+
+def _cache(known: Snapshot, result: str) -> str:
+    if known.rejected:
+        return "rejected"
+    if known.degraded:
+        return "degraded"
+    if known.stale:
+        return "stale"
+    return "missing" if known.document is None else result

@@ -1,0 +1,8 @@
+"""Clients of the Emporix platform, each usable without the middleware: the only place that knows httpx and httpx2."""
+
+from .managed_context import ManagedContextClient
+from .own_context import OwnContextClient
+from .service_token import ServiceToken
+from .transport import HttpClient
+
+__all__ = ["HttpClient", "ManagedContextClient", "OwnContextClient", "ServiceToken"]

@@ -1,0 +1,89 @@
+"""Where Emporix is: rules for base addresses and tenants, and path segments that nothing can escape from."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import SplitResult, quote, urlsplit
+
+from ..errors import ConfigurationError
+
+__all__ = ["BASE_URL", "check_base_url", "check_tenant", "segment"]
+
+BASE_URL: Final = "https://api.emporix.io"
+
+_TENANT: Final = re.compile(r"[a-z][a-z0-9]{2,15}")
+_PLAIN: Final = re.compile(r"[!-~]+")
+
+
+def check_tenant(tenant: object) -> str:
+    """Return the name of a tenant as it is.
+
+    Args:
+        tenant: what somebody configured.
+
+    Raises:
+        ConfigurationError: not 3 to 16 lower-case letters and digits that begin with a letter.
+    """
+    if isinstance(tenant, str) and _TENANT.fullmatch(tenant):
+        return tenant
+    raise ConfigurationError(
+        "tenant must be the name of your Emporix tenant: 3 to 16 lower-case letters and digits, a letter first."
+    )
+
+
+def check_base_url(url: object) -> str:
+    """Return a base address without a slash at its end.
+
+    Args:
+        url: an https address; http only towards the machine itself. A path prefix is allowed.
+
+    Raises:
+        ConfigurationError: not such an address, or one with credentials, a query or a fragment.
+    """
+    parts = _split(url)
+    if parts is None:
+        raise ConfigurationError(f"base_url must be an absolute address such as {BASE_URL}.")
+    # What was given is never quoted: it may hold credentials.
+    if "@" in parts.netloc:
+        raise ConfigurationError("base_url must not contain credentials.")
+    if "?" in str(url) or "#" in str(url):
+        raise ConfigurationError("base_url must not contain a query or a fragment.")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ConfigurationError("base_url must begin with https://; http:// is for localhost only.")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def segment(text: object) -> str:
+    """Return one segment of a path, with everything percent-encoded that could end it.
+
+    Args:
+        text: a session id, or the name of an attribute.
+
+    Raises:
+        ValueError: empty, not encodable, or a dot segment, which addresses another resource however it is written.
+    """
+    if not isinstance(text, str) or text in {"", ".", ".."}:
+        raise ValueError("cannot be a segment of a path")
+    return quote(text, safe="")
+
+
+def _split(url: object) -> SplitResult | None:
+    if not isinstance(url, str) or not _PLAIN.fullmatch(url) or "\\" in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if usable else None
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host is None or host == "localhost":
+        return host is not None
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

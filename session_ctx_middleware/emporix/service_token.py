@@ -1,0 +1,266 @@
+"""The token that a service of the shop calls Emporix with, from client credentials."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from ..clock import Clock
+from ..errors import (
+    ConfigurationError,
+    EmporixError,
+    EmporixFailed,
+    EmporixUnreachable,
+    MalformedAnswer,
+    SessionContextError,
+)
+from .address import BASE_URL
+from .answers import SIGNING_IN, Answer, error_of
+from .client import SYSTEM_CLOCK, TIMEOUT, PlatformClient
+from .http import is_sendable
+from .transport import HttpClient
+
+__all__ = ["ServiceToken"]
+
+_log = logging.getLogger("session_ctx_middleware")
+
+OPERATION: Final = "oauth.token"
+SHORT_LIFE: Final = 60.0
+RETRY_PAUSE: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Grant:
+    """A token, and when (monotonic seconds) it is to be renewed and when it ends."""
+
+    value: str
+    renew_at: float
+    expires_at: float
+
+
+class _Flight:
+    """A token request in the air; who waits has a future of its own, and can leave without stopping it."""
+
+    __slots__ = ("_outcome", "_waiters")
+
+    def __init__(self) -> None:
+        self._outcome: _Grant | SessionContextError | None = None
+        self._waiters: set[asyncio.Future[_Grant | SessionContextError]] = set()
+
+    async def grant(self) -> _Grant:
+        outcome = self._outcome or await self._landing()
+        if isinstance(outcome, SessionContextError):
+            raise _again(outcome)
+        return outcome
+
+    def land(self, outcome: _Grant | SessionContextError) -> None:
+        self._outcome = outcome
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(outcome)
+
+    async def _landing(self) -> _Grant | SessionContextError:
+        waiter: asyncio.Future[_Grant | SessionContextError] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            return await waiter
+        finally:
+            self._waiters.discard(waiter)
+
+
+class ServiceToken(PlatformClient):
+    """A service token that is requested when it is needed, kept, and renewed ahead of its end.
+
+    However many callers there are, one request is in the air per event loop. While a token is still valid, callers
+    get it at once and the renewal runs in the background.
+
+    Args:
+        tenant: the name of the tenant.
+        client_id: of the client credentials.
+        client_secret: of the client credentials.
+        scope: what the token must allow; several scopes stand apart by blanks.
+        base_url: where Emporix is: https, or http on the machine itself.
+        http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient``, which is never closed here; ``None`` to have
+            one built, httpx2 where it is installed.
+        renew_before: seconds ahead of its end when a token is renewed; half its life where that is shorter.
+        clock: where time comes from.
+
+    Raises:
+        ConfigurationError: one of them cannot work.
+    """
+
+    def __init__(
+        self,
+        tenant: str,
+        *,
+        client_id: str,
+        client_secret: str,
+        scope: str = "sessioncontext.context_manage",
+        base_url: str = BASE_URL,
+        http_client: HttpClient | None = None,
+        renew_before: float = 60.0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        super().__init__(
+            tenant, base_url=base_url, http_client=http_client, timeout=TIMEOUT, max_connections=2, clock=clock
+        )
+        self._client_id = _checked_text(client_id, "client_id")
+        self._client_secret = _checked_text(client_secret, "client_secret")
+        self._scope = _checked_text(scope, "scope")
+        self._renew_before = _checked_lead(renew_before)
+        self._clock = clock
+        self._grant: _Grant | None = None
+        self._renewal_not_before = -math.inf
+        self._flights: WeakKeyDictionary[asyncio.AbstractEventLoop, _Flight] = WeakKeyDictionary()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def value(self) -> str:
+        """Return a token that is valid now.
+
+        Raises:
+            ConfigurationError: Emporix granted less than the scope.
+            TokenRejected: Emporix refuses the client credentials.
+            TooManyRequests: Emporix asks to be left alone.
+            MalformedAnswer: an answer without a usable token.
+            EmporixFailed: a server error, a redirect, or any other status.
+            EmporixUnreachable: no answer came.
+        """
+        grant, now = self._grant, self._clock.monotonic()
+        if grant is None or now >= grant.expires_at:
+            grant = await self._flight().grant()
+        elif now >= max(grant.renew_at, self._renewal_not_before):
+            self._flight()
+        return grant.value
+
+    def drop(self, value: str) -> None:
+        """Forget a token that Emporix refused.
+
+        Args:
+            value: the token; a newer one that has replaced it is kept.
+        """
+        if self._grant is not None and self._grant.value == value:
+            self._grant = None
+
+    async def aclose(self) -> None:
+        """Wait for a request in the air, then close the HTTP client where it was built here."""
+        loop = asyncio.get_running_loop()
+        flying = [task for task in self._tasks if task.get_loop() is loop]
+        if flying:
+            await asyncio.wait(flying)
+        await super().aclose()
+
+    def _flight(self) -> _Flight:
+        """Return the request in the air on this loop, a new one where there is none."""
+        loop = asyncio.get_running_loop()
+        flight = self._flights.get(loop)
+        if flight is None:
+            flight = self._flights[loop] = _Flight()
+            # A context of its own: it serves many requests, not the one that began it.
+            task = loop.create_task(self._fly(flight, loop), context=contextvars.Context())
+            if not task.done():  # an eager task factory may have run it to its end already
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        return flight
+
+    async def _fly(self, flight: _Flight, loop: asyncio.AbstractEventLoop) -> None:
+        outcome: _Grant | SessionContextError = EmporixUnreachable(OPERATION, None, "the application is shutting down")
+        try:
+            outcome = await self._outcome()
+        finally:
+            self._flights.pop(loop, None)
+            flight.land(outcome)
+
+    async def _outcome(self) -> _Grant | SessionContextError:
+        try:
+            grant = self._grant = await self._request()
+        except SessionContextError as error:
+            return self._failed(error)
+        except Exception as error:  # noqa: BLE001 - an event hook of the HTTP client may raise anything
+            return self._failed(EmporixFailed(OPERATION, None, f"unexpected {type(error).__name__}"))
+        return grant
+
+    def _failed(self, error: SessionContextError) -> SessionContextError:
+        now = self._clock.monotonic()
+        if self._grant is not None and now < self._grant.expires_at:
+            self._renewal_not_before = now + RETRY_PAUSE
+            _log.warning("the service token could not be renewed ahead of its end: %s", error)
+        return error
+
+    async def _request(self) -> _Grant:
+        asked_at = self._clock.monotonic()
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self._client_id,
+            "client_secret": self._client_secret,
+            "scope": f"tenant={self.tenant} {self._scope}",
+        }
+        answer = await self._http.call(OPERATION, "POST", "/oauth/token", form=form)
+        if answer.status != 200:
+            raise error_of(OPERATION, answer, SIGNING_IN)
+        return self._granted(answer, asked_at)
+
+    def _granted(self, answer: Answer, asked_at: float) -> _Grant:
+        data = _object(answer.body)
+        value = data.get("access_token")
+        if not isinstance(value, str) or not is_sendable(value):
+            raise MalformedAnswer(OPERATION, answer.status, "no usable access token")
+        self._check_scope(data.get("scope"))
+        life = _life(data.get("expires_in"))
+        expires_at = asked_at + life
+        return _Grant(value, expires_at - min(self._renew_before, life / 2), expires_at)
+
+    def _check_scope(self, granted: object) -> None:
+        # Emporix leaves out what the credentials may not have; an answer that names no scope grants what was asked.
+        names = granted.split() if isinstance(granted, str) else ()
+        missing = [name for name in self._scope.split() if name not in names]
+        if granted is not None and missing:
+            raise ConfigurationError(
+                f"The client credentials do not have the scope {' '.join(missing)}. Add it to the API key in the "
+                "Emporix Developer Portal."
+            )
+
+
+def _again(error: SessionContextError) -> SessionContextError:
+    """Return an equal error: one instance raised to many callers would collect all their tracebacks."""
+    if isinstance(error, EmporixError):
+        return type(error)(error.operation, error.status, error.reason, retry_after=error.retry_after)
+    return type(error)(*error.args)
+
+
+def _object(body: bytes) -> Mapping[str, object]:
+    try:
+        # Lenient on purpose: a NaN as the life of a token is as good as none.
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _life(expires_in: object) -> float:
+    """Return for how many seconds a token is used; nonsense makes it short, and a 401 ends it anyhow."""
+    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float | str):
+        return SHORT_LIFE
+    try:
+        seconds = float(expires_in)
+    except (ValueError, OverflowError):
+        return SHORT_LIFE
+    return seconds if math.isfinite(seconds) and seconds > 0 else SHORT_LIFE
+
+
+def _checked_text(value: object, name: str) -> str:
+    if isinstance(value, str) and value.strip() and value.isascii() and value.isprintable():
+        return value
+    raise ConfigurationError(f"ServiceToken({name}=...) must be a string of printable ASCII characters.")
+
+
+def _checked_lead(seconds: object) -> float:
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds) and seconds >= 0:
+        return float(seconds)
+    raise ConfigurationError("ServiceToken(renew_before=...) must be a number of seconds of at least 0.")

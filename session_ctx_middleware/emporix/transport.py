@@ -1,0 +1,202 @@
+"""Which HTTP client makes the calls: one that was passed in, or one of our own per event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import math
+import ssl
+import sys
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
+from weakref import WeakKeyDictionary
+
+import httpx
+
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import httpx2
+
+__all__ = [
+    "Clients",
+    "HttpClient",
+    "InjectedClient",
+    "Library",
+    "OwnClients",
+    "adopt",
+    "build_client",
+    "clients_for",
+    "libraries",
+]
+
+HttpClient: TypeAlias = "httpx.AsyncClient | httpx2.AsyncClient"
+
+CONNECT_SECONDS: Final = 2.0
+KEEPALIVE_SECONDS: Final = 30.0
+
+
+class Library(Protocol):
+    """What httpx and httpx2 have in common, as far as it is used here."""
+
+    AsyncClient: type[httpx.AsyncClient]
+    Limits: type[httpx.Limits]
+    Timeout: type[httpx.Timeout]
+    HTTPError: type[httpx.HTTPError]
+    HTTPStatusError: type[httpx.HTTPStatusError]
+    TimeoutException: type[httpx.TimeoutException]
+    UnsupportedProtocol: type[httpx.UnsupportedProtocol]
+    LocalProtocolError: type[httpx.LocalProtocolError]
+    InvalidURL: type[httpx.InvalidURL]
+    CookieConflict: type[httpx.CookieConflict]
+
+    def create_ssl_context(self) -> ssl.SSLContext:
+        """Return what TLS connections are checked with."""
+        ...
+
+
+def libraries() -> tuple[Library, ...]:
+    """Return httpx, and httpx2 where somebody has imported it: no client of it exists before that."""
+    loaded = (httpx, sys.modules.get("httpx2"))
+    return tuple(cast("Library", module) for module in loaded if hasattr(module, "AsyncClient"))
+
+
+def _preferred() -> Library:
+    """Return httpx2 where it is installed, httpx otherwise."""
+    try:
+        return cast("Library", importlib.import_module("httpx2"))
+    except ImportError:
+        return cast("Library", httpx)
+
+
+def adopt(client: object) -> httpx.AsyncClient:
+    """Return a client that was passed in.
+
+    Args:
+        client: an ``httpx.AsyncClient`` or an ``httpx2.AsyncClient``.
+
+    Returns:
+        The same object, under the type of httpx: as far as it is used here, the two are one interface.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    if isinstance(client, tuple(library.AsyncClient for library in libraries())):
+        return cast("httpx.AsyncClient", client)
+    raise ConfigurationError(
+        "http_client must be an httpx.AsyncClient or an httpx2.AsyncClient (an object, asynchronous), not "
+        f"{_kind(client)}. Leave it out to have one built."
+    )
+
+
+def build_client(timeout: float, max_connections: int, tls: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
+    """Return a client that follows no redirects and keeps no cookies.
+
+    Args:
+        timeout: seconds that connecting (at most 2), sending, or a pause in the answer may take.
+        max_connections: connections open at once.
+        tls: what certificates are checked with.
+    """
+    library = _preferred()
+    short = min(timeout, CONNECT_SECONDS)
+    return library.AsyncClient(
+        timeout=library.Timeout(timeout, connect=short, pool=short),
+        limits=library.Limits(
+            max_connections=max_connections,
+            max_keepalive_connections=max_connections,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+        ),
+        # One client serves all shoppers: a cookie set for one of them must not go out with the next call.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        follow_redirects=False,
+        verify=tls,
+    )
+
+
+class Clients(Protocol):
+    """Hands out the client for a call."""
+
+    def current(self) -> httpx.AsyncClient:
+        """Return the client for the running event loop."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what belongs to us."""
+        ...
+
+
+class InjectedClient:
+    """A client that somebody passed in, and closes.
+
+    Args:
+        client: the client.
+    """
+
+    def __init__(self, client: object) -> None:
+        self._client = adopt(client)
+
+    def current(self) -> httpx.AsyncClient:
+        """Return the client."""
+        return self._client
+
+    async def aclose(self) -> None:
+        """Leave the client open: it is not ours."""
+
+
+class OwnClients:
+    """Clients of our own, one per event loop, because open connections belong to the loop they were opened in.
+
+    Args:
+        timeout: seconds, see `build_client`.
+        max_connections: connections open at once, per event loop.
+    """
+
+    def __init__(self, timeout: float, max_connections: int) -> None:
+        self._timeout = _checked_timeout(timeout)
+        self._max_connections = _checked_connections(max_connections)
+        # Reading the certificates takes long: done once, and while no event loop waits for it.
+        self._tls = _preferred().create_ssl_context()
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
+
+    def current(self) -> httpx.AsyncClient:
+        """Return the client of the running loop, a new one for its first call or the first after `aclose`."""
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is None:
+            self._forget_closed_loops()
+            client = self._clients[loop] = build_client(self._timeout, self._max_connections, self._tls)
+        return client
+
+    async def aclose(self) -> None:
+        """Close the client of the running loop; nobody else could close it."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+    def _forget_closed_loops(self) -> None:
+        # The connections of a client keep its loop alive, so a closed loop does not go by itself.
+        for loop in [loop for loop in self._clients if loop.is_closed()]:
+            self._clients.pop(loop, None)
+
+
+def clients_for(client: object, timeout: float, max_connections: int) -> Clients:
+    """Return the source of clients: around the one passed in, or our own where that is ``None``."""
+    return OwnClients(timeout, max_connections) if client is None else InjectedClient(client)
+
+
+def _kind(client: object) -> str:
+    if isinstance(client, type):
+        return f"the class {client.__name__}"
+    return f"an object of {type(client).__module__}.{type(client).__name__}"
+
+
+def _checked_timeout(timeout: object) -> float:
+    if isinstance(timeout, int | float) and not isinstance(timeout, bool) and math.isfinite(timeout) and timeout > 0:
+        return float(timeout)
+    raise ConfigurationError("timeout must be a number of seconds above 0.")
+
+
+def _checked_connections(count: object) -> int:
+    if isinstance(count, int) and not isinstance(count, bool) and count > 0:
+        return count
+    raise ConfigurationError("max_connections must be a whole number of at least 1.")

@@ -1,0 +1,21 @@
+"""Reading and writing one session context: knows neither ASGI nor an HTTP library."""
+
+from .engine import Engine, Parts
+from .identity import Naming
+from .job import Commit, Settled
+from .ports import ContextSource, ContextStore
+from .slot import NOTHING_KNOWN, Snapshot
+from .stats import Stats
+
+__all__ = [
+    "NOTHING_KNOWN",
+    "Commit",
+    "ContextSource",
+    "ContextStore",
+    "Engine",
+    "Naming",
+    "Parts",
+    "Settled",
+    "Snapshot",
+    "Stats",
+]

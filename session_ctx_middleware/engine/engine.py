@@ -1,0 +1,191 @@
+"""One event loop's engine: reads and commits for any number of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ..clock import Clock
+from ..credentials import StorefrontToken
+from ..document import ContextChanges
+from ..policies import CachePolicy, UpstreamPolicy
+from .flights import Flights
+from .identity import Naming
+from .job import Commit, Job, Settled
+from .parking import Parking
+from .ports import ContextSource, ContextStore
+from .protection import ProtectedSource
+from .reader import Reader
+from .slot import DEGRADED, Slot, Snapshot
+from .stats import Stats
+from .table import SlotTable
+from .tasks import Tasks
+from .writer import Writer
+
+__all__ = ["Engine", "Parts"]
+
+CART_TRIES: Final = 3
+CART_PAUSE: Final = (0.1, 0.5)
+MAX_AGE_FACTOR: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the engines of all event loops of one middleware share.
+
+    Args:
+        cache: how long what is known may be used.
+        upstream: how much of Emporix may be used.
+        store: where parked changes live.
+        naming: names for tokens and sessions.
+        clock: where time and randomness come from.
+        stats: the counters.
+    """
+
+    cache: CachePolicy
+    upstream: UpstreamPolicy
+    store: ContextStore
+    naming: Naming
+    clock: Clock
+    stats: Stats
+
+
+class Engine:
+    """Reads and commits, on one event loop.
+
+    Args:
+        parts: what the engines of all loops share.
+        source: Emporix, over a client of this loop.
+    """
+
+    def __init__(self, parts: Parts, source: ContextSource) -> None:
+        self._parts = parts
+        self._clock = clock = parts.clock
+        self._tasks = Tasks(clock)
+        self._table = table = SlotTable(parts.cache.max_entries, clock)
+        protected = ProtectedSource(source, parts.upstream, clock, parts.stats)
+        self._reader = reader = Reader(cache=parts.cache, table=table, clock=clock, stats=parts.stats)
+        reader.flights = flights = Flights(
+            source=protected,
+            table=table,
+            tasks=self._tasks,
+            clock=clock,
+            publish=reader.publish,
+            max_flights=parts.upstream.max_flights,
+            max_age=MAX_AGE_FACTOR * parts.upstream.timeout,
+        )
+        self._parking = Parking(parts.store, parts.naming, table, reader)
+        self._writer = Writer(
+            policy=parts.upstream,
+            source=protected,
+            table=table,
+            reader=reader,
+            flights=flights,
+            parking=self._parking,
+            tasks=self._tasks,
+            clock=clock,
+            stats=parts.stats,
+        )
+        self.key = parts.naming.key
+        self.peek = reader.peek
+
+    @property
+    def patience(self) -> float:
+        """For how many seconds a request waits for reading."""
+        return self._parts.upstream.deadline
+
+    def deadline(self) -> float:
+        """Return until when a request that starts reading now may wait, in monotonic seconds."""
+        return self._clock.monotonic() + self.patience
+
+    async def read(self, token: StorefrontToken, until: float) -> Snapshot:
+        """Return the best that can be known about a token's context by `until`."""
+        async with self._slot(token) as slot:
+            return await self._seen(slot, await self._reader.read(slot, token.value, until))
+
+    async def refresh(self, token: StorefrontToken, until: float) -> Snapshot:
+        """Return what Emporix says from now on, past every cache."""
+        async with self._slot(token) as slot:
+            return await self._seen(slot, await self._reader.refresh(slot, token.value, until))
+
+    async def expect_cart(self, token: StorefrontToken, cart_id: str | None, until: float) -> Snapshot:
+        """Return the context after a cart was created: Emporix may need a moment until it shows.
+
+        Args:
+            token: the shopper's token.
+            cart_id: the new cart; with it, a context that does not name it yet counts as not yet there.
+            until: monotonic seconds; the last answer by then counts.
+        """
+        snapshot = DEGRADED
+        for attempt in range(1, CART_TRIES + 1):
+            snapshot = await self.refresh(token, until)
+            document = snapshot.document
+            there = document is not None and (cart_id is None or document.cart_id == cart_id)
+            if there or attempt == CART_TRIES or self._clock.monotonic() >= until:
+                break
+            low, high = CART_PAUSE
+            await self._clock.sleep(min(low * 2**attempt, high) * (0.5 + 0.5 * self._clock.random()))
+        return snapshot
+
+    async def commit(self, token: StorefrontToken, changes: ContextChanges, *, parks: bool) -> Settled:
+        """Send changes, and whatever is parked for the token, as one PATCH.
+
+        Args:
+            token: the shopper's token.
+            changes: what the request wants; may be empty, when only parked changes are to be sent.
+            parks: park what cannot be sent; otherwise the caller keeps it.
+        """
+        until = self._clock.monotonic() + self._parts.upstream.commit_deadline
+        async with self._slot(token) as slot:
+            return await self._writer.commit(Job(slot, token.value, changes, until, parks, slot.epoch))
+
+    async def park(self, token: StorefrontToken, changes: ContextChanges) -> Settled:
+        """Keep changes without another attempt to send them now."""
+        async with self._slot(token) as slot:
+            await self._parking.keep(Job(slot, token.value, changes, self._clock.monotonic(), True, slot.epoch))
+        return Settled(Commit.PARKED)
+
+    async def forget(self, token: StorefrontToken) -> None:
+        """Drop everything that is cached or parked for a token and its session."""
+        async with self._slot(token) as slot:
+            every = (slot, *self._table.siblings(slot))
+            for each in every:
+                each.epoch += 1
+                each.fence()
+                each.clear()
+                self._table.drop(each)
+            await self._parking.forget(every)
+
+    def view(self, token: StorefrontToken) -> Snapshot | None:
+        """Return what this process would show for a token right now, however old."""
+        slot = self._table.get(self.key(token.value))
+        return None if slot is None else slot.snapshot
+
+    def may_drain(self, token: StorefrontToken) -> bool:
+        """Tell whether it is worth sending parked changes now: not shortly after that failed."""
+        slot = self._table.get(self.key(token.value))
+        return slot is not None and self._clock.monotonic() >= slot.drain_after
+
+    async def aclose(self, timeout: float) -> None:
+        """Wait for commits and reads in the air for at most `timeout` seconds, then cancel what is left."""
+        await self._tasks.drain(timeout)
+
+    @asynccontextmanager
+    async def _slot(self, token: StorefrontToken) -> AsyncIterator[Slot]:
+        slot = self._table.obtain(self.key(token.value), token.session_id)
+        if slot.expires_at is None:
+            slot.expires_at = token.ends_at()
+        self._table.pin(slot)
+        try:
+            await self._parking.look(slot)
+            yield slot
+        finally:
+            self._table.unpin(slot)
+
+    async def _seen(self, slot: Slot, snapshot: Snapshot) -> Snapshot:
+        """Look again for parked changes when the answer has told which session this is."""
+        await self._parking.look(slot)
+        parked = slot.snapshot.parked
+        return snapshot if snapshot.parked is parked or snapshot.rejected else replace(snapshot, parked=parked)

@@ -1,0 +1,180 @@
+"""One GET per key at a time, shared by everybody who wants its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from ..clock import Clock, wait
+from ..document import ContextDocument
+from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixUnreachable, TokenRejected
+from .ports import ContextSource
+from .slot import Slot
+from .table import SlotTable
+from .tasks import Tasks
+
+__all__ = ["Failed", "Flight", "Flights", "Found", "Missing", "Outcome", "Rejected"]
+
+_log = logging.getLogger("session_ctx_middleware")
+
+OPERATION: Final = "context.get"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Found:
+    """Emporix sent a document; `asked_at` is when the GET left, in monotonic seconds."""
+
+    document: ContextDocument
+    asked_at: float
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Missing:
+    """Emporix has no context for this session."""
+
+    session_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Emporix refused the token."""
+
+    error: TokenRejected
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Emporix could not be asked, or did not answer as it should."""
+
+    error: EmporixError
+
+
+Outcome: TypeAlias = Found | Missing | Rejected | Failed
+
+
+class Flight:
+    """A GET in the air. It belongs to nobody: who waits has a future of its own, and can leave at any time."""
+
+    __slots__ = ("generation", "outcome", "slot", "started", "waiters")
+
+    def __init__(self, slot: Slot, started: float) -> None:
+        self.slot = slot
+        self.generation = slot.generation
+        self.started = started
+        self.outcome: Outcome | None = None
+        self.waiters: set[asyncio.Future[Outcome | None]] = set()
+
+    async def wait(self, timeout: float, clock: Clock) -> Outcome | None:
+        """Return the outcome, or ``None`` when `timeout` seconds were up first; the flight goes on in any case."""
+        if self.outcome is not None:
+            return self.outcome
+        waiter: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
+        self.waiters.add(waiter)
+        try:
+            return await wait(waiter, timeout, clock)
+        finally:
+            self.waiters.discard(waiter)
+
+    def land(self, outcome: Outcome) -> None:
+        """Tell everybody who waits."""
+        self.outcome = outcome
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(outcome)
+
+
+class Flights:
+    """Starts flights and hands what they bring to `publish`.
+
+    Args:
+        source: Emporix.
+        table: keeps the slots of flights in reach.
+        tasks: runs the flights.
+        clock: where time comes from.
+        publish: told every outcome, once.
+        max_flights: at most so many at once; above it a flight fails at once.
+        max_age: seconds after which a flight that hangs is given up: new callers start another, and what the old
+            one brings in the end is not believed.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: ContextSource,
+        table: SlotTable,
+        tasks: Tasks,
+        clock: Clock,
+        publish: Callable[[Flight, Outcome], None],
+        max_flights: int,
+        max_age: float,
+    ) -> None:
+        self._source = source
+        self._table = table
+        self._tasks = tasks
+        self._clock = clock
+        self._publish = publish
+        self._max_flights = max_flights
+        self._max_age = max_age
+        self.in_air = 0
+
+    def join(self, slot: Slot, token: str) -> Flight:
+        """Return the flight of a slot, a new one where none is in the air or the one that is hangs."""
+        now = self._clock.monotonic()
+        flight = slot.flight
+        if flight is not None and now - flight.started <= self._max_age:
+            return flight
+        if flight is not None:
+            slot.fence()
+        return self._start(slot, token, now)
+
+    def start(self, slot: Slot, token: str) -> Flight:
+        """Return a flight that starts now, whatever is in the air; what was is not published any more."""
+        slot.fence()
+        return self._start(slot, token, self._clock.monotonic())
+
+    def _start(self, slot: Slot, token: str, now: float) -> Flight:
+        flight = Flight(slot, now)
+        if self.in_air >= self._max_flights:
+            flight.land(Failed(EmporixUnreachable(OPERATION, None, "too many sessions are being read at once")))
+            return flight
+        self.in_air += 1
+        slot.flight = flight
+        self._table.pin(slot)
+        self._tasks.spawn(self._fly(flight, token))
+        return flight
+
+    async def _fly(self, flight: Flight, token: str) -> None:
+        outcome: Outcome = Failed(EmporixUnreachable(OPERATION, None, "the application is shutting down"))
+        try:
+            outcome = await self._ask(flight, token)
+        finally:
+            self._land(flight, outcome)
+
+    async def _ask(self, flight: Flight, token: str) -> Outcome:
+        try:
+            return Found(await self._source.get(token), flight.started)
+        except ContextNotFound as error:
+            return Missing(error.session_id)
+        except TokenRejected as error:
+            return Rejected(error)
+        except EmporixError as error:
+            return Failed(error)
+        except Exception as error:  # noqa: BLE001 - whatever a source does, the waiters get an answer
+            _log.error("%s failed unexpectedly: %s", OPERATION, type(error).__name__)
+            return Failed(EmporixFailed(OPERATION, None, f"unexpected {type(error).__name__}"))
+
+    def _land(self, flight: Flight, outcome: Outcome) -> None:
+        self.in_air -= 1
+        slot = flight.slot
+        if self._clock.monotonic() - flight.started > self._max_age and slot.generation == flight.generation:
+            slot.fence()
+        if slot.flight is flight:
+            slot.flight = None
+        try:
+            self._publish(flight, outcome)
+        finally:
+            self._table.unpin(slot)
+            flight.land(outcome)

@@ -1,0 +1,74 @@
+"""One commit on its way: what it wants, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from dataclasses import dataclass, field
+
+from ..document import NO_CHANGES, ContextChanges
+from ..errors import SessionContextError
+from .slot import Slot
+
+__all__ = ["Commit", "Job", "Settled"]
+
+
+class Commit(enum.Enum):
+    """How a commit ended."""
+
+    NOTHING = "nothing"
+    """There was nothing to send."""
+    APPLIED = "applied"
+    """Emporix took the changes."""
+    ALREADY = "already"
+    """Emporix had it so: a document fetched after the changes were recorded shows them."""
+    PARKED = "parked"
+    """Emporix cannot take the changes yet; they are kept, and shown, until it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The end of a commit: what became of the changes, or the error that says why nothing did."""
+
+    commit: Commit | None = None
+    error: SessionContextError | None = None
+    attempts: int = 0
+    status: int | None = None
+
+
+@dataclass(slots=True, repr=False, eq=False)
+class Job:
+    """Changes of one request, sent by a task of their own so that a client that leaves does not stop them.
+
+    Args:
+        slot: whose context.
+        token: with which token.
+        own: what the request wants.
+        until: monotonic seconds; after that nothing new is begun.
+        parks: whether the job itself parks what cannot be sent, because nobody else will.
+        epoch: the slot's epoch when the job began; what is forgotten since must not come back.
+    """
+
+    slot: Slot
+    token: str
+    own: ContextChanges
+    until: float
+    parks: bool
+    epoch: int
+    parked: ContextChanges = NO_CHANGES
+    attempts: int = 0
+    status: int | None = None
+    kept: bool = False
+    settled: Settled | None = None
+    waiter: asyncio.Future[Settled | None] | None = field(default=None)
+
+    @property
+    def changes(self) -> ContextChanges:
+        """What is to be sent: this request's changes and the parked ones, the later of each field."""
+        return self.own.newest(self.parked)
+
+    def settle(self, settled: Settled) -> None:
+        """Tell the request, if it still waits."""
+        self.settled = settled
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(settled)

@@ -1,0 +1,201 @@
+"""Reading one context: fresh, stale while it is renewed, one flight, or what is left when Emporix cannot be asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from ..clock import Clock
+from ..document import NO_CHANGES, ContextChanges, ContextDocument
+from ..policies import CachePolicy
+from .flights import Failed, Flight, Flights, Found, Missing, Outcome, Rejected
+from .slot import DEGRADED, Slot, Snapshot
+from .stats import Stats
+from .table import SlotTable
+
+__all__ = ["Reader"]
+
+LAG_TRIES: Final = 3
+LAG_PAUSE: Final = (0.02, 0.08)
+
+
+class Reader:
+    """Answers reads from slots, and fills slots from flights.
+
+    Args:
+        cache: how long what is known may be used.
+        table: the slots.
+        flights: the way to Emporix.
+        clock: where time and randomness come from.
+        stats: the counters.
+    """
+
+    def __init__(self, *, cache: CachePolicy, table: SlotTable, clock: Clock, stats: Stats) -> None:
+        self._cache = cache
+        self._table = table
+        self._clock = clock
+        self._stats = stats
+        self.flights: Flights
+
+    def peek(self, key: bytes) -> Snapshot | None:
+        """Return what is fresh, without waiting for anything; ``None`` means ask `read`."""
+        slot = self._table.get(key)
+        if slot is None or self._clock.monotonic() >= slot.fresh_until or self._expired(slot):
+            return None
+        self._stats.hits += 1
+        return slot.snapshot
+
+    async def read(self, slot: Slot, token: str, until: float) -> Snapshot:
+        """Return the best that can be known by `until` (monotonic seconds); never raises for Emporix' sake."""
+        now = self._clock.monotonic()
+        if self._expired(slot):
+            slot.clear()
+        if now < slot.fresh_until:
+            self._stats.hits += 1
+            return slot.snapshot
+        if now < slot.stale_until:
+            return self._stale_while_revalidate(slot, token, now)
+        if now < slot.next_attempt:
+            return self.fallback(slot)
+        return await self._wait(slot, self.flights.join(slot, token), token, until)
+
+    async def refresh(self, slot: Slot, token: str, until: float) -> Snapshot:
+        """Return what Emporix says from now on, past every cache."""
+        return await self._wait(slot, self.flights.start(slot, token), token, until)
+
+    async def ask(self, slot: Slot, token: str, until: float) -> Outcome | None:
+        """Return what Emporix says from now on as it is, ``None`` when the time was up first."""
+        flight = self.flights.start(slot, token)
+        return await flight.wait(until - self._clock.monotonic(), self._clock)
+
+    def fallback(self, slot: Slot) -> Snapshot:
+        """Return what there is when Emporix cannot be asked (RFC 5861, stale-if-error), else a degraded nothing."""
+        if (
+            slot.snapshot.document is not None
+            and self._clock.monotonic() < slot.error_until
+            and not self._expired(slot)
+        ):
+            self._stats.stale += 1
+            return replace(slot.snapshot, stale=True)
+        self._stats.degraded += 1
+        parked = slot.snapshot.parked
+        return replace(DEGRADED, parked=parked) if parked else DEGRADED
+
+    def publish(self, flight: Flight, outcome: Outcome) -> None:
+        """Put what a flight brought into its slot, unless a write or something newer came between."""
+        slot = flight.slot
+        if isinstance(outcome, Found):
+            self._table.learn(slot, outcome.document.session_id)
+        elif isinstance(outcome, Missing):
+            self._table.learn(slot, outcome.session_id)
+        if flight.generation != slot.generation or slot.writers:
+            self._stats.refused_publications += 1
+            return
+        match outcome:
+            case Found():
+                self._found(slot, outcome)
+            case Missing():
+                self._absent(slot, Snapshot(parked=slot.snapshot.parked), self._cache.missing_ttl)
+            case Rejected():
+                self.reject(slot)
+            case Failed():
+                self.throttle(slot)
+
+    def reject(self, slot: Slot) -> None:
+        """Forget the context of a token that Emporix refused, and do not ask again for a while."""
+        self._absent(slot, Snapshot(rejected=True), self._cache.rejected_ttl)
+
+    def throttle(self, slot: Slot) -> None:
+        """Leave Emporix alone for this session for a while, at random around the policy's time."""
+        pause = self._cache.failure_throttle * (0.5 + self._clock.random())
+        slot.next_attempt = self._clock.monotonic() + pause
+        self._table.keep(slot)
+
+    def show_parked(self, slot: Slot, parked: ContextChanges) -> None:
+        """Let reads of this slot see what is parked."""
+        if slot.snapshot.parked is not parked and (slot.snapshot.parked or parked):
+            slot.snapshot = replace(slot.snapshot, parked=parked)
+
+    def accept(self, slot: Slot, snapshot: Snapshot) -> None:
+        """Show a change that Emporix took: until a GET brings its new version, reads show the base and the change."""
+        now = self._clock.monotonic()
+        slot.expire()
+        slot.error_until = now + self._cache.stale_if_error
+        slot.next_attempt = now
+        slot.snapshot = snapshot
+        self._table.keep(slot)
+
+    def overlay(self, slot: Slot, changes: ContextChanges) -> None:
+        """Show a change that Emporix took by way of another token of the session; each keeps its own document."""
+        slot.expire()
+        slot.next_attempt = self._clock.monotonic()
+        if slot.snapshot.document is not None:
+            slot.snapshot = replace(slot.snapshot, accepted=changes.over(slot.snapshot.accepted))
+
+    def _stale_while_revalidate(self, slot: Slot, token: str, now: float) -> Snapshot:
+        if now >= slot.next_attempt:
+            self.flights.join(slot, token)
+        self._stats.stale += 1
+        return replace(slot.snapshot, stale=True)
+
+    async def _wait(self, slot: Slot, flight: Flight, token: str, until: float) -> Snapshot:
+        for attempt in range(1, LAG_TRIES + 1):
+            outcome = await flight.wait(until - self._clock.monotonic(), self._clock)
+            if not (isinstance(outcome, Found) and self.overtaken(slot, outcome.document)):
+                return self._answer(slot, outcome)
+            if attempt < LAG_TRIES:
+                await self._clock.sleep(self.pause())
+                flight = self.flights.join(slot, token)
+        return self.fallback(slot)
+
+    def overtaken(self, slot: Slot, document: ContextDocument) -> bool:
+        """Tell whether a document goes behind what this process has already shown, or been told by Emporix."""
+        return slot.outdated(document) or any(sibling.outdated(document) for sibling in self._table.siblings(slot))
+
+    def _answer(self, slot: Slot, outcome: Outcome | None) -> Snapshot:
+        self._stats.misses += 1
+        match outcome:
+            case Found(document):
+                if slot.snapshot.document is document:
+                    return slot.snapshot
+                # Not published, because a write came between: true for this reader, not to be kept for others.
+                return Snapshot(document=document, parked=slot.snapshot.parked)
+            case Missing():
+                return Snapshot(parked=slot.snapshot.parked)
+            case Rejected():
+                return Snapshot(rejected=True)
+            case Failed():
+                return self.fallback(slot)
+            case None:
+                # The flight goes on; until it lands or is given up, other requests need not wait as long.
+                self.throttle(slot)
+                return self.fallback(slot)
+
+    def _found(self, slot: Slot, outcome: Found) -> None:
+        document = outcome.document
+        if self.overtaken(slot, outcome.document) or any(sibling.writers for sibling in self._table.siblings(slot)):
+            self._stats.refused_publications += 1
+            return
+        slot.raise_floor(document.identity, document.version)
+        cache = self._cache
+        slot.asked_at = outcome.asked_at
+        slot.fresh_until = outcome.asked_at + cache.ttl * (1 - cache.jitter * self._clock.random())
+        slot.stale_until = slot.fresh_until + cache.stale_while_revalidate
+        slot.error_until = slot.fresh_until + cache.stale_if_error
+        slot.next_attempt = outcome.asked_at
+        slot.snapshot = Snapshot(document=document, accepted=NO_CHANGES, parked=slot.snapshot.parked)
+        self._table.keep(slot)
+
+    def _absent(self, slot: Slot, snapshot: Snapshot, seconds: float) -> None:
+        slot.clear()
+        slot.snapshot = snapshot
+        slot.fresh_until = self._clock.monotonic() + seconds
+        self._table.keep(slot)
+
+    def _expired(self, slot: Slot) -> bool:
+        return slot.expires_at is not None and self._clock.time() >= slot.expires_at
+
+    def pause(self) -> float:
+        """Return for how long to wait for a replica that lags."""
+        low, high = LAG_PAUSE
+        return low + (high - low) * self._clock.random()

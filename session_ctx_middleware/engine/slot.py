@@ -1,0 +1,122 @@
+"""What this process knows about one token's context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ..document import NO_CHANGES, ContextChanges, ContextDocument
+
+if TYPE_CHECKING:
+    from .flights import Flight
+
+__all__ = ["DEGRADED", "NEVER", "NOTHING_KNOWN", "Slot", "Snapshot"]
+
+NEVER: Final = float("-inf")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Snapshot:
+    """What one read found; immutable, so that a cache hit hands out the same object again.
+
+    Args:
+        document: the context as Emporix sent it.
+        accepted: changes that Emporix took after that document; its new version has not been read back yet.
+        parked: changes that Emporix could not take yet.
+        stale: older than the policy wants, served because Emporix could not be asked or is being asked.
+        degraded: Emporix could not be asked and there was nothing stale to serve.
+        rejected: Emporix refused the token.
+    """
+
+    document: ContextDocument | None = None
+    accepted: ContextChanges = NO_CHANGES
+    parked: ContextChanges = NO_CHANGES
+    stale: bool = False
+    degraded: bool = False
+    rejected: bool = False
+
+
+NOTHING_KNOWN: Final = Snapshot()
+DEGRADED: Final = Snapshot(degraded=True)
+
+
+class Slot:
+    """The state of one token: only ever touched on its event loop, between awaits.
+
+    Two numbers keep a read that overlapped a write from being published (DESIGN 3.3, 3.4): `generation` rises when
+    a write starts and when it ends, and a read publishes only into the generation it started in; `floor` is the
+    lowest version that may still be believed.
+    """
+
+    __slots__ = (
+        "asked_at",
+        "drain_after",
+        "epoch",
+        "error_until",
+        "expires_at",
+        "flight",
+        "floor",
+        "floor_of",
+        "fresh_until",
+        "generation",
+        "key",
+        "names",
+        "next_attempt",
+        "pins",
+        "session_id",
+        "snapshot",
+        "stale_until",
+        "writers",
+    )
+
+    def __init__(self, key: bytes, session_id: str | None = None) -> None:
+        self.key = key
+        self.session_id = session_id
+        self.snapshot = NOTHING_KNOWN
+        self.asked_at = NEVER
+        self.fresh_until = NEVER
+        self.stale_until = NEVER
+        self.error_until = NEVER
+        self.expires_at: float | None = None
+        self.next_attempt = NEVER
+        self.drain_after = NEVER
+        self.generation = 0
+        self.epoch = 0
+        self.floor = -1
+        self.names: tuple[str, ...] = ()
+        self.floor_of: tuple[str | None, str | None] | None = None
+        self.writers = 0
+        self.pins = 0
+        self.flight: Flight | None = None
+
+    def __repr__(self) -> str:
+        return f"<Slot generation={self.generation} writers={self.writers}>"
+
+    def outdated(self, document: ContextDocument) -> bool:
+        """Tell whether a version that is already known to be past would come back with `document`.
+
+        A context that was created anew starts at version 1 again, so versions of two identities are not compared.
+        """
+        return document.identity == self.floor_of and document.version < self.floor
+
+    def raise_floor(self, identity: tuple[str | None, str | None], version: int) -> None:
+        """Believe nothing below `version` of this identity any more."""
+        if identity == self.floor_of:
+            self.floor = max(self.floor, version)
+        else:
+            self.floor_of, self.floor = identity, version
+
+    def fence(self) -> None:
+        """Keep every read that is in the air from being published, and new callers from joining it."""
+        self.generation += 1
+        self.flight = None
+
+    def expire(self) -> None:
+        """Make the next read ask Emporix; what is known stays for when that fails."""
+        self.fresh_until = self.stale_until = NEVER
+
+    def clear(self) -> None:
+        """Forget what is known, at once and also for when Emporix cannot be asked."""
+        self.snapshot = NOTHING_KNOWN
+        self.asked_at = self.next_attempt = self.drain_after = NEVER
+        self.fresh_until = self.stale_until = self.error_until = NEVER

@@ -1,0 +1,40 @@
+"""Counters of one middleware."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Stats"]
+
+
+@dataclass(slots=True)
+class Stats:
+    """What happened so far in this process.
+
+    Args:
+        hits: reads answered from the cache, fresh.
+        stale: reads answered from the cache, stale.
+        misses: reads that waited for Emporix.
+        degraded: reads that got nothing, because Emporix could not be asked.
+        upstream_gets: GET calls to Emporix.
+        upstream_patches: PATCH calls to Emporix.
+        refused_publications: answers not put into the cache, because a write overlapped them.
+        applied: commits that Emporix took.
+        already: commits that Emporix had no need for.
+        parked: commits that wait until Emporix can take them.
+        refused: commits that Emporix refused.
+        failed: commits that could not be sent, and could not be parked.
+    """
+
+    hits: int = 0
+    stale: int = 0
+    misses: int = 0
+    degraded: int = 0
+    upstream_gets: int = 0
+    upstream_patches: int = 0
+    refused_publications: int = 0
+    applied: int = 0
+    already: int = 0
+    parked: int = 0
+    refused: int = 0
+    failed: int = 0

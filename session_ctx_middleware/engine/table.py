@@ -1,0 +1,149 @@
+"""All slots of one event loop, bounded in number and age."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from cachetools import TLRUCache
+
+from ..clock import Clock
+from .slot import Slot
+
+__all__ = ["SlotTable"]
+
+if TYPE_CHECKING:
+    _Cache = TLRUCache[bytes, Slot]
+else:
+    _Cache = TLRUCache
+
+
+class _Bounded(_Cache):
+    """A TLRU cache that says which slots have gone."""
+
+    def __init__(
+        self, size: int, ttu: Callable[[bytes, Slot, float], float], clock: Clock, gone: Callable[[Slot], None]
+    ):
+        super().__init__(size, ttu, timer=clock.monotonic)
+        self._gone = gone
+
+    def expire(self, time: float | None = None) -> list[tuple[bytes, Slot]]:
+        """Remove what is too old, and say so."""
+        expired = list(super().expire(time))
+        for _, slot in expired:
+            self._gone(slot)
+        return expired
+
+    def popitem(self) -> tuple[bytes, Slot]:
+        """Remove the least recently used slot, and say so."""
+        key, slot = super().popitem()
+        self._gone(slot)
+        return key, slot
+
+
+class SlotTable:
+    """Finds the slot of a key.
+
+    Documents and everything else (missing, refused, failed) are kept apart, so that garbage tokens never push out
+    a good entry. A slot in use (`pin`) stays reachable even when its cache drops it: two slots of one key would
+    not see each other's writes.
+
+    Args:
+        max_entries: slots with a document, and as many without.
+        clock: where time comes from.
+    """
+
+    def __init__(self, max_entries: int, clock: Clock) -> None:
+        self.found = _Bounded(
+            max_entries, lambda _k, slot, _n: max(slot.stale_until, slot.error_until), clock, self._gone
+        )
+        self.absent = _Bounded(
+            max_entries, lambda _k, slot, _n: max(slot.fresh_until, slot.next_attempt), clock, self._gone
+        )
+        self._busy: dict[bytes, Slot] = {}
+        self._by_session: dict[str, tuple[bytes, ...]] = {}
+
+    def get(self, key: bytes) -> Slot | None:
+        """Return the slot of a key, ``None`` where nothing is known."""
+        try:
+            return self.found[key]
+        except KeyError:
+            return self.absent.get(key) or self._busy.get(key)
+
+    def obtain(self, key: bytes, session_id: str | None) -> Slot:
+        """Return the slot of a key, a new one where nothing is known."""
+        slot = self.get(key) or Slot(key)
+        if session_id is not None and slot.session_id is None:
+            self.learn(slot, session_id)
+        return slot
+
+    def learn(self, slot: Slot, session_id: str | None) -> None:
+        """Note to which session a slot belongs, as an authenticated answer or the application said."""
+        if session_id is None or session_id == slot.session_id:
+            return
+        self._unindex(slot)
+        slot.session_id = session_id
+        if slot.pins or slot.key in self.found or slot.key in self.absent:
+            self._index(slot)
+
+    def pin(self, slot: Slot) -> None:
+        """Keep a slot reachable until it is unpinned as often."""
+        slot.pins += 1
+        self._busy[slot.key] = slot
+        self._index(slot)
+
+    def unpin(self, slot: Slot) -> None:
+        """Undo one `pin`."""
+        slot.pins -= 1
+        if not slot.pins:
+            self._busy.pop(slot.key, None)
+            if slot.key not in self.found and slot.key not in self.absent:
+                self._gone(slot)
+
+    def keep(self, slot: Slot) -> None:
+        """File a slot by what it now knows, and for as long as that is of use."""
+        here, there = (self.found, self.absent) if slot.snapshot.document is not None else (self.absent, self.found)
+        there.pop(slot.key, None)
+        here[slot.key] = slot
+        if slot.key in here:
+            self._index(slot)
+        else:
+            self._gone(slot)
+
+    def drop(self, slot: Slot) -> None:
+        """Forget a slot, whatever it knows."""
+        self.found.pop(slot.key, None)
+        self.absent.pop(slot.key, None)
+        self._gone(slot)
+
+    def siblings(self, slot: Slot) -> Iterator[Slot]:
+        """Yield the other slots of the same session: a refreshed token, or a customer who was a guest."""
+        if slot.session_id is None:
+            return
+        for key in self._by_session.get(slot.session_id, ()):
+            other = self.get(key)
+            if other is not None and other is not slot:
+                yield other
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def _index(self, slot: Slot) -> None:
+        if slot.session_id is None:
+            return
+        keys = self._by_session.get(slot.session_id, ())
+        if slot.key not in keys:
+            self._by_session[slot.session_id] = (*keys, slot.key)
+
+    def _gone(self, slot: Slot) -> None:
+        if not slot.pins:
+            self._unindex(slot)
+
+    def _unindex(self, slot: Slot) -> None:
+        if slot.session_id is None:
+            return
+        left = tuple(key for key in self._by_session.get(slot.session_id, ()) if key != slot.key)
+        if left:
+            self._by_session[slot.session_id] = left
+        else:
+            self._by_session.pop(slot.session_id, None)

@@ -1,0 +1,283 @@
+"""Sending changes: the write protocol of a service that answers a stale version with 404 and tells no new one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from ..clock import Clock, wait
+from ..document import ContextChanges, ContextDocument
+from ..errors import (
+    ChangeRefused,
+    CommitConflict,
+    ContextNotFound,
+    ContextUnavailable,
+    EmporixError,
+    EmporixFailed,
+    SessionContextError,
+    TokenRejected,
+    TooManyRequests,
+    VersionConflict,
+)
+from ..policies import UpstreamPolicy
+from .flights import Failed, Flights, Found, Missing, Rejected
+from .job import Commit, Job, Settled
+from .lanes import Lanes
+from .parking import Parking, visible
+from .ports import ContextSource
+from .reader import Reader
+from .slot import Slot, Snapshot
+from .stats import Stats
+from .table import SlotTable
+from .tasks import Tasks
+
+__all__ = ["Writer"]
+
+_log = logging.getLogger("session_ctx_middleware")
+
+CONFLICTS: Final = (ContextNotFound, VersionConflict)
+BACKOFF: Final = 0.15
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Base:
+    """A document that came from a GET, and when that GET was sent: what a PATCH is made against."""
+
+    document: ContextDocument
+    asked_at: float
+
+
+class Writer:
+    """Runs commits, one per session at a time.
+
+    Args:
+        policy: deadlines and attempts.
+        source: Emporix.
+        table: the slots.
+        reader: publishes what commits learn.
+        flights: the way to a new document.
+        parking: where changes wait that cannot be sent.
+        tasks: runs the commits.
+        clock: where time and randomness come from.
+        stats: the counters.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: UpstreamPolicy,
+        source: ContextSource,
+        table: SlotTable,
+        reader: Reader,
+        flights: Flights,
+        parking: Parking,
+        tasks: Tasks,
+        clock: Clock,
+        stats: Stats,
+    ) -> None:
+        self._policy = policy
+        self._source = source
+        self._table = table
+        self._reader = reader
+        self._flights = flights
+        self._parking = parking
+        self._tasks = tasks
+        self._clock = clock
+        self._stats = stats
+        self._lanes = Lanes()
+
+    async def commit(self, job: Job) -> Settled:
+        """Send a job's changes and wait for it until its time is up; the job itself is never cut short.
+
+        Args:
+            job: the changes. When the time is up first, a job that parks is parked here and now; should Emporix
+                take it in the end, it is unparked again.
+
+        Returns:
+            How it ended, as far as is known by then.
+        """
+        job.waiter = asyncio.get_running_loop().create_future()
+        self._table.pin(job.slot)
+        self._tasks.spawn(self._run(job))
+        try:
+            settled = await wait(job.waiter, job.until - self._clock.monotonic(), self._clock)
+        except asyncio.CancelledError:
+            job.parks = True  # nobody is left to be told
+            raise
+        if settled is not None:
+            return settled
+        late = ContextUnavailable("Emporix did not take the changes in time.")
+        if not job.parks:
+            return Settled(error=late, attempts=job.attempts)
+        await self._parking.keep(job)
+        return Settled(Commit.PARKED, attempts=job.attempts)
+
+    async def _run(self, job: Job) -> None:
+        settled = Settled(error=ContextUnavailable("The application is shutting down."))
+        try:
+            async with self._lanes.turn(job.slot.session_id or job.slot.key):
+                settled = await self._settle(job)
+        finally:
+            self._table.unpin(job.slot)
+            job.settle(settled)
+
+    async def _settle(self, job: Job) -> Settled:
+        try:
+            job.parked = job.slot.snapshot.parked
+            commit = await self._send(job)
+        except TooManyRequests as error:
+            job.status = error.status
+            self._postpone(job.slot)
+            commit = Commit.PARKED
+        except (ChangeRefused, TokenRejected) as error:
+            job.status = error.status
+            if isinstance(error, ChangeRefused):
+                await self._parking.clear(job)
+            return self._settled(job, error=error)
+        except SessionContextError as error:
+            return await self._later(job, error)
+        except Exception as error:  # noqa: BLE001 - a conflict function of the app, or a bug: the change survives both
+            _log.error("a commit failed unexpectedly: %s", type(error).__name__)
+            return await self._later(job, ContextUnavailable(f"The commit failed: {type(error).__name__}."))
+        if commit is Commit.PARKED:
+            await self._parking.keep(job)
+        else:
+            await self._parking.clear(job)
+        return self._settled(job, commit=commit)
+
+    async def _later(self, job: Job, error: SessionContextError) -> Settled:
+        self._postpone(job.slot)
+        if isinstance(error, EmporixError):
+            job.status = error.status
+            error = ContextUnavailable(f"Emporix could not take the changes ({error}).")
+        if not job.parks:
+            return self._settled(job, error=error)
+        await self._parking.keep(job)
+        return self._settled(job, commit=Commit.PARKED)
+
+    def _settled(self, job: Job, commit: Commit | None = None, error: SessionContextError | None = None) -> Settled:
+        return Settled(commit, error, job.attempts, job.status)
+
+    def _postpone(self, slot: Slot) -> None:
+        slot.drain_after = self._clock.monotonic() + self._policy.deadline * (1 + self._clock.random())
+
+    async def _send(self, job: Job) -> Commit:
+        base = await self._base(job)
+        if base is None:
+            return Commit.PARKED
+        changes = job.changes.missing_from(base.document, base.asked_at)
+        in_doubt = False
+        while changes:
+            self._may_go_on(job)
+            error = await self._patch(job, base, changes)
+            if error is None:
+                self._accepted(job, base.document, changes)
+                return Commit.APPLIED
+            in_doubt = in_doubt or not isinstance(error, CONFLICTS)
+            latest = await self._latest(job)
+            if latest is None:
+                return Commit.PARKED
+            changes = changes.rebase(base.document, latest.document, self._policy.on_conflict)
+            base = latest
+        self._seen(job.slot, base.document)
+        return Commit.APPLIED if in_doubt else Commit.ALREADY
+
+    def _may_go_on(self, job: Job) -> None:
+        if self._clock.monotonic() >= job.until:
+            raise ContextUnavailable("The time for this commit was used up before the changes could be sent.")
+        if job.attempts >= self._policy.max_attempts:
+            raise CommitConflict(
+                f"Others changed the session context during each of {job.attempts} attempts. "
+                "Try again, or raise UpstreamPolicy(max_attempts=...)."
+            )
+
+    async def _base(self, job: Job) -> Base | None:
+        """Return what to send changes against: a document from a GET, never a guess; `None` for no context."""
+        slot, now = job.slot, self._clock.monotonic()
+        known = slot.snapshot
+        if known.document is not None and not known.accepted and now < slot.stale_until:
+            return Base(known.document, slot.asked_at)
+        if known.document is None and now < slot.fresh_until:
+            if known.rejected:
+                raise TokenRejected("context.patch", 401, "the token was refused a moment ago")
+            return None
+        return await self._latest(job, join=True)
+
+    async def _latest(self, job: Job, *, join: bool = False) -> Base | None:
+        """Return what Emporix has now; `None` for no context.
+
+        Raises:
+            EmporixError: Emporix could not be asked.
+            ContextUnavailable: there was no time left.
+        """
+        if job.attempts > 1:
+            await self._clock.sleep(BACKOFF * self._clock.random() * job.attempts)
+        while (left := job.until - self._clock.monotonic()) > 0:
+            slot = job.slot
+            flight = self._flights.join(slot, job.token) if join else self._flights.start(slot, job.token)
+            match await flight.wait(left, self._clock):
+                case Found(document, asked_at):
+                    if not self._reader.overtaken(slot, document):
+                        return Base(document, asked_at)
+                    join = False
+                    await self._clock.sleep(self._reader.pause())
+                case Missing():
+                    return None
+                case Rejected(error) | Failed(error):
+                    # Every waiter gets an instance of its own: a shared one would collect their tracebacks.
+                    raise type(error)(error.operation, error.status, error.reason)
+                case None:
+                    break
+        raise ContextUnavailable("Emporix did not answer in time.")
+
+    async def _patch(self, job: Job, base: Base, changes: ContextChanges) -> EmporixError | None:
+        """Send one PATCH behind a fence; return the error that leaves it open what happened, or says conflict."""
+        job.attempts += 1
+        fenced = (job.slot, *self._table.siblings(job.slot))
+        for slot in fenced:
+            slot.fence()
+            slot.writers += 1
+        try:
+            await self._source.patch(job.token, changes.body(base.document))
+        except (ChangeRefused, TooManyRequests):
+            raise
+        except TokenRejected:
+            self._reader.reject(job.slot)
+            raise
+        except EmporixError as error:
+            job.status = error.status
+            self._doubt(fenced)
+            return error
+        except Exception as error:  # noqa: BLE001 - whatever a source does, the change may have been taken
+            _log.error("context.patch failed unexpectedly: %s", type(error).__name__)
+            self._doubt(fenced)
+            return EmporixFailed("context.patch", None, f"unexpected {type(error).__name__}")
+        finally:
+            for slot in fenced:
+                slot.fence()
+                slot.writers -= 1
+        job.status = None
+        return None
+
+    def _doubt(self, slots: tuple[Slot, ...]) -> None:
+        """Have the next read ask Emporix: what is known is proven old, or may be."""
+        for slot in slots:
+            slot.expire()
+
+    def _accepted(self, job: Job, base: ContextDocument, changes: ContextChanges) -> None:
+        slot = job.slot
+        slot.raise_floor(base.identity, base.version + 1)
+        self._reader.accept(slot, Snapshot(document=base, accepted=changes, parked=visible(slot.snapshot.parked, job)))
+        for sibling in self._table.siblings(slot):
+            sibling.raise_floor(base.identity, base.version + 1)
+            self._reader.overlay(sibling, changes)
+
+    def _seen(self, slot: Slot, document: ContextDocument) -> None:
+        """Keep the other tokens of the session from showing less than this one has seen."""
+        for sibling in self._table.siblings(slot):
+            if document.identity != sibling.floor_of or sibling.floor < document.version:
+                sibling.raise_floor(document.identity, document.version)
+                sibling.fence()
+                sibling.expire()

@@ -1,0 +1,162 @@
+"""Every error this package raises.
+
+    SessionContextError
+    ├── ConfigurationError        built with values that cannot work
+    ├── ContextNotLoaded          a value was read before the context was loaded
+    ├── ContextSealed             a change was recorded after the response had started
+    ├── InvalidChange             a value that Emporix could not hold (also a ValueError)
+    ├── UnknownField              a name that the session context does not have (also a LookupError)
+    ├── ContextUnavailable        Emporix could not be asked, or did not answer in time
+    ├── CommitConflict            others kept changing the context until the attempts were used up
+    ├── SharedCacheLeak           strict mode: a personal response was declared cacheable for everybody
+    └── EmporixError              one call to Emporix did not do what it was asked to
+        ├── EmporixUnreachable    no answer: connection, timeout
+        ├── EmporixFailed         5xx, or an answer that no rule expects
+        ├── MalformedAnswer       an answer that is not what the API promises
+        ├── TooManyRequests       429
+        ├── ContextNotFound       404
+        ├── VersionConflict       409, 412
+        ├── TokenRejected         401, and 403 on reading
+        └── ChangeRefused         400, 403, 422 on writing
+
+No text of an error contains a token, a cookie, a session id or a value of a document.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ChangeRefused",
+    "CommitConflict",
+    "ConfigurationError",
+    "ContextNotFound",
+    "ContextNotLoaded",
+    "ContextSealed",
+    "ContextUnavailable",
+    "EmporixError",
+    "EmporixFailed",
+    "EmporixUnreachable",
+    "InvalidChange",
+    "MalformedAnswer",
+    "SessionContextError",
+    "SharedCacheLeak",
+    "TokenRejected",
+    "TooManyRequests",
+    "UnknownField",
+    "VersionConflict",
+]
+
+
+class SessionContextError(Exception):
+    """Base of every error of this package."""
+
+
+class ConfigurationError(SessionContextError):
+    """The middleware, a client or a store was built with values that cannot work."""
+
+
+class ContextNotLoaded(SessionContextError):
+    """A value was read before the context was loaded."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The session context has not been loaded in this request. Write "
+            "`await request.state.session_ctx` before reading from it, or build the middleware with "
+            "`preload=True` if your templates and endpoints are synchronous."
+        )
+
+
+class ContextSealed(SessionContextError):
+    """A change was recorded after the response had started, when no commit would have sent it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The response has started, so this change would not be sent with it. Record changes before the "
+            "response, or write `async with ctx.late_changes():` in streaming bodies and background tasks."
+        )
+
+
+class InvalidChange(SessionContextError, ValueError):
+    """A value was recorded that the session context cannot hold."""
+
+
+class UnknownField(SessionContextError, LookupError):
+    """A field was named that the session context does not have."""
+
+
+class ContextUnavailable(SessionContextError):
+    """Emporix could not be asked, or did not answer in time."""
+
+
+class CommitConflict(SessionContextError):
+    """Other writers kept changing the context until the attempts of this commit were used up."""
+
+
+class SharedCacheLeak(SessionContextError):
+    """A response that depends on the session context was declared cacheable for everybody."""
+
+
+class EmporixError(SessionContextError):
+    """One call to Emporix did not do what it was asked to.
+
+    Args:
+        operation: the name of the call, such as ``context.get``.
+        status: the HTTP status, ``None`` where no answer came.
+        reason: what went wrong, in words of our own; never text from the answer, which could quote data.
+        retry_after: seconds that Emporix asked to be left alone, ``None`` where it did not.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        status: int | None = None,
+        reason: str = "",
+        *,
+        retry_after: float | None = None,
+    ) -> None:
+        answer = "no answer" if status is None else f"status {status}"
+        super().__init__(f"{operation}: {answer}" + (f", {reason}" if reason else ""))
+        self.operation = operation
+        self.status = status
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class EmporixUnreachable(EmporixError):
+    """No answer came: the connection failed, broke or timed out."""
+
+
+class EmporixFailed(EmporixError):
+    """Emporix answered with a server error, or with a status that no rule expects."""
+
+
+class MalformedAnswer(EmporixError):
+    """The answer is not what the API promises: not JSON, too large, or without a usable version."""
+
+
+class TooManyRequests(EmporixError):
+    """Emporix asks to be left alone for a while (429)."""
+
+
+class ContextNotFound(EmporixError):
+    """Emporix has no such context, or not in this version (404).
+
+    The session id that the body of an authenticated 404 may carry is kept in ``session_id``, outside the text.
+    """
+
+    def __init__(
+        self, operation: str, status: int | None = 404, reason: str = "", *, session_id: str | None = None
+    ) -> None:
+        super().__init__(operation, status, reason)
+        self.session_id = session_id
+
+
+class VersionConflict(EmporixError):
+    """The version sent is not the current one (409, 412)."""
+
+
+class TokenRejected(EmporixError):
+    """Emporix does not accept the token (401, and 403 on reading)."""
+
+
+class ChangeRefused(EmporixError):
+    """Emporix does not accept this change (400, 403, 422)."""

@@ -1,0 +1,65 @@
+"""Keeping a personal response out of caches that serve everybody (RFC 9111, RFC 9213)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+
+__all__ = ["make_private"]
+
+_SHARED: Final = ("public", "s-maxage", "proxy-revalidate")
+_CLOSED: Final = frozenset({"private", "no-store"})
+_TARGETED: Final = ("surrogate-control", "cdn-cache-control")
+
+
+def make_private(headers: MutableHeaders, vary: Sequence[str]) -> bool:
+    """Mark a response as made for one shopper.
+
+    Args:
+        headers: the response's, changed in place: ``Vary`` names where the token comes from, ``Cache-Control`` gets
+            ``private`` unless it forbids storing altogether, and what invites shared caches goes.
+        vary: names of request headers.
+
+    Returns:
+        Whether the response had invited shared caches to keep it.
+    """
+    for name in vary:
+        headers.add_vary_header(name)
+    directives = [part.strip() for value in headers.getlist("cache-control") for part in _split(value)]
+    kept = [part for part in directives if part and _name(part) not in _SHARED]
+    if not any(part.lower() in _CLOSED for part in kept):
+        kept.insert(0, "private")
+    leaked = any(_name(part) in {"public", "s-maxage"} for part in directives)
+    headers["cache-control"] = ", ".join(kept)
+    return _close_targeted(headers) or leaked
+
+
+def _close_targeted(headers: MutableHeaders) -> bool:
+    """Close the header fields that speak to one kind of cache and override ``Cache-Control`` there."""
+    open_fields = [
+        name
+        for name, value in headers.items()
+        if name.endswith(_TARGETED) and not any(_name(part.strip()) in _CLOSED for part in value.split(","))
+    ]
+    for name in open_fields:
+        headers[name] = "no-store"
+    return bool(open_fields)
+
+
+def _name(directive: str) -> str:
+    return directive.partition("=")[0].strip().lower()
+
+
+def _split(value: str) -> list[str]:
+    """Split at commas outside quotes: ``private="set-cookie, x"`` is one directive."""
+    parts, quoted = [""], False
+    for character in value:
+        if character == '"':
+            quoted = not quoted
+        if character == "," and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts

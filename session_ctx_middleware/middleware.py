@@ -1,0 +1,217 @@
+"""ASGI in, ASGI out: puts a session context into every request, and sends its changes before the response starts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final, TypeAlias
+from weakref import WeakKeyDictionary
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .clock import Clock, SystemClock
+from .context import SCOPE_KEY, STATE_KEY, Services, SessionContext
+from .emporix import OwnContextClient
+from .engine import ContextStore, Engine, Naming, Parts, Stats
+from .errors import ConfigurationError, SharedCacheLeak
+from .events import ContextEvent, EventHook, Events
+from .http_cache import make_private
+from .policies import CachePolicy, ContextDefaults, UpstreamPolicy
+from .stores import MemoryStore
+from .tokens import BearerToken, TokenChain, TokenSource
+
+if TYPE_CHECKING:
+    from .emporix import HttpClient
+
+__all__ = ["Preload", "SecretKey", "SessionContextMiddleware"]
+
+Preload: TypeAlias = "bool | Callable[[HTTPConnection], bool]"
+SecretKey: TypeAlias = "str | bytes | Sequence[str | bytes]"
+
+MIN_SECRET_BYTES: Final = 32
+DRAIN_SECONDS: Final = 5.0
+SPARE_CONNECTIONS: Final = 10
+
+
+class SessionContextMiddleware:
+    """Gives every request its Emporix session context, as ``request.state.session_ctx``.
+
+    Args:
+        app: the application.
+        tenant: the Emporix tenant: 3 to 16 lower-case letters and digits, the first one a letter.
+        base_url: where Emporix is: https, or http on a loopback address.
+        token: one token source or several, of which the first hit wins.
+        secret_key: 32 bytes or more that every worker and host of this shop shares, or several keys, newest first.
+        defaults: what the shop shows where nothing else is known.
+        preload: `True`, or a function of the connection, to load before the application runs.
+        cache: how long what Emporix said is used.
+        upstream: how much of Emporix one request may use, and for how long.
+        store: where changes wait that Emporix cannot take yet; in this process by default.
+        http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient`` to use; it is never closed here.
+        on_event: functions that are told every `ContextEvent`; they must not block.
+        strict: raise `SharedCacheLeak` instead of repairing a personal response that invites shared caches.
+        clock: where time and randomness come from; for tests.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        tenant: str,
+        base_url: str = "https://api.emporix.io",
+        token: TokenSource | Sequence[TokenSource] = BearerToken(),  # noqa: B008 - it holds no state
+        secret_key: SecretKey | None = None,
+        defaults: ContextDefaults | None = None,
+        preload: Preload = False,
+        cache: CachePolicy | None = None,
+        upstream: UpstreamPolicy | None = None,
+        store: ContextStore | None = None,
+        http_client: HttpClient | None = None,
+        on_event: EventHook | Sequence[EventHook] = (),
+        strict: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        self.app = app
+        self._preload = preload
+        self._strict = strict
+        self._stats = Stats()
+        self._upstream = upstream or UpstreamPolicy()
+        # One client serves every event loop: it keeps the connections of each apart.
+        self._emporix = OwnContextClient(
+            tenant,
+            base_url=base_url,
+            http_client=http_client,
+            timeout=self._upstream.timeout,
+            max_connections=self._upstream.max_concurrency + SPARE_CONNECTIONS,
+        )
+        clock = clock or SystemClock()
+        cache = cache or CachePolicy()
+        self._parts = Parts(
+            cache=cache,
+            upstream=self._upstream,
+            store=store or MemoryStore(max_entries=cache.max_entries, clock=clock),
+            naming=Naming(tenant, base_url, _first_secret(secret_key)),
+            clock=clock,
+            stats=self._stats,
+        )
+        hooks = (on_event,) if callable(on_event) else tuple(on_event)
+        if not all(callable(hook) for hook in hooks):
+            raise ConfigurationError("on_event=... must be functions that take one ContextEvent.")
+        self._services = Services(
+            tokens=TokenChain(token),
+            defaults=defaults or ContextDefaults(),
+            events=Events(hooks),
+            clock=clock,
+            engine=self._engine,
+        )
+        self._engines: WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = WeakKeyDictionary()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self.app(scope, receive, self._closing(send))
+        elif kind not in {"http", "websocket"} or SCOPE_KEY in scope:  # mounted twice: the outer one wins
+            await self.app(scope, receive, send)
+        else:
+            context = self._place(scope)
+            if self._preload is True or (self._preload and self._preload(HTTPConnection(scope))):
+                await context.load()
+            if kind == "http":
+                await self._http(context, scope, receive, send)
+            else:
+                await self._websocket(context, scope, receive, send)
+
+    def stats(self) -> Mapping[str, int]:
+        """Return counters of what happened so far; see `Stats`."""
+        return asdict(self._stats)
+
+    async def aclose(self) -> None:
+        """Wait up to 5 seconds for commits of this event loop, and close the HTTP client if it is our own."""
+        engine = self._engines.pop(asyncio.get_running_loop(), None)
+        if engine is not None:
+            await engine.aclose(DRAIN_SECONDS)
+        await self._emporix.aclose()
+
+    async def _http(self, context: SessionContext, scope: Scope, receive: Receive, send: Send) -> None:
+        def send_wrapper(message: Message) -> Awaitable[None]:
+            if message["type"] != "http.response.start":
+                return send(message)
+            if context.untouched:
+                context.sealed = True
+                return send(message)
+            return self._start(context, message, send)
+
+        try:
+            await self.app(scope, receive, send_wrapper)
+        except BaseException:
+            context.abandon("exception")
+            raise
+
+    async def _start(self, context: SessionContext, message: Message, send: Send) -> None:
+        await context.finish(message["status"])
+        if context.used:
+            self._protect(message)
+        await send(message)
+
+    def _protect(self, message: Message) -> None:
+        message["headers"] = list(message.get("headers", ()))
+        if not make_private(MutableHeaders(raw=message["headers"]), self._services.tokens.vary):
+            return
+        if self._strict:
+            raise SharedCacheLeak(
+                "This response depends on the session context, but its headers invite shared caches to keep it. Drop "
+                "public, s-maxage and CDN headers from it, or do not read the context there."
+            )
+        self._services.events.emit(ContextEvent(name="leak.prevented", operation="respond", outcome="made private"))
+
+    async def _websocket(self, context: SessionContext, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            context.report_uncommitted()
+
+    def _place(self, scope: Scope) -> SessionContext:
+        state = scope.setdefault("state", {})
+        if STATE_KEY in state:
+            # A server that shares one state between requests (the ASGI specification wants a copy for each) would
+            # show this shopper's context to another one.
+            state = scope["state"] = dict(state)
+            self._services.events.emit(ContextEvent(name="state.shared", operation="request", outcome="copied"))
+        context = SessionContext(self._services, scope, asyncio.get_running_loop())
+        scope[SCOPE_KEY] = state[STATE_KEY] = context
+        return context
+
+    def _closing(self, send: Send) -> Send:
+        async def send_wrapper(message: Message) -> None:
+            if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"}:
+                await self.aclose()
+            await send(message)
+
+        return send_wrapper
+
+    def _engine(self, loop: asyncio.AbstractEventLoop) -> Engine:
+        """Return the engine of an event loop; nothing in it is shared with another loop but the store."""
+        engine = self._engines.get(loop)
+        if engine is None:
+            engine = self._engines[loop] = Engine(self._parts, self._emporix)
+        return engine
+
+
+def _first_secret(secret_key: SecretKey | None) -> bytes | None:
+    if secret_key is None:
+        return None
+    keys = [secret_key] if isinstance(secret_key, str | bytes) else list(secret_key)
+    secrets = [key.encode() if isinstance(key, str) else key for key in keys]
+    if not secrets or any(len(key) < MIN_SECRET_BYTES for key in secrets):
+        raise ConfigurationError(
+            f"secret_key=... must have {MIN_SECRET_BYTES} bytes or more, such as secrets.token_urlsafe(32) makes; "
+            "keep it secret, and the same on every worker."
+        )
+    return secrets[0]

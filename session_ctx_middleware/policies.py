@@ -1,0 +1,122 @@
+"""How long things are kept, how long anything may take, and what a shop shows when nothing is known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from .document import OnConflict
+from .errors import ConfigurationError, InvalidChange
+from .validation import checked_switch
+
+__all__ = ["CachePolicy", "ContextDefaults", "UpstreamPolicy"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CachePolicy:
+    """How long what Emporix said is used (RFC 5861 for the two stale windows). All times are in seconds.
+
+    Args:
+        ttl: a document is fresh for this long, counted from when it was asked for.
+        missing_ttl: "there is no context" is believed for this long.
+        stale_while_revalidate: after `ttl`, a document is still served for this long while one background GET
+            renews it.
+        stale_if_error: after `ttl`, a document is served for this long when Emporix cannot be asked.
+        rejected_ttl: a refused token is not tried again for this long.
+        failure_throttle: after a failed GET, this session asks again only after about this long.
+        jitter: up to this share of `ttl` is taken off at random, so that entries do not expire in step.
+        max_entries: documents kept; the least recently used one goes first.
+    """
+
+    ttl: float = 60.0
+    missing_ttl: float = 2.0
+    stale_while_revalidate: float = 60.0
+    stale_if_error: float = 600.0
+    rejected_ttl: float = 3.0
+    failure_throttle: float = 5.0
+    jitter: float = 0.1
+    max_entries: int = 10_000
+
+    def __post_init__(self) -> None:
+        _require_numbers(self, "CachePolicy", at_least=0.0)
+        if self.ttl <= 0:
+            raise ConfigurationError("CachePolicy(ttl=...) must be above 0 seconds.")
+        if not 0 <= self.jitter < 1:
+            raise ConfigurationError("CachePolicy(jitter=...) is a share of the ttl: 0 to below 1.")
+        _require_whole(self.max_entries, "CachePolicy(max_entries=...)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpstreamPolicy:
+    """How much of Emporix one request may use, and for how long. All times are in seconds.
+
+    Args:
+        deadline: a request waits at most this long for reading its context.
+        commit_deadline: a request waits at most this long for a commit.
+        timeout: one HTTP call ends by itself when connecting, sending or a pause in the answer takes this long.
+        max_concurrency: calls to Emporix at once, per process and event loop.
+        max_flights: sessions being read at once; above it a read is answered without Emporix.
+        max_attempts: PATCH attempts of one commit when others write the same context.
+        get_retry: repeat a GET once after a connection error, 502, 503 or 504.
+        on_conflict: ``f(field, base, ours, theirs) -> value`` decides when somebody else changed the same field
+            (``attributes.<key>`` for an attribute); without it the later wish, ours, wins.
+    """
+
+    deadline: float = 2.0
+    commit_deadline: float = 3.0
+    timeout: float = 5.0
+    max_concurrency: int = 50
+    max_flights: int = 1_000
+    max_attempts: int = 4
+    get_retry: bool = True
+    on_conflict: OnConflict | None = None
+
+    def __post_init__(self) -> None:
+        _require_numbers(self, "UpstreamPolicy", at_least=0.001)
+        for name in ("max_concurrency", "max_flights", "max_attempts"):
+            _require_whole(getattr(self, name), f"UpstreamPolicy({name}=...)")
+        if self.on_conflict is not None and not callable(self.on_conflict):
+            raise ConfigurationError("UpstreamPolicy(on_conflict=...) must be a function.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContextDefaults:
+    """What a shop shows where neither the shopper nor Emporix has said anything.
+
+    Args:
+        site_code: code of a site.
+        currency: ISO 4217 code, upper case.
+        language: BCP 47 tag.
+        target_location: ISO 3166-1 alpha-2 country code, upper case.
+    """
+
+    site_code: str | None = None
+    currency: str | None = None
+    language: str | None = None
+    target_location: str | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                try:
+                    checked_switch(field.name, value)
+                except InvalidChange as error:
+                    raise ConfigurationError(f"ContextDefaults: {error}") from None
+
+
+def _require_numbers(policy: CachePolicy | UpstreamPolicy, name: str, *, at_least: float) -> None:
+    for field in fields(policy):
+        value = getattr(policy, field.name)
+        if field.type == "float" and (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+            or value < at_least
+        ):
+            raise ConfigurationError(f"{name}({field.name}=...) must be a number of at least {at_least:g}.")
+
+
+def _require_whole(value: object, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name} must be a whole number of at least 1.")

@@ -1,0 +1,135 @@
+"""Reading the session context of one request: effective values and where they come from."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from . import effective
+from .document import NO_CHANGES, ContextChanges, ContextDocument
+from .effective import Source
+from .engine import Snapshot
+from .frozen_json import Json
+from .policies import ContextDefaults
+
+__all__ = ["ReadableContext"]
+
+ANONYMOUS: Final = "ANONYMOUS"
+
+
+class ReadableContext:
+    """What a request sees of its session context."""
+
+    _changes: ContextChanges = NO_CHANGES
+
+    @abstractmethod
+    def _read(self) -> Snapshot:
+        """Return what was loaded, and note that the response depends on it."""
+
+    @property
+    @abstractmethod
+    def _defaults(self) -> ContextDefaults:
+        """Return what the shop shows where nothing else is known."""
+
+    @property
+    def site_code(self) -> str | None:
+        """The effective site: this request's change, else parked change, else document, else default."""
+        return self._switch("site_code")
+
+    @property
+    def currency(self) -> str | None:
+        """The effective currency (ISO 4217)."""
+        return self._switch("currency")
+
+    @property
+    def language(self) -> str | None:
+        """The effective language tag."""
+        return self._switch("language")
+
+    @property
+    def target_location(self) -> str | None:
+        """The effective country (ISO 3166-1 alpha-2)."""
+        return self._switch("target_location")
+
+    @property
+    def attributes(self) -> Mapping[str, Json]:
+        """The effective custom attributes, read-only."""
+        return effective.attributes(self._changes, self._read())
+
+    @property
+    def document(self) -> ContextDocument | None:
+        """The context as Emporix sent it last, without any change that came after."""
+        return self._read().document
+
+    @property
+    def cart_id(self) -> str | None:
+        """The cart that Emporix has noted in the session."""
+        document = self._read().document
+        return None if document is None else document.cart_id
+
+    @property
+    def customer_id(self) -> str | None:
+        """The customer, ``"ANONYMOUS"`` or `None` for a guest."""
+        document = self._read().document
+        return None if document is None else document.customer_id
+
+    @property
+    def session_id(self) -> str | None:
+        """The Emporix session."""
+        document = self._read().document
+        return None if document is None else document.session_id
+
+    @property
+    def version(self) -> int | None:
+        """The version of `document`."""
+        document = self._read().document
+        return None if document is None else document.version
+
+    @property
+    def exists(self) -> bool:
+        """Whether Emporix has a context for this session."""
+        return self._read().document is not None
+
+    @property
+    def is_logged_in(self) -> bool:
+        """Whether the session belongs to a customer."""
+        return self.customer_id not in {None, ANONYMOUS}
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether what is shown is older than the cache policy wants."""
+        return self._read().stale
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether Emporix could not be asked and nothing stale could serve."""
+        return self._read().degraded
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether Emporix refused the token."""
+        return self._read().rejected
+
+    @property
+    def pending(self) -> Mapping[str, object]:
+        """The changes that Emporix has not taken yet: this request's and parked ones.
+
+        Fields by name, attributes by key under ``attributes``, `None` for one that shall be removed.
+        """
+        return MappingProxyType(self._changes.over(self._read().parked).pending())
+
+    def source(self, field: str) -> Source:
+        """Tell where the effective value of a field comes from.
+
+        Args:
+            field: the name of a property, or ``attributes.<key>``.
+
+        Raises:
+            UnknownField: there is no such field.
+        """
+        return effective.source(field, self._changes, self._read(), self._defaults)
+
+    def _switch(self, field: str) -> str | None:
+        return effective.switch_value(field, self._changes, self._read(), self._defaults)

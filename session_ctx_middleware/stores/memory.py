@@ -1,0 +1,69 @@
+"""Parked changes in the memory of this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from cachetools import TTLCache
+
+from ..clock import Clock, SystemClock
+from ..document import NO_CHANGES, ContextChanges
+
+__all__ = ["PARKED_TTL", "MemoryStore"]
+
+PARKED_TTL: Final = 24 * 3600.0
+
+if TYPE_CHECKING:
+    _Parked = TTLCache[str, ContextChanges]
+else:
+    _Parked = TTLCache
+
+
+class MemoryStore:
+    """Keeps parked changes for 24 hours in this process; another process or host does not see them.
+
+    Args:
+        max_entries: sessions with parked changes; the least recently used one goes first.
+        clock: where time comes from.
+    """
+
+    def __init__(self, *, max_entries: int = 10_000, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._entries = _Parked(max_entries, PARKED_TTL, timer=self._clock.monotonic)
+        # Event loops of several threads may share one store, and the cache's own book-keeping is not atomic.
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return "<MemoryStore>"
+
+    async def parked(self, names: Sequence[str]) -> ContextChanges:
+        """Return what is parked under any of `names`, the latest change of each field."""
+        oldest = self._clock.time() - PARKED_TTL
+        found = NO_CHANGES
+        with self._lock:
+            for name in names:
+                found = self._entries.get(name, NO_CHANGES).newest(found)
+        return found.since(oldest)
+
+    async def park(self, name: str, changes: ContextChanges) -> None:
+        """Keep `changes`; of two changes of one field the later one stays."""
+        with self._lock:
+            self._entries[name] = changes.newest(self._entries.get(name, NO_CHANGES))
+
+    async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
+        """Forget these very changes under all of `names`; others of the same field stay."""
+        with self._lock:
+            for name in names:
+                left = self._entries.get(name, NO_CHANGES).minus(changes)
+                if left:
+                    self._entries[name] = left
+                else:
+                    self._entries.pop(name, None)
+
+    async def forget(self, names: Sequence[str]) -> None:
+        """Forget everything under `names`."""
+        with self._lock:
+            for name in names:
+                self._entries.pop(name, None)

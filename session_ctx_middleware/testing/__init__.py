@@ -1,0 +1,6 @@
+"""FakeEmporix: Emporix for tests and demos, quirks and faults included (extra ``testing`` to run it as a server)."""
+
+from .app import FakeEmporix, FakeSession
+from .faults import Call, Fault
+
+__all__ = ["Call", "FakeEmporix", "FakeSession", "Fault"]

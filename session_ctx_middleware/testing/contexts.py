@@ -1,0 +1,149 @@
+"""The Session Context Service, both sides of it."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Final
+
+from .answers import Answer, gateway_error, json_answer, no_content, service_error, unauthorized
+from .request import Incoming
+from .world import ANONYMOUS, PATCHABLE, Session
+
+__all__ = [
+    "add_attribute",
+    "get_context",
+    "managed_add_attribute",
+    "managed_get",
+    "managed_put",
+    "managed_remove_attribute",
+    "patch_context",
+    "remove_attribute",
+]
+
+SCOPE: Final = "sessioncontext.context_manage"
+READ_ONLY: Final = frozenset({"metadata", "sessionId"})
+
+
+def get_context(call: Incoming) -> Answer:
+    """Answer the own context."""
+    return unauthorized() if call.session is None else _get(call, call.session)
+
+
+def patch_context(call: Incoming) -> Answer:
+    """Change the own context: only some fields, only the current version, the attribute map as a whole."""
+    session = call.session
+    if session is None:
+        return unauthorized()
+    context = call.world.current(session)
+    version = _version(call.data)
+    if context is None or version != context["metadata"]["version"] or isinstance(version, bool):
+        return _no_such_version(session.session_id, version)
+    call.world.change(session, {key: call.data[key] for key in PATCHABLE if key in call.data})
+    return no_content()
+
+
+def add_attribute(call: Incoming) -> Answer:
+    """Set one attribute of the own context, whatever its version."""
+    if call.session is None:
+        return unauthorized()
+    return _add(call, call.session) or json_answer(call.data.get("key"), 201)
+
+
+def remove_attribute(call: Incoming) -> Answer:
+    """Remove one attribute of the own context, whatever its version."""
+    return unauthorized() if call.session is None else _remove(call, call.session)
+
+
+def managed_get(call: Incoming) -> Answer:
+    """Answer any session's context."""
+    return _refusal(call) or _get(call, _session(call))
+
+
+def managed_put(call: Incoming) -> Answer:
+    """Replace any session's context, or create it."""
+    refusal = _refusal(call)
+    if refusal is not None:
+        return refusal
+    session = _session(call)
+    context = call.world.current(session)
+    upsert = call.query.get("upsert") == "true"
+    if _needs_saas_token(session, upsert=upsert) and "saas-token" not in call.headers:
+        return service_error(400, "Required Header [saas-token] is missing")
+    fields = {key: value for key, value in call.data.items() if key not in READ_ONLY}
+    if context is None:
+        if not upsert:
+            return _not_found(session.session_id)
+        call.world.sessions[session.session_id] = session
+        call.world.create(session, **fields)
+    elif _version(call.data) != context["metadata"]["version"]:
+        return _no_such_version(session.session_id, _version(call.data))
+    else:
+        call.world.change(session, fields)
+    return no_content()
+
+
+def managed_add_attribute(call: Incoming) -> Answer:
+    """Set one attribute of any session."""
+    return _refusal(call) or _add(call, _session(call)) or no_content()
+
+
+def managed_remove_attribute(call: Incoming) -> Answer:
+    """Remove one attribute of any session."""
+    return _refusal(call) or _remove(call, _session(call))
+
+
+def _get(call: Incoming, session: Session) -> Answer:
+    seen = call.world.seen(session)
+    return _not_found(session.session_id) if seen is None else json_answer(seen)
+
+
+def _add(call: Incoming, session: Session) -> Answer | None:
+    context = call.world.current(session)
+    if context is None:
+        return _not_found(session.session_id)
+    attributes = copy.deepcopy(context.get("context", {}))
+    attributes[str(call.data.get("key"))] = call.data.get("value")
+    call.world.change(session, {"context": attributes})
+    return None
+
+
+def _remove(call: Incoming, session: Session) -> Answer:
+    context = call.world.current(session)
+    attributes = copy.deepcopy((context or {}).get("context", {}))
+    if attributes.pop(call.values["name"], None) is None:
+        return _not_found(session.session_id)
+    call.world.change(session, {"context": attributes})
+    return no_content()
+
+
+def _refusal(call: Incoming) -> Answer | None:
+    if call.token is None:
+        return unauthorized()
+    if SCOPE not in call.token.scope.split():
+        return gateway_error(403, f"Required scope(s): [{SCOPE}]", "steps.oauth.v2.InsufficientScope")
+    return None
+
+
+def _session(call: Incoming) -> Session:
+    session_id = call.values["session_id"]
+    return call.world.sessions.get(session_id) or Session(session_id)
+
+
+def _needs_saas_token(session: Session, *, upsert: bool) -> bool:
+    known = session.context is not None
+    return (known and session.context is not None and session.context.get("customerId") != ANONYMOUS) or upsert
+
+
+def _version(data: dict[str, Any]) -> object:
+    metadata = data.get("metadata")
+    version = metadata.get("version") if isinstance(metadata, dict) else None
+    return version if isinstance(version, int) else None
+
+
+def _not_found(session_id: str) -> Answer:
+    return service_error(404, "Session not found", sessionId=session_id)
+
+
+def _no_such_version(session_id: str, version: object) -> Answer:
+    text = f"The context with sessionId {session_id} and version {version} has not been found."
+    return json_answer({"message": text}, 404)

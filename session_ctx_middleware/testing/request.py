@@ -1,0 +1,66 @@
+"""One call, as the services see it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qs
+
+from .world import Session, Token, World
+
+__all__ = ["Incoming"]
+
+
+@dataclass(frozen=True, repr=False)
+class Incoming:
+    """A call after routing.
+
+    Args:
+        world: the platform's state.
+        method: the HTTP method.
+        path: the decoded path.
+        values: what the route found in the path.
+        query: the query parameters.
+        headers: names in lower case.
+        raw: the body.
+    """
+
+    world: World
+    method: str
+    path: str
+    values: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    raw: bytes = field(default=b"")
+
+    @cached_property
+    def token(self) -> Token | None:
+        """The valid bearer token of the call."""
+        scheme, _, value = self.headers.get("authorization", "").partition(" ")
+        return self.world.valid(self.world.access, value) if scheme == "Bearer" else None
+
+    @property
+    def session(self) -> Session | None:
+        """The session of the token."""
+        return None if self.token is None else self.token.session
+
+    @cached_property
+    def json(self) -> Any:
+        """The body as JSON, `None` where it is none."""
+        try:
+            return json.loads(self.raw)
+        except ValueError:
+            return None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The body as a JSON object, empty where it is none."""
+        return self.json if isinstance(self.json, dict) else {}
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The body as a form."""
+        return {key: values[0] for key, values in parse_qs(self.raw.decode("utf-8", "replace")).items()}

@@ -1,0 +1,73 @@
+"""Which path is which operation (the OpenAPI files of Emporix are the model)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+from urllib.parse import unquote
+
+from . import accounts, contexts, shopping
+from .answers import Answer
+from .request import Incoming
+
+__all__ = ["Route", "find_route"]
+
+Service: TypeAlias = Callable[[Incoming], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation: its name, its method, and what does it."""
+
+    operation: str
+    method: str
+    pattern: re.Pattern[str]
+    service: Service
+
+
+def _route(operation: str, method: str, path: str, service: Service) -> Route:
+    return Route(operation, method, re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)), service)
+
+
+_ME: Final = "/session-context/{tenant}/me/context"
+_ANY: Final = "/session-context/{tenant}/context/{session_id}"
+_CART: Final = "/cart/{tenant}/carts"
+_CUSTOMER: Final = "/customer/{tenant}"
+
+_ROUTES: Final = (
+    _route("context.get", "GET", _ME, contexts.get_context),
+    _route("context.patch", "PATCH", _ME, contexts.patch_context),
+    _route("context.attribute_add", "POST", _ME + "/attributes", contexts.add_attribute),
+    _route("context.attribute_remove", "DELETE", _ME + "/attributes/{name}", contexts.remove_attribute),
+    _route("managed.get", "GET", _ANY, contexts.managed_get),
+    _route("managed.put", "PUT", _ANY, contexts.managed_put),
+    _route("managed.attribute_add", "POST", _ANY + "/attributes", contexts.managed_add_attribute),
+    _route("managed.attribute_remove", "DELETE", _ANY + "/attributes/{name}", contexts.managed_remove_attribute),
+    _route("anonymous.login", "GET", "/customerlogin/auth/anonymous/login", accounts.anonymous_login),
+    _route("anonymous.refresh", "GET", "/customerlogin/auth/anonymous/refresh", accounts.anonymous_refresh),
+    _route("customer.login", "POST", _CUSTOMER + "/login", accounts.customer_login),
+    _route("customer.refresh", "GET", _CUSTOMER + "/refreshauthtoken", accounts.customer_refresh),
+    _route("customer.logout", "GET", _CUSTOMER + "/logout", accounts.customer_logout),
+    _route("customer.validate", "GET", _CUSTOMER + "/validateauthtoken", accounts.customer_validate),
+    _route("oauth.token", "POST", "/oauth/token", accounts.oauth_token),
+    _route("cart.create", "POST", _CART, shopping.create_cart),
+    _route("cart.find", "GET", _CART, shopping.find_cart),
+    _route("cart.get", "GET", _CART + "/{cart_id}", shopping.get_cart),
+    _route("cart.add_item", "POST", _CART + "/{cart_id}/items", shopping.add_item),
+    _route("cart.change_site", "POST", _CART + "/{cart_id}/changeSite", shopping.change_site),
+    _route("cart.change_currency", "POST", _CART + "/{cart_id}/changeCurrency", shopping.change_currency),
+    _route("site.list", "GET", "/site/{tenant}/sites", shopping.list_sites),
+    _route("site.get", "GET", "/site/{tenant}/sites/{code}", shopping.get_site),
+    _route("product.list", "GET", "/product/{tenant}/products", shopping.list_products),
+    _route("price.match", "POST", "/price/{tenant}/match-prices-by-context", shopping.match_prices),
+)
+
+
+def find_route(method: str, raw_path: str) -> tuple[Route, Mapping[str, str]] | None:
+    """Return the operation of a call and what its path says, decoded; `None` where there is no such operation."""
+    for route in _ROUTES:
+        if route.method == method and (match := route.pattern.fullmatch(raw_path)):
+            return route, {name: unquote(value) for name, value in match.groupdict().items()}
+    return None

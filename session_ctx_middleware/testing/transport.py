@@ -1,0 +1,43 @@
+"""Broken connections: as an exception of the HTTP library in process, as a closed socket behind a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.types import ASGIApp, Receive
+
+from .faults import ConnectionDropped
+
+__all__ = ["build_client", "drop_connection"]
+
+
+def build_client(app: ASGIApp, module: Any, options: Mapping[str, Any]) -> Any:
+    """Return a client of `module` (httpx or httpx2) for an application in this process.
+
+    A dropped connection becomes the library's own error: that it could not connect, or that reading broke off.
+    """
+    inner = module.ASGITransport(app=app)
+
+    class Transport(module.AsyncBaseTransport):  # type: ignore[misc, name-defined]
+        async def handle_async_request(self, request: Any) -> Any:
+            try:
+                return await inner.handle_async_request(request)
+            except ConnectionDropped as error:
+                kind = module.ConnectError if error.when == "before" else module.ReadError
+                raise kind(str(error), request=request) from None
+
+    return module.AsyncClient(transport=Transport(), **options)
+
+
+def drop_connection(receive: Receive) -> bool:
+    """Close the TCP connection under uvicorn; tell whether there was one.
+
+    ASGI has no message for this; uvicorn's `receive` is a method of an object that holds the transport.
+    """
+    transport = getattr(getattr(receive, "__self__", None), "transport", None)
+    abort = getattr(transport, "abort", None)
+    if abort is None:
+        return False
+    abort()
+    return True

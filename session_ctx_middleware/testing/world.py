@@ -1,0 +1,219 @@
+"""What the fake platform knows: sessions, tokens, contexts, customers, carts. No HTTP in here."""
+
+from __future__ import annotations
+
+import copy
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from .catalogue import CUSTOMERS, SITES, Customer
+
+__all__ = ["ANONYMOUS", "Cart", "Session", "Token", "World"]
+
+ANONYMOUS: Final = "ANONYMOUS"
+ACCESS_SECONDS: Final = 3599
+REFRESH_SECONDS: Final = 86399
+CUSTOMER_SECONDS: Final = 2591999
+PATCHABLE: Final = ("siteCode", "currency", "targetLocation", "language", "context")
+FIELDS: Final[Mapping[str, str]] = {
+    "site_code": "siteCode",
+    "currency": "currency",
+    "language": "language",
+    "target_location": "targetLocation",
+    "customer_id": "customerId",
+    "cart_id": "cartId",
+    "attributes": "context",
+}
+
+
+@dataclass(slots=True, repr=False)
+class Session:
+    """A browser session, with or without a context."""
+
+    session_id: str
+    seed: dict[str, Any] = field(default_factory=dict)
+    customer: Customer | None = None
+    context: dict[str, Any] | None = None
+    history: list[tuple[float, dict[str, Any] | None]] = field(default_factory=list)
+    appears_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Token:
+    """A token that was handed out; `session` is `None` for a service token."""
+
+    ends_at: float
+    session: Session | None = None
+    scope: str = ""
+
+
+@dataclass(slots=True, repr=False)
+class Cart:
+    """A shopping cart."""
+
+    cart_id: str
+    session_id: str
+    site_code: str
+    currency: str
+    items: list[dict[str, Any]] = field(default_factory=list)
+
+
+class World:
+    """The state of one tenant.
+
+    Args:
+        context_at: when a context appears: with the first cart, or after anonymous login.
+        context_delay: seconds after login until it appears.
+        replica_lag: seconds for which a GET still answers what was before a write.
+        rng: where ids and tokens come from.
+        now: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        context_at: Literal["cart", "login"],
+        context_delay: float,
+        replica_lag: float,
+        rng: random.Random,
+        now: Callable[[], float],
+    ) -> None:
+        self._context_at = context_at
+        self._context_delay = context_delay
+        self._replica_lag = replica_lag
+        self._rng = rng
+        self._now = now
+        self.sessions: dict[str, Session] = {}
+        self.access: dict[str, Token] = {}
+        self.refresh: dict[str, Token] = {}
+        self.saas: dict[str, str] = {}
+        self.carts: dict[str, Cart] = {}
+
+    # Sessions and tokens
+
+    def new_id(self) -> str:
+        """Return a random UUID."""
+        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+
+    def new_secret(self) -> str:
+        """Return an opaque token of 28 characters, as the platform's gateway makes them."""
+        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+        return "".join(self._rng.choices(letters, k=28))
+
+    def new_session(self, seed: Mapping[str, Any] | None = None) -> Session:
+        """Begin an anonymous session; its context appears when the settings say so."""
+        session = Session(self.new_id(), dict(seed or {}))
+        self.sessions[session.session_id] = session
+        if self._context_at == "login":
+            session.appears_at = self._now() + self._context_delay
+        return session
+
+    def issue(self, session: Session | None, seconds: float, scope: str = "") -> str:
+        """Hand out an access token."""
+        value = self.new_secret()
+        self.access[value] = Token(self._now() + seconds, session, scope)
+        return value
+
+    def issue_refresh(self, session: Session) -> str:
+        """Hand out a refresh token."""
+        value = self.new_secret()
+        self.refresh[value] = Token(self._now() + REFRESH_SECONDS, session)
+        return value
+
+    def valid(self, tokens: Mapping[str, Token], value: str) -> Token | None:
+        """Return a token that was handed out and has not ended."""
+        token = tokens.get(value)
+        return token if token is not None and self._now() < token.ends_at else None
+
+    # Contexts
+
+    def create(self, session: Session, **fields: Any) -> dict[str, Any]:
+        """Make a session's context appear, with what login asked for or the site's defaults."""
+        site = SITES.get(fields.get("siteCode") or session.seed.get("siteCode") or "main", SITES["main"])
+        stamp = self._stamp()
+        context: dict[str, Any] = {
+            "sessionId": session.session_id,
+            "customerId": session.customer.customer_id if session.customer else ANONYMOUS,
+            "siteCode": site["code"],
+            "currency": site["currency"],
+            "targetLocation": site["homeBase"]["address"]["country"],
+            "language": site["defaultLanguage"],
+            **session.seed,
+            **fields,
+            "metadata": {"version": 1, "createdAt": stamp, "modifiedAt": stamp},
+        }
+        self._store(session, {key: value for key, value in context.items() if value is not None})
+        return context
+
+    def current(self, session: Session) -> dict[str, Any] | None:
+        """Return a session's context as it is now."""
+        if session.context is None and session.appears_at is not None and self._now() >= session.appears_at:
+            session.appears_at = None
+            self.create(session)
+        return session.context
+
+    def seen(self, session: Session) -> dict[str, Any] | None:
+        """Return a session's context as a replica sees it."""
+        self.current(session)
+        moment = self._now() - self._replica_lag
+        states = [state for written, state in session.history if written <= moment]
+        if self._replica_lag <= 0 or not session.history:
+            return session.context
+        return states[-1] if states else session.history[0][1]
+
+    def change(self, session: Session, fields: Mapping[str, Any]) -> int:
+        """Change a context, and return the version that this makes."""
+        context = copy.deepcopy(self.current(session)) or {}
+        context.update(fields)
+        if not context.get("context"):
+            context.pop("context", None)
+        metadata = context["metadata"]
+        metadata.update(version=metadata["version"] + 1, modifiedAt=self._stamp())
+        self._store(session, {key: value for key, value in context.items() if value is not None})
+        return int(metadata["version"])
+
+    def delete(self, session: Session) -> None:
+        """Make a context vanish."""
+        self._store(session, None)
+        session.appears_at = None
+
+    # Customers and carts
+
+    def log_in(self, session: Session, customer: Customer) -> None:
+        """Make a session a customer's; the customer's preferences overwrite what was chosen before."""
+        session.customer = customer
+        if self.current(session) is not None:
+            self.change(session, {"customerId": customer.customer_id, **customer.preferences})
+        else:
+            session.seed.update(customer.preferences)
+
+    def customer(self, email: object, password: object) -> Customer | None:
+        """Return the customer with these credentials."""
+        found = CUSTOMERS.get(str(email))
+        return found if found is not None and found.password == password else None
+
+    def new_cart(self, session: Session, site_code: str, currency: str) -> Cart | None:
+        """Create a cart and note it in the session; `None` where the session has an open one for the site."""
+        if any(cart.session_id == session.session_id and cart.site_code == site_code for cart in self.carts.values()):
+            return None
+        cart = Cart(f"{self._rng.getrandbits(96):024x}", session.session_id, site_code, currency)
+        self.carts[cart.cart_id] = cart
+        if self.current(session) is None:
+            self.create(session, cartId=cart.cart_id)
+        else:
+            self.change(session, {"cartId": cart.cart_id})
+        return cart
+
+    def _store(self, session: Session, context: dict[str, Any] | None) -> None:
+        if not session.history:
+            session.history.append((float("-inf"), session.context))
+        session.context = context
+        session.history.append((self._now(), copy.deepcopy(context)))
+        del session.history[:-20]
+
+    def _stamp(self) -> str:
+        return datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,101 @@
+"""Where the shopper's token is found in a request."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeAlias
+
+from starlette.requests import HTTPConnection
+
+from .credentials import StorefrontToken, usable
+from .errors import ConfigurationError
+
+__all__ = ["BearerToken", "CookieToken", "StorefrontToken", "TokenChain", "TokenSource"]
+
+Found: TypeAlias = "str | StorefrontToken | None"
+TokenSource: TypeAlias = Callable[[HTTPConnection], "Found | Awaitable[Found]"]
+
+ANY_HEADER: Final = ("Authorization", "Cookie")
+
+
+class BearerToken:
+    """Reads the token from ``Authorization: Bearer`` (RFC 6750, section 2.1)."""
+
+    vary = ("Authorization",)
+
+    def __call__(self, connection: HTTPConnection) -> str | None:
+        """Return the token, `None` where the header is missing or of another scheme."""
+        header = connection.headers.get("authorization", "")
+        scheme, _, value = header.partition(" ")
+        return value.strip(" ") if scheme.lower() == "bearer" else None
+
+    def __repr__(self) -> str:
+        return "BearerToken()"
+
+
+class CookieToken:
+    """Reads the token from a cookie.
+
+    Args:
+        name: the cookie's name.
+    """
+
+    vary = ("Cookie",)
+
+    def __init__(self, name: str) -> None:
+        if not name or not name.isascii() or any(c in name for c in ' \t";,='):
+            raise ConfigurationError("CookieToken(name) must be the name of a cookie, such as 'shop_token'.")
+        self._name = name
+
+    def __call__(self, connection: HTTPConnection) -> str | None:
+        """Return the token, `None` where there is no such cookie."""
+        return connection.cookies.get(self._name)
+
+    def __repr__(self) -> str:
+        return f"CookieToken({self._name!r})"
+
+
+class TokenChain:
+    """Asks token sources in turn; the first hit wins.
+
+    Args:
+        sources: one source or several.
+
+    Raises:
+        ConfigurationError: something in it cannot be called.
+    """
+
+    def __init__(self, sources: TokenSource | Sequence[TokenSource]) -> None:
+        self._sources = tuple(sources) if isinstance(sources, Sequence) else (sources,)
+        if not self._sources or not all(callable(source) for source in self._sources):
+            raise ConfigurationError(
+                "token=... must be a token source such as BearerToken() or CookieToken('name'), a function of the "
+                "connection, or a sequence of those."
+            )
+        headers = [header for source in self._sources for header in getattr(source, "vary", ANY_HEADER)]
+        self.vary: tuple[str, ...] = tuple(dict.fromkeys(headers))
+        """The request headers that tokens come from."""
+
+    async def find(self, connection: HTTPConnection) -> StorefrontToken | None:
+        """Return the token of a request, `None` where no source finds a usable one."""
+        for source in self._sources:
+            found = source(connection)
+            if inspect.isawaitable(found):
+                found = await found
+            token = _checked(found)
+            if token is not None:
+                return token
+        return None
+
+
+def _checked(found: object) -> StorefrontToken | None:
+    if found is None:
+        return None
+    if isinstance(found, str):
+        return StorefrontToken(found) if usable(found) else None
+    if isinstance(found, StorefrontToken) and isinstance(found.value, str):
+        return found if usable(found.value) else None
+    raise ConfigurationError(
+        f"A token source returned {type(found).__name__}; it must return str, StorefrontToken or None."
+    )

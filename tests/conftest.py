@@ -1,0 +1,77 @@
+"""What all tests share: virtual time, both HTTP libraries, and an eye on everything that must not be left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable, Iterator
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+from session_ctx_middleware.testing import FakeEmporix
+
+from .support.shop import Shop
+from .support.virtual_time import VIRTUAL_BACKEND, WALL_START
+
+
+def pytest_report_header() -> str:
+    names = ("starlette", "httpx", "httpx2", "cachetools", "pyjwt", "fastapi", "anyio")
+    return "with " + ", ".join(f"{name} {version(name)}" for name in names)
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """Tests run in virtual time unless their module says otherwise."""
+    return VIRTUAL_BACKEND
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> Iterator[BlockBuster]:
+    """Fail a test whose code blocks the event loop."""
+    with blockbuster_ctx("session_ctx_middleware") as buster:
+        yield buster
+
+
+@pytest.fixture(params=["httpx", "httpx2"])
+def http_library(request: pytest.FixtureRequest) -> Any:
+    """Every upstream test runs with httpx and with httpx2."""
+    return import_module(request.param)
+
+
+@pytest.fixture
+def emporix() -> FakeEmporix:
+    """Emporix, in this process; its clock is the loop's."""
+    return FakeEmporix(now=lambda: WALL_START + asyncio.get_running_loop().time())
+
+
+@pytest.fixture
+async def make_shop(emporix: FakeEmporix, http_library: Any) -> AsyncIterator[Callable[..., Shop]]:
+    """Build shops around one Emporix; in the end nothing may be left running or unnoticed."""
+    loop = asyncio.get_running_loop()
+    unnoticed: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: unnoticed.append(context))
+    shops: list[Shop] = []
+
+    def make(**options: Any) -> Shop:
+        shops.append(Shop(options.pop("emporix", emporix), http_library, **options))
+        return shops[-1]
+
+    yield make
+    for shop in shops:
+        await shop.browser.aclose()
+        await shop.upstream_client.aclose()
+    await asyncio.sleep(100)
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    gc.collect()
+    assert not unnoticed
+    assert not [task for task in left if "session_ctx_middleware" in str(task.get_coro())]
+
+
+@pytest.fixture
+def shop(make_shop: Callable[..., Shop]) -> Shop:
+    """A shop with the defaults."""
+    return make_shop()

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import pytest
+
+from session_ctx_middleware.emporix import ManagedContextClient, OwnContextClient, ServiceToken
+from session_ctx_middleware.emporix.address import check_base_url, check_tenant, segment
+from session_ctx_middleware.errors import ConfigurationError, ContextNotFound, InvalidChange
+
+
+@pytest.mark.parametrize("tenant", ["abc", "acme", "a1234567890123bc"[:16], "shop2026"])
+def test_a_tenant_of_3_to_16_lower_case_letters_and_digits_is_taken(tenant):
+    assert check_tenant(tenant) == tenant
+
+
+@pytest.mark.parametrize(
+    "tenant", ["", "ab", "1abc", "Acme", "ac me", "acme\n", "a" * 17, "a-b-c", "äcme", None, 7, b"acme"]
+)
+def test_any_other_tenant_is_a_configuration_error(tenant):
+    with pytest.raises(ConfigurationError, match="tenant"):
+        check_tenant(tenant)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://api.emporix.io", "https://api.emporix.io"),
+        ("https://api.emporix.io/", "https://api.emporix.io"),
+        ("https://proxy.shop.example:8443/emporix/", "https://proxy.shop.example:8443/emporix"),
+        ("http://localhost:8080", "http://localhost:8080"),
+        ("http://127.0.0.1", "http://127.0.0.1"),
+        ("http://127.8.9.1:1", "http://127.8.9.1:1"),
+        ("http://[::1]:9/x", "http://[::1]:9/x"),
+        ("HTTPS://api.emporix.io", "https://api.emporix.io"),
+    ],
+)
+def test_https_anywhere_and_http_on_the_machine_itself_are_taken(given, kept):
+    assert check_base_url(given) == kept
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "api.emporix.io",
+        "/session-context",
+        "https://",
+        "https:///path",
+        "ftp://api.emporix.io",
+        "http://api.emporix.io",
+        "http://localhost.evil.example",
+        "http://0.0.0.0",
+        "https://user:hunter2@api.emporix.io",
+        "https://hunter2@api.emporix.io",
+        "https://api.emporix.io?",
+        "https://api.emporix.io/?a=hunter2",
+        "https://api.emporix.io#hunter2",
+        "https://api.emporix.io/a b",
+        "https://api.emporix.io\n",
+        "https://api.emporix.io\\@evil.example",
+        "https://api.emporix.io:99999",
+        "https://api.emporix.io:x",
+        "https://[::1",
+        "https://ämporix.io",
+        None,
+        7,
+        b"https://api.emporix.io",
+    ],
+)
+def test_any_other_base_url_is_a_configuration_error_that_does_not_quote_it(url):
+    with pytest.raises(ConfigurationError, match="base_url") as caught:
+        check_base_url(url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_clients_check_their_address():
+    token = ServiceToken("acme", client_id="shop", client_secret="s")
+    for build in (
+        lambda **options: OwnContextClient("acme", **options),
+        lambda **options: ServiceToken("acme", client_id="shop", client_secret="s", **options),
+        lambda **options: ManagedContextClient("acme", service_token=token, **options),
+    ):
+        with pytest.raises(ConfigurationError, match="base_url"):
+            build(base_url="http://api.emporix.io")
+    with pytest.raises(ConfigurationError, match="tenant"):
+        OwnContextClient("ACME")
+
+
+HOSTILE = ["../x", "a/b", "a?b=c", "a#b", "a%2Fb", "a b", "ä€", "a\\b", "a\r\nb", "%2e%2e", "...", "a;b", "x" * 300]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_session_ids_and_attribute_names_stay_one_segment_of_the_path(name, own, managed, upstream):
+    upstream.answer(204)
+    await own.remove_attribute("t", name)
+    raw = upstream.last.url.raw_path.decode()
+    assert raw == f"/session-context/acme/me/context/attributes/{segment(name)}"
+    assert raw.count("/") == 6
+    await managed.remove_attribute(name, name)
+    raw = upstream.last.url.raw_path.decode()
+    assert raw == f"/session-context/acme/context/{segment(name)}/attributes/{segment(name)}"
+    assert upstream.last.url.query == b""
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "\ud800", None, 7])
+async def test_names_that_no_path_can_hold_are_refused_before_any_call(name, own, managed, upstream):
+    with pytest.raises(InvalidChange):
+        await own.remove_attribute("t", name)
+    with pytest.raises(InvalidChange):
+        await managed.remove_attribute("s", name)
+    for call in (
+        managed.get(name),
+        managed.put(name, {"metadata": {"version": 1}}),
+        managed.add_attribute(name, "k", "v"),
+        managed.remove_attribute(name, "k"),
+    ):
+        with pytest.raises(ContextNotFound) as caught:
+            await call
+        assert caught.value.status is None
+    assert upstream.requests == []
+    assert upstream.token_requests == 0

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+import httpx
+import httpx2
+import pytest
+
+from session_ctx_middleware.emporix import OwnContextClient, ServiceToken
+from session_ctx_middleware.emporix.transport import OwnClients, adopt, build_client
+from session_ctx_middleware.errors import ConfigurationError, EmporixUnreachable
+
+DOCUMENT = {"metadata": {"version": 3}, "currency": "EUR"}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Real sockets need real time."""
+    return "asyncio"
+
+
+def own_clients(client: OwnContextClient) -> OwnClients:
+    clients = client._http._clients
+    assert isinstance(clients, OwnClients)
+    return clients
+
+
+async def test_an_injected_client_is_left_open(upstream):
+    client = upstream.client()
+    upstream.answer(200, DOCUMENT)
+    async with OwnContextClient("acme", http_client=client) as own:
+        await own.get("t")
+    assert not client.is_closed
+    assert (await own.get("t")).version == 3
+
+
+async def serve(answer: bytes):
+    async def handle(reader, writer):
+        try:
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(answer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+BODY = json.dumps(DOCUMENT).encode()
+ANSWER = b"HTTP/1.1 200 OK\r\nset-cookie: sid=1\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
+
+
+async def test_a_client_of_our_own_is_closed_with_us_and_can_be_opened_again(library, monkeypatch):
+    if library is httpx:
+        monkeypatch.setitem(sys.modules, "httpx2", None)
+    server, url = await serve(ANSWER)
+    async with OwnContextClient("acme", base_url=url) as own:
+        await own.get("t")
+        client = own_clients(own).current()
+        assert isinstance(client, library.AsyncClient)
+    assert client.is_closed
+    assert (await own.get("t")).version == 3
+    await own.aclose()
+    await own.aclose()
+    server.close()
+
+
+def test_one_client_works_from_several_event_loops(library, monkeypatch):
+    if library is httpx:
+        monkeypatch.setitem(sys.modules, "httpx2", None)
+    own = None
+
+    async def once():
+        nonlocal own
+        server, url = await serve(ANSWER)
+        own = own or OwnContextClient("acme", base_url="http://127.0.0.1:1")
+        own._http._base_url = url
+        document = await own.get("t")
+        count = len(own_clients(own)._clients)
+        await own.aclose()
+        server.close()
+        return document.version, count
+
+    assert [asyncio.run(once()) for _ in range(3)] == [(3, 1)] * 3
+
+
+def test_the_client_of_a_loop_that_was_closed_is_forgotten():
+    own = OwnContextClient("acme")
+    clients = own_clients(own)
+
+    async def once():
+        return clients.current(), asyncio.get_running_loop()
+
+    kept = [asyncio.run(once()) for _ in range(3)]
+    assert len({id(client) for client, _ in kept}) == 3
+    assert len(clients._clients) == 1
+
+
+async def test_a_refused_connection_is_unreachable(library, monkeypatch):
+    if library is httpx:
+        monkeypatch.setitem(sys.modules, "httpx2", None)
+    server, url = await serve(ANSWER)
+    server.close()
+    await server.wait_closed()
+    async with OwnContextClient("acme", base_url=url) as own:
+        with pytest.raises(EmporixUnreachable, match="the connection failed"):
+            await own.get("t")
+
+
+class Subclass(httpx.AsyncClient):
+    pass
+
+
+def wrong_clients():
+    return [
+        httpx.Client,
+        httpx.AsyncClient,
+        httpx2.AsyncClient,
+        httpx,
+        "https://api.emporix.io",
+        object(),
+        False,
+        0,
+        "",
+        {},
+        lambda: None,
+        httpx.AsyncHTTPTransport,
+    ]
+
+
+@pytest.mark.parametrize("client", wrong_clients())
+def test_what_is_no_asynchronous_client_is_a_configuration_error(client):
+    for build in (
+        lambda: OwnContextClient("acme", http_client=client),
+        lambda: ServiceToken("acme", client_id="i", client_secret="s", http_client=client),
+    ):
+        with pytest.raises(ConfigurationError, match=r"httpx\.AsyncClient or an httpx2\.AsyncClient"):
+            build()
+
+
+def test_a_synchronous_client_is_a_configuration_error(library):
+    with library.Client() as client, pytest.raises(ConfigurationError, match="AsyncClient"):
+        adopt(client)
+
+
+async def test_subclasses_are_taken():
+    async with Subclass() as client:
+        assert adopt(client) is client
+
+
+async def test_httpx_clients_are_taken_where_httpx2_is_not_installed(without_httpx2):
+    async with httpx.AsyncClient() as client:
+        assert adopt(client) is client
+    with pytest.raises(ConfigurationError):
+        adopt(object())
+    own = build_client(1.0, 1)
+    assert isinstance(own, httpx.AsyncClient)
+    await own.aclose()
+
+
+def test_checking_a_client_does_not_import_httpx2(monkeypatch):
+    monkeypatch.delitem(sys.modules, "httpx2")
+    with pytest.raises(ConfigurationError):
+        adopt(object())
+    assert "httpx2" not in sys.modules
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), True, "5", None])
+def test_a_timeout_must_be_a_number_of_seconds(timeout):
+    with pytest.raises(ConfigurationError, match="timeout"):
+        OwnContextClient("acme", timeout=timeout)
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, True, "5", None])
+def test_connections_must_be_a_whole_number(count):
+    with pytest.raises(ConfigurationError, match="max_connections"):
+        OwnContextClient("acme", max_connections=count)

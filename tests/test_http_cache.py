@@ -1,0 +1,97 @@
+"""A personal response stays out of caches that serve everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from session_ctx_middleware import BearerToken, CookieToken, SessionContext, SharedCacheLeak
+from session_ctx_middleware.testing import FakeEmporix
+
+from .support.shop import Shop
+
+
+def page_with(headers: dict[str, str], *, read: bool = True, change: bool = False) -> Callable[..., object]:
+    async def page(ctx: SessionContext, _: Request) -> Response:
+        await ctx
+        if read:
+            _ = ctx.currency
+        if change:
+            ctx.switch_currency("USD")
+        return PlainTextResponse("x", headers=headers)
+
+    return page
+
+
+async def test_a_read_or_a_change_makes_the_response_private_and_varying(shop: Shop, emporix: FakeEmporix) -> None:
+    token = emporix.new_session().token
+
+    for page in (page_with({}), page_with({}, read=False, change=True)):
+        response = await shop.visit(page, token=token)  # type: ignore[arg-type]
+        assert (response.headers["cache-control"], response.headers["vary"]) == ("private", "Authorization")
+
+
+async def test_loading_without_reading_leaves_the_headers_alone(shop: Shop, emporix: FakeEmporix) -> None:
+    page = page_with({"Cache-Control": "public, max-age=60"}, read=False)
+
+    response = await shop.visit(page, token=emporix.new_session().token)  # type: ignore[arg-type]
+
+    assert response.headers["cache-control"] == "public, max-age=60"
+    assert "vary" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("given", "sent", "leak"),
+    [
+        ("public, max-age=60", "private, max-age=60", True),
+        ("max-age=60, s-maxage=600", "private, max-age=60", True),
+        ("PUBLIC", "private", True),
+        ("max-age=60", "private, max-age=60", False),
+        ("private, max-age=5", "private, max-age=5", False),
+        ("no-store", "no-store", False),
+        ("public, no-store", "no-store", True),
+        ('private="set-cookie", max-age=60', 'private, private="set-cookie", max-age=60', False),
+    ],
+)
+async def test_cache_control_is_repaired(
+    shop: Shop, emporix: FakeEmporix, given: str, sent: str, *, leak: bool
+) -> None:
+    page = page_with({"Cache-Control": given})
+
+    response = await shop.visit(page, token=emporix.new_session().token)  # type: ignore[arg-type]
+
+    assert response.headers["cache-control"] == sent
+    assert bool(shop.named("leak.prevented")) is leak
+
+
+@pytest.mark.parametrize("name", ["CDN-Cache-Control", "Surrogate-Control", "Cloudflare-CDN-Cache-Control"])
+async def test_headers_for_one_kind_of_cache_are_closed(shop: Shop, emporix: FakeEmporix, name: str) -> None:
+    page = page_with({name: "max-age=600"})
+
+    response = await shop.visit(page, token=emporix.new_session().token)  # type: ignore[arg-type]
+
+    assert response.headers[name] == "no-store"
+    assert shop.named("leak.prevented")
+
+
+async def test_strict_mode_raises_instead(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    shop = make_shop(strict=True)
+
+    with pytest.raises(SharedCacheLeak, match="s-maxage"):
+        await shop.visit(page_with({"Cache-Control": "public"}), token=emporix.new_session().token)  # type: ignore[arg-type]
+
+
+async def test_vary_names_every_header_a_token_may_come_from(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    token = emporix.new_session().token
+    page = page_with({"Vary": "Accept-Language, Cookie"})
+
+    both = await make_shop(token=[CookieToken("t"), BearerToken()]).visit(page, token=token)  # type: ignore[arg-type]
+    own = await make_shop(token=lambda _: token).visit(page)  # type: ignore[arg-type]
+
+    assert both.headers["vary"] == "Accept-Language, Cookie, Authorization"
+    assert own.headers["vary"] == "Accept-Language, Cookie, Authorization"

@@ -1,0 +1,411 @@
+"""What requests see, and how many calls that costs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from session_ctx_middleware import (
+    CachePolicy,
+    ContextDefaults,
+    ContextNotLoaded,
+    ContextUnavailable,
+    SessionContext,
+    TokenRejected,
+    UnknownField,
+)
+from session_ctx_middleware.testing import FakeEmporix, Fault
+
+from .support.shop import Shop
+
+DEFAULTS = ContextDefaults(site_code="main", currency="CHF", language="de", target_location="CH")
+
+
+async def test_an_untouched_request_makes_no_call(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session()
+
+    async def page(_ctx: SessionContext, _: Request) -> str:
+        return "static"
+
+    response = await shop.visit(page, token=session.token)
+
+    assert response.text == "static"
+    assert emporix.count() == 0
+    assert "vary" not in response.headers
+
+
+async def test_a_loaded_context_shows_what_emporix_holds(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(
+        site_code="us", currency="USD", language="es", target_location="US", attributes={"tier": {"name": "gold"}}
+    )
+    seen: dict[str, Any] = {}
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        assert await ctx is ctx
+        seen.update(
+            fields=(ctx.site_code, ctx.currency, ctx.language, ctx.target_location),
+            attributes={"tier": dict(ctx.attributes["tier"])},  # type: ignore[call-overload]
+            ids=(ctx.session_id, ctx.customer_id, ctx.cart_id),
+            flags=(ctx.exists, ctx.is_logged_in, ctx.is_loaded, ctx.is_stale, ctx.is_degraded, ctx.is_rejected),
+            version=ctx.version,
+            pending=dict(ctx.pending),
+        )
+
+    await shop.visit(page, token=session.token)
+
+    assert seen == {
+        "fields": ("us", "USD", "es", "US"),
+        "attributes": {"tier": {"name": "gold"}},
+        "ids": (session.session_id, "ANONYMOUS", None),
+        "flags": (True, False, True, False, False, False),
+        "version": 1,
+        "pending": {},
+    }
+
+
+async def test_a_customer_is_logged_in(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(customer_id="C1")
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        return str((await ctx).is_logged_in)
+
+    assert (await shop.visit(page, token=session.token)).text == "True"
+
+
+async def test_f1_a_thousand_concurrent_cold_requests_make_one_get(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="USD")
+
+    shown = await asyncio.gather(*(shop.currency(session.token) for _ in range(1000)))
+
+    assert set(shown) == {"USD"}
+    assert emporix.count("context.get") == 1
+
+
+async def test_loading_from_several_tasks_of_one_request_is_one_load(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session()
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        await asyncio.gather(*(ctx.load() for _ in range(10)))
+        await ctx
+
+    await shop.visit(page, token=session.token)
+
+    assert emporix.count("context.get") == 1
+
+
+async def test_a_request_keeps_what_it_loaded_though_the_cache_moves_on(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(cache=CachePolicy(ttl=1, stale_while_revalidate=0))
+    session = emporix.new_session(currency="EUR")
+    seen = []
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        seen.append((await ctx).currency)
+        emporix.edit(session.session_id, currency="USD")
+        await asyncio.sleep(10)
+        seen.append((await ctx).currency)
+
+    await shop.visit(page, token=session.token)
+
+    assert seen == ["EUR", "EUR"]
+    assert emporix.count("context.get") == 1
+
+
+async def test_within_the_ttl_nothing_is_asked_again(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+
+    await shop.currency(session.token)
+    await asyncio.sleep(50)
+    await shop.currency(session.token)
+
+    assert emporix.count("context.get") == 1
+
+
+async def test_after_the_ttl_the_old_value_is_served_while_one_get_renews_it(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    await shop.currency(session.token)
+    emporix.edit(session.session_id, currency="USD")
+    await asyncio.sleep(61)
+    stale = []
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        stale.append((await ctx).is_stale)
+        return ctx.currency or ""
+
+    answers = await asyncio.gather(*(shop.visit(page, token=session.token) for _ in range(20)))
+    await asyncio.sleep(1)
+
+    assert {answer.text for answer in answers} == {"EUR"}
+    assert set(stale) == {True}
+    assert await shop.currency(session.token) == "USD"
+    assert emporix.count("context.get") == 2
+
+
+async def test_after_both_windows_a_request_waits_for_the_new_value(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    await shop.currency(session.token)
+    emporix.edit(session.session_id, currency="USD")
+    await asyncio.sleep(121)
+
+    assert await shop.currency(session.token) == "USD"
+
+
+async def test_when_emporix_fails_the_old_value_is_served_and_it_is_left_alone_for_a_while(
+    shop: Shop, emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    await shop.currency(session.token)
+    await asyncio.sleep(300)
+    emporix.fault("context.get", Fault(status=500), times=None)
+    emporix.clear_calls()
+    stale = []
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        stale.append((await ctx).is_stale)
+        return ctx.currency or ""
+
+    for _ in range(10):
+        assert (await shop.visit(page, token=session.token)).text == "EUR"
+
+    assert stale == [True] * 10
+    assert emporix.count("context.get") == 1
+    emporix.clear_faults()
+    await asyncio.sleep(8)
+    assert await shop.currency(session.token) == "EUR"
+    assert emporix.count("context.get") == 2
+
+
+async def test_stale_if_error_ends(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    shop = make_shop(defaults=DEFAULTS)
+    session = emporix.new_session(currency="EUR")
+    await shop.currency(session.token)
+    emporix.fault("context.get", Fault(status=503), times=None)
+    await asyncio.sleep(700)
+
+    assert await shop.currency(session.token) == "CHF"
+
+
+async def test_a_degraded_context_shows_the_defaults(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    shop = make_shop(defaults=DEFAULTS)
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.get", Fault(drop="before"), times=None)
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        await ctx
+        return f"{ctx.currency} {ctx.is_degraded} {ctx.exists} {ctx.source('currency')}"
+
+    assert (await shop.visit(page, token=session.token)).text == "CHF True False default"
+
+
+async def test_a_get_is_repeated_once_after_a_connection_error(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.get", Fault(drop="before"), times=1)
+
+    assert await shop.currency(session.token) == "EUR"
+    assert emporix.count("context.get") == 2
+
+
+async def test_a_hanging_emporix_costs_a_page_its_deadline_once(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(defaults=DEFAULTS)
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.get", Fault(hang=True), times=1)
+    loop = asyncio.get_running_loop()
+
+    began = loop.time()
+    assert await shop.currency(session.token) == "CHF"
+    first = loop.time() - began
+    began = loop.time()
+    assert await shop.currency(session.token) == "CHF"
+
+    assert first == pytest.approx(2.0)
+    assert loop.time() - began < 0.1
+    await asyncio.sleep(30)
+    assert await shop.currency(session.token) == "EUR"
+
+
+async def test_no_context_yet_is_a_normal_state_and_believed_for_two_seconds(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(defaults=DEFAULTS)
+    session = emporix.new_session(exists=False)
+
+    assert await shop.currency(session.token) == "CHF"
+    assert await shop.currency(session.token) == "CHF"
+    assert emporix.count("context.get") == 1
+    emporix.create_context(session.session_id, currency="EUR")
+    await asyncio.sleep(2.1)
+    assert await shop.currency(session.token) == "EUR"
+
+
+async def test_a_refused_token_is_believed_for_three_seconds_and_shows_nothing(
+    shop: Shop, emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    await shop.currency(session.token)
+    emporix.revoke(session.token)
+    await asyncio.sleep(130)
+    emporix.clear_calls()
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        await ctx
+        return f"{ctx.is_rejected} {ctx.exists} {ctx.currency}"
+
+    for _ in range(3):
+        assert (await shop.visit(page, token=session.token)).text == "True False None"
+    assert emporix.count("context.get") == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"), [(Fault(status=500), ContextUnavailable), (Fault(status=401), TokenRejected)]
+)
+async def test_required_raises_where_a_page_would_do_without(
+    shop: Shop, emporix: FakeEmporix, fault: Fault, error: type[Exception]
+) -> None:
+    session = emporix.new_session()
+    emporix.fault("context.get", fault, times=None)
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        with pytest.raises(error):
+            await ctx.load(required=True)
+
+    assert (await shop.visit(page, token=session.token)).status_code == 200
+
+
+async def test_without_a_token_nothing_is_called_and_the_defaults_show(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(defaults=DEFAULTS)
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        await ctx
+        return f"{ctx.currency} {ctx.exists} {ctx.source('currency')} {ctx.source('cart_id')}"
+
+    assert (await shop.visit(page)).text == "CHF False default unset"
+    assert emporix.count() == 0
+
+
+async def test_reading_before_loading_says_what_to_write(shop: Shop, emporix: FakeEmporix) -> None:
+    async def page(ctx: SessionContext, _: Request) -> None:
+        with pytest.raises(ContextNotLoaded, match=r"await request\.state\.session_ctx"):
+            _ = ctx.currency
+
+    assert (await shop.visit(page, token=emporix.new_session().token)).status_code == 200
+
+
+async def test_preload_makes_reading_possible_at_once(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    always = make_shop(preload=True)
+    some = make_shop(preload=lambda connection: connection.headers.get("accept") == "text/html")
+    session = emporix.new_session(currency="EUR")
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        return ctx.currency or "" if ctx.is_loaded else "not loaded"
+
+    assert (await always.visit(page, token=session.token)).text == "EUR"
+    assert (await some.visit(page, token=session.token)).text == "not loaded"
+    assert (await some.visit(page, token=session.token, headers={"Accept": "text/html"})).text == "EUR"
+
+
+async def test_refresh_reads_past_the_cache(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    seen = []
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        seen.append((await ctx).currency)
+        emporix.edit(session.session_id, currency="USD")
+        await ctx.refresh()
+        seen.append(ctx.currency)
+
+    await shop.visit(page, token=session.token)
+
+    assert seen == ["EUR", "USD"]
+    assert await shop.currency(session.token) == "USD"
+    assert emporix.count("context.get") == 2
+
+
+async def test_f42_a_document_cannot_be_changed_by_a_handler(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(attributes={"cfg": {"a": "1"}})
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        await ctx
+        with pytest.raises(TypeError):
+            ctx.attributes["cfg"] = "x"  # type: ignore[index]
+        with pytest.raises(TypeError):
+            ctx.attributes["cfg"]["a"] = "x"  # type: ignore[index, call-overload]
+        assert ctx.document is not None
+        with pytest.raises(AttributeError):
+            ctx.document.currency = "XXX"  # type: ignore[misc]
+        return str(dict(ctx.attributes["cfg"]))  # type: ignore[call-overload]
+
+    for _ in range(2):
+        assert (await shop.visit(page, token=session.token)).text == "{'a': '1'}"
+
+
+async def test_source_names_each_layer_and_refuses_unknown_fields(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(defaults=ContextDefaults(currency="CHF", language="de"))
+    session = emporix.new_session(currency="EUR", language=None, site_code=None, attributes={"a": "1"})
+    seen = {}
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        await ctx
+        ctx.switch(target_location="AT")
+        ctx.remove_attribute("a")
+        names = ("currency", "language", "site_code", "target_location", "attributes.a", "attributes.b", "session_id")
+        seen.update({name: ctx.source(name) for name in names})
+        ctx.discard()
+        seen["attributes.a, kept"] = ctx.source("attributes.a")
+        with pytest.raises(UnknownField, match="currency"):
+            ctx.source("colour")
+
+    await shop.visit(page, token=session.token)
+
+    assert seen == {
+        "currency": "document",
+        "language": "default",
+        "site_code": "unset",
+        "target_location": "change",
+        "attributes.a": "change",
+        "attributes.b": "unset",
+        "session_id": "document",
+        "attributes.a, kept": "document",
+    }
+
+
+async def test_f29_nothing_is_served_after_the_token_has_ended(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    from session_ctx_middleware import StorefrontToken  # noqa: PLC0415
+
+    session = emporix.new_session(currency="EUR")
+    ends: list[float] = []
+    shop = make_shop(token=lambda _: StorefrontToken(session.token, expires_at=ends[0]))
+    ends.append(shop.clock.time() + 3)
+
+    await shop.currency(session.token)
+    await asyncio.sleep(2.5)
+    emporix.fault("context.get", Fault(status=500), times=None)
+
+    assert await shop.currency(session.token) is None
+
+
+async def test_f45_garbage_tokens_do_not_push_out_good_entries(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(cache=CachePolicy(max_entries=10))
+    session = emporix.new_session(currency="EUR")
+    await shop.currency(session.token)
+    emporix.clear_calls()
+
+    for number in range(200):
+        await shop.currency(f"garbage-{number}")
+    assert await shop.currency(session.token) == "EUR"
+
+    assert emporix.count("context.get") == 200
