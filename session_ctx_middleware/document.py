@@ -234,7 +234,7 @@ class ContextChanges:
             asked_at: monotonic seconds when that GET was sent; it proves nothing about later changes.
         """
         return self._where(
-            lambda path, operation: asked_at < operation.recorded or not same(document.value_at(path), operation.value)
+            lambda path, operation: asked_at <= operation.recorded or not same(document.value_at(path), operation.value)
         )
 
     def rebase(

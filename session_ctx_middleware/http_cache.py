@@ -25,8 +25,7 @@ def make_private(headers: MutableHeaders, vary: Sequence[str]) -> bool:
     Returns:
         Whether the response had invited shared caches to keep it.
     """
-    for name in vary:
-        headers.add_vary_header(name)
+    _vary(headers, vary)
     directives = [part.strip() for value in headers.getlist("cache-control") for part in _split(value)]
     kept = [part for part in directives if part and _name(part) not in _SHARED]
     if not any(part.lower() in _CLOSED for part in kept):
@@ -34,6 +33,13 @@ def make_private(headers: MutableHeaders, vary: Sequence[str]) -> bool:
     leaked = any(_name(part) in {"public", "s-maxage"} for part in directives)
     headers["cache-control"] = ", ".join(kept)
     return _close_targeted(headers) or leaked
+
+
+def _vary(headers: MutableHeaders, names: Sequence[str]) -> None:
+    there = [part.strip() for value in headers.getlist("vary") for part in value.split(",") if part.strip()]
+    known = {part.lower() for part in there}
+    if "*" not in known:
+        headers["vary"] = ", ".join([*there, *(name for name in names if name.lower() not in known)])
 
 
 def _close_targeted(headers: MutableHeaders) -> bool:

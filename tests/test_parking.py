@@ -172,7 +172,7 @@ async def test_a_patch_that_arrives_after_its_request_gave_up_is_not_applied_aga
 async def test_an_explicit_commit_that_timed_out_is_parked_at_the_end_without_another_wait(
     shop: Shop, emporix: FakeEmporix
 ) -> None:
-    from session_ctx_middleware import ContextUnavailable  # noqa: PLC0415
+    from session_ctx_middleware import ContextUnavailable
 
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
@@ -220,7 +220,7 @@ async def test_f34_a_change_made_while_parked_ones_are_sent_survives(shop: Shop,
 
 
 async def test_an_error_response_keeps_what_was_parked_before(shop: Shop, emporix: FakeEmporix) -> None:
-    from starlette.responses import Response  # noqa: PLC0415
+    from starlette.responses import Response
 
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")

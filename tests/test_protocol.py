@@ -278,7 +278,7 @@ async def test_shutdown_closes_our_own_client_only(emporix: FakeEmporix, http_li
 async def test_a_disconnect_during_the_commit_does_not_stop_it(
     emporix: FakeEmporix, http_library: Any, spec_version: str
 ) -> None:
-    from starlette.responses import StreamingResponse  # noqa: PLC0415
+    from starlette.responses import StreamingResponse
 
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.patch", Fault(delay=1.0))

@@ -382,7 +382,7 @@ async def test_source_names_each_layer_and_refuses_unknown_fields(
 async def test_f29_nothing_is_served_after_the_token_has_ended(
     make_shop: Callable[..., Shop], emporix: FakeEmporix
 ) -> None:
-    from session_ctx_middleware import StorefrontToken  # noqa: PLC0415
+    from session_ctx_middleware import StorefrontToken
 
     session = emporix.new_session(currency="EUR")
     ends: list[float] = []

@@ -343,6 +343,7 @@ async def test_a_value_that_is_known_to_be_there_already_costs_no_patch(shop: Sh
 
     async def endpoint(ctx: SessionContext, _: Request) -> None:
         ctx.switch_currency("EUR")
+        await asyncio.sleep(0.001)
         outcome.append(await ctx.commit())
 
     await shop.visit(endpoint, token=session.token)
@@ -575,7 +576,7 @@ async def test_an_attribute_is_copied_when_recorded(shop: Shop, emporix: FakeEmp
 async def test_a_change_after_the_response_has_started_is_refused_with_the_remedy(
     shop: Shop, emporix: FakeEmporix
 ) -> None:
-    from starlette.responses import StreamingResponse  # noqa: PLC0415
+    from starlette.responses import StreamingResponse
 
     session = emporix.new_session(currency="EUR")
 
@@ -595,7 +596,7 @@ async def test_a_change_after_the_response_has_started_is_refused_with_the_remed
 
 
 async def test_late_changes_of_a_background_task_are_committed(shop: Shop, emporix: FakeEmporix) -> None:
-    from starlette.background import BackgroundTask  # noqa: PLC0415
+    from starlette.background import BackgroundTask
 
     session = emporix.new_session()
 

@@ -117,7 +117,7 @@ class Writer:
     async def _run(self, job: Job) -> None:
         settled = Settled(error=ContextUnavailable("The application is shutting down."))
         try:
-            async with self._lanes.turn(job.slot.session_id or job.slot.key):
+            async with self._lanes.turn(job.slot.key):
                 settled = await self._settle(job)
         finally:
             self._table.unpin(job.slot)
@@ -125,8 +125,7 @@ class Writer:
 
     async def _settle(self, job: Job) -> Settled:
         try:
-            job.parked = job.slot.snapshot.parked
-            commit = await self._send(job)
+            commit = await self._in_turn(job)
         except TooManyRequests as error:
             job.status = error.status
             self._postpone(job.slot)
@@ -163,8 +162,17 @@ class Writer:
     def _postpone(self, slot: Slot) -> None:
         slot.drain_after = self._clock.monotonic() + self._policy.deadline * (1 + self._clock.random())
 
+    async def _in_turn(self, job: Job) -> Commit:
+        """Send a job when it is the session's turn: other tokens of the session write the same context."""
+        if job.slot.session_id is None:
+            await self._base(job)  # an answer tells which session this is
+        async with self._lanes.turn(job.slot.session_id or job):
+            return await self._send(job)
+
     async def _send(self, job: Job) -> Commit:
         base = await self._base(job)
+        await self._parking.look(job.slot)
+        job.parked = job.slot.snapshot.parked
         if base is None:
             return Commit.PARKED
         changes = job.changes.missing_from(base.document, base.asked_at)

@@ -78,7 +78,7 @@ class FakeEmporix:
             context_delay=context_delay,
             replica_lag=replica_lag,
             rng=rng,
-            now=lambda: self.now(),
+            now=self._time,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -170,6 +170,9 @@ class FakeEmporix:
         return build_client(self, module, options)
 
     # Inside
+
+    def _time(self) -> float:
+        return self.now()  # looked up each time: a test may set another clock
 
     def _session(self, session_id: str) -> Session:
         return self._world.sessions[session_id]

@@ -60,7 +60,7 @@ class Call:
     body: object = field(default=None, repr=False)
 
 
-class ConnectionDropped(Exception):  # noqa: N818 - named for what happened
+class ConnectionDropped(Exception):
     """The connection broke on purpose; `when` tells whether the effect had happened."""
 
     def __init__(self, when: Literal["before", "after"]) -> None:
