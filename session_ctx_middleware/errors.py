@@ -17,7 +17,7 @@
         ├── ContextNotFound       404
         ├── VersionConflict       409, 412
         ├── TokenRejected         401, and 403 on reading
-        └── ChangeRefused         400, 403, 422 on writing
+        └── ChangeRefused         400, 403, 413, 414, 415, 422, 431 on writing
 
 No text of an error contains a token, a cookie, a session id or a value of a document.
 """
@@ -120,6 +120,15 @@ class EmporixError(SessionContextError):
         self.reason = reason
         self.retry_after = retry_after
 
+    def again(self) -> EmporixError:
+        """Return an equal error: one instance raised to many callers would collect all their tracebacks."""
+        other = type(self)(self.operation, self.status, self.reason)
+        other.retry_after = self.retry_after
+        return other
+
+    def __reduce__(self) -> tuple[type[EmporixError], tuple[object, ...]]:
+        return type(self), (self.operation, self.status, self.reason)
+
 
 class EmporixUnreachable(EmporixError):
     """No answer came: the connection failed, broke or timed out."""
@@ -159,4 +168,4 @@ class TokenRejected(EmporixError):
 
 
 class ChangeRefused(EmporixError):
-    """Emporix does not accept this change (400, 403, 422)."""
+    """Emporix does not accept this change (400, 403, 422, or too large: 413, 414, 415, 431)."""

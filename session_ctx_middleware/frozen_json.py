@@ -72,7 +72,7 @@ def dumps(value: object) -> str:
 
 def same(one: object, other: object) -> bool:
     """Tell whether two JSON values are equal, with ``1``, ``1.0`` and ``true`` kept apart."""
-    if isinstance(one, str) or isinstance(other, str):
+    if one is other or isinstance(one, str) or isinstance(other, str):
         return one == other
     return one == other and dumps(one) == dumps(other)
 

@@ -56,6 +56,7 @@ WRITING: Final[Mapping[int, type[EmporixError]]] = {
     409: VersionConflict,
     412: VersionConflict,
     422: ChangeRefused,
+    **dict.fromkeys((413, 414, 415, 431), ChangeRefused),
     429: TooManyRequests,
 }
 

@@ -234,8 +234,7 @@ class Writer:
                 case Missing():
                     return None
                 case Rejected(error) | Failed(error):
-                    # Every waiter gets an instance of its own: a shared one would collect their tracebacks.
-                    raise type(error)(error.operation, error.status, error.reason)
+                    raise error.again()
                 case None:
                     break
         raise ContextUnavailable("Emporix did not answer in time.")

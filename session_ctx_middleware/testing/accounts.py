@@ -28,6 +28,7 @@ CLIENT_SECRET: Final = "backend-secret"  # noqa: S105 - there is nothing behind 
 STOREFRONT_CLIENT_ID: Final = "storefront"
 SCOPES: Final = frozenset({"sessioncontext.context_manage", "cart.cart_manage"})
 SERVICE_SECONDS: Final = 14399
+SAAS_SECONDS: Final = 14400
 SEEDS: Final = ("currency", "siteCode", "language", "targetLocation")
 SAAS_KEY: Final = "a key that nobody else has, which is all a signature is about"
 
@@ -56,31 +57,38 @@ def anonymous_refresh(call: Incoming) -> Answer:
 
 def customer_login(call: Incoming) -> Answer:
     """Log a customer in; with the anonymous token of a session, into that session."""
+    if "authorization" in call.headers and call.token is None:
+        return call.unauthorized()
     customer = call.world.customer(call.data.get("email"), call.data.get("password"))
     if customer is None:
         return service_error(401, "Invalid credentials", status="Unauthorized")
     session = call.session or call.world.new_session()
     call.world.log_in(session, customer)
-    body = _customer(call.world, session)
-    claims = {"sub": customer.customer_id, "jti": call.world.new_id()}
-    body["saas_token"] = jwt.encode(claims, SAAS_KEY, algorithm="HS256")
-    call.world.saas[body["saas_token"]] = customer.customer_id
-    old_names = {"accessToken": "access_token", "saasToken": "saas_token", "refreshToken": "refresh_token"}
-    body.update({old: body[new] for old, new in old_names.items()}, expiresIn=body["expires_in"], initialPassword=False)
-    return json_answer(body)
+    issued = int(call.world.now())
+    claims = {"sub": customer.customer_id, "iat": issued, "exp": issued + SAAS_SECONDS, "jti": call.world.new_id()}
+    saas_token = jwt.encode(claims, SAAS_KEY, algorithm="HS256")
+    call.world.saas[saas_token] = customer.customer_id
+    return json_answer(
+        {
+            **_customer(call.world, session),
+            "saas_token": saas_token,
+            "saasToken": saas_token,
+            "initialPassword": False,
+        }
+    )
 
 
 def customer_refresh(call: Incoming) -> Answer:
     """Hand out a new token of a customer's session."""
     token = call.world.valid(call.world.refresh, call.query.get("refreshToken", ""))
-    if token is None or token.session is None:
+    if token is None or token.session is None or token.session.customer is None:
         return service_error(401, "Invalid refresh token", status="Unauthorized")
     return json_answer(_customer(call.world, token.session))
 
 
 def customer_logout(call: Incoming) -> Answer:
     """End a customer's session."""
-    token = call.world.access.pop(call.query.get("accessToken", ""), None)
+    token = call.world.valid(call.world.access, call.query.get("accessToken", ""))
     if token is None or token.session is None:
         return unauthorized()
     for tokens in (call.world.access, call.world.refresh):
@@ -94,7 +102,7 @@ def customer_validate(call: Incoming) -> Answer:
     """Tell what a customer's token is good for."""
     session = call.session
     if session is None or session.customer is None:
-        return unauthorized()
+        return call.unauthorized()
     return json_answer(
         {
             "token_type": "Bearer",
@@ -150,11 +158,17 @@ def _anonymous(call: Incoming, session: Session) -> Answer:
 
 
 def _customer(world: World, session: Session) -> dict[str, Any]:
+    token, refresh_token = world.issue(session, CUSTOMER_SECONDS), world.issue_refresh(session)
     return {
-        "access_token": world.issue(session, CUSTOMER_SECONDS),
+        "access_token": token,
         "token_type": "Bearer",
         "expires_in": CUSTOMER_SECONDS,
-        "refresh_token": world.issue_refresh(session),
+        "refresh_token": refresh_token,
         "refresh_token_expires_in": REFRESH_SECONDS,
         "session_id": session.session_id,
+        # The same by the old names, deprecated and still there.
+        "accessToken": token,
+        "expiresIn": CUSTOMER_SECONDS,
+        "refreshToken": refresh_token,
+        "refreshTokenExpiresIn": REFRESH_SECONDS,
     }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Answer", "gateway_error", "json_answer", "no_content", "service_error", "unauthorized"]
+__all__ = ["Answer", "expired", "gateway_error", "json_answer", "no_content", "service_error", "unauthorized"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,15 @@ def gateway_error(status: int, fault: str, code: str) -> Answer:
 
 
 def unauthorized(fault: str = "Invalid access token") -> Answer:
-    """Answer a token that the gateway does not accept."""
+    """Answer a token that the gateway does not know."""
     return gateway_error(401, fault, "oauth.v2.InvalidAccessToken")
 
 
-def service_error(status: int, message: str, **more: Any) -> Answer:
+def expired() -> Answer:
+    """Answer a token whose time is over."""
+    return gateway_error(401, "Access Token expired", "keymanagement.service.access_token_expired")
+
+
+def service_error(status: int, message: str, /, **more: Any) -> Answer:
     """Answer as a service does."""
     return json_answer({**more, "code": status, "message": message}, status)

@@ -18,7 +18,7 @@ from .answers import Answer, json_answer, service_error, unauthorized
 from .faults import Call, Calls, ConnectionDropped, Fault, Faults
 from .request import Incoming
 from .routes import Route, find_route
-from .transport import build_client, drop_connection
+from .transport import build_client, disconnected, drop_connection
 from .world import ACCESS_SECONDS, FIELDS, Session, World
 
 __all__ = ["FakeEmporix", "FakeSession"]
@@ -182,7 +182,7 @@ class FakeEmporix:
         path = raw_path.decode("latin-1").partition("?")[0]
         body = await _body(receive)
         if path.startswith("/_fake/"):
-            await _send(send, await control.answer(self, scope["method"], path, scope["query_string"], body))
+            await _send(send, control.answer(self, scope["method"], path, scope["query_string"], body))
             return
         found = find_route(scope["method"], path)
         if found is None:
@@ -199,20 +199,24 @@ class FakeEmporix:
             raw=body,
         )
         try:
-            answer = await self._answer(route, call)
+            answer = await self._answer(route, call, receive)
         except ConnectionDropped:
             self._record(route, call, None)
-            if not drop_connection(receive):
+            if not await drop_connection(receive):
                 raise
             return
+        except asyncio.CancelledError:
+            self._record(route, call, None)
+            raise
         self._record(route, call, answer.status)
         await _send(send, answer)
 
-    async def _answer(self, route: Route, call: Incoming) -> Answer:
+    async def _answer(self, route: Route, call: Incoming, receive: Receive) -> Answer:
         fault = self._faults.strike(route.operation) or Fault()
         await _pause(self.latency + fault.delay)
         if fault.hang:
-            await asyncio.Event().wait()
+            await disconnected(receive)
+            raise ConnectionDropped("before")
         if fault.drop == "before":
             raise ConnectionDropped("before")
         if fault.status is not None and not fault.apply:

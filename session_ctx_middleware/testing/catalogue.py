@@ -38,6 +38,7 @@ def _site(code: str, name: str, currencies: list[str], languages: list[str], cou
         "availableCurrencies": currencies,
         "homeBase": {"address": {"country": countries[0], "zipCode": "10115"}},
         "shipToCountries": countries,
+        "taxDeterminationBasedOn": "SHIPPING_ADDRESS",
         "metadata": {"version": 1},
     }
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
+from collections.abc import Mapping
 from typing import Any, Final
 
-from .answers import Answer, gateway_error, json_answer, no_content, service_error, unauthorized
+from .answers import Answer, gateway_error, json_answer, no_content, service_error
 from .request import Incoming
-from .world import ANONYMOUS, PATCHABLE, Session
+from .world import ANONYMOUS, FIELDS, PATCHABLE, Session
 
 __all__ = [
     "add_attribute",
@@ -21,37 +23,39 @@ __all__ = [
 ]
 
 SCOPE: Final = "sessioncontext.context_manage"
-READ_ONLY: Final = frozenset({"metadata", "sessionId"})
 
 
 def get_context(call: Incoming) -> Answer:
     """Answer the own context."""
-    return unauthorized() if call.session is None else _get(call, call.session)
+    return call.unauthorized() if call.session is None else _get(call, call.session)
 
 
 def patch_context(call: Incoming) -> Answer:
     """Change the own context: only some fields, only the current version, the attribute map as a whole."""
     session = call.session
     if session is None:
-        return unauthorized()
+        return call.unauthorized()
+    fields = {key: call.data[key] for key in PATCHABLE if key in call.data}
     context = call.world.current(session)
     version = _version(call.data)
-    if context is None or version != context["metadata"]["version"] or isinstance(version, bool):
+    if not _well_typed(fields):
+        return _unreadable()
+    if context is None or version != context["metadata"]["version"]:
         return _no_such_version(session.session_id, version)
-    call.world.change(session, {key: call.data[key] for key in PATCHABLE if key in call.data})
+    call.world.change(session, fields)
     return no_content()
 
 
 def add_attribute(call: Incoming) -> Answer:
     """Set one attribute of the own context, whatever its version."""
     if call.session is None:
-        return unauthorized()
+        return call.unauthorized()
     return _add(call, call.session) or json_answer(call.data.get("key"), 201)
 
 
 def remove_attribute(call: Incoming) -> Answer:
     """Remove one attribute of the own context, whatever its version."""
-    return unauthorized() if call.session is None else _remove(call, call.session)
+    return call.unauthorized() if call.session is None else _remove(call, call.session)
 
 
 def managed_get(call: Incoming) -> Answer:
@@ -67,9 +71,12 @@ def managed_put(call: Incoming) -> Answer:
     session = _session(call)
     context = call.world.current(session)
     upsert = call.query.get("upsert") == "true"
-    if _needs_saas_token(session, upsert=upsert) and "saas-token" not in call.headers:
-        return service_error(400, "Required Header [saas-token] is missing")
-    fields = {key: value for key, value in call.data.items() if key not in READ_ONLY}
+    fields = {key: call.data[key] for key in FIELDS.values() if key in call.data}
+    if not _well_typed(fields):
+        return _unreadable()
+    refusal = _saas_refusal(call, (context or {}).get("customerId"), fields.get("customerId"), upsert=upsert)
+    if refusal is not None:
+        return refusal
     if context is None:
         if not upsert:
             return _not_found(session.session_id)
@@ -98,11 +105,14 @@ def _get(call: Incoming, session: Session) -> Answer:
 
 
 def _add(call: Incoming, session: Session) -> Answer | None:
+    key, value = call.data.get("key"), call.data.get("value")
+    if not isinstance(key, str) or not isinstance(value, str | dict):
+        return _unreadable()
     context = call.world.current(session)
     if context is None:
         return _not_found(session.session_id)
     attributes = copy.deepcopy(context.get("context", {}))
-    attributes[str(call.data.get("key"))] = call.data.get("value")
+    attributes[key] = value
     call.world.change(session, {"context": attributes})
     return None
 
@@ -110,15 +120,16 @@ def _add(call: Incoming, session: Session) -> Answer | None:
 def _remove(call: Incoming, session: Session) -> Answer:
     context = call.world.current(session)
     attributes = copy.deepcopy((context or {}).get("context", {}))
-    if attributes.pop(call.values["name"], None) is None:
+    if call.values["name"] not in attributes:
         return _not_found(session.session_id)
+    del attributes[call.values["name"]]
     call.world.change(session, {"context": attributes})
     return no_content()
 
 
 def _refusal(call: Incoming) -> Answer | None:
     if call.token is None:
-        return unauthorized()
+        return call.unauthorized()
     if SCOPE not in call.token.scope.split():
         return gateway_error(403, f"Required scope(s): [{SCOPE}]", "steps.oauth.v2.InsufficientScope")
     return None
@@ -129,15 +140,31 @@ def _session(call: Incoming) -> Session:
     return call.world.sessions.get(session_id) or Session(session_id)
 
 
-def _needs_saas_token(session: Session, *, upsert: bool) -> bool:
-    known = session.context is not None
-    return (known and session.context is not None and session.context.get("customerId") != ANONYMOUS) or upsert
+def _saas_refusal(call: Incoming, *customers: object, upsert: bool) -> Answer | None:
+    logged_in = {customer for customer in customers if customer not in {None, ANONYMOUS}}
+    saas_token = call.headers.get("saas-token")
+    if not logged_in and not upsert:
+        return None
+    if saas_token is None:
+        return service_error(400, "Required Header [saas-token] is missing", status="Bad Request")
+    if logged_in - {call.world.saas.get(saas_token)}:
+        return service_error(403, "The saas-token belongs to another customer", status="Forbidden")
+    return None
 
 
 def _version(data: dict[str, Any]) -> object:
     metadata = data.get("metadata")
     version = metadata.get("version") if isinstance(metadata, dict) else None
-    return version if isinstance(version, int) else None
+    return version if isinstance(version, int) and not isinstance(version, bool) else None
+
+
+def _well_typed(fields: Mapping[str, Any]) -> bool:
+    kinds = ((value, dict if key == "context" else str) for key, value in fields.items())
+    return all(value is None or isinstance(value, kind) for value, kind in kinds)
+
+
+def _unreadable() -> Answer:
+    return service_error(400, "The body is not what this operation takes", status="Bad Request")
 
 
 def _not_found(session_id: str) -> Answer:
@@ -145,5 +172,5 @@ def _not_found(session_id: str) -> Answer:
 
 
 def _no_such_version(session_id: str, version: object) -> Answer:
-    text = f"The context with sessionId {session_id} and version {version} has not been found."
+    text = f"The context with sessionId {session_id} and version {json.dumps(version)} has not been found."
     return json_answer({"message": text}, 404)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
 from .answers import Answer, json_answer, no_content, service_error
@@ -15,9 +16,32 @@ if TYPE_CHECKING:
 
 __all__ = ["answer"]
 
+_COUNT: Final = int | None
+_KINDS: Final[dict[str, type | UnionType]] = {
+    "status": _COUNT,
+    "body": str | dict | None,
+    "headers": dict,
+    "retry_after": str | int | None,
+    "delay": int | float,
+    "delay_after": int | float,
+    "drop": str | None,
+    "apply": bool,
+    "probability": int | float,
+    "hang": bool,
+}
 
-async def answer(emporix: FakeEmporix, method: str, path: str, query: bytes, body: bytes) -> Answer:
+
+def answer(emporix: FakeEmporix, method: str, path: str, query: bytes, body: bytes) -> Answer:
     """Answer a control call; it is not counted as a call to the platform."""
+    try:
+        return _answer(emporix, method, path, query, body)
+    except (TypeError, ValueError) as error:
+        return service_error(400, str(error), status="Bad Request")
+    except LookupError:
+        return service_error(404, "This session has no context", status="Not Found")
+
+
+def _answer(emporix: FakeEmporix, method: str, path: str, query: bytes, body: bytes) -> Answer:
     resource, _, name = path.removeprefix("/_fake/").partition("/")
     match method, resource:
         case "GET", "health":
@@ -30,15 +54,15 @@ async def answer(emporix: FakeEmporix, method: str, path: str, query: bytes, bod
             emporix.clear_calls()
         case "GET", "contexts":
             document = emporix.document(name)
-            return service_error(404, "Session not found") if document is None else json_answer(document)
+            if document is None:
+                raise LookupError(name)
+            return json_answer(document)
         case "POST", "contexts":
             emporix.edit(name, **_object(body))
         case "POST", "faults":
             fields = _object(body)
             operation, times = fields.pop("operation", "*"), fields.pop("times", 1)
-            if isinstance(fields.get("body"), str):
-                fields["body"] = fields["body"].encode()
-            emporix.fault(operation, Fault(**fields), times=times)
+            emporix.fault(_checked("operation", operation, str), _fault(fields), times=_checked("times", times, _COUNT))
         case "DELETE", "faults":
             emporix.clear_faults()
         case _:
@@ -48,4 +72,25 @@ async def answer(emporix: FakeEmporix, method: str, path: str, query: bytes, bod
 
 def _object(body: bytes) -> dict[str, Any]:
     value = json.loads(body or b"{}")
-    return value if isinstance(value, dict) else {}
+    if not isinstance(value, dict):
+        raise TypeError("the body must be a JSON object")
+    return value
+
+
+def _fault(fields: dict[str, Any]) -> Fault:
+    for name, value in fields.items():
+        if name not in _KINDS:
+            raise TypeError(f"a fault has no {name}")
+        _checked(name, value, _KINDS[name])
+    if not {type(value) for value in fields.get("headers", {}).values()} <= {str}:
+        raise TypeError("headers must be texts")
+    if fields.get("drop") not in {None, "before", "after"}:
+        raise ValueError("drop is before or after")
+    body = fields.get("body")
+    return Fault(**{**fields, "body": body.encode() if isinstance(body, str) else body})
+
+
+def _checked(name: str, value: Any, kind: type | UnionType) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} is of the wrong type")
+    return value

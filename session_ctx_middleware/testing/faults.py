@@ -87,7 +87,8 @@ class Faults:
 
     def add(self, pattern: str, fault: Fault, times: int | None) -> None:
         """Let a fault strike `times` calls, or all until `clear`."""
-        self._waiting.append((pattern, fault, times))
+        if times is None or times > 0:
+            self._waiting.append((pattern, fault, times))
 
     def clear(self) -> None:
         """Forget all faults."""

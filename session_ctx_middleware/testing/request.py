@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs
 
+from .answers import Answer, expired, unauthorized
 from .world import Session, Token, World
 
 __all__ = ["Incoming"]
@@ -21,7 +22,7 @@ class Incoming:
     Args:
         world: the platform's state.
         method: the HTTP method.
-        path: the decoded path.
+        path: the path as it was sent, without the query.
         values: what the route found in the path.
         query: the query parameters.
         headers: names in lower case.
@@ -39,13 +40,21 @@ class Incoming:
     @cached_property
     def token(self) -> Token | None:
         """The valid bearer token of the call."""
-        scheme, _, value = self.headers.get("authorization", "").partition(" ")
-        return self.world.valid(self.world.access, value) if scheme == "Bearer" else None
+        return self.world.valid(self.world.access, self._bearer)
 
     @property
     def session(self) -> Session | None:
         """The session of the token."""
         return None if self.token is None else self.token.session
+
+    def unauthorized(self) -> Answer:
+        """Refuse the bearer token, or that there is none."""
+        return expired() if self._bearer in self.world.access and self.token is None else unauthorized()
+
+    @property
+    def _bearer(self) -> str:
+        scheme, _, value = self.headers.get("authorization", "").partition(" ")
+        return value if scheme.lower() == "bearer" else ""
 
     @cached_property
     def json(self) -> Any:
@@ -59,6 +68,11 @@ class Incoming:
     def data(self) -> dict[str, Any]:
         """The body as a JSON object, empty where it is none."""
         return self.json if isinstance(self.json, dict) else {}
+
+    def objects(self, name: str) -> list[dict[str, Any]]:
+        """Return the objects in a list of the body."""
+        value = self.data.get(name)
+        return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
     @property
     def form(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .answers import Answer, json_answer, no_content, service_error, unauthorized
+from .answers import Answer, json_answer, service_error
 from .catalogue import PRODUCTS, RATES, SITES
 from .request import Incoming
 from .world import Cart
@@ -22,37 +22,36 @@ __all__ = [
     "match_prices",
 ]
 
-PRICED: Final = ("siteCode", "currency", "targetLocation")
+PRICED: Final = ("currency", "targetLocation")
 
 
 def create_cart(call: Incoming) -> Answer:
     """Create a cart: the first one makes the session context appear."""
     session = call.session
     if session is None:
-        return unauthorized()
+        return call.unauthorized()
     currency = call.data.get("currency")
     if not isinstance(currency, str) or len(currency) != 3 or not currency.isupper():
         return service_error(400, "Currency has to be given as three upper-case letters", status="Bad Request")
-    cart = call.world.new_cart(session, str(call.data.get("siteCode", "main")), currency)
-    if cart is None:
+    site = str(call.data.get("siteCode", "main"))
+    if call.world.open_cart(session, site) is not None:
         return service_error(409, "A cart of this session and site is open already", status="Conflict")
+    cart = call.world.new_cart(session, site, currency)
     location = f"/cart/{call.values['tenant']}/carts/{cart.cart_id}"
-    return json_answer({"cartId": cart.cart_id}, 201, {"location": location, "version": "1"})
+    body = {"cartId": cart.cart_id, "yrn": _yrn(call, "cart", cart.cart_id)}
+    return json_answer(body, 201, {"location": location, "version": "1"})
 
 
 def find_cart(call: Incoming) -> Answer:
     """Find the session's cart of a site, or create it where the query says so."""
     session = call.session
     if session is None:
-        return unauthorized()
+        return call.unauthorized()
     site = call.query.get("siteCode", "main")
-    for cart in call.world.carts.values():
-        if (cart.session_id, cart.site_code) == (session.session_id, site):
-            return json_answer(_cart(cart))
-    if call.query.get("create") != "true":
-        return service_error(404, "Cart not found", status="Not Found")
-    created = call.world.new_cart(session, site, SITES.get(site, SITES["main"])["currency"])
-    return service_error(409, "A cart is open already") if created is None else json_answer(_cart(created))
+    cart = call.world.open_cart(session, site)
+    if cart is None and call.query.get("create") == "true":
+        cart = call.world.new_cart(session, site, SITES.get(site, SITES["main"])["currency"])
+    return service_error(404, "Cart not found", status="Not Found") if cart is None else json_answer(_cart(cart))
 
 
 def get_cart(call: Incoming) -> Answer:
@@ -66,9 +65,11 @@ def add_item(call: Incoming) -> Answer:
     cart = _own_cart(call)
     if not isinstance(cart, Cart):
         return cart
-    item = {**call.data, "id": str(len(cart.items))}
-    cart.items.append(item)
-    return json_answer({"itemId": item["id"]}, 201)
+    item_id = str(len(cart.items))
+    cart.items.append({"quantity": 1, "effectiveQuantity": 1, **call.data, "id": item_id})
+    location = f"/cart/{call.values['tenant']}/carts/{cart.cart_id}/items/{item_id}"
+    body = {"itemId": item_id, "yrn": _yrn(call, "cartItem", f"{cart.cart_id};{item_id}")}
+    return json_answer(body, 201, {"location": location})
 
 
 def change_site(call: Incoming) -> Answer:
@@ -80,7 +81,7 @@ def change_site(call: Incoming) -> Answer:
     if site is None:
         return service_error(400, "Site not found", status="Bad Request")
     cart.site_code, cart.currency = site["code"], site["currency"]
-    return no_content()
+    return Answer(200)
 
 
 def change_currency(call: Incoming) -> Answer:
@@ -89,21 +90,21 @@ def change_currency(call: Incoming) -> Answer:
     if not isinstance(cart, Cart):
         return cart
     currency = call.data.get("currency")
-    if currency not in SITES.get(cart.site_code, SITES["main"])["availableCurrencies"]:
+    if str(currency) not in SITES.get(cart.site_code, SITES["main"])["availableCurrencies"]:
         return service_error(400, "Currency is not available on this site", status="Bad Request")
     cart.currency = str(currency)
-    return no_content()
+    return Answer(200)
 
 
 def list_sites(call: Incoming) -> Answer:
     """Answer all active sites."""
-    return unauthorized() if call.token is None else json_answer(list(SITES.values()))
+    return call.unauthorized() if call.token is None else json_answer(list(SITES.values()))
 
 
 def get_site(call: Incoming) -> Answer:
     """Answer one site."""
     if call.token is None:
-        return unauthorized()
+        return call.unauthorized()
     site = SITES.get(call.values["code"])
     return service_error(404, "Site not found", status="Not Found") if site is None else json_answer(site)
 
@@ -111,7 +112,7 @@ def get_site(call: Incoming) -> Answer:
 def list_products(call: Incoming) -> Answer:
     """Answer the catalogue."""
     if call.token is None:
-        return unauthorized()
+        return call.unauthorized()
     return json_answer([{k: v for k, v in product.items() if k != "price"} for product in PRODUCTS.values()])
 
 
@@ -119,21 +120,21 @@ def match_prices(call: Incoming) -> Answer:
     """Answer prices in the currency of the session context; none where the context does not say enough."""
     session = call.session
     if session is None:
-        return unauthorized()
+        return call.unauthorized()
     context = call.world.current(session) or session.seed
-    if not all(context.get(key) for key in PRICED[1:]) or context["currency"] not in RATES:
+    if not all(context.get(key) for key in PRICED) or str(context["currency"]) not in RATES:
         return json_answer([])
-    items = call.data.get("items", [])
-    return json_answer([price for item in items if (price := _price(item, context)) is not None])
+    return json_answer([price for item in call.objects("items") if (price := _price(item, context)) is not None])
 
 
 def _price(item: dict[str, Any], context: dict[str, Any]) -> dict[str, Any] | None:
-    wanted = item.get("itemId", {})
-    product = PRODUCTS.get(str(wanted.get("id")))
+    wanted, amount = item.get("itemId"), item.get("quantity")
+    product = PRODUCTS.get(str(wanted.get("id"))) if isinstance(wanted, dict) else None
     if product is None:
         return None
     value = round(product["price"] * RATES[context["currency"]], 2)
-    quantity = item.get("quantity", {}).get("quantity", 1)
+    quantity = amount.get("quantity") if isinstance(amount, dict) else None
+    count = quantity if isinstance(quantity, int | float) else 1
     return {
         "priceId": f"price-{product['id']}",
         "itemId": wanted,
@@ -142,20 +143,24 @@ def _price(item: dict[str, Any], context: dict[str, Any]) -> dict[str, Any] | No
         "location": {"countryCode": context["targetLocation"]},
         "originalValue": value,
         "effectiveValue": value,
-        "totalValue": round(value * quantity, 2),
-        "quantity": item.get("quantity"),
+        "totalValue": round(value * count, 2),
+        "quantity": {"unitCode": "piece", **(amount if isinstance(amount, dict) else {}), "quantity": count},
         "includesTax": True,
-        "metadata": {"version": 1},
+        "metadata": {"version": "1"},
     }
 
 
 def _own_cart(call: Incoming) -> Cart | Answer:
     if call.session is None:
-        return unauthorized()
+        return call.unauthorized()
     cart = call.world.carts.get(call.values["cart_id"])
     if cart is None or cart.session_id != call.session.session_id:
         return service_error(404, "Cart not found", status="Not Found")
     return cart
+
+
+def _yrn(call: Incoming, kind: str, name: str) -> str:
+    return f"urn:yaas:saasag:cart:{kind}:{call.values['tenant']};{name}"
 
 
 def _cart(cart: Cart) -> dict[str, Any]:
@@ -166,5 +171,5 @@ def _cart(cart: Cart) -> dict[str, Any]:
         "type": "shopping",
         "status": "OPEN",
         "items": cart.items,
-        "metadata": {"version": 1},
+        "metadata": {"version": 1, "createdAt": cart.created_at, "modifiedAt": cart.created_at},
     }

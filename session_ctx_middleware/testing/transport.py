@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive
 
 from .faults import ConnectionDropped
 
-__all__ = ["build_client", "drop_connection"]
+__all__ = ["build_client", "disconnected", "drop_connection"]
 
 
 def build_client(app: ASGIApp, module: Any, options: Mapping[str, Any]) -> Any:
@@ -19,7 +19,7 @@ def build_client(app: ASGIApp, module: Any, options: Mapping[str, Any]) -> Any:
     """
     inner = module.ASGITransport(app=app)
 
-    class Transport(module.AsyncBaseTransport):  # type: ignore[misc, name-defined]
+    class Transport(module.AsyncBaseTransport):  # type: ignore[misc]
         async def handle_async_request(self, request: Any) -> Any:
             try:
                 return await inner.handle_async_request(request)
@@ -30,7 +30,13 @@ def build_client(app: ASGIApp, module: Any, options: Mapping[str, Any]) -> Any:
     return module.AsyncClient(transport=Transport(), **options)
 
 
-def drop_connection(receive: Receive) -> bool:
+async def disconnected(receive: Receive) -> None:
+    """Wait until the caller is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def drop_connection(receive: Receive) -> bool:
     """Close the TCP connection under uvicorn; tell whether there was one.
 
     ASGI has no message for this; uvicorn's `receive` is a method of an object that holds the transport.
@@ -40,4 +46,5 @@ def drop_connection(receive: Receive) -> bool:
     if abort is None:
         return False
     abort()
+    await disconnected(receive)
     return True

@@ -18,7 +18,7 @@ ANONYMOUS: Final = "ANONYMOUS"
 ACCESS_SECONDS: Final = 3599
 REFRESH_SECONDS: Final = 86399
 CUSTOMER_SECONDS: Final = 2591999
-PATCHABLE: Final = ("siteCode", "currency", "targetLocation", "language", "context")
+PATCHABLE: Final[tuple[str, ...]] = ("siteCode", "currency", "targetLocation", "language", "context")
 FIELDS: Final[Mapping[str, str]] = {
     "site_code": "siteCode",
     "currency": "currency",
@@ -59,6 +59,7 @@ class Cart:
     session_id: str
     site_code: str
     currency: str
+    created_at: str
     items: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -86,7 +87,7 @@ class World:
         self._context_delay = context_delay
         self._replica_lag = replica_lag
         self._rng = rng
-        self._now = now
+        self.now = now
         self.sessions: dict[str, Session] = {}
         self.access: dict[str, Token] = {}
         self.refresh: dict[str, Token] = {}
@@ -109,29 +110,29 @@ class World:
         session = Session(self.new_id(), dict(seed or {}))
         self.sessions[session.session_id] = session
         if self._context_at == "login":
-            session.appears_at = self._now() + self._context_delay
+            session.appears_at = self.now() + self._context_delay
         return session
 
     def issue(self, session: Session | None, seconds: float, scope: str = "") -> str:
         """Hand out an access token."""
         value = self.new_secret()
-        self.access[value] = Token(self._now() + seconds, session, scope)
+        self.access[value] = Token(self.now() + seconds, session, scope)
         return value
 
     def issue_refresh(self, session: Session) -> str:
         """Hand out a refresh token."""
         value = self.new_secret()
-        self.refresh[value] = Token(self._now() + REFRESH_SECONDS, session)
+        self.refresh[value] = Token(self.now() + REFRESH_SECONDS, session)
         return value
 
     def valid(self, tokens: Mapping[str, Token], value: str) -> Token | None:
         """Return a token that was handed out and has not ended."""
         token = tokens.get(value)
-        return token if token is not None and self._now() < token.ends_at else None
+        return token if token is not None and self.now() < token.ends_at else None
 
     # Contexts
 
-    def create(self, session: Session, **fields: Any) -> dict[str, Any]:
+    def create(self, session: Session, **fields: Any) -> None:
         """Make a session's context appear, with what login asked for or the site's defaults."""
         site = SITES.get(fields.get("siteCode") or session.seed.get("siteCode") or "main", SITES["main"])
         stamp = self._stamp()
@@ -146,12 +147,11 @@ class World:
             **fields,
             "metadata": {"version": 1, "createdAt": stamp, "modifiedAt": stamp},
         }
-        self._store(session, {key: value for key, value in context.items() if value is not None})
-        return context
+        self._store(session, _without_absent(context))
 
     def current(self, session: Session) -> dict[str, Any] | None:
         """Return a session's context as it is now."""
-        if session.context is None and session.appears_at is not None and self._now() >= session.appears_at:
+        if session.context is None and session.appears_at is not None and self.now() >= session.appears_at:
             session.appears_at = None
             self.create(session)
         return session.context
@@ -159,7 +159,7 @@ class World:
     def seen(self, session: Session) -> dict[str, Any] | None:
         """Return a session's context as a replica sees it."""
         self.current(session)
-        moment = self._now() - self._replica_lag
+        moment = self.now() - self._replica_lag
         states = [state for written, state in session.history if written <= moment]
         if self._replica_lag <= 0 or not session.history:
             return session.context
@@ -167,13 +167,13 @@ class World:
 
     def change(self, session: Session, fields: Mapping[str, Any]) -> int:
         """Change a context, and return the version that this makes."""
-        context = copy.deepcopy(self.current(session)) or {}
-        context.update(fields)
-        if not context.get("context"):
-            context.pop("context", None)
+        known = self.current(session)
+        if known is None:
+            raise LookupError("this session has no context")
+        context = {**copy.deepcopy(known), **fields}
         metadata = context["metadata"]
         metadata.update(version=metadata["version"] + 1, modifiedAt=self._stamp())
-        self._store(session, {key: value for key, value in context.items() if value is not None})
+        self._store(session, _without_absent(context))
         return int(metadata["version"])
 
     def delete(self, session: Session) -> None:
@@ -196,11 +196,14 @@ class World:
         found = CUSTOMERS.get(str(email))
         return found if found is not None and found.password == password else None
 
-    def new_cart(self, session: Session, site_code: str, currency: str) -> Cart | None:
-        """Create a cart and note it in the session; `None` where the session has an open one for the site."""
-        if any(cart.session_id == session.session_id and cart.site_code == site_code for cart in self.carts.values()):
-            return None
-        cart = Cart(f"{self._rng.getrandbits(96):024x}", session.session_id, site_code, currency)
+    def open_cart(self, session: Session, site_code: str) -> Cart | None:
+        """Return the session's cart of a site."""
+        mine = (cart for cart in self.carts.values() if cart.session_id == session.session_id)
+        return next((cart for cart in mine if cart.site_code == site_code), None)
+
+    def new_cart(self, session: Session, site_code: str, currency: str) -> Cart:
+        """Create a cart and note it in the session's context, which appears with the first one."""
+        cart = Cart(f"{self._rng.getrandbits(96):024x}", session.session_id, site_code, currency, self._stamp())
         self.carts[cart.cart_id] = cart
         if self.current(session) is None:
             self.create(session, cartId=cart.cart_id)
@@ -212,8 +215,13 @@ class World:
         if not session.history:
             session.history.append((float("-inf"), session.context))
         session.context = context
-        session.history.append((self._now(), copy.deepcopy(context)))
+        session.history.append((self.now(), copy.deepcopy(context)))
         del session.history[:-20]
 
     def _stamp(self) -> str:
-        return datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _without_absent(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is `None`, and an attribute map without attributes."""
+    return {key: value for key, value in context.items() if value is not None and (key, value) != ("context", {})}

@@ -91,7 +91,8 @@ class Upstream:
 
 @pytest.fixture(params=[httpx, httpx2], ids=["httpx", "httpx2"])
 def library(request: pytest.FixtureRequest) -> ModuleType:
-    return request.param
+    library: ModuleType = request.param
+    return library
 
 
 @pytest.fixture

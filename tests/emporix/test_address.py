@@ -1,21 +1,25 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from session_ctx_middleware.emporix import ManagedContextClient, OwnContextClient, ServiceToken
 from session_ctx_middleware.emporix.address import check_base_url, check_tenant, segment
 from session_ctx_middleware.errors import ConfigurationError, ContextNotFound, InvalidChange
 
+from .conftest import Upstream
+
 
 @pytest.mark.parametrize("tenant", ["abc", "acme", "a1234567890123bc"[:16], "shop2026"])
-def test_a_tenant_of_3_to_16_lower_case_letters_and_digits_is_taken(tenant):
+def test_a_tenant_of_3_to_16_lower_case_letters_and_digits_is_taken(tenant: Any) -> None:
     assert check_tenant(tenant) == tenant
 
 
 @pytest.mark.parametrize(
     "tenant", ["", "ab", "1abc", "Acme", "ac me", "acme\n", "a" * 17, "a-b-c", "äcme", None, 7, b"acme"]
 )
-def test_any_other_tenant_is_a_configuration_error(tenant):
+def test_any_other_tenant_is_a_configuration_error(tenant: Any) -> None:
     with pytest.raises(ConfigurationError, match="tenant"):
         check_tenant(tenant)
 
@@ -33,7 +37,7 @@ def test_any_other_tenant_is_a_configuration_error(tenant):
         ("HTTPS://api.emporix.io", "https://api.emporix.io"),
     ],
 )
-def test_https_anywhere_and_http_on_the_machine_itself_are_taken(given, kept):
+def test_https_anywhere_and_http_on_the_machine_itself_are_taken(given: str, kept: str) -> None:
     assert check_base_url(given) == kept
 
 
@@ -66,13 +70,13 @@ def test_https_anywhere_and_http_on_the_machine_itself_are_taken(given, kept):
         b"https://api.emporix.io",
     ],
 )
-def test_any_other_base_url_is_a_configuration_error_that_does_not_quote_it(url):
+def test_any_other_base_url_is_a_configuration_error_that_does_not_quote_it(url: Any) -> None:
     with pytest.raises(ConfigurationError, match="base_url") as caught:
         check_base_url(url)
     assert "hunter2" not in str(caught.value)
 
 
-def test_clients_check_their_address():
+def test_clients_check_their_address() -> None:
     token = ServiceToken("acme", client_id="shop", client_secret="s")
     for build in (
         lambda **options: OwnContextClient("acme", **options),
@@ -89,7 +93,9 @@ HOSTILE = ["../x", "a/b", "a?b=c", "a#b", "a%2Fb", "a b", "ä€", "a\\b", "a\r\
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_session_ids_and_attribute_names_stay_one_segment_of_the_path(name, own, managed, upstream):
+async def test_session_ids_and_attribute_names_stay_one_segment_of_the_path(
+    name: Any, own: OwnContextClient, managed: ManagedContextClient, upstream: Upstream
+) -> None:
     upstream.answer(204)
     await own.remove_attribute("t", name)
     raw = upstream.last.url.raw_path.decode()
@@ -102,7 +108,9 @@ async def test_session_ids_and_attribute_names_stay_one_segment_of_the_path(name
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "\ud800", None, 7])
-async def test_names_that_no_path_can_hold_are_refused_before_any_call(name, own, managed, upstream):
+async def test_names_that_no_path_can_hold_are_refused_before_any_call(
+    name: Any, own: OwnContextClient, managed: ManagedContextClient, upstream: Upstream
+) -> None:
     with pytest.raises(InvalidChange):
         await own.remove_attribute("t", name)
     with pytest.raises(InvalidChange):

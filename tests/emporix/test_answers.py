@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -10,12 +11,15 @@ from session_ctx_middleware.emporix.answers import READING, SIGNING_IN, WRITING,
 from session_ctx_middleware.errors import (
     ChangeRefused,
     ContextNotFound,
+    EmporixError,
     EmporixFailed,
     MalformedAnswer,
     TokenRejected,
     TooManyRequests,
     VersionConflict,
 )
+
+from .conftest import Call, Upstream, VirtualClock
 
 READS = ["context.get", "managed.get"]
 WRITES = [
@@ -39,7 +43,7 @@ ALIKE = {
 READ_TABLE = {**ALIKE, 201: EmporixFailed, 204: EmporixFailed, 400: EmporixFailed, 403: TokenRejected}
 READ_TABLE |= {409: EmporixFailed, 412: EmporixFailed, 422: EmporixFailed}
 WRITE_TABLE = {**ALIKE, 400: ChangeRefused, 403: ChangeRefused, 422: ChangeRefused}
-WRITE_TABLE |= {409: VersionConflict, 412: VersionConflict}
+WRITE_TABLE |= {409: VersionConflict, 412: VersionConflict, **dict.fromkeys([413, 414, 415, 431], ChangeRefused)}
 
 BODIES = {
     "empty": b"",
@@ -59,7 +63,9 @@ BODIES = {
     [(o, s, k) for o in READS for s, k in READ_TABLE.items()]
     + [(o, s, k) for o in WRITES for s, k in WRITE_TABLE.items()],
 )
-async def test_every_status_has_its_error_in_every_operation(operation, status, kind, calls, upstream):
+async def test_every_status_has_its_error_in_every_operation(
+    operation: str, status: int, kind: type[EmporixError], calls: dict[str, Call], upstream: Upstream
+) -> None:
     upstream.answer(status, {"code": status, "message": "S-1"})
     with pytest.raises(kind) as caught:
         await calls[operation]()
@@ -72,7 +78,9 @@ async def test_every_status_has_its_error_in_every_operation(operation, status, 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500, 503])
 @pytest.mark.parametrize("operation", ["context.get", "context.patch", "managed.put"])
-async def test_the_status_decides_whatever_the_body_is(operation, status, body, calls, upstream):
+async def test_the_status_decides_whatever_the_body_is(
+    operation: str, status: int, body: bytes, calls: dict[str, Call], upstream: Upstream
+) -> None:
     upstream.answer(status, body)
     table = READ_TABLE if operation in READS else WRITE_TABLE
     with pytest.raises(table[status]) as caught:
@@ -80,7 +88,7 @@ async def test_the_status_decides_whatever_the_body_is(operation, status, body, 
     assert "S-1" not in "".join(traceback.format_exception(caught.value))
 
 
-async def test_the_error_code_of_the_gateway_is_the_reason(calls, upstream):
+async def test_the_error_code_of_the_gateway_is_the_reason(calls: dict[str, Call], upstream: Upstream) -> None:
     upstream.answer(403, BODIES["gateway"])
     with pytest.raises(ChangeRefused) as caught:
         await calls["context.patch"]()
@@ -88,7 +96,9 @@ async def test_the_error_code_of_the_gateway_is_the_reason(calls, upstream):
 
 
 @pytest.mark.parametrize("operation", READS + WRITES)
-async def test_a_404_keeps_the_session_id_of_its_body_outside_the_text(operation, calls, upstream):
+async def test_a_404_keeps_the_session_id_of_its_body_outside_the_text(
+    operation: str, calls: dict[str, Call], upstream: Upstream
+) -> None:
     upstream.answer(404, {"sessionId": "S-1", "code": 404, "message": "Session not found"})
     with pytest.raises(ContextNotFound) as caught:
         await calls[operation]()
@@ -97,7 +107,9 @@ async def test_a_404_keeps_the_session_id_of_its_body_outside_the_text(operation
 
 
 @pytest.mark.parametrize("session_id", [None, "", 7, ["x"], "a\nb", "x" * 257])
-async def test_a_404_without_a_usable_session_id_has_none(session_id, calls, upstream):
+async def test_a_404_without_a_usable_session_id_has_none(
+    session_id: object, calls: dict[str, Call], upstream: Upstream
+) -> None:
     upstream.answer(404, {"sessionId": session_id})
     with pytest.raises(ContextNotFound) as caught:
         await calls["context.get"]()
@@ -106,13 +118,15 @@ async def test_a_404_without_a_usable_session_id_has_none(session_id, calls, ups
 
 @pytest.mark.parametrize("status", [200, 201, 204])
 @pytest.mark.parametrize("operation", WRITES)
-async def test_a_change_succeeds_with_200_201_and_204(operation, status, calls, upstream):
+async def test_a_change_succeeds_with_200_201_and_204(
+    operation: str, status: int, calls: dict[str, Call], upstream: Upstream
+) -> None:
     upstream.answer(status, b"" if status == 204 else b'"gift"')
     assert await calls[operation]() is None
 
 
 @pytest.mark.parametrize("operation", READS)
-async def test_a_read_returns_the_document(operation, calls, upstream):
+async def test_a_read_returns_the_document(operation: str, calls: dict[str, Call], upstream: Upstream) -> None:
     upstream.answer(200, {"currency": "EUR", "metadata": {"version": 3}, "news": 1})
     document = await calls[operation]()
     assert (document.version, document.currency, dict(document.extra)) == (3, "EUR", {"news": 1})
@@ -139,7 +153,9 @@ async def test_a_read_returns_the_document(operation, calls, upstream):
     ids=range(14),
 )
 @pytest.mark.parametrize("operation", READS)
-async def test_a_200_that_is_no_document_is_malformed_and_not_quoted(operation, body, calls, upstream):
+async def test_a_200_that_is_no_document_is_malformed_and_not_quoted(
+    operation: str, body: bytes, calls: dict[str, Call], upstream: Upstream
+) -> None:
     upstream.answer(200, body)
     with pytest.raises(MalformedAnswer) as caught:
         await calls[operation]()
@@ -153,12 +169,12 @@ async def test_a_200_that_is_no_document_is_malformed_and_not_quoted(operation, 
     ("status", "kind"),
     [(400, TokenRejected), (401, TokenRejected), (403, TokenRejected), (404, EmporixFailed), (429, TooManyRequests)],
 )
-def test_a_refused_sign_in_is_about_the_credentials(status, kind):
+def test_a_refused_sign_in_is_about_the_credentials(status: int, kind: type[EmporixError]) -> None:
     assert type(error_of("oauth.token", Answer(status), SIGNING_IN)) is kind
 
 
 @pytest.mark.parametrize("kinds", [READING, WRITING])
-def test_only_a_redirect_is_explained_as_one(kinds):
+def test_only_a_redirect_is_explained_as_one(kinds: Mapping[int, type[EmporixError]]) -> None:
     assert error_of("x", Answer(302), kinds).reason == "redirects are not followed"
     assert error_of("x", Answer(500), kinds).reason == ""
 
@@ -188,7 +204,9 @@ def test_only_a_redirect_is_explained_as_one(kinds):
         ("Fri, 31 Dec 9999 23:59:59 -2359", None),
     ],
 )
-def test_retry_after_in_seconds_is_read_and_nonsense_is_ignored(header, seconds, clock):
+def test_retry_after_in_seconds_is_read_and_nonsense_is_ignored(
+    header: str | None, seconds: float | None, clock: VirtualClock
+) -> None:
     if header is not None and "9999" in header and "Dec" in header:
         # Beyond what a date can be, or a very long time: never an exception.
         seconds_of(header, clock)
@@ -197,14 +215,16 @@ def test_retry_after_in_seconds_is_read_and_nonsense_is_ignored(header, seconds,
 
 
 @pytest.mark.parametrize(("ahead", "seconds"), [(90, 90.0), (0, 0.0), (-1, None), (86_400, 86_400.0)])
-def test_retry_after_as_a_date_is_counted_from_now(ahead, seconds, clock):
+def test_retry_after_as_a_date_is_counted_from_now(ahead: int, seconds: float | None, clock: VirtualClock) -> None:
     date = datetime.fromtimestamp(clock.time(), UTC) + timedelta(seconds=ahead)
     assert seconds_of(format_datetime(date, usegmt=True), clock) == seconds
 
 
 @pytest.mark.parametrize(("status", "kind"), [(429, TooManyRequests), (503, EmporixFailed)])
 @pytest.mark.parametrize("operation", READS + WRITES)
-async def test_retry_after_is_told_with_the_error(operation, status, kind, calls, upstream):
+async def test_retry_after_is_told_with_the_error(
+    operation: str, status: int, kind: type[EmporixError], calls: dict[str, Call], upstream: Upstream
+) -> None:
     upstream.answer(status, b"", {"retry-after": "17"})
     with pytest.raises(kind) as caught:
         await calls[operation]()

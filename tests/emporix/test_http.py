@@ -7,6 +7,8 @@ import logging
 import ssl
 import sys
 import traceback
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import anyio
 import httpx
@@ -19,6 +21,7 @@ from session_ctx_middleware.emporix.http import MAX_BODY
 from session_ctx_middleware.emporix.transport import build_client
 from session_ctx_middleware.errors import (
     ContextNotFound,
+    EmporixError,
     EmporixFailed,
     EmporixUnreachable,
     InvalidChange,
@@ -26,6 +29,8 @@ from session_ctx_middleware.errors import (
     TokenRejected,
     TooManyRequests,
 )
+
+from .conftest import Call, Upstream, VirtualClock
 
 DOCUMENT = {"metadata": {"version": 3}, "currency": "EUR"}
 OPERATIONS = [
@@ -43,7 +48,9 @@ OPERATIONS = [
 # What is sent
 
 
-async def test_own_operations_use_the_shoppers_token_and_the_documented_paths(own, upstream):
+async def test_own_operations_use_the_shoppers_token_and_the_documented_paths(
+    own: OwnContextClient, upstream: Upstream
+) -> None:
     upstream.answer(200, DOCUMENT)
     await own.get("tok")
     await own.patch("tok", {"currency": "USD", "metadata": {"version": 3}})
@@ -66,7 +73,9 @@ async def test_own_operations_use_the_shoppers_token_and_the_documented_paths(ow
     assert [r.headers.get("content-type") for r in upstream.requests] == [None, *["application/json"] * 2, None]
 
 
-async def test_managed_operations_use_the_service_token_and_the_documented_paths(managed, upstream):
+async def test_managed_operations_use_the_service_token_and_the_documented_paths(
+    managed: ManagedContextClient, upstream: Upstream
+) -> None:
     upstream.answer(200, DOCUMENT)
     await managed.get("s-1")
     await managed.put("s-1", DOCUMENT, upsert=True, saas_token="saas")
@@ -86,7 +95,7 @@ async def test_managed_operations_use_the_service_token_and_the_documented_paths
     assert upstream.token_requests == 1
 
 
-async def test_a_document_that_was_read_can_be_put_back(managed, upstream):
+async def test_a_document_that_was_read_can_be_put_back(managed: ManagedContextClient, upstream: Upstream) -> None:
     upstream.answer(200, {**DOCUMENT, "context": {"a": {"b": ["c"]}}, "sessionId": "s-1"})
     document = await managed.get("s-1")
     assert isinstance(document, ContextDocument)
@@ -98,13 +107,13 @@ async def test_a_document_that_was_read_can_be_put_back(managed, upstream):
     }
 
 
-async def test_a_path_prefix_of_the_base_url_is_kept(upstream):
+async def test_a_path_prefix_of_the_base_url_is_kept(upstream: Upstream) -> None:
     upstream.answer(200, DOCUMENT)
     await OwnContextClient("acme", base_url="http://localhost:81/emporix/", http_client=upstream.client()).get("t")
     assert str(upstream.last.url) == "http://localhost:81/emporix/session-context/acme/me/context"
 
 
-async def test_headers_and_timeouts_of_an_injected_client_apply(upstream):
+async def test_headers_and_timeouts_of_an_injected_client_apply(upstream: Upstream) -> None:
     upstream.answer(200, DOCUMENT)
     client = upstream.client(headers={"user-agent": "shop/1"}, timeout=1.25, base_url="https://elsewhere.example/x")
     await OwnContextClient("acme", http_client=client).get("t")
@@ -113,11 +122,13 @@ async def test_headers_and_timeouts_of_an_injected_client_apply(upstream):
     assert upstream.last.url.host == "api.emporix.io"
 
 
-async def test_credentials_and_cookies_of_an_injected_client_are_not_sent(upstream, clock):
+async def test_credentials_and_cookies_of_an_injected_client_are_not_sent(
+    upstream: Upstream, clock: VirtualClock
+) -> None:
     upstream.answer(200, DOCUMENT)
-    seen = []
+    seen: list[Any] = []
 
-    def handle(request):
+    def handle(request: Any) -> Any:
         seen.append(request)
         return upstream._handle(request)
 
@@ -133,14 +144,18 @@ async def test_credentials_and_cookies_of_an_injected_client_are_not_sent(upstre
     assert [r.headers.get("cookie") for r in seen] == [None, None]
 
 
-async def test_a_cookie_that_an_answer_sets_is_not_sent_with_the_next_call(own, upstream):
+async def test_a_cookie_that_an_answer_sets_is_not_sent_with_the_next_call(
+    own: OwnContextClient, upstream: Upstream
+) -> None:
     upstream.answer(200, DOCUMENT, {"set-cookie": "sid=foreign; Path=/; Domain=emporix.io"})
     await own.get("first")
     await own.get("second")
     assert "cookie" not in upstream.last.headers
 
 
-async def test_a_client_of_our_own_keeps_no_cookies_and_follows_no_redirects(library, monkeypatch):
+async def test_a_client_of_our_own_keeps_no_cookies_and_follows_no_redirects(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if library is httpx:
         monkeypatch.setitem(sys.modules, "httpx2", None)
     client = build_client(5.0, 60)
@@ -157,13 +172,15 @@ async def test_a_client_of_our_own_keeps_no_cookies_and_follows_no_redirects(lib
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("operation", OPERATIONS)
-async def test_redirects_are_not_followed_even_where_the_client_would(operation, status, upstream, clock):
+async def test_redirects_are_not_followed_even_where_the_client_would(
+    operation: str, status: int, upstream: Upstream, clock: VirtualClock
+) -> None:
     client = upstream.client(follow_redirects=True)
     own = OwnContextClient("acme", http_client=client)
     token = ServiceToken("acme", client_id="i", client_secret="s", http_client=client, clock=clock)
     managed = ManagedContextClient("acme", service_token=token, http_client=client)
     upstream.answer(status, b"", {"location": "https://evil.example/"})
-    call = {
+    call: Call = {
         "context.get": lambda: own.get("t"),
         "context.patch": lambda: own.patch("t", {}),
         "context.attribute_add": lambda: own.add_attribute("t", "k", "v"),
@@ -179,7 +196,9 @@ async def test_redirects_are_not_followed_even_where_the_client_would(operation,
 
 
 @pytest.mark.parametrize("token", ["", " ", "a b", "a\nb", "a\x00", "tök", "€", "\x7f", None, 7, b"bytes"])
-async def test_a_token_that_no_header_can_hold_is_rejected_without_a_call(token, own, managed, upstream):
+async def test_a_token_that_no_header_can_hold_is_rejected_without_a_call(
+    token: Any, own: OwnContextClient, managed: ManagedContextClient, upstream: Upstream
+) -> None:
     upstream.answer(200, DOCUMENT)
     for call in (
         own.get(token),
@@ -200,7 +219,9 @@ async def test_a_token_that_no_header_can_hold_is_rejected_without_a_call(token,
 
 
 @pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}, b"x", {"a": {"b": float("inf")}}])
-async def test_what_has_no_json_form_is_refused_without_a_call(value, own, managed, upstream):
+async def test_what_has_no_json_form_is_refused_without_a_call(
+    value: Any, own: OwnContextClient, managed: ManagedContextClient, upstream: Upstream
+) -> None:
     for call in (
         own.patch("t", {"context": value}),
         managed.put("s", {"context": value}),
@@ -215,7 +236,9 @@ async def test_what_has_no_json_form_is_refused_without_a_call(value, own, manag
 @pytest.mark.parametrize(
     ("key", "value"), [("", "v"), ("x" * 65, "v"), ("a\nb", "v"), ("k", 7), ("k", None), ("k", [])]
 )
-async def test_attributes_that_emporix_cannot_hold_are_refused_without_a_call(key, value, own, managed, upstream):
+async def test_attributes_that_emporix_cannot_hold_are_refused_without_a_call(
+    key: Any, value: Any, own: OwnContextClient, managed: ManagedContextClient, upstream: Upstream
+) -> None:
     with pytest.raises(InvalidChange):
         await own.add_attribute("t", key, value)
     with pytest.raises(InvalidChange):
@@ -226,40 +249,54 @@ async def test_attributes_that_emporix_cannot_hold_are_refused_without_a_call(ke
 # Bodies
 
 
-def streamed(library, *, chunks, status=200, headers=None, closed=None):
-    class Body(library.AsyncByteStream):
-        async def __aiter__(self):
-            for chunk in chunks:
-                yield chunk
+class Body(httpx.AsyncByteStream, httpx2.AsyncByteStream):
+    """The body of an answer of either library."""
 
-        async def aclose(self):
-            if closed is not None:
-                closed.append(True)
+    def __init__(self, chunks: Iterator[bytes], closed: list[bool] | None, failure: Exception | None = None) -> None:
+        self.chunks = chunks
+        self.closed = closed
+        self.failure = failure
 
-    return library.Response(status, headers=headers, stream=Body())
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self.chunks:
+            yield chunk
+
+    async def aclose(self) -> None:
+        if self.closed is not None:
+            self.closed.append(True)
+        if self.failure is not None:
+            raise self.failure
 
 
-def endless(limit):
+def streamed(
+    library: Any, *, chunks: Iterator[bytes], status: int = 200, headers: Any = None, closed: list[bool] | None = None
+) -> Any:
+    return library.Response(status, headers=headers, stream=Body(chunks, closed))
+
+
+def endless(limit: int) -> Iterator[bytes]:
     for count in range(limit):
         if count > 80:
             raise AssertionError("read on after the limit")
         yield b" " * 4096
 
 
-async def test_an_endless_answer_is_left_at_the_limit_and_closed(own, upstream):
-    closed = []
+async def test_an_endless_answer_is_left_at_the_limit_and_closed(own: OwnContextClient, upstream: Upstream) -> None:
+    closed: list[bool] = []
     upstream.default = lambda _: streamed(upstream.library, chunks=endless(10**9), closed=closed)
     with pytest.raises(MalformedAnswer, match="256 KiB"):
         await own.get("t")
     assert closed
 
 
-async def test_an_answer_that_announces_too_much_is_not_read(own, upstream):
-    def never():
+async def test_an_answer_that_announces_too_much_is_not_read(own: OwnContextClient, upstream: Upstream) -> None:
+    def unread() -> bytes:
         raise AssertionError("read")
-        yield b""
 
-    closed = []
+    def never() -> Iterator[bytes]:
+        yield unread()
+
+    closed: list[bool] = []
     upstream.default = lambda _: streamed(
         upstream.library, chunks=never(), headers={"content-length": str(MAX_BODY + 1)}, closed=closed
     )
@@ -269,7 +306,9 @@ async def test_an_answer_that_announces_too_much_is_not_read(own, upstream):
 
 
 @pytest.mark.parametrize("length", ["10", "0", "x", "-5", "9" * 5_000, "²"])
-async def test_a_content_length_that_lies_does_not_lift_the_limit(length, own, upstream):
+async def test_a_content_length_that_lies_does_not_lift_the_limit(
+    length: str, own: OwnContextClient, upstream: Upstream
+) -> None:
     upstream.default = lambda _: streamed(
         upstream.library,
         chunks=endless(10**9),
@@ -279,7 +318,7 @@ async def test_a_content_length_that_lies_does_not_lift_the_limit(length, own, u
         await own.get("t")
 
 
-async def test_an_answer_of_exactly_the_limit_is_read(own, upstream):
+async def test_an_answer_of_exactly_the_limit_is_read(own: OwnContextClient, upstream: Upstream) -> None:
     body = json.dumps(DOCUMENT).encode()
     upstream.answer(200, body + b" " * (MAX_BODY - len(body)))
     assert (await own.get("t")).version == 3
@@ -288,13 +327,15 @@ async def test_an_answer_of_exactly_the_limit_is_read(own, upstream):
         await own.get("t")
 
 
-async def test_the_limit_counts_what_a_compressed_answer_unpacks_to(own, upstream):
+async def test_the_limit_counts_what_a_compressed_answer_unpacks_to(own: OwnContextClient, upstream: Upstream) -> None:
     upstream.answer(200, gzip.compress(b" " * (MAX_BODY * 4)), {"content-encoding": "gzip"})
     with pytest.raises(MalformedAnswer):
         await own.get("t")
 
 
-async def test_a_compressed_answer_is_unpacked_and_a_broken_one_is_no_answer(own, upstream):
+async def test_a_compressed_answer_is_unpacked_and_a_broken_one_is_no_answer(
+    own: OwnContextClient, upstream: Upstream
+) -> None:
     upstream.answer(200, gzip.compress(json.dumps(DOCUMENT).encode()), {"content-encoding": "gzip"})
     assert (await own.get("t")).version == 3
     upstream.answer(200, b"not gzip", {"content-encoding": "gzip"})
@@ -303,17 +344,19 @@ async def test_a_compressed_answer_is_unpacked_and_a_broken_one_is_no_answer(own
 
 
 @pytest.mark.parametrize(("status", "kind"), [(404, ContextNotFound), (429, TooManyRequests), (503, EmporixFailed)])
-async def test_an_error_answer_that_is_too_large_still_counts_by_its_status(status, kind, own, upstream):
+async def test_an_error_answer_that_is_too_large_still_counts_by_its_status(
+    status: int, kind: type[EmporixError], own: OwnContextClient, upstream: Upstream
+) -> None:
     upstream.default = lambda _: streamed(upstream.library, chunks=endless(10**9), status=status)
     with pytest.raises(kind) as caught:
         await own.get("t")
     assert caught.value.status == status
 
 
-async def test_the_response_is_closed_also_when_reading_fails(own, upstream):
-    closed = []
+async def test_the_response_is_closed_also_when_reading_fails(own: OwnContextClient, upstream: Upstream) -> None:
+    closed: list[bool] = []
 
-    def breaking():
+    def breaking() -> Iterator[bytes]:
         yield b"{"
         raise upstream.library.ReadError("https://api.emporix.io/secret")
 
@@ -323,17 +366,10 @@ async def test_the_response_is_closed_also_when_reading_fails(own, upstream):
     assert closed
 
 
-async def test_an_answer_counts_even_when_closing_it_fails(own, upstream):
-    library = upstream.library
-
-    class Body(library.AsyncByteStream):
-        async def __aiter__(self):
-            yield b""
-
-        async def aclose(self):
-            raise OSError("gone")
-
-    upstream.default = lambda _: library.Response(404, headers={"content-length": "999999999"}, stream=Body())
+async def test_an_answer_counts_even_when_closing_it_fails(own: OwnContextClient, upstream: Upstream) -> None:
+    body = Body(iter([b""]), None, failure=OSError("gone"))
+    headers = {"content-length": "999999999"}
+    upstream.default = lambda _: upstream.library.Response(404, headers=headers, stream=body)
     with pytest.raises(ContextNotFound):
         await own.get("t")
 
@@ -341,7 +377,7 @@ async def test_an_answer_counts_even_when_closing_it_fails(own, upstream):
 # Failures
 
 
-def failures(library):
+def failures(library: Any) -> list[Exception]:
     request = library.Request("GET", "https://api.emporix.io/SECRET", headers={"authorization": "Bearer SECRET"})
     with_request = [
         "ConnectError",
@@ -377,7 +413,9 @@ def failures(library):
 
 @pytest.mark.parametrize("index", range(25))
 @pytest.mark.parametrize("operation", OPERATIONS)
-async def test_every_way_to_get_no_answer_is_unreachable_and_quotes_nothing(operation, index, calls, upstream, secrets):
+async def test_every_way_to_get_no_answer_is_unreachable_and_quotes_nothing(
+    operation: str, index: int, calls: dict[str, Call], upstream: Upstream, secrets: tuple[str, ...]
+) -> None:
     error = failures(upstream.library)[index]
     upstream.fail(error)
     with pytest.raises(EmporixUnreachable) as caught:
@@ -392,7 +430,7 @@ async def test_every_way_to_get_no_answer_is_unreachable_and_quotes_nothing(oper
     assert raised.reason
 
 
-def test_the_table_of_failures_is_complete(library):
+def test_the_table_of_failures_is_complete(library: Any) -> None:
     assert len(failures(library)) == 25
 
 
@@ -404,20 +442,22 @@ def test_the_table_of_failures_is_complete(library):
         ("UnsupportedProtocol", "could not be sent"),
     ],
 )
-async def test_the_reason_is_in_our_own_words(name, reason, own, upstream):
+async def test_the_reason_is_in_our_own_words(
+    name: Any, reason: str, own: OwnContextClient, upstream: Upstream
+) -> None:
     upstream.fail(getattr(upstream.library, name)("SECRET"))
     with pytest.raises(EmporixUnreachable, match=reason):
         await own.get("t")
 
 
-async def test_errors_of_the_other_library_are_understood_too(own, upstream):
+async def test_errors_of_the_other_library_are_understood_too(own: OwnContextClient, upstream: Upstream) -> None:
     other = httpx2 if upstream.library is httpx else httpx
     upstream.fail(other.ReadTimeout("SECRET"))
     with pytest.raises(EmporixUnreachable, match="timed out"):
         await own.get("t")
 
 
-async def test_a_closed_client_is_unreachable(upstream):
+async def test_a_closed_client_is_unreachable(upstream: Upstream) -> None:
     client = upstream.client()
     await client.aclose()
     with pytest.raises(EmporixUnreachable, match="the HTTP client is closed"):
@@ -425,8 +465,10 @@ async def test_a_closed_client_is_unreachable(upstream):
 
 
 @pytest.mark.parametrize(("status", "kind"), [(404, ContextNotFound), (429, TooManyRequests), (500, EmporixFailed)])
-async def test_an_event_hook_that_raises_for_the_status_changes_nothing(status, kind, upstream):
-    async def strict(response):
+async def test_an_event_hook_that_raises_for_the_status_changes_nothing(
+    status: int, kind: type[EmporixError], upstream: Upstream
+) -> None:
+    async def strict(response: Any) -> None:
         response.raise_for_status()
 
     upstream.answer(status, b"", {"retry-after": "9"})
@@ -436,11 +478,12 @@ async def test_an_event_hook_that_raises_for_the_status_changes_nothing(status, 
     assert caught.value.status == status
     assert caught.value.__context__ is None
     if status == 429:
+        assert isinstance(caught.value, TooManyRequests)
         assert caught.value.retry_after == 9.0
 
 
-async def test_a_mistake_of_the_application_is_not_hidden(upstream):
-    async def broken(request):
+async def test_a_mistake_of_the_application_is_not_hidden(upstream: Upstream) -> None:
+    async def broken(request: Any) -> None:
         raise KeyError("mistake")
 
     client = upstream.client(event_hooks={"request": [broken]})
@@ -448,10 +491,10 @@ async def test_a_mistake_of_the_application_is_not_hidden(upstream):
         await OwnContextClient("acme", http_client=client).get("t")
 
 
-async def test_cancellation_passes(own, upstream):
+async def test_cancellation_passes(own: OwnContextClient, upstream: Upstream) -> None:
     started = asyncio.Event()
 
-    async def hang(request):
+    async def hang(request: Any) -> None:
         started.set()
         await asyncio.Event().wait()
 
@@ -464,7 +507,9 @@ async def test_cancellation_passes(own, upstream):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-async def test_no_error_for_a_status_shows_a_secret(operation, calls, upstream, secrets):
+async def test_no_error_for_a_status_shows_a_secret(
+    operation: str, calls: dict[str, Call], upstream: Upstream, secrets: tuple[str, ...]
+) -> None:
     upstream.answer(401, {"sessionId": secrets[-1], "message": " ".join(secrets)})
     with pytest.raises(TokenRejected) as caught:
         await calls[operation]()
@@ -473,8 +518,8 @@ async def test_no_error_for_a_status_shows_a_secret(operation, calls, upstream, 
 
 
 async def test_the_request_line_that_the_library_logs_names_the_call_instead_of_the_url(
-    managed, upstream, caplog, secrets
-):
+    managed: ManagedContextClient, upstream: Upstream, caplog: pytest.LogCaptureFixture, secrets: tuple[str, ...]
+) -> None:
     upstream.answer(200, DOCUMENT)
     with caplog.at_level(logging.INFO):
         await managed.get(secrets[-1])
@@ -485,7 +530,9 @@ async def test_the_request_line_that_the_library_logs_names_the_call_instead_of_
     assert not any(secret in text for secret in secrets)
 
 
-def test_repr_shows_class_and_tenant_only(own, managed, service_token):
+def test_repr_shows_class_and_tenant_only(
+    own: OwnContextClient, managed: ManagedContextClient, service_token: ServiceToken
+) -> None:
     assert repr(own) == "<OwnContextClient tenant=acme>"
     assert repr(managed) == "<ManagedContextClient tenant=acme>"
     assert repr(service_token) == "<ServiceToken tenant=acme>"

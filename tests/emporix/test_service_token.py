@@ -4,6 +4,8 @@ import asyncio
 import gc
 import logging
 import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from session_ctx_middleware.emporix import ManagedContextClient, ServiceToken
 from session_ctx_middleware.errors import (
     ConfigurationError,
+    EmporixError,
     EmporixFailed,
     EmporixUnreachable,
     MalformedAnswer,
@@ -18,19 +21,21 @@ from session_ctx_middleware.errors import (
     TooManyRequests,
 )
 
+from .conftest import VirtualClock
+
 SCOPE = "tenant=acme sessioncontext.context_manage"
 
 
 class OAuth:
     """The token endpoint: answers what a test says, when the test says so."""
 
-    def __init__(self, library, clock):
+    def __init__(self, library: Any, clock: VirtualClock) -> None:
         self.library = library
-        self.requests = []
+        self.requests: list[Any] = []
         self.open = asyncio.Event()
         self.open.set()
-        self.fields = {"expires_in": 3600, "scope": SCOPE}
-        self.failure = None
+        self.fields: dict[str, object] = {"expires_in": 3600, "scope": SCOPE}
+        self.failure: Any = None
         self.token = ServiceToken(
             "acme",
             client_id="shop",
@@ -39,7 +44,7 @@ class OAuth:
             clock=clock,
         )
 
-    async def handle(self, request):
+    async def handle(self, request: Any) -> Any:
         self.requests.append(request)
         number = len(self.requests)
         await self.open.wait()
@@ -51,16 +56,16 @@ class OAuth:
 
 
 @pytest.fixture
-async def oauth(library, clock):
+async def oauth(library: Any, clock: VirtualClock) -> OAuth:
     return OAuth(library, clock)
 
 
-async def settle():
+async def settle() -> None:
     for _ in range(50):
         await asyncio.sleep(0)
 
 
-async def test_client_credentials_are_sent_as_a_form(oauth):
+async def test_client_credentials_are_sent_as_a_form(oauth: OAuth) -> None:
     assert await oauth.token.value() == "token-1"
     (request,) = oauth.requests
     assert (request.method, str(request.url)) == ("POST", "https://api.emporix.io/oauth/token")
@@ -74,7 +79,7 @@ async def test_client_credentials_are_sent_as_a_form(oauth):
     }
 
 
-async def test_a_token_is_kept_until_shortly_before_its_end(oauth, clock):
+async def test_a_token_is_kept_until_shortly_before_its_end(oauth: OAuth, clock: VirtualClock) -> None:
     await oauth.token.value()
     clock.now += 3539
     assert await oauth.token.value() == "token-1"
@@ -82,7 +87,7 @@ async def test_a_token_is_kept_until_shortly_before_its_end(oauth, clock):
     assert len(oauth.requests) == 1
 
 
-async def test_a_hundred_callers_share_one_request(oauth):
+async def test_a_hundred_callers_share_one_request(oauth: OAuth) -> None:
     oauth.open.clear()
     callers = [asyncio.ensure_future(oauth.token.value()) for _ in range(100)]
     await settle()
@@ -92,7 +97,7 @@ async def test_a_hundred_callers_share_one_request(oauth):
     assert len(oauth.requests) == 1
 
 
-async def test_the_first_callers_cancellation_does_not_reach_the_others(oauth):
+async def test_the_first_callers_cancellation_does_not_reach_the_others(oauth: OAuth) -> None:
     oauth.open.clear()
     callers = [asyncio.ensure_future(oauth.token.value()) for _ in range(10)]
     await settle()
@@ -105,7 +110,7 @@ async def test_the_first_callers_cancellation_does_not_reach_the_others(oauth):
     assert len(oauth.requests) == 1
 
 
-async def test_the_request_goes_on_when_everybody_has_left(oauth):
+async def test_the_request_goes_on_when_everybody_has_left(oauth: OAuth) -> None:
     oauth.open.clear()
     caller = asyncio.ensure_future(oauth.token.value())
     await settle()
@@ -119,7 +124,7 @@ async def test_the_request_goes_on_when_everybody_has_left(oauth):
     assert oauth.token._tasks == set()
 
 
-async def test_a_token_near_its_end_is_served_while_one_request_renews_it(oauth, clock):
+async def test_a_token_near_its_end_is_served_while_one_request_renews_it(oauth: OAuth, clock: VirtualClock) -> None:
     await oauth.token.value()
     clock.now += 3550
     oauth.open.clear()
@@ -132,13 +137,13 @@ async def test_a_token_near_its_end_is_served_while_one_request_renews_it(oauth,
     assert len(oauth.requests) == 2
 
 
-async def test_a_token_past_its_end_is_not_served(oauth, clock):
+async def test_a_token_past_its_end_is_not_served(oauth: OAuth, clock: VirtualClock) -> None:
     await oauth.token.value()
     clock.now += 3600
     assert await oauth.token.value() == "token-2"
 
 
-async def test_the_life_of_a_token_is_counted_from_when_it_was_asked_for(oauth, clock):
+async def test_the_life_of_a_token_is_counted_from_when_it_was_asked_for(oauth: OAuth, clock: VirtualClock) -> None:
     oauth.open.clear()
     caller = asyncio.ensure_future(oauth.token.value())
     await settle()
@@ -149,7 +154,9 @@ async def test_the_life_of_a_token_is_counted_from_when_it_was_asked_for(oauth, 
     assert await oauth.token.value() == "token-2"
 
 
-async def test_a_failed_renewal_is_no_error_while_the_token_is_valid(oauth, clock, caplog):
+async def test_a_failed_renewal_is_no_error_while_the_token_is_valid(
+    oauth: OAuth, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
     await oauth.token.value()
     clock.now += 3545
     oauth.failure = oauth.library.Response(503)
@@ -170,7 +177,7 @@ async def test_a_failed_renewal_is_no_error_while_the_token_is_valid(oauth, cloc
     assert await oauth.token.value() == "token-4"
 
 
-async def test_without_a_valid_token_each_caller_gets_an_error_of_its_own(oauth):
+async def test_without_a_valid_token_each_caller_gets_an_error_of_its_own(oauth: OAuth) -> None:
     oauth.failure = oauth.library.Response(429, headers={"retry-after": "30"})
     results = await asyncio.gather(*(oauth.token.value() for _ in range(10)), return_exceptions=True)
     assert {type(result) for result in results} == {TooManyRequests}
@@ -193,7 +200,9 @@ async def test_without_a_valid_token_each_caller_gets_an_error_of_its_own(oauth)
         (500, EmporixFailed),
     ],
 )
-async def test_every_status_of_the_token_endpoint_has_its_error(status, kind, oauth):
+async def test_every_status_of_the_token_endpoint_has_its_error(
+    status: int, kind: type[EmporixError], oauth: OAuth
+) -> None:
     oauth.failure = oauth.library.Response(
         status, json={"fault": {"faultstring": "Invalid ApiKey", "detail": {"errorcode": "oauth.v2.InvalidApiKey"}}}
     )
@@ -203,7 +212,7 @@ async def test_every_status_of_the_token_endpoint_has_its_error(status, kind, oa
     assert caught.value.status == status
 
 
-async def test_an_unreachable_token_endpoint_shows_no_credentials(oauth):
+async def test_an_unreachable_token_endpoint_shows_no_credentials(oauth: OAuth) -> None:
     oauth.failure = oauth.library.ConnectError("s&cret=1")
     with pytest.raises(EmporixUnreachable) as caught:
         await oauth.token.value()
@@ -213,7 +222,7 @@ async def test_an_unreachable_token_endpoint_shows_no_credentials(oauth):
     assert await oauth.token.value() == "token-2"
 
 
-async def test_whatever_fails_the_waiters_are_told(oauth):
+async def test_whatever_fails_the_waiters_are_told(oauth: OAuth) -> None:
     oauth.failure = KeyError("s&cret=1")
     results = await asyncio.gather(*(oauth.token.value() for _ in range(3)), return_exceptions=True)
     assert [str(result) for result in results] == ["oauth.token: no answer, unexpected KeyError"] * 3
@@ -223,7 +232,7 @@ async def test_whatever_fails_the_waiters_are_told(oauth):
     "scope",
     ["", "tenant=acme", "tenant=acme cart.cart_manage", "tenant=acme session_context.context_manage", 7, ["x"]],
 )
-async def test_a_scope_that_was_not_granted_is_named(scope, oauth):
+async def test_a_scope_that_was_not_granted_is_named(scope: object, oauth: OAuth) -> None:
     oauth.fields["scope"] = scope
     results = await asyncio.gather(oauth.token.value(), oauth.token.value(), return_exceptions=True)
     for result in results:
@@ -233,7 +242,7 @@ async def test_a_scope_that_was_not_granted_is_named(scope, oauth):
     assert results[0] is not results[1]
 
 
-async def test_only_the_scopes_that_are_missing_are_named(library, clock):
+async def test_only_the_scopes_that_are_missing_are_named(library: Any, clock: VirtualClock) -> None:
     oauth = OAuth(library, clock)
     oauth.fields["scope"] = "tenant=acme cart.cart_read"
     token = ServiceToken(
@@ -247,7 +256,7 @@ async def test_only_the_scopes_that_are_missing_are_named(library, clock):
         await token.value()
 
 
-async def test_more_scopes_than_asked_for_and_no_scope_at_all_are_fine(oauth):
+async def test_more_scopes_than_asked_for_and_no_scope_at_all_are_fine(oauth: OAuth) -> None:
     oauth.fields["scope"] = f"a.b {SCOPE} c.d"
     assert await oauth.token.value() == "token-1"
     oauth.token.drop("token-1")
@@ -269,17 +278,17 @@ async def test_more_scopes_than_asked_for_and_no_scope_at_all_are_fine(oauth):
     ],
     ids=range(8),
 )
-async def test_an_answer_without_a_usable_token_is_malformed(body, oauth):
+async def test_an_answer_without_a_usable_token_is_malformed(body: bytes, oauth: OAuth) -> None:
     oauth.failure = oauth.library.Response(200, content=body)
     with pytest.raises(MalformedAnswer):
         await oauth.token.value()
 
 
-NONSENSE = ["missing", None, True, -5, 0, "", "soon", "NaN", "-1", [], {}, "inf"]
+NONSENSE: list[object] = ["missing", None, True, -5, 0, "", "soon", "NaN", "-1", [], {}, "inf"]
 
 
 @pytest.mark.parametrize("expires_in", NONSENSE, ids=str)
-async def test_a_nonsense_life_is_a_short_one(expires_in, oauth, clock):
+async def test_a_nonsense_life_is_a_short_one(expires_in: object, oauth: OAuth, clock: VirtualClock) -> None:
     oauth.fields["expires_in"] = expires_in
     if expires_in == "missing":
         del oauth.fields["expires_in"]
@@ -293,7 +302,9 @@ async def test_a_nonsense_life_is_a_short_one(expires_in, oauth, clock):
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"1" + b"0" * 400])
-async def test_a_life_that_is_no_number_of_seconds_is_a_short_one(number, oauth, clock):
+async def test_a_life_that_is_no_number_of_seconds_is_a_short_one(
+    number: bytes, oauth: OAuth, clock: VirtualClock
+) -> None:
     oauth.failure = oauth.library.Response(200, content=b'{"access_token": "t", "expires_in": %s}' % number)
     assert await oauth.token.value() == "t"
     oauth.failure = None
@@ -302,7 +313,7 @@ async def test_a_life_that_is_no_number_of_seconds_is_a_short_one(number, oauth,
 
 
 @pytest.mark.parametrize("expires_in", ["3600", 3600.0, 3600])
-async def test_a_life_may_be_a_number_in_a_string(expires_in, oauth, clock):
+async def test_a_life_may_be_a_number_in_a_string(expires_in: object, oauth: OAuth, clock: VirtualClock) -> None:
     oauth.fields["expires_in"] = expires_in
     await oauth.token.value()
     clock.now += 3530
@@ -311,7 +322,9 @@ async def test_a_life_may_be_a_number_in_a_string(expires_in, oauth, clock):
     assert len(oauth.requests) == 1
 
 
-async def test_a_token_shorter_than_the_renewal_lead_is_kept_for_half_its_life(oauth, clock):
+async def test_a_token_shorter_than_the_renewal_lead_is_kept_for_half_its_life(
+    oauth: OAuth, clock: VirtualClock
+) -> None:
     oauth.fields["expires_in"] = 40
     await oauth.token.value()
     clock.now += 19
@@ -324,7 +337,7 @@ async def test_a_token_shorter_than_the_renewal_lead_is_kept_for_half_its_life(o
     assert len(oauth.requests) == 2
 
 
-async def test_drop_forgets_only_the_token_it_names(oauth):
+async def test_drop_forgets_only_the_token_it_names(oauth: OAuth) -> None:
     await oauth.token.value()
     oauth.token.drop("another")
     assert await oauth.token.value() == "token-1"
@@ -334,10 +347,10 @@ async def test_drop_forgets_only_the_token_it_names(oauth):
     assert await oauth.token.value() == "token-2"
 
 
-def test_one_token_serves_several_event_loops(library, clock):
+def test_one_token_serves_several_event_loops(library: Any, clock: VirtualClock) -> None:
     oauth = OAuth(library, clock)
 
-    async def once():
+    async def once() -> Any:
         oauth.open = asyncio.Event()
         oauth.open.set()
         values = await asyncio.gather(*(oauth.token.value() for _ in range(5)))
@@ -347,16 +360,16 @@ def test_one_token_serves_several_event_loops(library, clock):
     assert [asyncio.run(once()) for _ in range(3)] == ["token-1", "token-2", "token-3"]
 
 
-def test_a_loop_that_ends_in_the_middle_leaves_nothing_behind(library, clock):
+def test_a_loop_that_ends_in_the_middle_leaves_nothing_behind(library: Any, clock: VirtualClock) -> None:
     oauth = OAuth(library, clock)
 
-    async def leave():
+    async def leave() -> None:
         oauth.open.clear()
         caller = asyncio.ensure_future(oauth.token.value())
         await settle()
         assert not caller.done()
 
-    async def ask():
+    async def ask() -> str:
         oauth.open = asyncio.Event()
         oauth.open.set()
         return await oauth.token.value()
@@ -366,7 +379,7 @@ def test_a_loop_that_ends_in_the_middle_leaves_nothing_behind(library, clock):
     assert asyncio.run(ask()) == "token-2"
 
 
-async def test_aclose_waits_for_a_request_in_the_air(oauth):
+async def test_aclose_waits_for_a_request_in_the_air(oauth: OAuth) -> None:
     oauth.open.clear()
     caller = asyncio.ensure_future(oauth.token.value())
     await settle()
@@ -393,7 +406,7 @@ async def test_aclose_waits_for_a_request_in_the_air(oauth):
         {"tenant": "ACME"},
     ],
 )
-def test_credentials_that_cannot_work_are_a_configuration_error(options):
+def test_credentials_that_cannot_work_are_a_configuration_error(options: dict[str, Any]) -> None:
     values = {"tenant": "acme", "client_id": "i", "client_secret": "hunter2", **options}
     with pytest.raises(ConfigurationError) as caught:
         ServiceToken(values.pop("tenant"), **values)
@@ -403,11 +416,11 @@ def test_credentials_that_cannot_work_are_a_configuration_error(options):
 # The managed client with it
 
 
-def context_manager(oauth, statuses):
+def context_manager(oauth: OAuth, statuses: list[int]) -> tuple[ManagedContextClient, list[str]]:
     """A managed client whose calls answer with `statuses` in turn; the tokens it used are the second value."""
-    used = []
+    used: list[str] = []
 
-    def handle(request):
+    def handle(request: Any) -> Any:
         used.append(request.headers["authorization"])
         return oauth.library.Response(statuses.pop(0), json={"metadata": {"version": 1}})
 
@@ -425,7 +438,9 @@ def context_manager(oauth, statuses):
     ],
     ids=["get", "put", "add", "remove"],
 )
-async def test_a_refused_service_token_is_replaced_once(call, oauth):
+async def test_a_refused_service_token_is_replaced_once(
+    call: Callable[[ManagedContextClient], Awaitable[object]], oauth: OAuth
+) -> None:
     managed, used = context_manager(oauth, [401, 200])
     await call(managed)
     assert used == ["Bearer token-1", "Bearer token-2"]
@@ -437,14 +452,14 @@ async def test_a_refused_service_token_is_replaced_once(call, oauth):
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 429, 500, 503])
-async def test_no_other_status_repeats_a_call(status, oauth):
+async def test_no_other_status_repeats_a_call(status: int, oauth: OAuth) -> None:
     managed, used = context_manager(oauth, [status, 200])
     with pytest.raises(Exception, match=f"managed.put: status {status}"):
         await managed.put("s", {})
     assert len(used) == 1
 
 
-async def test_managed_calls_wait_for_one_token_request(oauth):
+async def test_managed_calls_wait_for_one_token_request(oauth: OAuth) -> None:
     managed, used = context_manager(oauth, [200] * 50)
     await asyncio.gather(*(managed.get("s") for _ in range(50)))
     assert len(oauth.requests) == 1
@@ -452,12 +467,12 @@ async def test_managed_calls_wait_for_one_token_request(oauth):
 
 
 @pytest.mark.parametrize("token", [None, "token", object()])
-def test_a_managed_client_needs_a_service_token(token):
+def test_a_managed_client_needs_a_service_token(token: Any) -> None:
     with pytest.raises(ConfigurationError, match="ServiceToken"):
         ManagedContextClient("acme", service_token=token)
 
 
-def test_a_service_token_of_another_tenant_is_a_configuration_error():
+def test_a_service_token_of_another_tenant_is_a_configuration_error() -> None:
     token = ServiceToken("other", client_id="i", client_secret="s")
     with pytest.raises(ConfigurationError, match="another tenant"):
         ManagedContextClient("acme", service_token=token)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from typing import Any
 
 import httpx
 import httpx2
@@ -11,6 +12,8 @@ import pytest
 from session_ctx_middleware.emporix import OwnContextClient, ServiceToken
 from session_ctx_middleware.emporix.transport import OwnClients, adopt, build_client
 from session_ctx_middleware.errors import ConfigurationError, EmporixUnreachable
+
+from .conftest import Upstream
 
 DOCUMENT = {"metadata": {"version": 3}, "currency": "EUR"}
 
@@ -27,7 +30,7 @@ def own_clients(client: OwnContextClient) -> OwnClients:
     return clients
 
 
-async def test_an_injected_client_is_left_open(upstream):
+async def test_an_injected_client_is_left_open(upstream: Upstream) -> None:
     client = upstream.client()
     upstream.answer(200, DOCUMENT)
     async with OwnContextClient("acme", http_client=client) as own:
@@ -36,8 +39,8 @@ async def test_an_injected_client_is_left_open(upstream):
     assert (await own.get("t")).version == 3
 
 
-async def serve(answer: bytes):
-    async def handle(reader, writer):
+async def serve(answer: bytes) -> tuple[asyncio.Server, str]:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while await reader.readuntil(b"\r\n\r\n"):
                 writer.write(answer)
@@ -55,7 +58,9 @@ BODY = json.dumps(DOCUMENT).encode()
 ANSWER = b"HTTP/1.1 200 OK\r\nset-cookie: sid=1\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
 
 
-async def test_a_client_of_our_own_is_closed_with_us_and_can_be_opened_again(library, monkeypatch):
+async def test_a_client_of_our_own_is_closed_with_us_and_can_be_opened_again(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if library is httpx:
         monkeypatch.setitem(sys.modules, "httpx2", None)
     server, url = await serve(ANSWER)
@@ -70,12 +75,12 @@ async def test_a_client_of_our_own_is_closed_with_us_and_can_be_opened_again(lib
     server.close()
 
 
-def test_one_client_works_from_several_event_loops(library, monkeypatch):
+def test_one_client_works_from_several_event_loops(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     if library is httpx:
         monkeypatch.setitem(sys.modules, "httpx2", None)
-    own = None
+    own: OwnContextClient | None = None
 
-    async def once():
+    async def once() -> Any:
         nonlocal own
         server, url = await serve(ANSWER)
         own = own or OwnContextClient("acme", base_url="http://127.0.0.1:1")
@@ -89,11 +94,11 @@ def test_one_client_works_from_several_event_loops(library, monkeypatch):
     assert [asyncio.run(once()) for _ in range(3)] == [(3, 1)] * 3
 
 
-def test_the_client_of_a_loop_that_was_closed_is_forgotten():
+def test_the_client_of_a_loop_that_was_closed_is_forgotten() -> None:
     own = OwnContextClient("acme")
     clients = own_clients(own)
 
-    async def once():
+    async def once() -> Any:
         return clients.current(), asyncio.get_running_loop()
 
     kept = [asyncio.run(once()) for _ in range(3)]
@@ -101,7 +106,7 @@ def test_the_client_of_a_loop_that_was_closed_is_forgotten():
     assert len(clients._clients) == 1
 
 
-async def test_a_refused_connection_is_unreachable(library, monkeypatch):
+async def test_a_refused_connection_is_unreachable(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     if library is httpx:
         monkeypatch.setitem(sys.modules, "httpx2", None)
     server, url = await serve(ANSWER)
@@ -116,7 +121,7 @@ class Subclass(httpx.AsyncClient):
     pass
 
 
-def wrong_clients():
+def wrong_clients() -> list[Any]:
     return [
         httpx.Client,
         httpx.AsyncClient,
@@ -134,7 +139,7 @@ def wrong_clients():
 
 
 @pytest.mark.parametrize("client", wrong_clients())
-def test_what_is_no_asynchronous_client_is_a_configuration_error(client):
+def test_what_is_no_asynchronous_client_is_a_configuration_error(client: Any) -> None:
     for build in (
         lambda: OwnContextClient("acme", http_client=client),
         lambda: ServiceToken("acme", client_id="i", client_secret="s", http_client=client),
@@ -143,17 +148,17 @@ def test_what_is_no_asynchronous_client_is_a_configuration_error(client):
             build()
 
 
-def test_a_synchronous_client_is_a_configuration_error(library):
+def test_a_synchronous_client_is_a_configuration_error(library: Any) -> None:
     with library.Client() as client, pytest.raises(ConfigurationError, match="AsyncClient"):
         adopt(client)
 
 
-async def test_subclasses_are_taken():
+async def test_subclasses_are_taken() -> None:
     async with Subclass() as client:
         assert adopt(client) is client
 
 
-async def test_httpx_clients_are_taken_where_httpx2_is_not_installed(without_httpx2):
+async def test_httpx_clients_are_taken_where_httpx2_is_not_installed(without_httpx2: None) -> None:
     async with httpx.AsyncClient() as client:
         assert adopt(client) is client
     with pytest.raises(ConfigurationError):
@@ -163,7 +168,7 @@ async def test_httpx_clients_are_taken_where_httpx2_is_not_installed(without_htt
     await own.aclose()
 
 
-def test_checking_a_client_does_not_import_httpx2(monkeypatch):
+def test_checking_a_client_does_not_import_httpx2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "httpx2")
     with pytest.raises(ConfigurationError):
         adopt(object())
@@ -171,12 +176,12 @@ def test_checking_a_client_does_not_import_httpx2(monkeypatch):
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), True, "5", None])
-def test_a_timeout_must_be_a_number_of_seconds(timeout):
+def test_a_timeout_must_be_a_number_of_seconds(timeout: Any) -> None:
     with pytest.raises(ConfigurationError, match="timeout"):
         OwnContextClient("acme", timeout=timeout)
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, True, "5", None])
-def test_connections_must_be_a_whole_number(count):
+def test_connections_must_be_a_whole_number(count: Any) -> None:
     with pytest.raises(ConfigurationError, match="max_connections"):
         OwnContextClient("acme", max_connections=count)

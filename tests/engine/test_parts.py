@@ -1,0 +1,414 @@
+"""The small parts of the engine, where the public interface cannot reach their corners."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import logging
+
+import pytest
+
+from session_ctx_middleware import CachePolicy, ContextDocument, EmporixUnreachable, TooManyRequests, UpstreamPolicy
+from session_ctx_middleware.document import NO_CHANGES, ContextChanges, Operation
+from session_ctx_middleware.engine.flights import Failed, Flight, Flights, Found, Outcome
+from session_ctx_middleware.engine.identity import Naming
+from session_ctx_middleware.engine.lanes import Lanes
+from session_ctx_middleware.engine.protection import Gate, Permits
+from session_ctx_middleware.engine.slot import Slot, Snapshot
+from session_ctx_middleware.engine.table import SlotTable
+from session_ctx_middleware.engine.tasks import Tasks
+from session_ctx_middleware.stores import MemoryStore
+
+from ..support.virtual_time import VirtualClock
+
+
+class Source:
+    """Answers a version, after a while that the test decides."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.gates: list[asyncio.Event] = []
+
+    async def get(self, _: str) -> ContextDocument:
+        self.calls += 1
+        number = self.calls
+        self.gates.append(gate := asyncio.Event())
+        await gate.wait()
+        return ContextDocument(version=number, session_id="s")
+
+    async def patch(self, _: str, body: object) -> None:
+        raise AssertionError(body)
+
+
+class Landing:
+    """A flight control tower with everything around it."""
+
+    def __init__(self, *, max_flights: int = 10, max_age: float = 15.0) -> None:
+        self.clock = VirtualClock()
+        self.source = Source()
+        self.table = SlotTable(10, self.clock)
+        self.tasks = Tasks(self.clock)
+        self.landed: list[Outcome] = []
+        self.flights = Flights(
+            source=self.source,
+            table=self.table,
+            tasks=self.tasks,
+            clock=self.clock,
+            publish=self._publish,
+            max_flights=max_flights,
+            max_age=max_age,
+        )
+
+    def _publish(self, flight: Flight, outcome: Outcome) -> None:
+        if flight.generation == flight.slot.generation:
+            self.landed.append(outcome)
+
+
+def version(outcome: Outcome | None) -> int | None:
+    return outcome.document.version if isinstance(outcome, Found) else None
+
+
+async def test_f2_any_number_of_waiters_may_leave_and_the_others_are_served() -> None:
+    tower = Landing()
+    flight = tower.flights.join(Slot(b"k"), "t")
+    waiters = [asyncio.create_task(flight.wait(10, tower.clock)) for _ in range(6)]
+    await asyncio.sleep(0)
+    for waiter in waiters[:3]:
+        waiter.cancel()
+    await asyncio.sleep(0)
+
+    tower.source.gates[0].set()
+
+    assert [version(outcome) for outcome in await asyncio.gather(*waiters[3:])] == [1, 1, 1]
+    assert all(waiter.cancelled() for waiter in waiters[:3])
+    assert tower.source.calls == 1
+
+
+async def test_f3_a_latecomer_joins_a_flight_that_everybody_has_left() -> None:
+    tower = Landing()
+    slot = Slot(b"k")
+    lonely = asyncio.create_task(tower.flights.join(slot, "t").wait(10, tower.clock))
+    await asyncio.sleep(0)
+    lonely.cancel()
+    await asyncio.gather(lonely, return_exceptions=True)
+
+    late = asyncio.create_task(tower.flights.join(slot, "t").wait(10, tower.clock))
+    await asyncio.sleep(0)
+    tower.source.gates[0].set()
+
+    assert version(await late) == 1
+    assert tower.source.calls == 1
+
+
+async def test_f4_an_old_flight_that_ends_does_not_remove_the_new_one() -> None:
+    tower = Landing()
+    slot = Slot(b"k")
+    tower.flights.join(slot, "t")
+    newer = tower.flights.start(slot, "t")
+    await asyncio.sleep(0)
+
+    tower.source.gates[0].set()
+    await asyncio.sleep(0.1)
+
+    assert slot.flight is newer
+    assert tower.flights.join(slot, "t") is newer
+    tower.source.gates[1].set()
+    assert version(await newer.wait(1, tower.clock)) == 2
+    assert [version(outcome) for outcome in tower.landed] == [2]
+    assert slot.flight is None
+
+
+async def test_f5_a_flight_that_hangs_is_given_up_and_not_believed_in_the_end() -> None:
+    tower = Landing(max_age=15)
+    slot = Slot(b"k")
+    old = tower.flights.join(slot, "t")
+    await asyncio.sleep(10)
+    assert tower.flights.join(slot, "t") is old
+    await asyncio.sleep(6)
+
+    new = tower.flights.join(slot, "t")
+
+    assert new is not old
+    for gate in (*tower.source.gates, *tower.source.gates):
+        gate.set()
+    await asyncio.sleep(0.1)
+    tower.source.gates[-1].set()
+    assert version(await new.wait(1, tower.clock)) == 2
+    assert [version(outcome) for outcome in tower.landed] == [2]
+
+
+async def test_f5_a_flight_that_lands_too_late_is_not_believed_even_if_nobody_came() -> None:
+    tower = Landing(max_age=15)
+    flight = tower.flights.join(Slot(b"k"), "t")
+    await asyncio.sleep(20)
+
+    tower.source.gates[0].set()
+
+    assert version(await flight.wait(1, tower.clock)) == 1
+    assert tower.landed == []
+
+
+async def test_f6_a_failing_flight_without_waiters_says_nothing_to_the_loop() -> None:
+    tower = Landing()
+    unnoticed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unnoticed.append(context))
+
+    async def get(_: str) -> ContextDocument:
+        raise EmporixUnreachable("context.get")
+
+    tower.source.get = get  # type: ignore[method-assign]
+    tower.flights.join(Slot(b"k"), "t")
+    await asyncio.sleep(1)
+    gc.collect()
+
+    assert unnoticed == []
+    assert len(tower.landed) == 1
+
+
+async def test_f7_more_flights_than_allowed_fail_at_once() -> None:
+    tower = Landing(max_flights=3)
+    flights = [tower.flights.join(Slot(bytes([number])), "t") for number in range(10)]
+    await asyncio.sleep(0)
+
+    outcomes = [await flight.wait(0, tower.clock) for flight in flights]
+
+    assert [isinstance(outcome, Failed) for outcome in outcomes] == [False] * 3 + [True] * 7
+    assert (tower.source.calls, tower.flights.in_air, len(tower.tasks)) == (3, 3, 3)
+    for gate in tower.source.gates:
+        gate.set()
+    await asyncio.sleep(0.1)
+    assert (tower.flights.in_air, len(tower.tasks)) == (0, 0)
+
+
+async def test_a_waiter_that_gives_up_leaves_nothing_behind() -> None:
+    tower = Landing()
+    flight = tower.flights.join(Slot(b"k"), "t")
+
+    outcomes = await asyncio.gather(*(flight.wait(0.1, tower.clock) for _ in range(2000)))
+
+    assert set(outcomes) == {None}
+    assert flight.waiters == set()
+    tower.source.gates[0].set()
+    await asyncio.sleep(0)
+
+
+async def test_a_source_that_breaks_its_promise_is_reported_without_its_text(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tower = Landing()
+
+    async def get(_: str) -> ContextDocument:
+        raise KeyError("secret")
+
+    tower.source.get = get  # type: ignore[method-assign]
+    outcome = await tower.flights.join(Slot(b"k"), "t").wait(1, tower.clock)
+
+    assert isinstance(outcome, Failed)
+    assert "KeyError" in caplog.text
+    assert "secret" not in caplog.text + str(outcome.error)
+
+
+async def test_f39_shutdown_waits_and_then_cancels() -> None:
+    tower = Landing()
+    first, second = (tower.flights.join(Slot(key), "t") for key in (b"a", b"b"))
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(2, tower.source.gates[0].set)
+
+    await tower.tasks.drain(5)
+
+    assert version(first.outcome) == 1
+    assert isinstance(second.outcome, Failed)
+    assert len(tower.tasks) == 0
+
+
+async def test_detached_work_does_not_inherit_a_requests_context(caplog: pytest.LogCaptureFixture) -> None:
+    variable = contextvars.ContextVar("user", default="nobody")
+    variable.set("somebody")
+    seen: list[str] = []
+    tasks = Tasks(VirtualClock())
+
+    async def work() -> None:
+        seen.append(variable.get())
+        raise ValueError("secret")
+
+    tasks.spawn(work())
+    await asyncio.sleep(0.1)
+
+    assert seen == ["nobody"]
+    assert "ValueError" in caplog.text
+    assert "secret" not in caplog.text
+
+
+async def test_an_eager_task_factory_may_run_work_to_its_end_at_once() -> None:
+    factory = getattr(asyncio, "eager_task_factory", None)
+    if factory is not None:
+        asyncio.get_running_loop().set_task_factory(factory)
+    tasks = Tasks(VirtualClock())
+    done: list[int] = []
+
+    async def work() -> None:
+        done.append(1)
+
+    tasks.spawn(work())
+    await asyncio.sleep(0.01)
+
+    assert (done, len(tasks)) == ([1], 0)
+
+
+async def test_lanes_serve_in_order_and_forget_unused_names() -> None:
+    lanes = Lanes()
+    order: list[str] = []
+
+    async def user(name: str, lane: str) -> None:
+        async with lanes.turn(lane):
+            order.append(f"{name} in")
+            await asyncio.sleep(1)
+            order.append(f"{name} out")
+
+    await asyncio.gather(user("a", "x"), user("b", "x"), user("c", "x"), user("d", "y"))
+
+    assert [entry for entry in order if "d" not in entry] == ["a in", "a out", "b in", "b out", "c in", "c out"]
+    assert order.index("d in") < order.index("a out")
+    assert len(lanes) == 0
+
+
+async def test_permits_hold_back_queue_and_shed() -> None:
+    permits = Permits(2)
+    running = peak = 0
+
+    async def call() -> str:
+        nonlocal running, peak
+        try:
+            async with permits.one("context.get"):
+                running += 1
+                peak = max(peak, running)
+                await asyncio.sleep(1)
+                running -= 1
+        except EmporixUnreachable:
+            return "shed"
+        return "served"
+
+    outcomes = await asyncio.gather(*(call() for _ in range(10)))
+
+    assert (peak, outcomes.count("served"), outcomes.count("shed")) == (2, 6, 4)
+    assert await call() == "served"
+
+
+async def test_a_permit_given_to_somebody_who_left_is_not_lost() -> None:
+    permits = Permits(1)
+
+    async def call(seconds: float) -> None:
+        async with permits.one("context.get"):
+            await asyncio.sleep(seconds)
+
+    first = asyncio.create_task(call(1))
+    second, third = asyncio.create_task(call(1)), asyncio.create_task(call(1))
+    await asyncio.sleep(0.5)
+    third.cancel()
+    await first
+    second.cancel()
+    await asyncio.gather(second, third, return_exceptions=True)
+
+    async with asyncio.timeout(1):
+        await call(0)
+
+
+@pytest.mark.parametrize(("seconds", "closed"), [(5.0, 5.0), (None, 1.0), (0.0, 0.0), (1e9, 60.0), (-3.0, 0.0)])
+async def test_f36_the_gate_closes_for_retry_after_at_most_a_minute(seconds: float | None, closed: float) -> None:
+    clock = VirtualClock()
+    gate = Gate(clock)
+
+    gate.note(TooManyRequests("context.get", 429, retry_after=seconds))
+
+    if closed:
+        await asyncio.sleep(closed - 0.01)
+        with pytest.raises(TooManyRequests):
+            gate.check("context.get")
+        await asyncio.sleep(0.02)
+    gate.check("context.get")
+
+
+async def test_a_server_error_without_a_time_leaves_the_gate_open() -> None:
+    gate = Gate(VirtualClock())
+
+    gate.note(EmporixUnreachable("context.get"))
+
+    gate.check("context.get")
+
+
+def test_names_give_nothing_away_and_keep_tenants_and_tokens_apart() -> None:
+    naming = Naming("acme", "https://a", b"s" * 32)
+    others = [
+        Naming("acme", "https://a", b"t" * 32),
+        Naming("acmf", "https://a", b"s" * 32),
+        Naming("acme", "https://b", b"s" * 32),
+    ]
+
+    assert naming.key("token") == Naming("acme", "https://a", b"s" * 32).key("token")
+    assert len({naming.key("token"), naming.key("token2"), *(other.key("token") for other in others)}) == 5
+    assert b"token" not in naming.key("token")
+    assert naming.session("token") != naming.key("token").hex()
+    assert Naming("acme", "https://a").key("t") != Naming("acme", "https://a").key("t")
+
+
+def filed(table: SlotTable, clock: VirtualClock, key: bytes, session_id: str | None = None) -> Slot:
+    slot = table.obtain(key, session_id)
+    slot.snapshot = Snapshot(document=ContextDocument(version=1))
+    slot.error_until = clock.monotonic() + 10
+    table.keep(slot)
+    return slot
+
+
+async def test_a_slot_in_use_stays_one_object_though_its_cache_drops_it() -> None:
+    clock = VirtualClock()
+    table = SlotTable(1, clock)
+    slot = filed(table, clock, b"a", "s")
+    table.pin(slot)
+
+    filed(table, clock, b"b")
+
+    assert table.get(b"a") is slot
+    assert [*table.siblings(table.obtain(b"c", "s"))] == [slot]
+    table.unpin(slot)
+    assert table.get(b"a") is None
+    assert [*table.siblings(table.obtain(b"c", "s"))] == []
+
+
+async def test_the_index_of_sessions_shrinks_with_the_cache() -> None:
+    clock = VirtualClock()
+    table = SlotTable(5, clock)
+    for number in range(50):
+        filed(table, clock, bytes([number]), f"session-{number}")
+    assert len(table._by_session) == 5
+
+    await asyncio.sleep(11)
+    filed(table, clock, b"new", "new")
+    table.learn(table.obtain(b"new", None), "newer")
+
+    assert list(table._by_session) == ["newer"]
+    assert len(table) == 1
+
+
+async def test_a_memory_store_keeps_the_later_change_and_is_bounded() -> None:
+    clock = VirtualClock()
+    store = MemoryStore(max_entries=3, clock=clock)
+    early = ContextChanges({"currency": Operation("USD", "1", at=clock.time(), recorded=0)})
+    late = ContextChanges({"currency": Operation("CHF", "2", at=clock.time() + 1, recorded=1)})
+
+    await store.park("a", late)
+    await store.park("a", early)
+    await store.unpark(["a"], early)
+    assert await store.parked(["a", "b"]) == late
+    await store.unpark(["a", "b"], late)
+    assert await store.parked(["a"]) == NO_CHANGES
+    for number in range(10):
+        await store.park(str(number), late)
+    assert sum([bool(await store.parked([str(number)])) for number in range(10)]) == 3
+    assert repr(store) == "<MemoryStore>"
+
+
+def test_policies_are_plain_values() -> None:
+    assert CachePolicy() == CachePolicy(ttl=60, missing_ttl=2)
+    assert UpstreamPolicy().deadline == 2.0
+    assert logging.getLogger("session_ctx_middleware").level == logging.NOTSET

@@ -1,0 +1,110 @@
+"""Every code block of README and docs runs; every link and every command in them exists."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from session_ctx_middleware.emporix import transport
+from session_ctx_middleware.testing import FakeEmporix
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The pages use the real clock."""
+    return "asyncio"
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def run(page: Path) -> dict[str, Any]:
+    """Run the blocks of a page one after the other, in one module, as a reader would."""
+    module = types.ModuleType(f"page_{page.stem}")
+    sys.modules[module.__name__] = module
+    for number, block in enumerate(blocks(page, "python")):
+        exec(compile(block, f"{page.name} block {number}", "exec", dont_inherit=True), vars(module))
+    return vars(module)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+async def test_the_code_of_a_page_runs(page: Path) -> None:
+    names = run(page)
+
+    for name, value in names.items():
+        if name.startswith("test_") and inspect.iscoroutinefunction(value):
+            await value()
+    assert len(names) > 1
+
+
+async def visit(app: Any, method: str, path: str, token: str | None = None) -> httpx2.Response:
+    headers = {"Authorization": f"Bearer {token}", "Cookie": f"shop_token={token}"} if token else {}
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://shop") as browser:
+        return await browser.request(method, path, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "visits"),
+    [
+        (
+            "README.md",
+            "app",
+            [("GET", "/", "Prices in EUR"), ("POST", "/switch?currency=USD", ""), ("GET", "/", "USD")],
+        ),
+        (
+            "docs/quickstart.md",
+            "app",
+            [
+                ("GET", "/", '"source":"document"'),
+                ("POST", "/switch?currency=usd", "ISO 4217"),
+                ("POST", "/switch?currency=CHF", ""),
+                ("GET", "/page", "Prices in CHF"),
+                ("POST", "/cart", '"currency":"CHF"'),
+            ],
+        ),
+        ("docs/quickstart.md", "api", [("PUT", "/currency/USD", "USD"), ("GET", "/currency", "USD")]),
+    ],
+)
+async def test_the_application_of_a_page_does_what_the_page_says(
+    monkeypatch: pytest.MonkeyPatch, page: str, name: str, visits: list[tuple[str, str, str]]
+) -> None:
+    emporix = FakeEmporix()
+    session = emporix.new_session(currency="EUR")
+    monkeypatch.setattr(transport, "build_client", lambda *_args, **_keywords: emporix.client(httpx2))
+    app = run(ROOT / page)[name]
+
+    for method, path, expected in visits:
+        assert expected in (await visit(app, method, path, session.token)).text
+
+    assert emporix.count("context.patch") == 1
+
+
+def test_every_link_leads_somewhere() -> None:
+    dead = [
+        (page.name, target)
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8"))
+        if not target.startswith("http") and not (page.parent / target).exists()
+    ]
+
+    assert dead == []
+
+
+def test_every_file_and_command_that_is_named_exists() -> None:
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    paths = set(re.findall(r"`((?:tests|examples|docs|session_ctx_middleware)/[\w./]+)`", text))
+
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    assert [name for name in re.findall(r"^make (\w+)", text, re.MULTILINE) if f"\n{name}:" not in makefile] == []

@@ -1,0 +1,224 @@
+"""Documents and changes, without any I/O."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from session_ctx_middleware import ContextDocument, InvalidChange
+from session_ctx_middleware.document import NO_CHANGES, REMOVED, ContextChanges, Operation, Value
+
+WIRE: dict[str, Any] = {
+    "sessionId": "s-1",
+    "customerId": "ANONYMOUS",
+    "siteCode": "main",
+    "currency": "EUR",
+    "language": "en",
+    "targetLocation": "DE",
+    "cartId": "cart-1",
+    "context": {"tier": {"name": "gold", "since": [2024, 1.5, True, None]}, "ref": "x"},
+    "metadata": {"version": 5, "createdAt": "2026-02-04T17:06:50.134Z", "modifiedAt": "2026-02-04T17:07:04.104Z"},
+    "futureKey": {"a": [1]},
+}
+
+
+def parse(**changes: Any) -> ContextDocument:
+    return ContextDocument.parse(json.dumps({**WIRE, **changes}))
+
+
+def changes_of(**values: Value) -> ContextChanges:
+    operations = {
+        path.replace("__", "."): Operation(value, f"op-{path}", at=1.0, recorded=1.0) for path, value in values.items()
+    }
+    return ContextChanges(operations)
+
+
+def test_a_document_survives_the_way_to_emporix_and_back() -> None:
+    document = parse()
+
+    assert document.to_wire() == WIRE | {"context": document.attributes, "futureKey": document.extra["futureKey"]}
+    assert json.loads(json.dumps(document.to_wire(), default=dict)) == WIRE
+    assert dict(document.extra) == {"futureKey": document.extra["futureKey"]}
+
+
+def test_everything_but_the_version_may_be_absent() -> None:
+    document = ContextDocument.parse('{"metadata": {"version": 0}}')
+
+    assert (document.version, document.currency, dict(document.attributes)) == (0, None, {})
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"null",
+        b'"x"',
+        b"{}",
+        b'{"metadata": null}',
+        b'{"metadata": []}',
+        b'{"metadata": {}}',
+        b'{"metadata": {"version": "5"}}',
+        b'{"metadata": {"version": 5.0}}',
+        b'{"metadata": {"version": true}}',
+        b'{"metadata": {"version": -1}}',
+        b'{"metadata": {"version": 100000000000000000000}}',
+        b'{"metadata": {"version": NaN}}',
+        b'{"metadata": {"version": 1}, "currency": 3}',
+        b'{"metadata": {"version": 1}, "sessionId": ["x"]}',
+        b'{"metadata": {"version": 1}, "context": []}',
+        b'{"metadata": {"version": 1}, "context": "x"}',
+        b'{"metadata": {"version": 1}, "context": {"a": Infinity}}',
+        b'{"metadata": {"version": 1}, "context": {"a": 1e999}}',
+        b'{"metadata": {"version": ' + b"9" * 5000 + b"}}",
+        b'{"metadata": {"version": 1}, "x": ' + b'{"a":' * 100 + b"1" + b"}" * 101,
+        b'{"metadata": {"version": 1}, "x": ' + b"[" * 100_000,
+        b"\xff\xfe",
+    ],
+)
+def test_f43_what_is_not_a_document_is_a_value_error(raw: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        ContextDocument.parse(raw)
+
+
+def test_a_document_shows_nothing_in_its_repr() -> None:
+    assert repr(parse()) == "<ContextDocument version=5>"
+    assert "EUR" not in repr(changes_of(currency="EUR"))
+
+
+def test_the_patch_body_holds_only_what_changed_and_the_version() -> None:
+    assert changes_of(currency="USD").body(parse()) == {"currency": "USD", "metadata": {"version": 5}}
+
+
+def test_the_attribute_map_is_sent_whole() -> None:
+    body = changes_of(attributes__ref=REMOVED, attributes__new="n").body(parse())
+
+    assert body == {"context": {"tier": parse().attributes["tier"], "new": "n"}, "metadata": {"version": 5}}
+
+
+def test_of_two_changes_of_a_field_the_later_one_stays() -> None:
+    early = ContextChanges({"currency": Operation("USD", "1", at=1.0, recorded=1.0)})
+    late = ContextChanges({"currency": Operation("CHF", "2", at=2.0, recorded=2.0)})
+
+    assert early.newest(late) == late.newest(early) == late
+    assert early.over(late) == early
+
+
+def test_only_the_very_same_operation_is_taken_away() -> None:
+    one = ContextChanges({"currency": Operation("USD", "1", at=1.0, recorded=1.0)})
+    other = ContextChanges({"currency": Operation("USD", "2", at=1.0, recorded=1.0)})
+
+    assert one.minus(one) == NO_CHANGES
+    assert one.minus(other) is one
+
+
+def test_only_a_document_asked_for_after_a_change_proves_that_it_is_there() -> None:
+    wish = changes_of(currency="EUR")
+
+    assert wish.missing_from(parse(), asked_at=1.0) is wish
+    assert not wish.missing_from(parse(), asked_at=1.1)
+
+
+def test_one_and_true_and_one_point_zero_are_different_values() -> None:
+    wish = changes_of(attributes__a={"v": 1})
+
+    for held in ({"v": True}, {"v": 1.0}):
+        assert wish.rebase(parse(), parse(context={"a": held}))
+    assert not wish.rebase(parse(), parse(context={"a": {"v": 1}}))
+
+
+def test_a_conflict_function_can_take_theirs_merge_or_fail() -> None:
+    wish = changes_of(currency="USD")
+    latest = parse(currency="CHF")
+
+    assert not wish.rebase(parse(), latest, lambda *values: values[3])
+    merged = wish.rebase(parse(), latest, lambda *_: "GBP").get("currency")
+    assert merged is not None
+    assert (merged.value, merged.op_id) == ("GBP", "op-currency")
+    with pytest.raises(InvalidChange):
+        wish.rebase(parse(), latest, lambda *_: "pounds")
+
+
+def test_a_conflict_function_is_asked_about_attributes_by_key() -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def take_ours(*values: Any) -> Any:
+        asked.append(values)
+        return values[2]
+
+    changes_of(attributes__ref=REMOVED).rebase(parse(), parse(context={"ref": "y"}), take_ours)
+
+    assert asked == [("attributes.ref", "x", REMOVED, "y")]
+
+
+SWITCH_VALUES = {"currency": ["EUR", "USD", "CHF"], "language": ["en", "de"], "site_code": ["main", "us"]}
+switches = st.fixed_dictionaries({}, optional={name: st.sampled_from(v) for name, v in SWITCH_VALUES.items()})
+attributes = st.dictionaries(st.sampled_from("abc"), st.sampled_from(["1", "2"]), max_size=3)
+attribute_changes = st.dictionaries(st.sampled_from("abc"), st.sampled_from(["1", "2", REMOVED]), max_size=3)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> ContextDocument:
+    wire = {"siteCode": "main", "currency": "EUR", "language": "en"}
+    names = {"site_code": "siteCode"}
+    wire |= {names.get(name, name): value for name, value in draw(switches).items()}
+    return ContextDocument.parse(
+        json.dumps({**wire, "context": draw(attributes), "metadata": {"version": draw(st.integers(0, 9))}})
+    )
+
+
+@st.composite
+def change_sets(draw: st.DrawFn) -> ContextChanges:
+    values: dict[str, Any] = dict(draw(switches))
+    values |= {f"attributes__{key}": value for key, value in draw(attribute_changes).items()}
+    return changes_of(**values)
+
+
+def applied(document: ContextDocument, changes: ContextChanges) -> ContextDocument:
+    """What Emporix makes of a PATCH."""
+    body = changes.body(document)
+    wire = {**document.to_wire(), **body, "metadata": {"version": document.version + 1}}
+    if not wire.get("context"):
+        wire.pop("context", None)
+    return ContextDocument.parse(json.dumps(wire, default=dict))
+
+
+def values_of(document: ContextDocument) -> dict[str, Any]:
+    return {**document.to_wire(), "metadata": None, "context": dict(document.attributes)}
+
+
+@given(documents(), documents(), change_sets())
+def test_rebase_is_idempotent(base: ContextDocument, latest: ContextDocument, changes: ContextChanges) -> None:
+    once = changes.rebase(base, latest)
+
+    assert once.rebase(base, latest) == once
+    assert not once.rebase(base, applied(latest, once))
+
+
+@given(documents(), documents(), change_sets())
+def test_rebase_reaches_what_was_wanted_and_touches_nothing_else(
+    base: ContextDocument, latest: ContextDocument, changes: ContextChanges
+) -> None:
+    result = applied(latest, changes.rebase(base, latest))
+
+    for path, operation in changes.operations.items():
+        assert result.value_at(path) == operation.value
+    for path in {*SWITCH_VALUES, *(f"attributes.{key}" for key in "abc")} - set(changes):
+        assert result.value_at(path) == latest.value_at(path)
+
+
+@given(documents(), change_sets(), change_sets())
+def test_disjoint_changes_commute(base: ContextDocument, one: ContextChanges, other: ContextChanges) -> None:
+    apart = ContextChanges({path: op for path, op in other.operations.items() if path not in one})
+
+    first = applied(base, one)
+    one_way = applied(first, apart.rebase(base, first))
+    second = applied(base, apart)
+    other_way = applied(second, one.rebase(base, second))
+
+    assert values_of(one_way) == values_of(other_way)

@@ -1,0 +1,123 @@
+"""Templates and FastAPI."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import jinja2
+import pytest
+from fastapi import FastAPI, WebSocket
+from fastapi.testclient import TestClient
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.templating import Jinja2Templates
+
+from session_ctx_middleware import ContextNotLoaded, SessionContext, SessionContextMiddleware
+from session_ctx_middleware.fastapi import SessionCtx
+from session_ctx_middleware.templating import context_processor
+from session_ctx_middleware.testing import FakeEmporix
+
+from .support.shop import Shop
+from .support.virtual_time import VirtualClock
+
+TEMPLATES = Jinja2Templates(
+    env=jinja2.Environment(
+        loader=jinja2.DictLoader({"page": "{{ session_ctx.currency }} {{ session_ctx.attributes.tier.name }}"}),
+        autoescape=True,
+    ),
+    context_processors=[context_processor],
+)
+
+
+async def render(_: SessionContext, request: Request) -> Response:
+    return TEMPLATES.TemplateResponse(request, "page")
+
+
+async def test_a_template_reads_the_loaded_context(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    shop = make_shop()
+    session = emporix.new_session(currency="EUR", attributes={"tier": {"name": "gold"}})
+
+    async def page(ctx: SessionContext, request: Request) -> Response:
+        await ctx
+        return await render(ctx, request)
+
+    response = await shop.visit(page, token=session.token)
+
+    assert response.text == "EUR gold"
+    assert response.headers["cache-control"] == "private"
+    assert (await make_shop(preload=True).visit(render, token=session.token)).text == "EUR gold"
+
+
+async def test_a_template_without_a_loaded_context_fails_with_the_remedy(shop: Shop, emporix: FakeEmporix) -> None:
+    with pytest.raises(ContextNotLoaded, match="preload"):
+        await shop.visit(render, token=emporix.new_session().token)
+
+    assert emporix.count() == 0
+
+
+def fastapi_shop(emporix: FakeEmporix, http_library: Any, **options: Any) -> FastAPI:
+    app = FastAPI()
+    app.add_middleware(SessionContextMiddleware, tenant="acme", http_client=emporix.client(http_library), **options)
+
+    @app.get("/")
+    async def home(ctx: SessionCtx) -> dict[str, str | None]:
+        return {"currency": ctx.currency}
+
+    @app.get("/sync")
+    def sync(ctx: SessionCtx) -> dict[str, str | None]:
+        return {"currency": ctx.currency}
+
+    @app.post("/currency/{code}")
+    async def switch(code: str, ctx: SessionCtx) -> dict[str, str | None]:
+        ctx.switch_currency(code)
+        return {"currency": ctx.currency}
+
+    @app.websocket("/socket")
+    async def socket(websocket: WebSocket, ctx: SessionCtx) -> None:
+        await websocket.accept()
+        await websocket.send_text(ctx.currency or "")
+        await websocket.close()
+
+    return app
+
+
+async def test_a_fastapi_dependency_is_loaded(emporix: FakeEmporix, http_library: Any) -> None:
+    session = emporix.new_session(currency="EUR")
+    app = fastapi_shop(emporix, http_library, clock=VirtualClock())
+    headers = {"Authorization": f"Bearer {session.token}"}
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://shop") as browser:
+        assert (await browser.get("/", headers=headers)).json() == {"currency": "EUR"}
+        assert (await browser.post("/currency/USD", headers=headers)).json() == {"currency": "USD"}
+        assert (await browser.get("/openapi.json")).status_code == 200
+
+    assert emporix.count("context.patch") == 1
+
+
+async def test_fastapi_sync_endpoints_and_websockets(emporix: FakeEmporix, http_library: Any) -> None:
+    emporix.now = lambda: 1.79e9
+    session = emporix.new_session(currency="EUR")
+    app = fastapi_shop(emporix, http_library)
+    headers = {"Authorization": f"Bearer {session.token}"}
+
+    def visit() -> list[object]:
+        with TestClient(app) as client:
+            with client.websocket_connect("/socket", headers=headers) as socket:
+                return [socket.receive_text(), client.get("/sync", headers=headers).json()]
+
+    assert await asyncio.to_thread(visit) == ["EUR", {"currency": "EUR"}]
+
+
+def test_importing_the_package_imports_no_extra() -> None:
+    code = (
+        "import sys, session_ctx_middleware, session_ctx_middleware.templating, session_ctx_middleware.emporix\n"
+        "heavy = {'fastapi', 'jinja2', 'babel', 'redis', 'opentelemetry', 'uvicorn', 'httpx2'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert out.stdout.strip() == "[]"

@@ -1,0 +1,66 @@
+"""The wheel, in an environment that has nothing but the core dependencies."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+PROBE = """
+import importlib, sys
+import session_ctx_middleware, session_ctx_middleware.templating, session_ctx_middleware.testing
+from session_ctx_middleware import *
+from session_ctx_middleware.emporix import ManagedContextClient, OwnContextClient, ServiceToken
+for name in session_ctx_middleware.__all__:
+    getattr(session_ctx_middleware, name)
+async def app(scope, receive, send): ...
+SessionContextMiddleware(app, tenant="acme")
+try:
+    importlib.import_module("session_ctx_middleware.fastapi")
+except ImportError as error:
+    print(error)
+from session_ctx_middleware.testing.__main__ import main
+print("exit", main([]))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(out.glob("*.whl"))
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+
+    assert {name.split("/")[0].partition("-")[0] for name in names} == {"session_ctx_middleware"}
+    assert "session_ctx_middleware/py.typed" in names
+
+
+def test_the_wheel_works_with_core_dependencies_only(wheel: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel]
+    subprocess.run(install, check=True, capture_output=True)
+
+    probe = subprocess.run([python, "-W", "error", "-c", PROBE], capture_output=True, text=True, check=False)
+
+    assert probe.returncode == 0, probe.stderr
+    assert "session-ctx-middleware[fastapi]" in probe.stdout
+    assert "session-ctx-middleware[testing]" in probe.stderr
+    assert "exit 2" in probe.stdout
+
+
+def test_the_core_dependencies_are_four() -> None:
+    core = [entry for entry in requires("session-ctx-middleware") or [] if "extra ==" not in entry]
+
+    assert sorted(re.split("[<>=]", entry)[0] for entry in core) == ["cachetools", "httpx", "pyjwt", "starlette"]

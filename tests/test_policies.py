@@ -1,0 +1,87 @@
+"""Bad configuration is refused when it is given, with a text that says what to give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from session_ctx_middleware import (
+    BearerToken,
+    CachePolicy,
+    ConfigurationError,
+    ContextDefaults,
+    CookieToken,
+    SessionContextMiddleware,
+    UpstreamPolicy,
+)
+
+
+async def app(*_: Any) -> None:
+    """Do nothing."""
+
+
+BAD: list[tuple[Callable[[], object], str]] = [
+    (lambda: CachePolicy(ttl=0), "ttl"),
+    (lambda: CachePolicy(ttl=-1), "ttl"),
+    (lambda: CachePolicy(ttl=float("nan")), "ttl"),
+    (lambda: CachePolicy(ttl="60"), "ttl"),  # type: ignore[arg-type]
+    (lambda: CachePolicy(ttl=True), "ttl"),
+    (lambda: CachePolicy(jitter=1), "jitter"),
+    (lambda: CachePolicy(missing_ttl=-0.1), "missing_ttl"),
+    (lambda: CachePolicy(max_entries=0), "max_entries"),
+    (lambda: CachePolicy(max_entries=1.5), "max_entries"),  # type: ignore[arg-type]
+    (lambda: UpstreamPolicy(deadline=0), "deadline"),
+    (lambda: UpstreamPolicy(deadline=float("inf")), "deadline"),
+    (lambda: UpstreamPolicy(max_attempts=0), "max_attempts"),
+    (lambda: UpstreamPolicy(max_concurrency=True), "max_concurrency"),
+    (lambda: UpstreamPolicy(on_conflict="theirs"), "on_conflict"),  # type: ignore[arg-type]
+    (lambda: ContextDefaults(currency="euro"), "currency"),
+    (lambda: ContextDefaults(target_location="de"), "target_location"),
+    (lambda: ContextDefaults(language=3), "language"),  # type: ignore[arg-type]
+    (lambda: CookieToken(""), "cookie"),
+    (lambda: CookieToken("a;b"), "cookie"),
+    (lambda: SessionContextMiddleware(app, tenant="Acme"), "tenant"),
+    (lambda: SessionContextMiddleware(app, tenant="ab"), "tenant"),
+    (lambda: SessionContextMiddleware(app, tenant="a" * 17), "tenant"),
+    (lambda: SessionContextMiddleware(app, tenant="acme\n"), "tenant"),
+    (lambda: SessionContextMiddleware(app, tenant="acme", base_url="http://api.emporix.io"), "https"),
+    (lambda: SessionContextMiddleware(app, tenant="acme", base_url="https://user:pw@api.emporix.io"), "base_url"),
+    (lambda: SessionContextMiddleware(app, tenant="acme", base_url="https://api.emporix.io?x=1"), "base_url"),
+    (lambda: SessionContextMiddleware(app, tenant="acme", base_url="ftp://127.0.0.1"), "base_url"),
+    (lambda: SessionContextMiddleware(app, tenant="acme", secret_key="short"), "32"),
+    (lambda: SessionContextMiddleware(app, tenant="acme", secret_key=[]), "32"),
+    (lambda: SessionContextMiddleware(app, tenant="acme", secret_key=["x" * 32, b"short"]), "32"),
+    (lambda: SessionContextMiddleware(app, tenant="acme", token=[]), "token"),
+    (lambda: SessionContextMiddleware(app, tenant="acme", token=["Bearer"]), "token"),  # type: ignore[list-item]
+    (lambda: SessionContextMiddleware(app, tenant="acme", token="Bearer"), "token"),  # type: ignore[arg-type]
+    (lambda: SessionContextMiddleware(app, tenant="acme", on_event=["log"]), "on_event"),  # type: ignore[list-item]
+    (lambda: SessionContextMiddleware(app, tenant="acme", http_client=httpx.Client()), "AsyncClient"),  # type: ignore[arg-type]
+    (lambda: SessionContextMiddleware(app, tenant="acme", http_client="x"), "AsyncClient"),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize(("build", "named"), BAD)
+def test_bad_configuration_is_refused_by_name(build: Callable[[], object], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        build()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"base_url": "http://127.0.0.1:8900"},
+        {"base_url": "http://localhost:8900/prefix/"},
+        {"base_url": "http://[::1]:8900"},
+        {"secret_key": "k" * 32},
+        {"secret_key": [b"k" * 32, "l" * 40]},
+        {"token": [CookieToken("shop"), BearerToken()]},
+        {"on_event": print},
+        {"defaults": ContextDefaults(language="de-CH-1996", site_code="main")},
+    ],
+)
+def test_good_configuration_is_taken(options: dict[str, Any]) -> None:
+    assert SessionContextMiddleware(app, tenant="acme", **options).stats()["hits"] == 0

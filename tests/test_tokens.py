@@ -1,0 +1,175 @@
+"""Where tokens are found, and what is believed about them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import pytest
+from starlette.requests import HTTPConnection, Request
+
+from session_ctx_middleware import (
+    BearerToken,
+    CachePolicy,
+    ConfigurationError,
+    CookieToken,
+    SessionContext,
+    StorefrontToken,
+)
+from session_ctx_middleware.testing import FakeEmporix
+from session_ctx_middleware.tokens import TokenChain
+
+from .support.shop import Shop
+
+
+def connection(*headers: tuple[str, str]) -> HTTPConnection:
+    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
+    return HTTPConnection({"type": "http", "headers": raw})
+
+
+@pytest.mark.parametrize(
+    ("header", "token"),
+    [
+        ("Bearer abc", "abc"),
+        ("bearer abc", "abc"),
+        ("BEARER   abc ", "abc"),
+        ("Bearer", None),
+        ("Bearer ", None),
+        ("Basic abc", None),
+        ("abc", None),
+        ("", None),
+        ("Bearer a b", None),
+        ("Bearer a\tb", None),
+        ("Bearer a\x00b", None),
+        ("Bearer \xe9", None),
+        ("Bearer " + "x" * 8192, "x" * 8192),
+        ("Bearer " + "x" * 8193, None),
+    ],
+)
+async def test_a_bearer_token_is_what_a_header_can_carry(header: str, token: str | None) -> None:
+    found = await TokenChain(BearerToken()).find(connection(("Authorization", header)))
+
+    assert (found.value if found else None) == token
+
+
+async def test_the_first_source_that_finds_one_wins() -> None:
+    async def slow(_: HTTPConnection) -> StorefrontToken | None:
+        return StorefrontToken("from-app", session_id="s")
+
+    chain = TokenChain([CookieToken("shop"), BearerToken(), slow])
+
+    async def value(*headers: tuple[str, str]) -> str | None:
+        found = await chain.find(connection(*headers))
+        return found.value if found else None
+
+    assert await value(("Cookie", "a=b; shop=c1"), ("Authorization", "Bearer b1")) == "c1"
+    assert await value(("Cookie", "shop="), ("Authorization", "Bearer b1")) == "b1"
+    assert await value() == "from-app"
+    assert chain.vary == ("Cookie", "Authorization")
+
+
+@pytest.mark.parametrize("wrong", [3, b"token", {"token": "x"}, StorefrontToken(3)])  # type: ignore[arg-type]
+async def test_a_source_that_returns_something_else_is_a_configuration_error(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="str, StorefrontToken or None"):
+        await TokenChain(lambda _: wrong).find(connection())
+
+
+def unsigned(**claims: Any) -> str:
+    def part(value: Any) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    return f"{part({'alg': 'HS256', 'typ': 'JWT'})}.{part(claims)}.c2ln"
+
+
+@pytest.mark.parametrize(
+    ("token", "ends_at"),
+    [
+        ("opaque", None),
+        ("a.b.c", None),
+        ("...", None),
+        (unsigned(), None),
+        (unsigned(exp=2000), 1999.0),
+        (unsigned(exp=2000.5), 1999.5),
+        (unsigned(exp=10**20), 1e20 - 1),
+        *[
+            (unsigned(exp=exp), None)
+            for exp in (float("nan"), float("inf"), float("-inf"), "9", None, True, -1, 0, [1], 10**400)
+        ],
+        (jwt.encode({"exp": 5000}, "k" * 32), 4999.0),
+        ("x" * 1_000_000, None),
+    ],
+)
+def test_f30_an_unverified_exp_is_a_finite_number_or_nothing(token: str, ends_at: float | None) -> None:
+    assert StorefrontToken(token).ends_at() == ends_at
+
+
+@pytest.mark.parametrize(
+    ("said", "exp", "ends_at"),
+    [(3000.0, 2000, 1999.0), (1500.0, 2000, 1499.0), (float("nan"), 2000, 1999.0), (float("inf"), None, None)],
+)
+def test_the_earlier_end_counts(said: float, exp: int | None, ends_at: float | None) -> None:
+    token = unsigned(exp=exp) if exp else "opaque"
+
+    assert StorefrontToken(token, expires_at=said).ends_at() == ends_at
+
+
+async def test_f29_a_jwt_that_ends_soon_shortens_the_life_of_its_entry(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(cache=CachePolicy(ttl=60))
+    session = emporix.new_session(currency="EUR")
+    token = unsigned(exp=shop.clock.time() + 11)
+    emporix._world.access[token] = emporix._world.access[session.token]
+    await shop.currency(token)
+    await asyncio.sleep(9)
+    await shop.currency(token)
+    assert emporix.count("context.get") == 1
+
+    await asyncio.sleep(2)
+    await shop.currency(token)
+
+    assert emporix.count("context.get") == 2
+
+
+async def test_f31_a_forged_jwt_reaches_nobody_elses_entry(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    victim = unsigned(sub="C1", sessionId=session.session_id)
+    emporix._world.access[victim] = emporix._world.access[session.token]
+    assert await shop.currency(victim) == "EUR"
+    forged = victim[:-1] + "A"
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        await ctx
+        return f"{ctx.currency} {ctx.is_rejected}"
+
+    assert (await shop.visit(page, token=forged)).text == "None True"
+    assert await shop.currency(victim) == "EUR"
+    assert emporix.count("context.get") == 2
+
+
+async def test_a_session_id_that_the_app_knows_connects_its_tokens(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(exists=False)
+    tokens = [session.token, emporix.new_token(session.session_id)]
+    shop = make_shop(
+        token=lambda c: StorefrontToken(c.headers["x-token"], session_id=session.session_id) if c.headers else None
+    )
+
+    async def switch(ctx: SessionContext, _: Request) -> None:
+        ctx.switch_currency("USD")
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        return (await ctx).currency or ""
+
+    await shop.visit(switch, headers={"X-Token": tokens[0]})
+    assert (await shop.visit(page, headers={"X-Token": tokens[1]})).text == "USD"
+
+
+def test_a_token_shows_nothing_in_its_repr() -> None:
+    assert repr(StorefrontToken("secret", "session", 5.0)) == "StorefrontToken(expires_at=5.0)"
+    assert repr([BearerToken(), CookieToken("shop")]) == "[BearerToken(), CookieToken('shop')]"
