@@ -66,7 +66,13 @@ class Engine:
         self._tasks = Tasks(clock)
         self._table = table = SlotTable(parts.cache.max_entries, clock)
         protected = ProtectedSource(source, parts.upstream, clock, parts.stats)
-        self._reader = reader = Reader(cache=parts.cache, table=table, clock=clock, stats=parts.stats)
+        self._reader = reader = Reader(
+            cache=parts.cache,
+            table=table,
+            clock=clock,
+            stats=parts.stats,
+            slow_after=parts.upstream.deadline / 2,
+        )
         reader.flights = flights = Flights(
             source=protected,
             table=table,

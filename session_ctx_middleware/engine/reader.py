@@ -25,13 +25,14 @@ class Reader:
     Args:
         cache: how long what is known may be used.
         table: the slots.
-        flights: the way to Emporix.
         clock: where time and randomness come from.
         stats: the counters.
+        slow_after: seconds after which a flight counts as slow, so that others need not wait for it.
     """
 
-    def __init__(self, *, cache: CachePolicy, table: SlotTable, clock: Clock, stats: Stats) -> None:
+    def __init__(self, *, cache: CachePolicy, table: SlotTable, clock: Clock, stats: Stats, slow_after: float) -> None:
         self._cache = cache
+        self._slow_after = slow_after
         self._table = table
         self._clock = clock
         self._stats = stats
@@ -49,7 +50,7 @@ class Reader:
         """Return the best that can be known by `until` (monotonic seconds); never raises for Emporix' sake."""
         now = self._clock.monotonic()
         if self._expired(slot):
-            slot.clear()
+            slot.clear(slot.snapshot.parked)
         if now < slot.fresh_until:
             self._stats.hits += 1
             return slot.snapshot
@@ -62,11 +63,6 @@ class Reader:
     async def refresh(self, slot: Slot, token: str, until: float) -> Snapshot:
         """Return what Emporix says from now on, past every cache."""
         return await self._wait(slot, self.flights.start(slot, token), token, until)
-
-    async def ask(self, slot: Slot, token: str, until: float) -> Outcome | None:
-        """Return what Emporix says from now on as it is, ``None`` when the time was up first."""
-        flight = self.flights.start(slot, token)
-        return await flight.wait(until - self._clock.monotonic(), self._clock)
 
     def fallback(self, slot: Slot) -> Snapshot:
         """Return what there is when Emporix cannot be asked (RFC 5861, stale-if-error), else a degraded nothing."""
@@ -141,6 +137,9 @@ class Reader:
     async def _wait(self, slot: Slot, flight: Flight, token: str, until: float) -> Snapshot:
         for attempt in range(1, LAG_TRIES + 1):
             outcome = await flight.wait(until - self._clock.monotonic(), self._clock)
+            if outcome is None and self._clock.monotonic() - flight.started >= self._slow_after:
+                # The flight goes on; until it lands or is given up, other requests need not wait as long.
+                self.throttle(slot)
             if not (isinstance(outcome, Found) and self.overtaken(slot, outcome.document)):
                 return self._answer(slot, outcome)
             if attempt < LAG_TRIES:
@@ -167,8 +166,6 @@ class Reader:
             case Failed():
                 return self.fallback(slot)
             case None:
-                # The flight goes on; until it lands or is given up, other requests need not wait as long.
-                self.throttle(slot)
                 return self.fallback(slot)
 
     def _found(self, slot: Slot, outcome: Found) -> None:

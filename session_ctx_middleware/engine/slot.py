@@ -115,8 +115,8 @@ class Slot:
         """Make the next read ask Emporix; what is known stays for when that fails."""
         self.fresh_until = self.stale_until = NEVER
 
-    def clear(self) -> None:
-        """Forget what is known, at once and also for when Emporix cannot be asked."""
-        self.snapshot = NOTHING_KNOWN
+    def clear(self, parked: ContextChanges = NO_CHANGES) -> None:
+        """Forget what is known but `parked`, at once and also for when Emporix cannot be asked."""
+        self.snapshot = Snapshot(parked=parked) if parked else NOTHING_KNOWN
         self.asked_at = self.next_attempt = self.drain_after = NEVER
         self.fresh_until = self.stale_until = self.error_until = NEVER
