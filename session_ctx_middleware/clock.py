@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
-__all__ = ["Clock", "SystemClock", "TimerHandle", "wait"]
+__all__ = ["Budget", "Clock", "SystemClock", "TimerHandle", "wait"]
 
 T = TypeVar("T")
 
@@ -79,3 +80,25 @@ async def wait(future: asyncio.Future[T | None], timeout: float, clock: Clock) -
         return await future
     finally:
         timer.cancel()
+
+
+class Budget:
+    """Seconds that one request may spend on waiting, however many waits that are.
+
+    Args:
+        seconds: to begin with.
+        clock: what measures the waits.
+    """
+
+    def __init__(self, seconds: float, clock: Clock) -> None:
+        self._left = seconds
+        self._clock = clock
+
+    @contextmanager
+    def spend(self) -> Iterator[float]:
+        """Measure the wait inside the block; give until when it may last, in monotonic seconds."""
+        began = self._clock.monotonic()
+        try:
+            yield began + self._left
+        finally:
+            self._left = max(0.0, self._left - (self._clock.monotonic() - began))

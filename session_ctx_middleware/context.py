@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from .clock import Clock
+from .clock import Budget, Clock
 from .document import NO_CHANGES, ContextChanges
 from .engine import NOTHING_KNOWN, Commit, Engine, Settled, Snapshot
 from .errors import ChangeRefused, ConfigurationError, ContextNotLoaded, ContextUnavailable, TokenRejected
@@ -25,6 +25,7 @@ __all__ = ["SCOPE_KEY", "STATE_KEY", "Services", "SessionContext", "get_session_
 STATE_KEY: Final = "session_ctx"
 SCOPE_KEY: Final = "session_ctx_middleware.context"
 THREAD_PATIENCE: Final = 1.0
+READING, COMMITTING = 0, 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class SessionContext(WritableContext):
     _token: StorefrontToken | None = None
     _token_sought = False
     _known: Snapshot | None = None
-    _until: float | None = None
+    _budgets: tuple[Budget, Budget] | None = None
     _unsent = False
 
     def __init__(self, services: Services, scope: Scope, loop: asyncio.AbstractEventLoop) -> None:
@@ -95,7 +96,8 @@ class SessionContext(WritableContext):
         if token is None:
             self._known = NOTHING_KNOWN
         else:
-            self._known = await self._engine.refresh(token, self._deadline())
+            with self._budget(READING) as until:
+                self._known = await self._engine.refresh(token, until)
         return self
 
     @property
@@ -156,8 +158,8 @@ class SessionContext(WritableContext):
         """
         token = await self._credentials()
         if token is not None:
-            until = self._engine.deadline()
-            self._known = await self._engine.expect_cart(token, cart_id, until)
+            with self._budget(READING) as until:
+                self._known = await self._engine.expect_cart(token, cart_id, until)
             await self._commit("cart_created", parks=True)
         return self
 
@@ -207,11 +209,11 @@ class SessionContext(WritableContext):
     def _engine(self) -> Engine:
         return self._services.engine(self._loop)
 
-    def _deadline(self) -> float:
-        """Return one deadline for all reading of an HTTP request; a WebSocket has one for each."""
-        if self._until is None or self._scope["type"] == "websocket":
-            self._until = self._engine.deadline()
-        return self._until
+    def _budget(self, which: int) -> AbstractContextManager[float]:
+        """Measure one wait: an HTTP request has one budget for all its waits, a WebSocket a new one for each."""
+        if self._budgets is None or self._scope["type"] == "websocket":
+            self._budgets = self._engine.budgets()
+        return self._budgets[which].spend()
 
     async def _credentials(self) -> StorefrontToken | None:
         if not self._token_sought:
@@ -228,7 +230,9 @@ class SessionContext(WritableContext):
         known = engine.peek(engine.key(token.value))
         result = "hit"
         if known is None:
-            known, result = await engine.read(token, self._deadline()), "miss"
+            result = "miss"
+            with self._budget(READING) as until:
+                known = await engine.read(token, until)
         self._known = known
         if self._services.events.wanted:
             self._emit("context.loaded", "load", "rejected" if known.rejected else "ok", cache=_cache(known, result))
@@ -278,7 +282,8 @@ class SessionContext(WritableContext):
         elif parks and self._unsent:
             settled = await self._engine.park(token, changes)
         else:
-            settled = await self._engine.commit(token, changes, parks=parks)
+            with self._budget(COMMITTING) as until:
+                settled = await self._engine.commit(token, changes, until, parks=parks)
         self._after(changes, settled)
         self._report(operation, settled, self._clock.monotonic() - began)
         return settled

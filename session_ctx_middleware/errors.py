@@ -10,6 +10,7 @@
     ├── CommitConflict            others kept changing the context until the attempts were used up
     ├── SharedCacheLeak           strict mode: a personal response was declared cacheable for everybody
     └── EmporixError              one call to Emporix did not do what it was asked to
+        ├── EmporixNotAsked       this process did not call: too much is waiting, failing, or asked to pause
         ├── EmporixUnreachable    no answer: connection, timeout
         ├── EmporixFailed         5xx, or an answer that no rule expects
         ├── MalformedAnswer       an answer that is not what the API promises
@@ -34,6 +35,7 @@ __all__ = [
     "ContextUnavailable",
     "EmporixError",
     "EmporixFailed",
+    "EmporixNotAsked",
     "EmporixUnreachable",
     "InvalidChange",
     "MalformedAnswer",
@@ -128,6 +130,10 @@ class EmporixError(SessionContextError):
 
     def __reduce__(self) -> tuple[type[EmporixError], tuple[object, ...]]:
         return type(self), (self.operation, self.status, self.reason)
+
+
+class EmporixNotAsked(EmporixError):
+    """No call was made, to protect Emporix and this process: nothing can have happened there."""
 
 
 class EmporixUnreachable(EmporixError):

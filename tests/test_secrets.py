@@ -36,7 +36,7 @@ def said(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     """Everything that is logged, at every level, by every logger, with all extra fields."""
     caplog.set_level(logging.DEBUG)
     for name in ("httpx", "httpcore", "httpx2", "httpcore2", "session_ctx_middleware"):
-        logging.getLogger(name).setLevel(logging.DEBUG)
+        caplog.set_level(logging.DEBUG, name)
     lines: list[str] = []
     yield lines
     lines += [str(vars(record)) + record.getMessage() for record in caplog.records]

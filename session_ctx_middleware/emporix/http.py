@@ -106,6 +106,7 @@ class Http:
         headers: Mapping[str, str],
     ) -> Answer | str:
         """Return the answer, or why there is none."""
+        await self._clients.ready()
         client = self._clients.current()
         try:
             request = self._request(client, method, path, content=content, params=params, headers=headers)

@@ -69,6 +69,10 @@ def _preferred() -> Library:
         return cast("Library", httpx)
 
 
+def _certificates() -> ssl.SSLContext:
+    return _preferred().create_ssl_context()
+
+
 def adopt(client: object) -> httpx.AsyncClient:
     """Return a client that was passed in.
 
@@ -116,6 +120,10 @@ def build_client(timeout: float, max_connections: int, tls: ssl.SSLContext | boo
 class Clients(Protocol):
     """Hands out the client for a call."""
 
+    async def ready(self) -> None:
+        """Do what `current` needs and what takes long."""
+        ...
+
     def current(self) -> httpx.AsyncClient:
         """Return the client for the running event loop."""
         ...
@@ -134,6 +142,9 @@ class InjectedClient:
 
     def __init__(self, client: object) -> None:
         self._client = adopt(client)
+
+    async def ready(self) -> None:
+        """Do nothing: the client is there."""
 
     def current(self) -> httpx.AsyncClient:
         """Return the client."""
@@ -154,9 +165,13 @@ class OwnClients:
     def __init__(self, timeout: float, max_connections: int) -> None:
         self._timeout = _checked_timeout(timeout)
         self._max_connections = _checked_connections(max_connections)
-        # Reading the certificates takes long: done once, and while no event loop waits for it.
-        self._tls = _preferred().create_ssl_context()
+        self._tls: ssl.SSLContext | None = None
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
+
+    async def ready(self) -> None:
+        """Read the certificates, once, in a thread: it takes long, and event loops wait for nobody."""
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(_certificates)
 
     def current(self) -> httpx.AsyncClient:
         """Return the client of the running loop, a new one for its first call or the first after `aclose`."""
@@ -164,7 +179,7 @@ class OwnClients:
         client = self._clients.get(loop)
         if client is None:
             self._forget_closed_loops()
-            client = self._clients[loop] = build_client(self._timeout, self._max_connections, self._tls)
+            client = self._clients[loop] = build_client(self._timeout, self._max_connections, self._tls or True)
         return client
 
     async def aclose(self) -> None:

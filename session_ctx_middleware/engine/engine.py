@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..clock import Clock
+from ..clock import Budget, Clock
 from ..credentials import StorefrontToken
 from ..document import ContextChanges
 from ..policies import CachePolicy, UpstreamPolicy
@@ -102,9 +102,10 @@ class Engine:
         """For how many seconds a request waits for reading."""
         return self._parts.upstream.deadline
 
-    def deadline(self) -> float:
-        """Return until when a request that starts reading now may wait, in monotonic seconds."""
-        return self._clock.monotonic() + self.patience
+    def budgets(self) -> tuple[Budget, Budget]:
+        """Return what one request may spend on reading, and on committing."""
+        upstream = self._parts.upstream
+        return Budget(upstream.deadline, self._clock), Budget(upstream.commit_deadline, self._clock)
 
     async def read(self, token: StorefrontToken, until: float) -> Snapshot:
         """Return the best that can be known about a token's context by `until`."""
@@ -135,15 +136,15 @@ class Engine:
             await self._clock.sleep(min(low * 2**attempt, high) * (0.5 + 0.5 * self._clock.random()))
         return snapshot
 
-    async def commit(self, token: StorefrontToken, changes: ContextChanges, *, parks: bool) -> Settled:
+    async def commit(self, token: StorefrontToken, changes: ContextChanges, until: float, *, parks: bool) -> Settled:
         """Send changes, and whatever is parked for the token, as one PATCH.
 
         Args:
             token: the shopper's token.
             changes: what the request wants; may be empty, when only parked changes are to be sent.
+            until: monotonic seconds; what is not sent by then is parked or left to the caller.
             parks: park what cannot be sent; otherwise the caller keeps it.
         """
-        until = self._clock.monotonic() + self._parts.upstream.commit_deadline
         async with self._slot(token) as slot:
             return await self._writer.commit(Job(slot, token.value, changes, until, parks, slot.epoch))
 

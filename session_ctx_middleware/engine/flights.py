@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from ..clock import Clock, wait
 from ..document import ContextDocument
-from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixUnreachable, TokenRejected
+from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixNotAsked, EmporixUnreachable, TokenRejected
 from .ports import ContextSource
 from .slot import Slot
 from .table import SlotTable
@@ -138,7 +138,7 @@ class Flights:
     def _start(self, slot: Slot, token: str, now: float) -> Flight:
         flight = Flight(slot, now)
         if self.in_air >= self._max_flights:
-            flight.land(Failed(EmporixUnreachable(OPERATION, None, "too many sessions are being read at once")))
+            flight.land(Failed(EmporixNotAsked(OPERATION, None, "too many sessions are being read at once")))
             return flight
         self.in_air += 1
         slot.flight = flight

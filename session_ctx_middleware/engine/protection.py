@@ -10,12 +10,13 @@ from typing import Final
 
 from ..clock import Clock
 from ..document import ContextDocument
-from ..errors import EmporixError, EmporixUnreachable, TooManyRequests
+from ..errors import EmporixError, EmporixNotAsked, EmporixUnreachable, TooManyRequests
 from ..policies import UpstreamPolicy
+from .breaker import Breaker, RetryBudget
 from .ports import ContextSource
 from .stats import Stats
 
-__all__ = ["Gate", "Permits", "ProtectedSource"]
+__all__ = ["Gate", "Guard", "Permits", "ProtectedSource"]
 
 MAX_RETRY_AFTER: Final = 60.0
 DEFAULT_RETRY_AFTER: Final = 1.0
@@ -35,10 +36,10 @@ class Gate:
         self._closed_until = float("-inf")
 
     def check(self, operation: str) -> None:
-        """Raise `TooManyRequests` while the gate is closed."""
+        """Raise `EmporixNotAsked` while the gate is closed."""
         left = self._closed_until - self._clock.monotonic()
         if left > 0:
-            raise TooManyRequests(operation, None, "Emporix asked for a pause, which is not over", retry_after=left)
+            raise EmporixNotAsked(operation, None, "Emporix asked for a pause, which is not over", retry_after=left)
 
     def note(self, error: EmporixError) -> None:
         """Close after a 429, or after a 503 that names a time; at most for 60 seconds."""
@@ -67,7 +68,7 @@ class Permits:
 
     @asynccontextmanager
     async def one(self, operation: str) -> AsyncIterator[None]:
-        """Hold one permit inside the block, or raise `EmporixUnreachable` when the queue is full."""
+        """Hold one permit inside the block, or raise `EmporixNotAsked` when the queue is full."""
         await self._take(operation)
         try:
             yield
@@ -79,7 +80,7 @@ class Permits:
             self._free -= 1
             return
         if len(self._queue) >= self._room:
-            raise EmporixUnreachable(operation, None, "too many calls are waiting")
+            raise EmporixNotAsked(operation, None, "too many calls are waiting")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
         try:
@@ -98,8 +99,74 @@ class Permits:
         self._free += 1
 
 
+class Guard:
+    """Everything that stands between this process and one kind of call.
+
+    Args:
+        operation: the name of the calls.
+        permits: shared with the other kinds.
+        gate: shared with the other kinds.
+        clock: where time comes from.
+        slow_after: seconds after which a call that is still on its way counts as failed.
+    """
+
+    def __init__(self, operation: str, permits: Permits, gate: Gate, clock: Clock, slow_after: float) -> None:
+        self._operation = operation
+        self._permits = permits
+        self._gate = gate
+        self._clock = clock
+        self._slow_after = slow_after
+        self._breaker = Breaker(operation, clock)
+
+    @asynccontextmanager
+    async def call(self) -> AsyncIterator[None]:
+        """Make one call inside the block, or raise `EmporixNotAsked`; what it raises is counted."""
+        self._gate.check(self._operation)
+        async with self._permits.one(self._operation):
+            verdict = _Verdict(self._breaker, probe=self._breaker.admit())
+            timer = self._clock.call_later(self._slow_after, verdict.failed)
+            try:
+                yield
+            except EmporixError as error:
+                self._gate.note(error)
+                if _is_failure(error):
+                    verdict.failed()
+                else:
+                    verdict.succeeded()
+                raise
+            else:
+                verdict.succeeded()
+            finally:
+                timer.cancel()
+                verdict.open_ended()
+
+
+class _Verdict:
+    """What one call means to the breaker; the first word counts."""
+
+    def __init__(self, breaker: Breaker, *, probe: bool) -> None:
+        self._breaker: Breaker | None = breaker
+        self._probe = probe
+
+    def failed(self) -> None:
+        self._say(failed=True)
+
+    def succeeded(self) -> None:
+        self._say(failed=False)
+
+    def open_ended(self) -> None:
+        """A call that was cancelled says nothing."""
+        if self._breaker is not None and self._probe:
+            self._breaker.release()
+
+    def _say(self, *, failed: bool) -> None:
+        if self._breaker is not None:
+            self._breaker.record(failed=failed, probe=self._probe)
+            self._breaker = None
+
+
 class ProtectedSource:
-    """Emporix behind permits and gates; a GET is repeated once, a PATCH never.
+    """Emporix behind permits, a gate and breakers; a GET is repeated once, a PATCH never.
 
     Args:
         source: Emporix.
@@ -110,18 +177,19 @@ class ProtectedSource:
 
     def __init__(self, source: ContextSource, policy: UpstreamPolicy, clock: Clock, stats: Stats) -> None:
         self._source = source
-        self._policy = policy
         self._clock = clock
         self._stats = stats
-        self._permits = Permits(policy.max_concurrency)
-        self._gate = Gate(clock)
+        self._retries = RetryBudget() if policy.get_retry else None
+        permits, gate = Permits(policy.max_concurrency), Gate(clock)
+        self._get_guard = Guard("context.get", permits, gate, clock, policy.deadline)
+        self._patch_guard = Guard("context.patch", permits, gate, clock, policy.commit_deadline)
 
     async def get(self, token: str) -> ContextDocument:
         """Return the context of the token's session; after a connection error, 502, 503 or 504 ask once more."""
         try:
             return await self._get(token)
         except EmporixError as error:
-            if not (self._policy.get_retry and self._worth_repeating(error)):
+            if not (_worth_repeating(error) and self._retries is not None and self._retries.spend()):
                 raise
         low, high = RETRY_PAUSE
         await self._clock.sleep(low + (high - low) * self._clock.random())
@@ -129,26 +197,21 @@ class ProtectedSource:
 
     async def patch(self, token: str, body: Mapping[str, object]) -> None:
         """Change the context of the token's session."""
-        self._gate.check("context.patch")
-        async with self._permits.one("context.patch"):
+        async with self._patch_guard.call():
             self._stats.upstream_patches += 1
-            try:
-                await self._source.patch(token, body)
-            except EmporixError as error:
-                self._gate.note(error)
-                raise
+            await self._source.patch(token, body)
 
     async def _get(self, token: str) -> ContextDocument:
-        self._gate.check("context.get")
-        async with self._permits.one("context.get"):
+        async with self._get_guard.call():
             self._stats.upstream_gets += 1
-            try:
-                return await self._source.get(token)
-            except EmporixError as error:
-                self._gate.note(error)
-                raise
+            if self._retries is not None:
+                self._retries.earn()
+            return await self._source.get(token)
 
-    def _worth_repeating(self, error: EmporixError) -> bool:
-        if error.retry_after is not None:
-            return False
-        return isinstance(error, EmporixUnreachable) or error.status in RETRIED
+
+def _is_failure(error: EmporixError) -> bool:
+    return isinstance(error, EmporixUnreachable) or (error.status is not None and error.status >= 500)
+
+
+def _worth_repeating(error: EmporixError) -> bool:
+    return error.retry_after is None and (isinstance(error, EmporixUnreachable) or error.status in RETRIED)

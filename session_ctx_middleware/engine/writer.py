@@ -16,6 +16,7 @@ from ..errors import (
     ContextUnavailable,
     EmporixError,
     EmporixFailed,
+    EmporixNotAsked,
     SessionContextError,
     TokenRejected,
     TooManyRequests,
@@ -126,7 +127,7 @@ class Writer:
     async def _settle(self, job: Job) -> Settled:
         try:
             commit = await self._in_turn(job)
-        except TooManyRequests as error:
+        except (TooManyRequests, EmporixNotAsked) as error:
             job.status = error.status
             self._postpone(job.slot)
             commit = Commit.PARKED
@@ -248,7 +249,7 @@ class Writer:
             slot.writers += 1
         try:
             await self._source.patch(job.token, changes.body(base.document))
-        except (ChangeRefused, TooManyRequests):
+        except (ChangeRefused, TooManyRequests, EmporixNotAsked):
             raise
         except TokenRejected:
             self._reader.reject(job.slot)

@@ -1,0 +1,120 @@
+"""Not asking for a while what has failed too often, and asking again carefully."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from ..clock import Clock
+from ..errors import EmporixNotAsked
+
+__all__ = ["Breaker", "RetryBudget"]
+
+WINDOW: Final = 10.0
+BUCKET: Final = 1.0
+MIN_CALLS: Final = 10
+IN_A_ROW: Final = 5
+FAILURE_SHARE: Final = 0.5
+FIRST_PAUSE: Final = 5.0
+LONGEST_PAUSE: Final = 60.0
+SPREAD: Final = 0.2
+
+
+class Breaker:
+    """Opens when five calls in a row failed, or at least half of at least ten within ten seconds.
+
+    Open, it refuses every call. After a pause it lets one call through: if that succeeds it closes, if it fails the
+    next pause is twice as long, up to a minute. Who decides what counts as a failure is the caller; a client that
+    went away and an answer below 500 do not.
+
+    Args:
+        name: of the operations it stands for.
+        clock: where time and randomness come from.
+    """
+
+    def __init__(self, name: str, clock: Clock) -> None:
+        self._name = name
+        self._clock = clock
+        self._in_a_row = 0
+        self._buckets: deque[tuple[float, int, int]] = deque()
+        self._pause = 0.0
+        self._open_until = 0.0
+        self._probing = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are refused, but for a probe now and then."""
+        return self._pause > 0
+
+    def admit(self) -> bool:
+        """Let a call through, or raise `EmporixNotAsked`.
+
+        Returns:
+            Whether the call is the probe of an open breaker.
+        """
+        if not self.is_open:
+            return False
+        if self._probing or self._clock.monotonic() < self._open_until:
+            raise EmporixNotAsked(self._name, None, "it failed too often lately")
+        self._probing = True
+        return True
+
+    def release(self) -> None:
+        """Take back a probe that ended without telling anything."""
+        self._probing = False
+
+    def record(self, *, failed: bool, probe: bool) -> None:
+        """Count a call that was let through."""
+        if probe:
+            self._probing = False
+            if failed:
+                self._open(min(2 * self._pause, LONGEST_PAUSE))
+            else:
+                self._close()
+        elif not self.is_open:
+            self._count(failed=failed)
+
+    def _count(self, *, failed: bool) -> None:
+        self._in_a_row = self._in_a_row + 1 if failed else 0
+        start = self._clock.monotonic() // BUCKET
+        if not self._buckets or self._buckets[-1][0] != start:
+            self._buckets.append((start, 0, 0))
+        while self._buckets[0][0] <= start - WINDOW / BUCKET:
+            self._buckets.popleft()
+        _, calls, failures = self._buckets[-1]
+        self._buckets[-1] = (start, calls + 1, failures + failed)
+        calls = sum(bucket[1] for bucket in self._buckets)
+        failures = sum(bucket[2] for bucket in self._buckets)
+        if self._in_a_row >= IN_A_ROW or (calls >= MIN_CALLS and failures >= FAILURE_SHARE * calls):
+            self._open(FIRST_PAUSE)
+
+    def _open(self, pause: float) -> None:
+        self._pause = pause
+        spread = 1 - SPREAD + 2 * SPREAD * self._clock.random()
+        self._open_until = self._clock.monotonic() + pause * spread
+
+    def _close(self) -> None:
+        self._pause = 0.0
+        self._in_a_row = 0
+        self._buckets.clear()
+
+
+class RetryBudget:
+    """Lets retries be at most a fifth of the calls, so that they do not double the load on what is failing."""
+
+    SHARE: Final = 0.2
+    RESERVE: Final = 3.0
+
+    def __init__(self) -> None:
+        self._left = self.RESERVE
+
+    def earn(self) -> None:
+        """Count a call."""
+        self._left = min(self._left + self.SHARE, 10 * self.RESERVE)
+
+    def spend(self) -> bool:
+        """Tell whether one retry is allowed, and count it."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

@@ -1,0 +1,223 @@
+"""Emporix in trouble: pages keep their deadline, Emporix is left alone, and everything converges."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+
+import pytest
+from starlette.requests import Request
+
+from session_ctx_middleware import CachePolicy, Commit, ContextDefaults, SessionContext, UpstreamPolicy
+from session_ctx_middleware.testing import FakeEmporix, Fault
+
+from .support.shop import Shop
+
+DEFAULTS = ContextDefaults(currency="CHF")
+
+
+async def test_f37_half_of_the_calls_failing_opens_the_breaker_and_one_probe_at_a_time_closes_it(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(defaults=DEFAULTS)
+    emporix.fault("context.get", Fault(status=503, probability=0.7), times=None)
+    sessions = [emporix.new_session(currency="EUR") for _ in range(400)]
+
+    for session in sessions[:100]:
+        await shop.currency(session.token)
+    asked = emporix.count("context.get")
+    assert 5 <= asked <= 40
+    await asyncio.sleep(6.1)
+    emporix.clear_faults()
+    emporix.fault("context.get", Fault(delay=0.5), times=1)
+    await asyncio.gather(*(shop.currency(session.token) for session in sessions[100:200]))
+    assert emporix.count("context.get") == asked + 1
+
+    shown = [await shop.currency(session.token) for session in sessions[200:300]]
+
+    assert set(shown) == {"EUR"}
+
+
+async def test_a_probe_that_fails_doubles_the_pause_up_to_a_minute(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(upstream=UpstreamPolicy(get_retry=False))
+    emporix.fault("context.get", Fault(status=500), times=None)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    calls: list[float] = []
+
+    while loop.time() - began < 400:
+        before = emporix.count("context.get")
+        await shop.currency(emporix.new_session().token)
+        if emporix.count("context.get") > before:
+            calls.append(loop.time() - began)
+        await asyncio.sleep(0.25)
+    pauses = [round(later - earlier) for earlier, later in itertools.pairwise(calls[4:])]
+
+    for pause, expected in zip(pauses, [5, 10, 20, 40, 60, 60], strict=False):
+        assert 0.75 * expected <= pause <= 1.25 * expected + 1
+
+
+async def test_when_emporix_hangs_the_first_pages_take_their_deadline_and_the_others_nothing(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(defaults=DEFAULTS)
+    emporix.fault("context.get", Fault(hang=True), times=None)
+    loop = asyncio.get_running_loop()
+    took = []
+
+    for _ in range(100):
+        began = loop.time()
+        assert await shop.currency(emporix.new_session().token) == "CHF"
+        took.append(loop.time() - began)
+        await asyncio.sleep(0.01)
+
+    assert max(took) <= 2.0 + 1e-6
+    slow = [seconds for seconds in took if seconds > 0.002]
+    assert 1 <= len(slow) <= 6
+    emporix.clear_faults()
+
+
+async def test_f36_after_a_429_nobody_asks_and_nobody_waits_until_the_time_is_over(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(defaults=DEFAULTS)
+    emporix.fault("context.get", Fault(status=429, retry_after=30), times=1)
+    await shop.currency(emporix.new_session().token)
+    loop = asyncio.get_running_loop()
+    session = emporix.new_session(currency="EUR")
+
+    began = loop.time()
+    for _ in range(20):
+        assert await shop.currency(emporix.new_session().token) == "CHF"
+    assert loop.time() - began < 0.01
+    assert emporix.count("context.get") == 1
+    await asyncio.sleep(31)
+    assert await shop.currency(session.token) == "EUR"
+
+
+@pytest.mark.parametrize("retry_after", ["", "soon", "-5", "1e3", "NaN", "Wed, 99 Foo 2026"])
+async def test_f36_a_nonsense_retry_after_is_a_short_pause(shop: Shop, emporix: FakeEmporix, retry_after: str) -> None:
+    emporix.fault("context.get", Fault(status=429, retry_after=retry_after), times=1)
+    await shop.currency(emporix.new_session().token)
+
+    await asyncio.sleep(1.1)
+
+    assert await shop.currency(emporix.new_session(currency="EUR").token) == "EUR"
+
+
+async def test_while_the_gate_is_closed_a_switch_is_parked_without_a_call(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    await shop.currency(session.token)
+    emporix.fault("context.patch", Fault(status=429, retry_after=10), times=1)
+    await shop.switch(session.token, language="fr")
+    calls = emporix.count()
+    outcome = []
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        ctx.switch_currency("USD")
+        outcome.append(await ctx.commit())
+
+    await shop.visit(endpoint, token=session.token)
+    assert (outcome, emporix.count()) == ([Commit.PARKED], calls)
+    await asyncio.sleep(12)
+    await shop.currency(session.token)
+
+    document = emporix.document(session.session_id) or {}
+    assert (document["currency"], document["language"]) == ("USD", "fr")
+
+
+async def test_f38_clients_that_go_away_do_not_open_the_breaker(shop: Shop, emporix: FakeEmporix) -> None:
+    emporix.fault("context.get", Fault(delay=0.5), times=None)
+
+    for _ in range(50):
+        leaving = asyncio.create_task(shop.currency(emporix.new_session().token))
+        await asyncio.sleep(0.01)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+    await asyncio.sleep(2)
+    emporix.clear_faults()
+
+    assert await shop.currency(emporix.new_session(currency="EUR").token) == "EUR"
+
+
+async def test_answers_below_500_do_not_open_the_breaker(shop: Shop, emporix: FakeEmporix) -> None:
+    for status in (400, 401, 403, 404, 409):
+        emporix.fault("context.get", Fault(status=status), times=20)
+        for _ in range(20):
+            await shop.currency(emporix.new_session().token)
+
+    assert await shop.currency(emporix.new_session(currency="EUR").token) == "EUR"
+
+
+async def test_f43_a_malformed_answer_is_not_cached_and_does_not_open_the_breaker(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(defaults=DEFAULTS)
+    bodies = [b"<html>", b"", b"[]", b"{}", b'{"metadata":{"version":"1"}}', b"[" * 100_000, b"x" * 300_000, b"NaN"]
+    for body in bodies * 5:
+        emporix.fault("context.get", Fault(body=body), times=1)
+        assert await shop.currency(emporix.new_session(currency="EUR").token) == "CHF"
+
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.get", Fault(body=b"<html>"), times=1)
+    assert await shop.currency(session.token) == "CHF"
+    await asyncio.sleep(8)
+    assert await shop.currency(session.token) == "EUR"
+
+
+async def test_f7_ten_thousand_tokens_at_a_hanging_emporix_stay_bounded_and_it_recovers(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(upstream=UpstreamPolicy(max_concurrency=10, max_flights=100), cache=CachePolicy(max_entries=500))
+    emporix.fault("context.get", Fault(hang=True), times=None)
+    peak = 0
+
+    async def watch() -> None:
+        nonlocal peak
+        while True:
+            flights = [task for task in asyncio.all_tasks() if "_fly" in str(task.get_coro())]
+            peak = max(peak, len(flights))
+            await asyncio.sleep(0.05)
+
+    watching = asyncio.create_task(watch())
+    began = time.monotonic()
+    for wave in range(20):
+        await asyncio.gather(*(shop.currency(f"token-{wave}-{number}") for number in range(500)))
+    watching.cancel()
+
+    assert time.monotonic() - began < 60
+    assert 0 < peak <= 100
+
+
+async def test_one_request_has_one_budget_for_all_its_waits(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.get", Fault(hang=True), times=None)
+    loop = asyncio.get_running_loop()
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        await ctx
+        for _number in range(5):
+            await ctx.refresh()
+        await ctx.cart_created("cart")
+
+    began = loop.time()
+    await shop.visit(page, token=session.token)
+
+    assert loop.time() - began <= 2.01
+
+
+async def test_time_that_the_app_itself_takes_is_not_counted(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        await ctx
+        await asyncio.sleep(60)
+        emporix.edit(session.session_id, currency="USD")
+        await ctx.refresh()
+        return ctx.currency or ""
+
+    assert (await shop.visit(page, token=session.token)).text == "USD"
