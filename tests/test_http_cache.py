@@ -18,7 +18,7 @@ def page_with(headers: dict[str, str], *, read: bool = True, change: bool = Fals
     async def page(ctx: SessionContext, _: Request) -> Response:
         await ctx
         if read:
-            _ = ctx.currency
+            assert ctx.currency
         if change:
             ctx.switch_currency("USD")
         return PlainTextResponse("x", headers=headers)

@@ -23,7 +23,7 @@ def held(emporix: FakeEmporix, session_id: str) -> dict[str, Any]:
 
 async def test_a_switch_before_the_context_exists_is_parked_and_shows_at_once(shop: Shop, emporix: FakeEmporix) -> None:
     session = emporix.new_session(exists=False)
-    seen = []
+    seen: list[object] = []
 
     async def endpoint(ctx: SessionContext, _: Request) -> None:
         ctx.switch(currency="USD", language="fr")
@@ -73,7 +73,7 @@ async def test_parked_and_own_changes_leave_together_and_the_later_one_wins(shop
 async def test_cart_created_sends_what_is_parked_at_once(shop: Shop, emporix: FakeEmporix) -> None:
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")
-    seen = []
+    seen: list[object] = []
 
     async def add_to_cart(ctx: SessionContext, _: Request) -> None:
         emporix.create_context(session.session_id, currency="EUR", cart_id="cart-1")
@@ -262,7 +262,7 @@ async def test_parked_changes_are_forgotten_after_a_day(shop: Shop, emporix: Fak
 async def test_forget_drops_everything_known_and_parked(shop: Shop, emporix: FakeEmporix) -> None:
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")
-    seen = []
+    seen: list[object] = []
 
     async def logout(ctx: SessionContext, _: Request) -> None:
         await ctx

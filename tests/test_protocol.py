@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from importlib import import_module
 from typing import Any
 
@@ -286,7 +286,7 @@ async def test_a_disconnect_during_the_commit_does_not_stop_it(
     async def page(request: Request) -> Response:
         request.state.session_ctx.switch_currency("USD")
 
-        async def body() -> Any:
+        async def body() -> AsyncIterator[Any]:
             yield b"x"
 
         return StreamingResponse(body())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -70,7 +70,7 @@ async def test_all_changes_of_a_request_leave_as_one_patch_before_the_response(
 
 async def test_a_change_shows_at_once_and_after(shop: Shop, emporix: FakeEmporix) -> None:
     session = emporix.new_session(currency="EUR")
-    seen = []
+    seen: list[object] = []
 
     async def endpoint(ctx: SessionContext, _: Request) -> None:
         await ctx
@@ -581,7 +581,7 @@ async def test_a_change_after_the_response_has_started_is_refused_with_the_remed
     session = emporix.new_session(currency="EUR")
 
     async def endpoint(ctx: SessionContext, _: Request) -> Response:
-        async def body() -> Any:
+        async def body() -> AsyncIterator[Any]:
             yield "a"
             with pytest.raises(ContextSealed, match="late_changes"):
                 ctx.switch_currency("USD")

@@ -13,7 +13,7 @@ __all__ = ["ContextSource", "ContextStore"]
 class ContextSource(Protocol):
     """Emporix, seen from the engine: one context per token."""
 
-    async def get(self, token: str) -> ContextDocument:
+    async def get(self, token: str, /) -> ContextDocument:
         """Return the context of the token's session.
 
         Raises:
@@ -22,7 +22,7 @@ class ContextSource(Protocol):
         """
         ...
 
-    async def patch(self, token: str, body: Mapping[str, object]) -> None:
+    async def patch(self, token: str, body: Mapping[str, object], /) -> None:
         """Change the context of the token's session.
 
         Raises:

@@ -12,7 +12,7 @@ WALL_START = 1_790_000_000.0
 REAL_WAIT = 20.0
 
 
-class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _JumpingSelector(selectors.DefaultSelector):
     """Never waits for a timer: reports how long it should have waited to the loop's clock."""
 
     def __init__(self) -> None:
