@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -295,9 +295,7 @@ class SessionContext(WritableContext):
         self._changes = self._changes.minus(sent)
         shown = None if self._token is None else self._engine.view(self._token)
         if shown is not None:
-            before = self._known or shown
-            parked = settled.commit is Commit.PARKED
-            self._known = replace(shown, stale=parked and before.stale, degraded=parked and before.degraded)
+            self._known = shown
 
     def _report(self, operation: str, settled: Settled, duration: float) -> None:
         if settled.commit is not None:

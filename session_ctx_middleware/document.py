@@ -158,8 +158,8 @@ class Operation:
         value: what the field shall hold; `REMOVED` for an attribute that shall go.
         op_id: tells this change from every other one, also of the same field.
         at: seconds since the epoch when it was recorded, for its age.
-        recorded: monotonic seconds of this process when it was recorded: only a document asked for after that can
-            prove that the change is already there.
+        recorded: monotonic seconds of this process when it was recorded, for its order: only a document asked for
+            after that can prove that the change is already there.
     """
 
     value: Value
@@ -209,7 +209,7 @@ class ContextChanges:
             return self
         merged = dict(other.operations)
         for path, operation in self.operations.items():
-            if path not in merged or merged[path].at <= operation.at:
+            if path not in merged or merged[path].recorded <= operation.recorded:
                 merged[path] = operation
         return ContextChanges(merged)
 
@@ -218,9 +218,16 @@ class ContextChanges:
         return ContextChanges({**self.operations, path: operation})
 
     def minus(self, other: ContextChanges) -> ContextChanges:
-        """Return what is left without the very changes (by operation id) of `other`."""
-        gone = {operation.op_id for operation in other.operations.values()}
-        return self._where(lambda _, operation: operation.op_id not in gone)
+        """Return what is left once `other` is settled: without those very changes, and earlier ones of their fields.
+
+        A later change of the same field, or another one made at the same moment, stays.
+        """
+
+        def stays(path: str, operation: Operation) -> bool:
+            settled = other.operations.get(path)
+            return settled is None or (operation.op_id != settled.op_id and operation.recorded >= settled.recorded)
+
+        return self._where(stays)
 
     def since(self, moment: float) -> ContextChanges:
         """Return the changes recorded at or after `moment` (seconds since the epoch)."""

@@ -166,9 +166,9 @@ class Engine:
             await self._parking.forget(every)
 
     def view(self, token: StorefrontToken) -> Snapshot | None:
-        """Return what this process would show for a token right now, however old."""
+        """Return what this process would show for a token right now without asking; `None` if it knows nothing."""
         slot = self._table.get(self.key(token.value))
-        return None if slot is None else slot.snapshot
+        return None if slot is None else self._reader.current(slot)
 
     def may_drain(self, token: StorefrontToken) -> bool:
         """Tell whether it is worth sending parked changes now: not shortly after that failed."""

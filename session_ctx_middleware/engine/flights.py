@@ -65,18 +65,19 @@ class Flight:
         self.generation = slot.generation
         self.started = started
         self.outcome: Outcome | None = None
-        self.waiters: set[asyncio.Future[Outcome | None]] = set()
+        # In order of arrival, so that they are woken in that order too.
+        self.waiters: dict[asyncio.Future[Outcome | None], None] = {}
 
     async def wait(self, timeout: float, clock: Clock) -> Outcome | None:
         """Return the outcome, or ``None`` when `timeout` seconds were up first; the flight goes on in any case."""
         if self.outcome is not None:
             return self.outcome
         waiter: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
-        self.waiters.add(waiter)
+        self.waiters[waiter] = None
         try:
             return await wait(waiter, timeout, clock)
         finally:
-            self.waiters.discard(waiter)
+            self.waiters.pop(waiter, None)
 
     def land(self, outcome: Outcome) -> None:
         """Tell everybody who waits."""

@@ -43,11 +43,11 @@ class ContextStore(Protocol):
         ...
 
     async def park(self, name: str, changes: ContextChanges) -> None:
-        """Keep `changes`; of two changes of one field the later one (by its time) stays."""
+        """Keep `changes`; of two changes of one field the later one stays."""
         ...
 
     async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
-        """Forget these very changes (by operation id) under all of `names`; others of the same field stay."""
+        """Forget these changes, and earlier ones of their fields, under all of `names`; later ones stay."""
         ...
 
     async def forget(self, names: Sequence[str]) -> None:

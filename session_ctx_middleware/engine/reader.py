@@ -77,6 +77,12 @@ class Reader:
         parked = slot.snapshot.parked
         return replace(DEGRADED, parked=parked) if parked else DEGRADED
 
+    def current(self, slot: Slot) -> Snapshot:
+        """Return what a read would show now if it did not ask Emporix."""
+        if self._clock.monotonic() < slot.fresh_until or slot.snapshot.accepted:
+            return slot.snapshot
+        return self.fallback(slot)
+
     def publish(self, flight: Flight, outcome: Outcome) -> None:
         """Put what a flight brought into its slot, unless a write or something newer came between."""
         slot = flight.slot

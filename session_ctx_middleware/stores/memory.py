@@ -53,7 +53,7 @@ class MemoryStore:
             self._entries[name] = changes.newest(self._entries.get(name, NO_CHANGES))
 
     async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
-        """Forget these very changes under all of `names`; others of the same field stay."""
+        """Forget these changes, and earlier ones of their fields, under all of `names`; later ones stay."""
         with self._lock:
             for name in names:
                 left = self._entries.get(name, NO_CHANGES).minus(changes)

@@ -132,10 +132,11 @@ class World:
 
     # Contexts
 
-    def create(self, session: Session, **fields: Any) -> None:
-        """Make a session's context appear, with what login asked for or the site's defaults."""
+    def create(self, session: Session, *, at: float | None = None, **fields: Any) -> None:
+        """Make a session's context appear, now or at an earlier moment, as login asked or with the site's defaults."""
         site = SITES.get(fields.get("siteCode") or session.seed.get("siteCode") or "main", SITES["main"])
-        stamp = self._stamp()
+        moment = self.now() if at is None else at
+        stamp = self._stamp(moment)
         context: dict[str, Any] = {
             "sessionId": session.session_id,
             "customerId": session.customer.customer_id if session.customer else ANONYMOUS,
@@ -147,13 +148,14 @@ class World:
             **fields,
             "metadata": {"version": 1, "createdAt": stamp, "modifiedAt": stamp},
         }
-        self._store(session, _without_absent(context))
+        self._store(session, _without_absent(context), moment)
 
     def current(self, session: Session) -> dict[str, Any] | None:
         """Return a session's context as it is now."""
-        if session.context is None and session.appears_at is not None and self.now() >= session.appears_at:
+        due = session.appears_at
+        if session.context is None and due is not None and self.now() >= due:
             session.appears_at = None
-            self.create(session)
+            self.create(session, at=due)  # when it was due, not when somebody first looked
         return session.context
 
     def seen(self, session: Session) -> dict[str, Any] | None:
@@ -171,14 +173,14 @@ class World:
         if known is None:
             raise LookupError("this session has no context")
         context = {**copy.deepcopy(known), **fields}
-        metadata = context["metadata"]
-        metadata.update(version=metadata["version"] + 1, modifiedAt=self._stamp())
-        self._store(session, _without_absent(context))
+        metadata, moment = context["metadata"], self.now()
+        metadata.update(version=metadata["version"] + 1, modifiedAt=self._stamp(moment))
+        self._store(session, _without_absent(context), moment)
         return int(metadata["version"])
 
     def delete(self, session: Session) -> None:
         """Make a context vanish."""
-        self._store(session, None)
+        self._store(session, None, self.now())
         session.appears_at = None
 
     # Customers and carts
@@ -203,7 +205,8 @@ class World:
 
     def new_cart(self, session: Session, site_code: str, currency: str) -> Cart:
         """Create a cart and note it in the session's context, which appears with the first one."""
-        cart = Cart(f"{self._rng.getrandbits(96):024x}", session.session_id, site_code, currency, self._stamp())
+        cart_id, stamp = f"{self._rng.getrandbits(96):024x}", self._stamp(self.now())
+        cart = Cart(cart_id, session.session_id, site_code, currency, stamp)
         self.carts[cart.cart_id] = cart
         if self.current(session) is None:
             self.create(session, cartId=cart.cart_id)
@@ -211,15 +214,15 @@ class World:
             self.change(session, {"cartId": cart.cart_id})
         return cart
 
-    def _store(self, session: Session, context: dict[str, Any] | None) -> None:
+    def _store(self, session: Session, context: dict[str, Any] | None, moment: float) -> None:
         if not session.history:
             session.history.append((float("-inf"), session.context))
-        session.context = context
-        session.history.append((self.now(), copy.deepcopy(context)))
+        session.context = copy.deepcopy(context)  # the caller, and the recorded call, keep their own
+        session.history.append((moment, copy.deepcopy(context)))
         del session.history[:-20]
 
-    def _stamp(self) -> str:
-        return datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def _stamp(self, moment: float) -> str:
+        return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _without_absent(context: Mapping[str, Any]) -> dict[str, Any]:

@@ -194,7 +194,7 @@ async def test_a_waiter_that_gives_up_leaves_nothing_behind() -> None:
     outcomes = await asyncio.gather(*(flight.wait(0.1, tower.clock) for _ in range(2000)))
 
     assert set(outcomes) == {None}
-    assert flight.waiters == set()
+    assert not flight.waiters
     tower.source.gates[0].set()
     await asyncio.sleep(0)
 

@@ -1,0 +1,386 @@
+"""Shoppers, foreign writers and a nemesis: a run is a seed, and the seed decides everything."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import HTTPConnection
+
+from session_ctx_middleware import (
+    CachePolicy,
+    ContextDefaults,
+    SessionContext,
+    SessionContextError,
+    StorefrontToken,
+    UpstreamPolicy,
+)
+from session_ctx_middleware.context import Services
+from session_ctx_middleware.engine import Engine, Naming, Parts, Stats
+from session_ctx_middleware.events import Events
+from session_ctx_middleware.stores import MemoryStore
+from session_ctx_middleware.tokens import TokenChain
+
+from ..support.virtual_time import VirtualClock, VirtualTimeLoop
+from .model import CLEAR, ModelEmporix, ServerSession, Weather
+
+PATHS = ("currency", "language", "site_code", "attributes.a", "attributes.b")
+CACHE = CachePolicy(ttl=5, missing_ttl=0.5, stale_while_revalidate=5, stale_if_error=60, rejected_ttl=1)
+UPSTREAM = UpstreamPolicy(deadline=1.0, commit_deadline=1.5, timeout=2.0, max_concurrency=20)
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass
+class Read:
+    """What one page saw."""
+
+    session: str
+    token: str
+    start: float
+    end: float
+    values: dict[str, object]
+    shown_session: str | None
+    stale: bool
+    degraded: bool
+    rejected: bool
+    exists: bool
+
+
+@dataclass
+class Write:
+    """What one request wanted, and whether that was acknowledged; `end` is when."""
+
+    session: str
+    path: str
+    value: object
+    start: float
+    end: float | None = None
+    outcome: str = "open"
+
+
+@dataclass
+class History:
+    """Everything that happened in one run."""
+
+    seed: int
+    reads: list[Read] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
+    forgotten: dict[str, list[float]] = field(default_factory=dict)
+    rejected: dict[str, float] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    operations: int = 0
+    faults: int = 0
+    final: dict[str, Read] = field(default_factory=dict)
+    server: dict[str, ServerSession] = field(default_factory=dict)
+    revoked: set[str] = field(default_factory=set)
+    foul_play: list[str] = field(default_factory=list)
+    most_patches_at_once: int = 0
+    left_over: list[str] = field(default_factory=list)
+
+
+class Run:
+    """One seed.
+
+    Args:
+        seed: decides everything.
+        operations: requests in all, about.
+    """
+
+    def __init__(self, seed: int, operations: int) -> None:
+        self.rng = random.Random(seed)
+        self.history = History(seed)
+        self.emporix = ModelEmporix(self.rng)
+        self.clock = VirtualClock(seed)
+        self._operations = operations
+        self._numbers = itertools.count(1)
+        self._unnoticed: list[str] = []
+
+    async def play(self) -> History:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: self._unnoticed.append(str(context)))
+        self._build(loop)
+        shoppers = [asyncio.ensure_future(self._shopper(name)) for name in self.emporix.sessions for _ in range(2)]
+        others = [asyncio.ensure_future(work) for work in (self._nemesis(), self._foreign_writer())]
+        await asyncio.gather(*shoppers)
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._heal()
+        await self._finish()
+        return self.history
+
+    def _build(self, loop: asyncio.AbstractEventLoop) -> None:
+        for number in range(self.rng.choice((1, 2, 3))):
+            session = ServerSession(f"session-{number}")
+            self.emporix.sessions[session.name] = session
+            for token in range(self.rng.choice((1, 1, 2))):
+                self.emporix.tokens[f"token-{number}-{token}"] = session
+            if self.rng.random() < 0.6:
+                session.create()
+            self.history.server[session.name] = session
+        store = MemoryStore(clock=self.clock)
+        parts = Parts(
+            cache=CACHE,
+            upstream=UPSTREAM,
+            store=store,
+            naming=Naming("acme", "https://emporix", b"s" * 32),
+            clock=self.clock,
+            stats=Stats(),
+        )
+        self.engine = Engine(parts, self.emporix)
+        self._services = Services(
+            tokens=TokenChain(self._token),
+            defaults=ContextDefaults(),
+            events=Events(),
+            clock=self.clock,
+            engine=lambda _: self.engine,
+        )
+        self._loop = loop
+
+    def request(self, token: str) -> SessionContext:
+        return SessionContext(self._services, {"type": "http", "headers": [], "token": token}, self._loop)
+
+    def _token(self, connection: HTTPConnection) -> StorefrontToken:
+        """Return the token; where a session has several, the app has told so, as it must after a login."""
+        token = connection.scope["token"]
+        session = self.emporix.tokens[token]
+        several = sum(other is session for other in self.emporix.tokens.values()) > 1
+        return StorefrontToken(token, session_id=session.name if several else None)
+
+    # What happens around the shoppers
+
+    async def _nemesis(self) -> None:
+        rng = self.rng
+        while True:
+            await asyncio.sleep(rng.uniform(0.5, 6))
+            self.emporix.weather = rng.choice(
+                (
+                    CLEAR,
+                    CLEAR,
+                    Weather(latency=0.8),
+                    Weather(fail_before=0.4, fail_after=0.4),
+                    Weather(server_error=0.5, garbage=0.2),
+                    Weather(hang=0.5),
+                    Weather(throttled=0.3),
+                    Weather(lag=rng.uniform(0.05, 0.5)),
+                    Weather(fail_before=1.0),
+                    Weather(latency=0.3, fail_after=0.5, lag=0.2),
+                )
+            )
+
+    async def _foreign_writer(self) -> None:
+        rng = self.rng
+        while True:
+            await asyncio.sleep(rng.uniform(0.2, 4))
+            session = rng.choice(list(self.emporix.sessions.values()))
+            if not session.version:
+                session.create()
+            elif rng.random() < 0.03:
+                session.recreate()
+            else:
+                path = rng.choice(PATHS)
+                session.write({path: self._value(path)}, foreign=True)
+
+    async def _heal(self) -> None:
+        self.emporix.weather = CLEAR
+        for session in self.emporix.sessions.values():
+            session.create()
+        await asyncio.sleep(150)
+        # Two pages: one may find and send what was parked, the other must see it.
+        for token in self.emporix.tokens:
+            await self._page(token)
+            await asyncio.sleep(12)
+        await asyncio.sleep(10)
+
+    async def _finish(self) -> None:
+        for token, session in self.emporix.tokens.items():
+            self.history.final[token] = await self._page(token)
+            del session
+        self.history.faults = self.emporix.faults
+        self.history.revoked = self.emporix.revoked
+        self.history.foul_play = self.emporix.foul_play
+        self.history.most_patches_at_once = self.emporix.most_patches_at_once
+        await asyncio.sleep(30)
+        engine: Any = self.engine
+        sizes = {
+            "tasks": len(engine._tasks),
+            "lanes": len(engine._writer._lanes),
+            "flights in the air": engine._reader.flights.in_air,
+            "pinned slots": len(engine._table._busy),
+        }
+        self.history.left_over = [f"{size} {name}" for name, size in sizes.items() if size] + self._unnoticed
+
+    # What shoppers do
+
+    async def _shopper(self, name: str) -> None:
+        share = self._operations // (2 * len(self.emporix.sessions))
+        tokens = [token for token, session in self.emporix.tokens.items() if session.name == name]
+        actions: list[tuple[Callable[[str], Awaitable[object]], int]] = [
+            (self._page, 50),
+            (self._switch, 22),
+            (self._page_and_switch, 8),
+            (self._explicit, 8),
+            (self._late, 3),
+            (self._cancelled, 6),
+            (self._refresh, 4),
+            (self._cart, 2),
+            (self._fails, 2),
+            (self._logout, 1),
+            (self._revoke, 1),
+        ]
+        kinds, weights = zip(*actions, strict=True)
+        for _ in range(share):
+            await asyncio.sleep(self.rng.choice((0, 0.01, 0.1, 0.5, 2)) * self.rng.random())
+            action = self.rng.choices(kinds, weights)[0]
+            self.history.operations += 1
+            try:
+                await action(self.rng.choice(tokens))
+            except SessionContextError:
+                pass
+            except Exception as error:
+                self.history.errors.append(f"{action.__name__}: {error!r}")
+
+    async def _page(self, token: str) -> Read:
+        ctx = self.request(token)
+        start = self.clock.monotonic()
+        await ctx
+        read = self._read(ctx, token, start)
+        await ctx.finish(200)
+        return read
+
+    async def _switch(self, token: str) -> None:
+        ctx = self.request(token)
+        writes = self._wish(ctx, token)
+        await ctx.finish(200)
+        self._acknowledge(ctx, writes)
+
+    async def _page_and_switch(self, token: str) -> None:
+        ctx = self.request(token)
+        start = self.clock.monotonic()
+        await ctx
+        self._read(ctx, token, start)
+        writes = self._wish(ctx, token)
+        await ctx.finish(303)
+        self._acknowledge(ctx, writes)
+
+    async def _explicit(self, token: str) -> None:
+        ctx = self.request(token)
+        writes = self._wish(ctx, token)
+        try:
+            await ctx.commit()
+            self._acknowledge(ctx, writes)
+            start = self.clock.monotonic()
+            await ctx
+            self._read(ctx, token, start)
+        finally:
+            await ctx.finish(200)
+            self._acknowledge(ctx, writes)
+
+    async def _late(self, token: str) -> None:
+        ctx = self.request(token)
+        await ctx.finish(200)
+        async with ctx.late_changes():
+            writes = self._wish(ctx, token)
+        self._acknowledge(ctx, writes)
+
+    async def _cancelled(self, token: str) -> None:
+        task = asyncio.ensure_future(self.rng.choice((self._page, self._switch, self._page_and_switch))(token))
+        await asyncio.sleep(self.rng.choice((0, 0.02, 0.2, 1)) * self.rng.random())
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def _refresh(self, token: str) -> None:
+        ctx = self.request(token)
+        start = self.clock.monotonic()
+        await ctx.refresh()
+        self._read(ctx, token, start)
+        await ctx.finish(200)
+
+    async def _cart(self, token: str) -> None:
+        ctx = self.request(token)
+        writes = self._wish(ctx, token)
+        self.emporix.tokens[token].create()
+        await ctx.cart_created()
+        await ctx.finish(200)
+        self._acknowledge(ctx, writes)
+
+    async def _fails(self, token: str) -> None:
+        ctx = self.request(token)
+        writes = self._wish(ctx, token)
+        await ctx.finish(500)
+        for write in writes:
+            write.outcome = "discarded"
+
+    async def _logout(self, token: str) -> None:
+        ctx = self.request(token)
+        moments = self.history.forgotten.setdefault(self.emporix.tokens[token].name, [])
+        moments.append(self.clock.monotonic())
+        await ctx.forget()
+        moments.append(self.clock.monotonic())
+        await ctx.finish(200)
+
+    async def _revoke(self, token: str) -> None:
+        if self.rng.random() < 0.3:
+            self.emporix.revoked.add(token)
+
+    # What is noted
+
+    def _wish(self, ctx: SessionContext, token: str) -> list[Write]:
+        session = self.emporix.tokens[token].name
+        writes = []
+        for path in self.rng.sample(PATHS, self.rng.choice((1, 1, 2, 3))):
+            value = self._value(path)
+            if path.startswith("attributes.") and self.rng.random() < 0.2:
+                ctx.remove_attribute(path.removeprefix("attributes."))
+                value = None
+            elif path.startswith("attributes."):
+                ctx.set_attribute(path.removeprefix("attributes."), value)
+            else:
+                ctx.switch(**{path: value})
+            self.emporix.wishes.setdefault(session, {}).setdefault(path, set()).add(value)
+            writes.append(Write(session, path, value, self.clock.monotonic()))
+        self.history.writes += writes
+        return writes
+
+    def _acknowledge(self, ctx: SessionContext, writes: list[Write]) -> None:
+        """Note the end of a request: what it did not refuse, it has promised."""
+        refused = ctx._known is not None and ctx._known.rejected
+        for write in writes:
+            if write.outcome == "open":
+                write.outcome = "refused" if refused else "acknowledged"
+                write.end = self.clock.monotonic()
+
+    def _read(self, ctx: SessionContext, token: str, start: float) -> Read:
+        values: dict[str, object] = {path: getattr(ctx, path) for path in PATHS if "." not in path}
+        values |= {path: ctx.attributes.get(path.removeprefix("attributes.")) for path in PATHS if "." in path}
+        read = Read(
+            session=self.emporix.tokens[token].name,
+            token=token,
+            start=start,
+            end=self.clock.monotonic(),
+            values=values,
+            shown_session=ctx.session_id,
+            stale=ctx.is_stale,
+            degraded=ctx.is_degraded,
+            rejected=ctx.is_rejected,
+            exists=ctx.exists,
+        )
+        self.history.reads.append(read)
+        return read
+
+    def _value(self, path: str) -> str:
+        """Return a value that no other write of this run has, in the form that the field wants."""
+        number = next(self._numbers)
+        if path == "currency":
+            return LETTERS[number // 676 % 26] + LETTERS[number // 26 % 26] + LETTERS[number % 26]
+        return f"x{number}" if path != "language" else f"la-{number}"
+
+
+def play(seed: int, operations: int = 500) -> History:
+    """Play one seed in virtual time."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(Run(seed, operations).play())

@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, Literal
+
+import pytest
+
+from session_ctx_middleware.testing import Call, FakeEmporix, FakeSession, Fault
+
+from .conftest import JANE, ME, Platform, open_platform
+
+UNAVAILABLE = Fault(status=503)
+
+
+async def timed(awaitable: Any) -> tuple[Any, float]:
+    """Return what something answers, and how long that took."""
+    start = asyncio.get_running_loop().time()
+    return await awaitable, asyncio.get_running_loop().time() - start
+
+
+async def test_a_status_stands_in_for_the_effect(platform: Platform) -> None:
+    session = platform.emporix.new_session()
+    platform.emporix.fault("context.patch", UNAVAILABLE)
+    answer = await platform.patch(session.token, 1, currency="USD")
+    assert (answer.status_code, answer.content) == (503, b"")
+    assert (await platform.context(session.token))["currency"] == "EUR"
+
+
+async def test_an_applied_status_hides_the_effect(platform: Platform) -> None:
+    session = platform.emporix.new_session()
+    platform.emporix.fault("context.patch", Fault(status=504, apply=True))
+    assert (await platform.patch(session.token, 1, currency="USD")).status_code == 504
+    assert (await platform.context(session.token))["currency"] == "USD"
+
+
+@pytest.mark.parametrize(
+    ("body", "content"),
+    [(b"<html>", b"<html>"), (b"", b""), ({"fault": {"a": 1}}, b'{"fault": {"a": 1}}')],
+    ids=["text", "empty", "json"],
+)
+async def test_a_body_takes_the_place_of_the_real_one(body: Any, content: bytes, platform: Platform) -> None:
+    session = platform.emporix.new_session()
+    platform.emporix.fault("context.get", Fault(body=body))
+    answer = await platform.call("GET", ME, session.token)
+    assert (answer.status_code, answer.content) == (200, content)
+    platform.emporix.fault("context.get", Fault(body=body, status=500))
+    answer = await platform.call("GET", ME, session.token)
+    assert (answer.status_code, answer.content) == (500, content)
+
+
+async def test_headers_and_retry_after_are_added(platform: Platform) -> None:
+    session = platform.emporix.new_session()
+    platform.emporix.fault("context.get", Fault(status=429, retry_after=7, headers={"X-Request-Id": "r"}))
+    answer = await platform.call("GET", ME, session.token)
+    assert (answer.headers["retry-after"], answer.headers["x-request-id"]) == ("7", "r")
+    platform.emporix.fault("context.get", Fault(retry_after="Fri, 31 Dec 2027 23:59:59 GMT"))
+    answer = await platform.call("GET", ME, session.token)
+    assert answer.headers["retry-after"] == "Fri, 31 Dec 2027 23:59:59 GMT"
+    assert (answer.status_code, answer.json()["currency"]) == (200, "EUR")
+
+
+async def test_a_delay_is_before_the_effect_and_a_late_answer_after_it(platform: Platform) -> None:
+    session = platform.emporix.new_session()
+    for fault, between in ((Fault(delay=5), 1), (Fault(delay_after=5), 2)):
+        platform.emporix.recreate_context(session.session_id)
+        platform.emporix.fault("context.patch", fault)
+        change = asyncio.ensure_future(timed(platform.patch(session.token, 1, currency="USD")))
+        await asyncio.sleep(4)
+        assert not change.done()
+        document = platform.emporix.document(session.session_id)
+        assert document is not None
+        assert document["metadata"]["version"] == between
+        answer, seconds = await change
+        assert (answer.status_code, seconds) == (204, 5)
+
+
+async def test_every_call_takes_the_latency(http_library: Any) -> None:
+    emporix = FakeEmporix(latency=0.25)
+    token = emporix.new_session().token
+    emporix.fault("context", Fault(delay=1))
+    async with open_platform(emporix, http_library) as platform:
+        assert (await timed(platform.context(token)))[1] == 1.25
+        assert (await timed(platform.context(token)))[1] == 0.25
+
+
+async def test_a_hung_call_never_answers_and_is_counted_once_it_is_given_up(platform: Platform) -> None:
+    session = platform.emporix.new_session()
+    platform.emporix.fault("context.patch", Fault(hang=True))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1000):
+            await platform.patch(session.token, 1, currency="USD")
+    assert [(call.operation, call.status) for call in platform.emporix.calls] == [("context.patch", None)]
+    assert (await platform.context(session.token))["currency"] == "EUR"
+
+
+@pytest.mark.parametrize(("drop", "error", "version"), [("before", "ConnectError", 1), ("after", "ReadError", 2)])
+async def test_a_dropped_connection_is_an_error_of_the_library(
+    drop: Literal["before", "after"], error: str, version: int, platform: Platform, http_library: Any
+) -> None:
+    session = platform.emporix.new_session()
+    platform.emporix.fault("context.patch", Fault(drop=drop))
+    with pytest.raises(getattr(http_library, error), match=f"connection dropped {drop} the effect") as caught:
+        await platform.patch(session.token, 1, currency="USD")
+    assert caught.value.request.method == "PATCH"
+    assert platform.emporix.calls[-1].status is None
+    assert (await platform.context(session.token))["metadata"]["version"] == version
+
+
+async def _statuses(platform: Platform, session: FakeSession, count: int = 4) -> list[int]:
+    return [(await platform.call("GET", ME, session.token)).status_code for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("times", "statuses"),
+    [(0, [200] * 4), (1, [503, 200, 200, 200]), (3, [503] * 3 + [200]), (None, [503] * 4)],
+)
+async def test_a_fault_strikes_as_often_as_it_was_told(
+    times: int | None, statuses: list[int], platform: Platform
+) -> None:
+    platform.emporix.fault("context.get", UNAVAILABLE, times=times)
+    assert await _statuses(platform, platform.emporix.new_session()) == statuses
+
+
+async def test_faults_strike_in_the_order_in_which_they_were_given(platform: Platform) -> None:
+    for status in (500, 502):
+        platform.emporix.fault("context.get", Fault(status=status))
+    assert await _statuses(platform, platform.emporix.new_session()) == [500, 502, 200, 200]
+
+
+async def test_faults_are_cleared(platform: Platform) -> None:
+    platform.emporix.fault("*", UNAVAILABLE, times=None)
+    platform.emporix.clear_faults()
+    assert await _statuses(platform, platform.emporix.new_session()) == [200] * 4
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hit"),
+    [
+        ("*", True),
+        ("context", True),
+        ("context.*", True),
+        ("context.get", True),
+        ("context.patch", False),
+        ("managed", False),
+        ("con", False),
+    ],
+)
+async def test_a_fault_is_for_an_operation_a_service_or_all(pattern: str, hit: bool, platform: Platform) -> None:
+    platform.emporix.fault(pattern, UNAVAILABLE)
+    assert await _statuses(platform, platform.emporix.new_session(), 1) == [503 if hit else 200]
+
+
+async def test_a_fault_strikes_with_its_probability_and_the_same_each_time(http_library: Any) -> None:
+    runs = []
+    for _ in range(2):
+        emporix = FakeEmporix(seed=7)
+        emporix.fault("context.get", Fault(status=503, probability=0.25), times=None)
+        async with open_platform(emporix, http_library) as platform:
+            runs.append(await _statuses(platform, emporix.new_session(), 200))
+    assert runs[0] == runs[1]
+    assert 30 < runs[0].count(503) < 70
+
+
+async def test_a_probability_of_nothing_never_strikes(platform: Platform) -> None:
+    platform.emporix.fault("*", Fault(status=503, probability=0))
+    assert await _statuses(platform, platform.emporix.new_session()) == [200] * 4
+
+
+# What was called
+
+
+async def test_calls_are_recorded_in_order(platform: Platform) -> None:
+    session = platform.emporix.new_session()
+    await platform.patch(session.token, 1, currency="USD")
+    await platform.call("GET", ME, "unknown", params={"q": "1"})
+    token = await platform.service_token()
+    await platform.call("GET", f"/session-context/acme/context/{session.session_id}", token)
+    body = {"currency": "USD", "metadata": {"version": 1}}
+    assert platform.emporix.calls == [
+        Call(operation="context.patch", method="PATCH", path=ME, status=204, session_id=session.session_id, body=body),
+        Call(operation="context.get", method="GET", path=ME, status=401),
+        Call(operation="oauth.token", method="POST", path="/oauth/token", status=200),
+        Call(
+            operation="managed.get",
+            method="GET",
+            path=f"/session-context/acme/context/{session.session_id}",
+            status=200,
+            session_id=session.session_id,
+        ),
+    ]
+
+
+async def test_calls_are_counted_by_operation_service_or_all(platform: Platform) -> None:
+    session = platform.emporix.new_session()
+    await _statuses(platform, session, 2)
+    await platform.patch(session.token, 1)
+    await platform.anonymous()
+    count = platform.emporix.count
+    assert (count("context.get"), count("context.patch"), count("context"), count("context.*")) == (2, 1, 3, 3)
+    assert (count(), count("*"), count("cart"), count("cont")) == (4, 4, 0, 0)
+    platform.emporix.clear_calls()
+    assert count() == 0
+
+
+async def test_nothing_that_is_shown_holds_a_secret(platform: Platform) -> None:
+    session = platform.emporix.new_session(attributes={"note": "hush"})
+    await platform.login(JANE, session.token)
+    await platform.patch(session.token, 2, context={"note": "hush"})
+    shown = repr(session) + repr(platform.emporix.calls) + repr(platform.emporix) + str(platform.emporix.calls[0])
+    for secret in (session.token, session.refresh_token, session.session_id, JANE["password"], "hush"):
+        assert secret not in shown
+    assert "FakeSession" in shown
+    assert "customer.login" in shown
+
+
+# The world around
+
+
+async def test_a_replica_answers_what_was_before_a_write(http_library: Any) -> None:
+    emporix = FakeEmporix(replica_lag=2, now=lambda: asyncio.get_running_loop().time())
+    async with open_platform(emporix, http_library) as platform:
+        session = emporix.new_session(exists=False)
+        assert (await platform.call("GET", ME, session.token)).status_code == 404
+        emporix.create_context(session.session_id, currency="EUR")
+        assert (await platform.call("GET", ME, session.token)).status_code == 404
+        await asyncio.sleep(2)
+        assert (await platform.context(session.token))["currency"] == "EUR"
+        assert (await platform.patch(session.token, 1, currency="USD")).status_code == 204
+        assert (await platform.patch(session.token, 1, currency="CHF")).status_code == 404, "writes know the truth"
+        assert (await platform.context(session.token))["currency"] == "EUR"
+        assert (emporix.document(session.session_id) or {})["currency"] == "USD"
+        await asyncio.sleep(1.9)
+        assert (await platform.context(session.token))["metadata"]["version"] == 1
+        await asyncio.sleep(0.1)
+        assert (await platform.context(session.token))["metadata"]["version"] == 2
+        for version in range(2, 42):
+            await platform.patch(session.token, version)
+        assert (await platform.context(session.token))["metadata"]["version"] < 42
+        emporix.delete_context(session.session_id)
+        assert (await platform.call("GET", ME, session.token)).status_code == 200
+        await asyncio.sleep(2)
+        assert (await platform.call("GET", ME, session.token)).status_code == 404
+
+
+async def test_a_context_is_edited_deleted_and_made_anew_from_outside(platform: Platform) -> None:
+    session = platform.emporix.new_session(attributes={"a": "1"})
+    assert platform.emporix.edit(session.session_id, currency="CHF", language=None, news=[1]) == 2
+    context = await platform.context(session.token)
+    assert (context["currency"], context["news"], "language" in context) == ("CHF", [1], False)
+
+    platform.emporix.delete_context(session.session_id)
+    assert platform.emporix.document(session.session_id) is None
+    assert (await platform.call("GET", ME, session.token)).status_code == 404
+    with pytest.raises(LookupError, match="no context"):
+        platform.emporix.edit(session.session_id, currency="USD")
+
+    await asyncio.sleep(1)
+    platform.emporix.create_context(session.session_id, site_code="us")
+    first = await platform.context(session.token)
+    await asyncio.sleep(1)
+    platform.emporix.recreate_context(session.session_id, customer_id="C9")
+    second = await platform.context(session.token)
+    assert (first["siteCode"], second["customerId"]) == ("us", "C9")
+    assert first["metadata"]["version"] == second["metadata"]["version"] == 1
+    assert first["metadata"]["createdAt"] < second["metadata"]["createdAt"]
+
+
+async def test_a_deleted_context_does_not_appear_by_itself_again(http_library: Any) -> None:
+    emporix = FakeEmporix(context_at="login", context_delay=1, now=lambda: asyncio.get_running_loop().time())
+    async with open_platform(emporix, http_library) as platform:
+        session = await platform.anonymous()
+        emporix.delete_context(session["sessionId"])
+        await asyncio.sleep(10)
+        assert (await platform.call("GET", ME, session["access_token"])).status_code == 404
+
+
+async def test_a_document_is_a_copy(platform: Platform) -> None:
+    session = platform.emporix.new_session(attributes={"a": {"b": "c"}})
+    document = platform.emporix.document(session.session_id)
+    assert document is not None
+    document["context"]["a"]["b"] = "changed"
+    assert (await platform.context(session.token))["context"] == {"a": {"b": "c"}}
+    assert platform.emporix.document("unknown") is None
+
+
+def test_a_seed_decides_the_ids_and_tokens() -> None:
+    first, again, other = (FakeEmporix(seed=seed).new_session() for seed in (1, 1, 2))
+    assert (first.token, first.session_id) == (again.token, again.session_id)
+    assert first.token != other.token
+
+
+# As an application
+
+
+async def test_the_application_takes_part_in_the_lifespan() -> None:
+    sent: list[str] = []
+    received = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+    async def receive() -> Any:
+        return next(received)
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    await FakeEmporix()({"type": "lifespan"}, receive, send)
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_other_connections_are_left_alone() -> None:
+    async def never(*_: Any) -> Any:
+        raise AssertionError
+
+    await FakeEmporix()({"type": "websocket"}, never, never)
+
+
+async def test_a_server_that_gives_no_raw_path_and_a_body_in_parts_works(emporix: FakeEmporix) -> None:
+    session = emporix.new_session()
+    body = json.dumps({"key": "gift", "value": "yes"}).encode()
+    parts = [body[:5], body[5:]]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"Authorization", f"Bearer {session.token}".encode())]
+    scope = {"type": "http", "method": "POST", "path": f"{ME}/attributes", "query_string": b"", "headers": headers}
+    await emporix(scope, receive, send)
+    assert (sent[0]["status"], sent[1]["body"]) == (201, b'"gift"')
+
+
+async def test_a_hung_call_ends_when_the_caller_leaves(emporix: FakeEmporix) -> None:
+    messages = [{"type": "http.request"}, {"type": "http.request"}, {"type": "http.disconnect"}]
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        raise AssertionError("answered")
+
+    emporix.fault("site", Fault(hang=True))
+    scope = {"type": "http", "method": "GET", "path": "/site/acme/sites", "query_string": b"", "headers": []}
+    with pytest.raises(Exception, match="dropped"):
+        await emporix(scope, receive, send)
+    assert emporix.count("site") == 1

@@ -1,0 +1,238 @@
+"""FakeEmporix in a process of its own, behind real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from session_ctx_middleware.testing import FakeEmporix, Fault
+from session_ctx_middleware.testing.__main__ import main
+
+from .conftest import ME, Platform, expect_fault, open_platform
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Real sockets need real time."""
+    return "asyncio"
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The address of a server, and what it writes to its standard error."""
+    port, log = _free_port(), tmp_path_factory.mktemp("server") / "stderr"
+    command = [sys.executable, "-m", "session_ctx_middleware.testing", "--port", str(port), "--context-at", "login"]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(command, stderr=stderr, stdout=subprocess.DEVNULL)
+        try:
+            for _ in range(200):
+                assert process.poll() is None, log.read_text()
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}", log
+        finally:
+            process.terminate()
+            process.wait(10)
+    assert log.read_text() == ""
+
+
+@asynccontextmanager
+async def _connected(url: str, library: Any) -> AsyncIterator[Platform]:
+    """Call the server; what it was told to do wrong is forgotten first."""
+    async with library.AsyncClient(base_url=url, timeout=10) as client:
+        for resource in ("calls", "faults"):
+            assert (await client.delete(f"/_fake/{resource}")).status_code == 204
+        yield Platform(FakeEmporix(), client)
+
+
+@pytest.fixture
+async def remote(server: tuple[str, Path], http_library: Any) -> AsyncIterator[Platform]:
+    """The server as its callers see it."""
+    async with _connected(server[0], http_library) as platform:
+        yield platform
+
+
+@pytest.fixture(params=["in this process", "server"])
+async def anywhere(
+    request: pytest.FixtureRequest, server: tuple[str, Path], http_library: Any
+) -> AsyncIterator[Platform]:
+    """What is controlled in the same way behind sockets and without them."""
+    here = open_platform(FakeEmporix(context_at="login"), http_library)
+    async with _connected(server[0], http_library) if request.param == "server" else here as platform:
+        yield platform
+
+
+async def _fault(remote: Platform, **fields: Any) -> None:
+    answer = await remote.call("POST", "/_fake/faults", json=fields)
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+async def _recorded(remote: Platform, operation: str) -> Any:
+    return (await remote.call("GET", "/_fake/calls", params={"operation": operation})).json()
+
+
+async def test_the_server_tells_that_it_is_there(remote: Platform) -> None:
+    answer = await remote.call("GET", "/_fake/health")
+    assert (answer.status_code, answer.json()) == (200, {"tenant": "acme"})
+
+
+async def test_a_session_works_over_sockets(remote: Platform) -> None:
+    token = (await remote.anonymous(currency="CHF"))["access_token"]
+    assert (await remote.patch(token, 1, context={"a/b": "1"})).status_code == 204
+    answer = await remote.call("DELETE", f"{ME}/attributes/a%2Fb", token)
+    assert (answer.status_code, answer.content) == (204, b"")
+    context = await remote.context(token)
+    assert (context["currency"], context["metadata"]["version"]) == ("CHF", 3)
+    expect_fault(await remote.call("GET", ME, "unknown"), 401, "oauth.v2.InvalidAccessToken")
+
+
+async def test_calls_are_looked_at_and_forgotten(anywhere: Platform) -> None:
+    session = await anywhere.anonymous()
+    await anywhere.patch(session["access_token"], 1, currency="USD")
+    recorded = await _recorded(anywhere, "context")
+    assert recorded["count"] == 1
+    (call,) = recorded["calls"]
+    assert (call["operation"], call["status"], call["session_id"]) == ("context.patch", 204, session["sessionId"])
+    assert call["body"] == {"currency": "USD", "metadata": {"version": 1}}
+    assert (await anywhere.call("GET", "/_fake/calls")).json()["count"] == 2
+    await anywhere.call("DELETE", "/_fake/calls")
+    assert (await anywhere.call("GET", "/_fake/calls")).json() == {"count": 0, "calls": []}
+
+
+async def test_contexts_are_looked_at_and_edited(anywhere: Platform) -> None:
+    session = await anywhere.anonymous()
+    control = f"/_fake/contexts/{session['sessionId']}"
+    await anywhere.context(session["access_token"])
+    assert (await anywhere.call("POST", control, json={"currency": "CHF"})).status_code == 204
+    document = (await anywhere.call("GET", control)).json()
+    assert (document["currency"], document["metadata"]["version"]) == ("CHF", 2)
+    assert await anywhere.context(session["access_token"]) == document
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_the_context_of_nobody_is_not_found(method: str, anywhere: Platform) -> None:
+    answer = await anywhere.call(method, "/_fake/contexts/nobody", json={})
+    assert (answer.status_code, answer.json()["code"]) == (404, 404)
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "nothing"), ("PUT", "faults"), ("POST", "health")])
+async def test_there_are_no_other_controls(method: str, path: str, anywhere: Platform) -> None:
+    assert (await anywhere.call(method, f"/_fake/{path}")).status_code == 404
+
+
+async def test_faults_are_set_and_cleared_from_outside(anywhere: Platform) -> None:
+    token = (await anywhere.anonymous())["access_token"]
+    await _fault(anywhere, operation="context.get", status=503, body="<html>", retry_after=3, times=2)
+    for _ in range(2):
+        answer = await anywhere.call("GET", ME, token)
+        assert (answer.status_code, answer.text, answer.headers["retry-after"]) == (503, "<html>", "3")
+    assert (await anywhere.call("GET", ME, token)).status_code == 200
+    await _fault(anywhere, status=500, body={"code": 500}, headers={"x-a": "b"}, times=None)
+    for _ in range(3):
+        answer = await anywhere.call("GET", ME, token)
+        assert (answer.status_code, answer.json(), answer.headers["x-a"]) == (500, {"code": 500}, "b")
+    await anywhere.call("DELETE", "/_fake/faults")
+    assert (await anywhere.call("GET", ME, token)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"\xff",
+        b"[]",
+        b'"text"',
+        b'{"staus": 500}',
+        b'{"status": "500"}',
+        b'{"delay": "1"}',
+        b'{"times": "1"}',
+        b'{"operation": 1}',
+        b'{"drop": "during"}',
+        b'{"headers": {"a": 1}}',
+        b'{"headers": []}',
+        b'{"body": [1]}',
+    ],
+)
+async def test_a_control_that_makes_no_sense_is_a_bad_request_and_does_nothing(body: bytes, anywhere: Platform) -> None:
+    answer = await anywhere.call("POST", "/_fake/faults", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, 400)
+    await anywhere.anonymous()
+    assert (await anywhere.call("POST", "/_fake/contexts/nobody", content=b"{")).status_code == 400
+
+
+@pytest.mark.parametrize(("drop", "version"), [("before", 1), ("after", 2)])
+async def test_the_connection_really_breaks(drop: str, version: int, remote: Platform, http_library: Any) -> None:
+    token = (await remote.anonymous())["access_token"]
+    await remote.context(token)
+    await _fault(remote, operation="context.patch", drop=drop)
+    with pytest.raises((http_library.ReadError, http_library.RemoteProtocolError)):
+        await remote.patch(token, 1, currency="USD")
+    assert (await remote.context(token))["metadata"]["version"] == version
+    recorded = await _recorded(remote, "context.patch")
+    assert [call["status"] for call in recorded["calls"]] == [None]
+
+
+async def test_a_hung_call_ends_with_the_callers_patience(remote: Platform, http_library: Any) -> None:
+    token = (await remote.anonymous())["access_token"]
+    await _fault(remote, operation="context.get", hang=True)
+    with pytest.raises(http_library.ReadTimeout):
+        await remote.call("GET", ME, token, timeout=0.2)
+    assert (await remote.call("GET", ME, token)).status_code == 200
+
+
+# In this process
+
+
+@pytest.mark.parametrize("drop", ["before", "after"])
+async def test_a_server_in_this_process_breaks_connections_too(drop: Any, http_library: Any) -> None:
+    emporix = FakeEmporix()
+    running = uvicorn.Server(uvicorn.Config(emporix, log_level="error", lifespan="on"))
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    task = asyncio.ensure_future(running.serve(sockets=[listener]))
+    emporix.fault("site", Fault(drop=drop))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/site/acme/sites"
+    async with http_library.AsyncClient() as client:
+        while not running.started:
+            await asyncio.sleep(0.01)
+        with pytest.raises((http_library.ReadError, http_library.RemoteProtocolError)):
+            await client.get(url)
+        assert (await client.get(url)).status_code == 401
+    running.should_exit = True
+    await task
+    assert [call.status for call in emporix.calls] == [None, 401]
+
+
+def test_the_command_line_builds_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[tuple[Any, dict[str, Any]]] = []
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: served.append((app, options)))
+    assert main(["--host", "127.0.0.2", "--port", "1", "--tenant", "shop", "--latency", "0.5"]) == 0
+    ((app, options),) = served
+    assert (app.tenant, app.latency) == ("shop", 0.5)
+    assert (options["host"], options["port"]) == ("127.0.0.2", 1)
+
+
+def test_without_a_server_the_command_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert main([]) == 2
+    assert "session-ctx-middleware[testing]" in capsys.readouterr().err
