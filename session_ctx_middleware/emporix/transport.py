@@ -70,7 +70,10 @@ def _preferred() -> Library:
 
 
 def _certificates() -> ssl.SSLContext:
-    return _preferred().create_ssl_context()
+    library = _preferred()
+    tls = library.create_ssl_context()
+    build_client(1.0, 1, tls)  # the library imports its transport with the first client
+    return tls
 
 
 def adopt(client: object) -> httpx.AsyncClient:

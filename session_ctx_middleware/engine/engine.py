@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from ..clock import Budget, Clock
 from ..credentials import StorefrontToken
 from ..document import ContextChanges
 from ..policies import CachePolicy, UpstreamPolicy
-from .flights import Flights
+from .flights import Flights, Found, Missing, Outcome
 from .identity import Naming
 from .job import Commit, Job, Settled
 from .parking import Parking
@@ -78,6 +78,7 @@ class Engine:
             table=table,
             tasks=self._tasks,
             clock=clock,
+            arrive=self._arrived,
             publish=reader.publish,
             max_flights=parts.upstream.max_flights,
             max_age=MAX_AGE_FACTOR * parts.upstream.timeout,
@@ -110,12 +111,12 @@ class Engine:
     async def read(self, token: StorefrontToken, until: float) -> Snapshot:
         """Return the best that can be known about a token's context by `until`."""
         async with self._slot(token) as slot:
-            return await self._seen(slot, await self._reader.read(slot, token.value, until))
+            return await self._reader.read(slot, token.value, until)
 
     async def refresh(self, token: StorefrontToken, until: float) -> Snapshot:
         """Return what Emporix says from now on, past every cache."""
         async with self._slot(token) as slot:
-            return await self._seen(slot, await self._reader.refresh(slot, token.value, until))
+            return await self._reader.refresh(slot, token.value, until)
 
     async def expect_cart(self, token: StorefrontToken, cart_id: str | None, until: float) -> Snapshot:
         """Return the context after a cart was created: Emporix may need a moment until it shows.
@@ -191,8 +192,10 @@ class Engine:
         finally:
             self._table.unpin(slot)
 
-    async def _seen(self, slot: Slot, snapshot: Snapshot) -> Snapshot:
-        """Look again for parked changes when the answer has told which session this is."""
+    async def _arrived(self, slot: Slot, outcome: Outcome) -> None:
+        """Note which session an answer tells of, and show what is parked for it, before anybody reads the slot."""
+        if isinstance(outcome, Found):
+            self._table.learn(slot, outcome.document.session_id)
+        elif isinstance(outcome, Missing):
+            self._table.learn(slot, outcome.session_id)
         await self._parking.look(slot)
-        parked = slot.snapshot.parked
-        return snapshot if snapshot.parked is parked or snapshot.rejected else replace(snapshot, parked=parked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -58,11 +58,12 @@ Outcome: TypeAlias = Found | Missing | Rejected | Failed
 class Flight:
     """A GET in the air. It belongs to nobody: who waits has a future of its own, and can leave at any time."""
 
-    __slots__ = ("generation", "outcome", "slot", "started", "waiters")
+    __slots__ = ("epoch", "generation", "outcome", "slot", "started", "waiters")
 
     def __init__(self, slot: Slot, started: float) -> None:
         self.slot = slot
         self.generation = slot.generation
+        self.epoch = slot.epoch
         self.started = started
         self.outcome: Outcome | None = None
         # In order of arrival, so that they are woken in that order too.
@@ -95,6 +96,7 @@ class Flights:
         table: keeps the slots of flights in reach.
         tasks: runs the flights.
         clock: where time comes from.
+        arrive: awaited with every outcome first, for what a session's slot should know before anybody reads it.
         publish: told every outcome, once.
         max_flights: at most so many at once; above it a flight fails at once.
         max_age: seconds after which a flight that hangs is given up: new callers start another, and what the old
@@ -108,6 +110,7 @@ class Flights:
         table: SlotTable,
         tasks: Tasks,
         clock: Clock,
+        arrive: Callable[[Slot, Outcome], Awaitable[None]],
         publish: Callable[[Flight, Outcome], None],
         max_flights: int,
         max_age: float,
@@ -116,6 +119,7 @@ class Flights:
         self._table = table
         self._tasks = tasks
         self._clock = clock
+        self._arrive = arrive
         self._publish = publish
         self._max_flights = max_flights
         self._max_age = max_age
@@ -151,6 +155,7 @@ class Flights:
         outcome: Outcome = Failed(EmporixUnreachable(OPERATION, None, "the application is shutting down"))
         try:
             outcome = await self._ask(flight, token)
+            await self._arrive(flight.slot, outcome)
         finally:
             self._land(flight, outcome)
 

@@ -86,25 +86,22 @@ class Reader:
     def publish(self, flight: Flight, outcome: Outcome) -> None:
         """Put what a flight brought into its slot, unless a write or something newer came between."""
         slot = flight.slot
-        if isinstance(outcome, Found):
-            self._table.learn(slot, outcome.document.session_id)
-        elif isinstance(outcome, Missing):
-            self._table.learn(slot, outcome.session_id)
-        if flight.generation != slot.generation or slot.writers:
+        if isinstance(outcome, Rejected):
+            self.reject(slot)  # a token that is refused is refused, whatever else was going on
+        elif flight.generation != slot.generation or slot.writers:
             self._stats.refused_publications += 1
-            return
-        match outcome:
-            case Found():
-                self._found(slot, outcome)
-            case Missing():
-                self._absent(slot, Snapshot(parked=slot.snapshot.parked), self._cache.missing_ttl)
-            case Rejected():
-                self.reject(slot)
-            case Failed():
-                self.throttle(slot)
+            if isinstance(outcome, Found) and flight.epoch == slot.epoch and not slot.snapshot.rejected:
+                self._last_resort(slot, outcome)
+        elif isinstance(outcome, Found):
+            self._found(slot, outcome)
+        elif isinstance(outcome, Missing):
+            self._absent(slot, Snapshot(parked=slot.snapshot.parked), self._cache.missing_ttl)
+        else:
+            self.throttle(slot)
 
     def reject(self, slot: Slot) -> None:
         """Forget the context of a token that Emporix refused, and do not ask again for a while."""
+        slot.fence()  # an answer from before the refusal must not bring the context back
         self._absent(slot, Snapshot(rejected=True), self._cache.rejected_ttl)
 
     def throttle(self, slot: Slot) -> None:
@@ -188,6 +185,13 @@ class Reader:
         slot.next_attempt = outcome.asked_at
         slot.snapshot = Snapshot(document=document, accepted=NO_CHANGES, parked=slot.snapshot.parked)
         self._table.keep(slot)
+
+    def _last_resort(self, slot: Slot, outcome: Found) -> None:
+        """Hold a document that a write overlapped: it is true, so no page may go behind it, but the next one asks."""
+        document = outcome.document
+        if not self.overtaken(slot, document):
+            slot.raise_floor(document.identity, document.version)
+            self.accept(slot, Snapshot(document=document, parked=slot.snapshot.parked))
 
     def _absent(self, slot: Slot, snapshot: Snapshot, seconds: float) -> None:
         slot.clear()

@@ -136,7 +136,8 @@ class SlotTable:
             self._by_session[slot.session_id] = (*keys, slot.key)
 
     def _gone(self, slot: Slot) -> None:
-        if not slot.pins:
+        # An expired item is reported late: the slot may have been filed anew meanwhile.
+        if not slot.pins and slot.key not in self.found and slot.key not in self.absent:
             self._unindex(slot)
 
     def _unindex(self, slot: Slot) -> None:

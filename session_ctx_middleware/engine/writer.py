@@ -190,7 +190,7 @@ class Writer:
                 return Commit.PARKED
             changes = changes.rebase(base.document, latest.document, self._policy.on_conflict)
             base = latest
-        self._seen(job.slot, base.document)
+        self._seen(job, base.document)
         return Commit.APPLIED if in_doubt else Commit.ALREADY
 
     def _may_go_on(self, job: Job) -> None:
@@ -282,10 +282,10 @@ class Writer:
             sibling.raise_floor(base.identity, base.version + 1)
             self._reader.overlay(sibling, changes)
 
-    def _seen(self, slot: Slot, document: ContextDocument) -> None:
+    def _seen(self, job: Job, document: ContextDocument) -> None:
         """Keep the other tokens of the session from showing less than this one has seen."""
-        for sibling in self._table.siblings(slot):
+        for sibling in self._table.siblings(job.slot):
             if document.identity != sibling.floor_of or sibling.floor < document.version:
                 sibling.raise_floor(document.identity, document.version)
                 sibling.fence()
-                sibling.expire()
+                self._reader.overlay(sibling, job.changes)

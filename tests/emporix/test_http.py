@@ -158,7 +158,7 @@ async def test_a_client_of_our_own_keeps_no_cookies_and_follows_no_redirects(
 ) -> None:
     if library is httpx:
         monkeypatch.setitem(sys.modules, "httpx2", None)
-    client = build_client(5.0, 60)
+    client = await asyncio.to_thread(build_client, 5.0, 60)
     assert isinstance(client, library.AsyncClient)
     assert client.follow_redirects is False
     response = library.Response(

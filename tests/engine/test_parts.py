@@ -61,10 +61,14 @@ class Landing:
             table=self.table,
             tasks=self.tasks,
             clock=self.clock,
+            arrive=self._arrive,
             publish=self._publish,
             max_flights=max_flights,
             max_age=max_age,
         )
+
+    async def _arrive(self, _slot: Slot, _outcome: Outcome) -> None:
+        """Have nothing to look up."""
 
     def _publish(self, flight: Flight, outcome: Outcome) -> None:
         if flight.generation == flight.slot.generation:

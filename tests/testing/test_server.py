@@ -89,8 +89,8 @@ async def _recorded(remote: Platform, operation: str) -> Any:
     return (await remote.call("GET", "/_fake/calls", params={"operation": operation})).json()
 
 
-async def test_the_server_tells_that_it_is_there(remote: Platform) -> None:
-    answer = await remote.call("GET", "/_fake/health")
+async def test_the_server_tells_that_it_is_there(anywhere: Platform) -> None:
+    answer = await anywhere.call("GET", "/_fake/health")
     assert (answer.status_code, answer.json()) == (200, {"tenant": "acme"})
 
 

@@ -1,0 +1,146 @@
+"""What the platform tells the shop, reduced to what the shop uses.
+
+Everything is read with care: a field that is missing or of another type costs a detail of a page, not the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Cart", "Grant", "Price", "Product", "Site", "Text", "localized"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """An anonymous session: its tokens, and for how many seconds the first one is good."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    session_id: str = field(repr=False)
+    expires_in: float
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Grant:
+        """Read an answer of the anonymous login.
+
+        Raises:
+            LookupError: there is no access token in it.
+            ValueError: what is in it makes no sense.
+        """
+        return cls(
+            str(data["access_token"]),
+            str(data.get("refresh_token", "")),
+            str(data.get("sessionId", "")),
+            float(data.get("expires_in", 0)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A site, and what a shopper can choose on it; the first choice of each is the site's own."""
+
+    code: str
+    name: str
+    currencies: Sequence[str]
+    languages: Sequence[str]
+    locations: Sequence[str]
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Site:
+        """Read one site of the Site Settings Service."""
+        home = ((data.get("homeBase") or {}).get("address") or {}).get("country")
+        return cls(
+            code=str(data["code"]),
+            name=str(data.get("name") or data["code"]),
+            currencies=_first_is(data.get("currency"), data.get("availableCurrencies")),
+            languages=_first_is(data.get("defaultLanguage"), data.get("languages")),
+            locations=_first_is(home, data.get("shipToCountries")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text, and its language where it is known."""
+
+    value: str
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product; name and description are a text, or a mapping from languages to texts."""
+
+    product_id: str
+    name: object
+    description: object
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Product:
+        """Read one product of the Product Service."""
+        return cls(str(data["id"]), data.get("name") or data["id"], data.get("description") or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a quantity of a product costs, as the Price Service matched it for the shopper."""
+
+    price_id: str
+    currency: str
+    original: float
+    effective: float
+    total: float
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Price:
+        """Read one matched price."""
+        effective = float(data["effectiveValue"])
+        return cls(
+            str(data["priceId"]),
+            str(data["currency"]),
+            float(data.get("originalValue", effective)),
+            effective,
+            float(data.get("totalValue", effective)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cart:
+    """A cart: its currency, and how much of which product is in it."""
+
+    cart_id: str
+    site_code: str
+    currency: str
+    quantities: Mapping[str, float]
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Cart:
+        """Read a cart of the Cart Service."""
+        quantities: dict[str, float] = {}
+        for item in data.get("items") or ():
+            product_id = str(item.get("itemYrn", "")).rpartition(";")[2]
+            quantities[product_id] = quantities.get(product_id, 0) + float(item.get("quantity", 1))
+        return cls(str(data["id"]), str(data.get("siteCode", "")), str(data.get("currency", "")), quantities)
+
+
+def localized(text: object, language: str | None) -> Text:
+    """Return a text in a language, else in the language it is a dialect of, else in English, else in any.
+
+    Args:
+        text: a text, or a mapping from languages to texts.
+        language: a BCP 47 tag.
+    """
+    if not isinstance(text, Mapping):
+        return Text(str(text))
+    wanted = language or ""
+    for candidate in (wanted, wanted.partition("-")[0], "en", *text):
+        if text.get(candidate):
+            return Text(str(text[candidate]), str(candidate))
+    return Text("")
+
+
+def _first_is(first: object, others: object) -> tuple[str, ...]:
+    """Return strings without repetition, `first` in front."""
+    values = [first, *others] if isinstance(others, Sequence) and not isinstance(others, str) else [first]
+    return tuple(dict.fromkeys(value for value in values if isinstance(value, str) and value))

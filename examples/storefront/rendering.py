@@ -1,0 +1,86 @@
+"""From values to HTML: the templates, and what every page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.templating import Jinja2Templates
+
+from session_ctx_middleware import ContextDefaults, SessionContext
+
+from .choices import choices_for
+from .models import Cart, Site, localized
+from .notices import SOURCES, notices
+from .visit import get_visit
+from .wording import money, tally
+
+__all__ = ["STATIC", "Renderer"]
+
+HERE: Final = Path(__file__).parent
+STATIC: Final = HERE / "static"
+DRAWINGS: Final = frozenset({"kettle", "grinder", "cup", "filter", "scale", "tray", "beans", "book"})
+
+
+class Renderer:
+    """Renders pages.
+
+    Args:
+        defaults: what the shop offers where nobody knows its sites.
+    """
+
+    def __init__(self, defaults: ContextDefaults) -> None:
+        self._defaults = defaults
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            auto_reload=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=jinja2.StrictUndefined,
+        )
+        environment.filters.update(money=money, tally=tally)
+        environment.globals.update(localized=localized, drawings=DRAWINGS, sources=SOURCES)
+        for name in environment.list_templates():
+            environment.get_template(name)  # read now: a page must not wait for a disk
+        self._templates = Jinja2Templates(env=environment)
+
+    def page(
+        self,
+        request: Request,
+        name: str,
+        ctx: SessionContext,
+        sites: Iterable[Site],
+        *,
+        currencies: Collection[str] = (),
+        cart: Cart | None = None,
+        **values: Any,
+    ) -> Response:
+        """Render a page.
+
+        Args:
+            request: the request.
+            name: the template.
+            ctx: the loaded context.
+            sites: what the switcher offers.
+            currencies: of the prices on the page.
+            cart: the cart on the page.
+            values: what else the template needs.
+        """
+        visit = get_visit(request)
+        if ctx.is_rejected:
+            visit.forget()
+        note = request.query_params.get("note", "")
+        frame = {
+            "session_ctx": ctx,
+            "choices": choices_for(ctx, tuple(sites), self._defaults),
+            "notices": list(notices(ctx, visit, note=note, currencies=currencies, cart=cart)),
+            "here": request.url.path,
+            "calls": visit.present(),
+            "earlier": visit.earlier,
+        }
+        return self._templates.TemplateResponse(request, name, {**frame, **values})

@@ -1,0 +1,57 @@
+"""What the shop is told by its environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from session_ctx_middleware import ContextDefaults
+
+__all__ = ["FAKE_URL", "REAL_URL", "Settings"]
+
+FAKE_URL: Final = "http://127.0.0.1:8900"
+REAL_URL: Final = "https://api.emporix.io"
+USUAL: Final = ContextDefaults(site_code="main", currency="EUR", language="en", target_location="DE")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where the platform is, and what the shop shows to somebody who has not chosen yet.
+
+    Args:
+        tenant: the Emporix tenant.
+        client_id: the client id of the tenant's storefront API key; it is no secret.
+        base_url: the platform's address.
+        defaults: used until Emporix or the shopper says otherwise, and to begin anonymous sessions with.
+    """
+
+    tenant: str = "acme"
+    client_id: str = "storefront"
+    base_url: str = FAKE_URL
+    defaults: ContextDefaults = USUAL
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read ``EMPORIX_TENANT`` and ``EMPORIX_CLIENT_ID`` (both or neither), ``EMPORIX_BASE_URL``, ``SHOP_...``.
+
+        Raises:
+            ValueError: one of the two is set without the other.
+        """
+        tenant, client_id = environment.get("EMPORIX_TENANT"), environment.get("EMPORIX_CLIENT_ID")
+        if bool(tenant) != bool(client_id):
+            raise ValueError(
+                "Set both EMPORIX_TENANT and EMPORIX_CLIENT_ID to use your tenant, or neither to use FakeEmporix."
+            )
+        base_url = environment.get("EMPORIX_BASE_URL")
+        if tenant and client_id:
+            return cls(
+                tenant=tenant, client_id=client_id, base_url=base_url or REAL_URL, defaults=_defaults(environment)
+            )
+        return cls(base_url=base_url or FAKE_URL, defaults=_defaults(environment))
+
+
+def _defaults(environment: Mapping[str, str]) -> ContextDefaults:
+    """Let ``SHOP_SITE_CODE``, ``SHOP_CURRENCY``, ``SHOP_LANGUAGE`` and ``SHOP_TARGET_LOCATION`` change the defaults."""
+    usual = asdict(USUAL)
+    return ContextDefaults(**{name: environment.get(f"SHOP_{name.upper()}") or usual[name] for name in usual})
