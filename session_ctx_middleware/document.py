@@ -276,6 +276,15 @@ class ContextChanges:
             left[path] = operation if wanted is operation.value else replace(operation, value=wanted)
         return ContextChanges(left)
 
+    def held(self, document: ContextDocument, sent: ContextChanges) -> ContextChanges:
+        """Return what Emporix holds now in the fields of these changes: what was `sent`, else what `document` has."""
+        return ContextChanges(
+            {
+                path: sent.get(path) or replace(operation, value=document.value_at(path))
+                for path, operation in self.operations.items()
+            }
+        )
+
     def body(self, base: ContextDocument) -> dict[str, object]:
         """Return the PATCH body that makes these changes to `base`.
 

@@ -53,7 +53,7 @@ async def home(request: Request) -> Response:
     """Show all products, with prices for this shopper."""
     basics = await _begin(request)
     prices = await _prices(basics, {product.product_id: 1 for product in basics.products})
-    return basics.shop.renderer.page(
+    return await basics.shop.renderer.page(
         request,
         "home.html",
         basics.ctx,
@@ -69,7 +69,7 @@ async def cart(request: Request) -> Response:
     basics = await _begin(request)
     held = await _cart(basics)
     prices = await _prices(basics, held.quantities if held else {})
-    return basics.shop.renderer.page(
+    return await basics.shop.renderer.page(
         request,
         "cart.html",
         basics.ctx,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import jinja2
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.templating import Jinja2Templates
@@ -49,7 +50,7 @@ class Renderer:
             environment.get_template(name)  # read now: a page must not wait for a disk
         self._templates = Jinja2Templates(env=environment)
 
-    def page(
+    async def page(
         self,
         request: Request,
         name: str,
@@ -77,10 +78,11 @@ class Renderer:
         note = request.query_params.get("note", "")
         frame = {
             "session_ctx": ctx,
-            "choices": choices_for(ctx, tuple(sites), self._defaults),
+            "choices": await run_in_threadpool(choices_for, ctx, tuple(sites), self._defaults),
             "notices": list(notices(ctx, visit, note=note, currencies=currencies, cart=cart)),
             "here": request.url.path,
             "calls": visit.present(),
             "earlier": visit.earlier,
         }
-        return self._templates.TemplateResponse(request, name, {**frame, **values})
+        # In a thread: the first price in a language makes Babel read a file, and event loops wait for nobody.
+        return await run_in_threadpool(self._templates.TemplateResponse, request, name, {**frame, **values})

@@ -83,7 +83,7 @@ class SlotTable:
             return
         self._unindex(slot)
         slot.session_id = session_id
-        if slot.pins or slot.key in self.found or slot.key in self.absent:
+        if self._in_reach(slot.key):
             self._index(slot)
 
     def pin(self, slot: Slot) -> None:
@@ -97,15 +97,14 @@ class SlotTable:
         slot.pins -= 1
         if not slot.pins:
             self._busy.pop(slot.key, None)
-            if slot.key not in self.found and slot.key not in self.absent:
-                self._gone(slot)
+            self._gone(slot)
 
     def keep(self, slot: Slot) -> None:
         """File a slot by what it now knows, and for as long as that is of use."""
         here, there = (self.found, self.absent) if slot.snapshot.document is not None else (self.absent, self.found)
         there.pop(slot.key, None)
         here[slot.key] = slot
-        if slot.key in here:
+        if self._in_reach(slot.key):
             self._index(slot)
         else:
             self._gone(slot)
@@ -136,9 +135,12 @@ class SlotTable:
             self._by_session[slot.session_id] = (*keys, slot.key)
 
     def _gone(self, slot: Slot) -> None:
-        # An expired item is reported late: the slot may have been filed anew meanwhile.
-        if not slot.pins and slot.key not in self.found and slot.key not in self.absent:
+        # An expired item is reported late: meanwhile its slot, or another one of its key, may be in use again.
+        if not self._in_reach(slot.key):
             self._unindex(slot)
+
+    def _in_reach(self, key: bytes) -> bool:
+        return key in self._busy or key in self.found or key in self.absent
 
     def _unindex(self, slot: Slot) -> None:
         if slot.session_id is None:

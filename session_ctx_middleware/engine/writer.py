@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..clock import Clock, wait
-from ..document import ContextChanges, ContextDocument
+from ..document import NO_CHANGES, ContextChanges, ContextDocument
 from ..errors import (
     ChangeRefused,
     CommitConflict,
@@ -280,7 +280,7 @@ class Writer:
         self._reader.accept(slot, Snapshot(document=base, accepted=changes, parked=visible(slot.snapshot.parked, job)))
         for sibling in self._table.siblings(slot):
             sibling.raise_floor(base.identity, base.version + 1)
-            self._reader.overlay(sibling, changes)
+            self._reader.overlay(sibling, job.changes.held(base, changes))
 
     def _seen(self, job: Job, document: ContextDocument) -> None:
         """Keep the other tokens of the session from showing less than this one has seen."""
@@ -288,4 +288,4 @@ class Writer:
             if document.identity != sibling.floor_of or sibling.floor < document.version:
                 sibling.raise_floor(document.identity, document.version)
                 sibling.fence()
-                self._reader.overlay(sibling, job.changes)
+                self._reader.overlay(sibling, job.changes.held(document, NO_CHANGES))

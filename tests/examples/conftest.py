@@ -1,0 +1,118 @@
+"""A browser in front of the storefront, in front of FakeEmporix: all in this process, in real time."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx2
+import pytest
+
+from examples.storefront.app import create_app
+from examples.storefront.settings import Settings
+from session_ctx_middleware.testing import FakeEmporix
+
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
+
+
+class Page:
+    """What a browser shows."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self.response = response
+        self.text = html.unescape(response.text)
+
+    @property
+    def calls(self) -> list[str]:
+        """The calls that the footer names."""
+        found = re.search(r"<b>(\d+) calls? to Emporix</b>(?:: (.*?))?</p>", self.text)
+        assert found is not None
+        names: list[str] = []
+        for part in (found[2] or "").split(", "):
+            name, _, count = part.partition(" (")
+            names += [name] * (int(count.rstrip(")")) if count else 1) if name else []
+        assert len(names) == int(found[1])
+        return sorted(names)
+
+    @property
+    def earlier(self) -> list[str]:
+        """The calls of the form before it."""
+        found = re.search(r"Before it: \d+ calls? to Emporix: (.*?)</p>", self.text)
+        return sorted(found[1].split(", ")) if found else []
+
+    @property
+    def prices(self) -> list[str]:
+        return re.findall(r'<p class="price">(.*?)</p>', self.text)
+
+    @property
+    def notices(self) -> str:
+        return " ".join(re.findall(r'<p class="notice">(.*?)</p>', self.text))
+
+    def chosen(self, field: str) -> str:
+        """The option that a drop-down list shows."""
+        options = self.text.partition(f'name="{field}">')[2].partition("</select>")[0]
+        found = re.search(r'<option value="(\S*)" selected>', options)
+        assert found is not None
+        return found[1]
+
+    def source(self, label: str) -> str:
+        found = re.search(rf"<dt>{label}</dt><dd><b>.*?</b> (.*?)</dd>", self.text)
+        assert found is not None
+        return found[1]
+
+
+class Browser:
+    """One visitor, with cookies of its own."""
+
+    def __init__(self, transport: Any, base_url: str = "https://shop.test") -> None:
+        self.http = httpx2.AsyncClient(transport=transport, base_url=base_url, follow_redirects=True, timeout=20)
+
+    async def get(self, path: str = "/") -> Page:
+        response = await self.http.get(path)
+        assert response.status_code == 200
+        return Page(response)
+
+    async def submit(self, path: str, **fields: str) -> Page:
+        response = await self.http.post(path, data=fields, headers=SAME_ORIGIN)
+        assert response.status_code == 200
+        assert [step.status_code for step in response.history] == [303]
+        return Page(response)
+
+    async def switch(self, **fields: str) -> Page:
+        return await self.submit("/switch", **fields)
+
+    async def add(self, product: str) -> Page:
+        return await self.submit("/cart/items", product=product)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def emporix() -> FakeEmporix:
+    return FakeEmporix()
+
+
+@pytest.fixture
+async def new_browser(emporix: FakeEmporix) -> AsyncIterator[Callable[[], Browser]]:
+    """Make visitors of one storefront."""
+    app = create_app(Settings(), emporix.client(httpx2))
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(app.router.lifespan_context(app))
+
+        def make() -> Browser:
+            browser = Browser(httpx2.ASGITransport(app))
+            stack.push_async_callback(browser.http.aclose)
+            return browser
+
+        yield make
+
+
+@pytest.fixture
+def browser(new_browser: Callable[[], Browser]) -> Browser:
+    return new_browser()

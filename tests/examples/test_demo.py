@@ -1,0 +1,126 @@
+"""`make demo`: both servers start, a shopper shops, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+
+from .conftest import Browser
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_open(url: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(url.rpartition(":")[2]))) == 0
+
+
+@contextlib.asynccontextmanager
+async def demo(**environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("EMPORIX_", "SHOP_"))}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(ROOT / "examples" / "demo.py"),
+        env={**inherited, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd="/",
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), 30)
+
+
+async def address(process: asyncio.subprocess.Process, name: str) -> str:
+    assert process.stdout is not None
+    line = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()
+    found = re.match(rf"{name}: +(http://127\.0\.0\.1:\d+)\b", line)
+    assert found is not None, line
+    return found[1]
+
+
+async def failure(**environment: str) -> str:
+    async with demo(**environment) as process:
+        _, errors = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 1
+    return errors.decode()
+
+
+async def test_from_the_first_page_to_the_last_signal() -> None:
+    async with demo(PORT=str(free_port())) as process:
+        fake = await address(process, "FakeEmporix")
+        shop = await address(process, "Storefront")
+        browser, control = Browser(httpx2.AsyncHTTPTransport(), shop), httpx2.AsyncClient(base_url=fake)
+        async with browser.http, control:
+            await browser.get()
+            assert (await browser.switch(currency="USD", back="/")).chosen("currency") == "USD"
+            cart = await browser.add("kettle")
+            assert "$56.84" in cart.text
+
+            await control.delete("/_fake/calls")
+            page = await browser.get()
+            calls = (await control.get("/_fake/calls")).json()["calls"]
+            assert page.calls == [call["operation"] for call in calls] == ["price.match"]
+
+            await control.post("/_fake/faults", json={"operation": "*", "hang": True, "times": None})
+            began = time.monotonic()
+            page = await browser.get()
+            assert time.monotonic() - began < 4
+            assert "Emporix cannot be reached" in page.notices
+            await control.delete("/_fake/faults")
+        process.send_signal(signal.SIGTERM)
+        output, errors = await asyncio.wait_for(process.communicate(), 30)
+
+    assert process.returncode == 0
+    assert output.decode().strip() == "Stopped."
+    assert errors == b""
+    assert not is_open(fake)
+    assert not is_open(shop)
+
+
+async def test_a_taken_port_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        message = await failure(PORT=str(port))
+
+    assert f"port {port} is taken" in message
+    assert "make demo PORT=" in message
+
+
+async def test_half_a_configuration_and_nonsense_are_refused() -> None:
+    assert "EMPORIX_CLIENT_ID is missing" in await failure(EMPORIX_TENANT="shop")
+    assert "EMPORIX_TENANT is missing" in await failure(EMPORIX_CLIENT_ID="id")
+    assert "PORT must be a number" in await failure(PORT="http")
+
+
+async def test_with_a_tenant_only_the_storefront_starts() -> None:
+    environment = {"EMPORIX_TENANT": "shop", "EMPORIX_CLIENT_ID": "id", "EMPORIX_BASE_URL": "http://127.0.0.1:9"}
+    async with demo(PORT=str(free_port()), **environment) as process:
+        shop = await address(process, "Storefront")
+        async with httpx2.AsyncClient(base_url=shop) as http:
+            page = await http.get("/")
+
+    assert page.status_code == 200
+    assert "Emporix cannot be reached" in page.text
+    assert not is_open(shop)

@@ -1,0 +1,45 @@
+"""The FastAPI example, as it stands in the file, behind a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from examples import fastapi_shop
+from session_ctx_middleware.testing import FakeEmporix
+
+
+def test_it_fits_on_a_page() -> None:
+    assert fastapi_shop.__file__ is not None
+    assert len(Path(fastapi_shop.__file__).read_text().splitlines()) <= 80
+
+
+async def test_it_reads_switches_and_refuses(emporix: FakeEmporix, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = emporix.new_session(currency="EUR", language="en")
+    (middleware,) = fastapi_shop.app.user_middleware
+    async with emporix.client(httpx2) as upstream:
+        monkeypatch.setitem(middleware.kwargs, "http_client", upstream)
+        browser = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(fastapi_shop.app),
+            base_url="http://shop.test",
+            headers={"Authorization": f"Bearer {session.token}"},
+        )
+        async with browser:
+            assert (await browser.get("/me")).json()["currency"] == "EUR"
+            switched = await browser.post("/me", json={"currency": "USD"})
+            assert switched.json() == {
+                "site_code": "main",
+                "currency": "USD",
+                "language": "en",
+                "target_location": "DE",
+            }
+            refused = await browser.post("/me", json={"currency": "dollar"})
+            assert refused.status_code == 422
+            assert (await browser.get("/me", headers={"Authorization": ""})).json()["currency"] == "EUR"
+
+    document = emporix.document(session.session_id)
+    assert document is not None
+    assert document["currency"] == "USD"
+    assert emporix.count("context.patch") == 1
