@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,9 +40,10 @@ def create_app(settings: Settings | None = None, client: HttpClient | None = Non
 
     Args:
         settings: read from the environment where they are not given.
-        client: calls Emporix; for tests. It is closed with the application.
+        client: calls Emporix, for tests: of the library that `platform.py` uses. It is closed with the application.
         options: further keywords of the middleware.
     """
+    mimetypes.init()  # reads files, which otherwise the first request for the style sheet would wait for
     settings = settings or Settings.from_environment(os.environ)
     ledger = Ledger()
     http: Any = client or build_client()

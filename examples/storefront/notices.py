@@ -45,10 +45,10 @@ def notices(
     """
     if note in NOTES:
         yield NOTES[note]
-    if visit.is_offline or ctx.is_degraded:
-        yield "Emporix cannot be reached right now. You can look around; prices are on request until it is back."
-    elif ctx.is_rejected:
+    if visit.is_over:
         yield "Your session at Emporix is over. The next page begins a new one."
+    elif visit.is_offline or ctx.is_degraded:
+        yield "Emporix cannot be reached right now. You can look around; prices are on request until it is back."
     elif ctx.is_stale:
         yield "Emporix does not answer right now. You see what it said last."
     yield from _pending(ctx)

@@ -116,7 +116,8 @@ async def add_to_cart(request: Request) -> Response:
         if price is None:
             return _back("/", note="no-price")
         await platform.add_item(token, cart_id, product_id, price)
-    except PlatformError:
+    except PlatformError as error:
+        _note(basics.visit, error)
         return _back("/", note="not-added")
     return _back("/cart")
 
@@ -139,8 +140,8 @@ async def _prices(basics: Basics, quantities: Mapping[str, float]) -> Mapping[st
         return {}
     try:
         return await basics.shop.platform.prices(token, quantities)
-    except PlatformError:
-        basics.visit.is_offline = True
+    except PlatformError as error:
+        _note(basics.visit, error)
         return {}
 
 
@@ -151,7 +152,7 @@ async def _cart(basics: Basics) -> Cart | None:
     try:
         return await basics.shop.platform.cart(token, cart_id)
     except PlatformError as error:
-        basics.visit.is_offline = not error.is_refusal
+        _note(basics.visit, error)
         return None
 
 
@@ -175,9 +176,18 @@ async def _move_cart(basics: Basics, changes: Mapping[str, str]) -> bool:
             await basics.shop.platform.move_cart(token, cart_id, changes["site_code"])
         if "currency" in changes:
             await basics.shop.platform.convert_cart(token, cart_id, changes["currency"])
-    except PlatformError:
+    except PlatformError as error:
+        _note(basics.visit, error)
         return False
     return True
+
+
+def _note(visit: Visit, error: PlatformError) -> None:
+    """Remember why a call failed: the page says so, and does not wait for Emporix once more."""
+    if error.status == 401:
+        visit.forget()
+    elif not error.is_refusal:
+        visit.is_offline = True
 
 
 def _totals(prices: Mapping[str, Price]) -> Mapping[str, float]:

@@ -42,7 +42,8 @@ class Visit:
     sought: bool = False
     new_cookie: str | None = None
     is_offline: bool = False
-    shown: int = 0
+    is_over: bool = False
+    shown: int | None = None
 
     @property
     def token(self) -> str | None:
@@ -51,6 +52,7 @@ class Visit:
 
     def forget(self) -> None:
         """Drop the session: Emporix does not want it any more, and the next page begins another one."""
+        self.is_over = True
         self.new_cookie = ""
 
     def present(self) -> tuple[str, ...]:
@@ -102,10 +104,10 @@ def _finish(visit: Visit, message: Message, *, secure: bool) -> None:
     headers = MutableHeaders(scope=message)
     headers["content-security-policy"] = POLICY
     # Calls that no page has shown yet: those of a form, whose answer is a redirect, and a PATCH behind a page.
-    unseen = "+".join(visit.bill.calls[visit.shown :])
+    unseen = "+".join(visit.bill.calls[visit.shown or 0 :])
     if visit.new_cookie is not None:
         _set_cookie(headers, VISITOR_COOKIE, visit.new_cookie, VISITOR_SECONDS, secure=secure)
-    if unseen or (visit.earlier and visit.shown):
+    if unseen or (visit.earlier and visit.shown is not None):
         _set_cookie(headers, COSTS_COOKIE, unseen, COSTS_SECONDS, secure=secure)
 
 

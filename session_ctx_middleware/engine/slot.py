@@ -95,9 +95,15 @@ class Slot:
     def outdated(self, document: ContextDocument) -> bool:
         """Tell whether a version that is already known to be past would come back with `document`.
 
-        A context that was created anew starts at version 1 again, so versions of two identities are not compared.
+        A context that was created anew starts at version 1 again, so versions of two identities are not compared:
+        of those the one that was created earlier is past, where both say when in the same notation.
         """
-        return document.identity == self.floor_of and document.version < self.floor
+        if document.identity == self.floor_of:
+            return document.version < self.floor
+        session_id, created_at = self.floor_of or (None, None)
+        if document.created_at is None or created_at is None or document.session_id != session_id:
+            return False
+        return len(document.created_at) == len(created_at) and document.created_at < created_at
 
     def raise_floor(self, identity: tuple[str | None, str | None], version: int) -> None:
         """Believe nothing below `version` of this identity any more."""

@@ -176,7 +176,8 @@ class Writer:
         job.parked = job.slot.snapshot.parked
         if base is None:
             return Commit.PARKED
-        changes = job.changes.missing_from(base.document, base.asked_at)
+        first = base.document
+        changes = job.changes if job.changes.missing_from(first, base.asked_at) else NO_CHANGES
         in_doubt = False
         while changes:
             self._may_go_on(job)
@@ -188,7 +189,8 @@ class Writer:
             latest = await self._latest(job)
             if latest is None:
                 return Commit.PARKED
-            changes = changes.rebase(base.document, latest.document, self._policy.on_conflict)
+            # Always all of them: only a PATCH that is taken proves that a document was not an old one.
+            changes = job.changes.rebase(first, latest.document, self._policy.on_conflict)
             base = latest
         self._seen(job, base.document)
         return Commit.APPLIED if in_doubt else Commit.ALREADY
@@ -276,6 +278,7 @@ class Writer:
 
     def _accepted(self, job: Job, base: ContextDocument, changes: ContextChanges) -> None:
         slot = job.slot
+        job.kept = job.kept or bool(slot.snapshot.parked)
         slot.raise_floor(base.identity, base.version + 1)
         self._reader.accept(slot, Snapshot(document=base, accepted=changes, parked=visible(slot.snapshot.parked, job)))
         for sibling in self._table.siblings(slot):

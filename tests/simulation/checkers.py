@@ -60,12 +60,12 @@ def monotonic_reads(history: History) -> Iterator[str]:
     for session in history.server:
         for path in PATHS:
             order = Order(history, session, path)
-            newest, when = -1.0, "nothing"
             pending: list[tuple[float, float, object]] = []
             for read in sorted(_healthy(history, session), key=lambda read: read.start):
                 value = read.values[path]
+                newest, when = -1.0, "nothing"
                 for end, time, shown in pending:
-                    if end < read.start and time > newest:
+                    if end < read.start and time > newest and not _forgotten_since(history, session, end, read.end):
                         newest, when = time, f"{shown!r}"
                 times = order.at_server.get(value, [INF])
                 gone = _replaced_at(order, value)

@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from session_ctx_middleware import (
     CachePolicy,
     ContextDefaults,
+    ContextEvent,
     SessionContext,
     SessionContextError,
     StorefrontToken,
@@ -98,6 +99,8 @@ class Run:
         self._operations = operations
         self._numbers = itertools.count(1)
         self._unnoticed: list[str] = []
+        self._lagging = self.rng.random() < 0.4
+        self._heard = ""
 
     async def play(self) -> History:
         loop = asyncio.get_running_loop()
@@ -135,11 +138,15 @@ class Run:
         self._services = Services(
             tokens=TokenChain(self._token),
             defaults=ContextDefaults(),
-            events=Events(),
+            events=Events((self._hear,)),
             clock=self.clock,
             engine=lambda _: self.engine,
         )
         self._loop = loop
+
+    def _hear(self, event: ContextEvent) -> None:
+        if event.name.startswith("commit."):
+            self._heard = event.name
 
     def request(self, token: str) -> SessionContext:
         return SessionContext(self._services, {"type": "http", "headers": [], "token": token}, self._loop)
@@ -166,9 +173,9 @@ class Run:
                     Weather(server_error=0.5, garbage=0.2),
                     Weather(hang=0.5),
                     Weather(throttled=0.3),
-                    Weather(lag=rng.uniform(0.05, 0.5)),
+                    Weather(lag=rng.uniform(0.05, 0.5) * self._lagging),
                     Weather(fail_before=1.0),
-                    Weather(latency=0.3, fail_after=0.5, lag=0.2),
+                    Weather(latency=0.3, fail_after=0.5, lag=0.2 * self._lagging),
                 )
             )
 
@@ -347,8 +354,13 @@ class Run:
         return writes
 
     def _acknowledge(self, ctx: SessionContext, writes: list[Write]) -> None:
-        """Note the end of a request: what it did not refuse, it has promised."""
-        refused = ctx._known is not None and ctx._known.rejected
+        """Note the end of a request: what it did not refuse, it has promised.
+
+        That Emporix had it so already is only as true as the replica that said so.
+        """
+        refused = (ctx._known is not None and ctx._known.rejected) or (
+            self._heard == "commit.already" and self._lagging
+        )
         for write in writes:
             if write.outcome == "open":
                 write.outcome = "refused" if refused else "acknowledged"

