@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help test lint types demo format clean
+.PHONY: help test soak lint types demo format clean
 
 help:
 	@echo "make demo    start the example storefront (PORT=8000) on a fake Emporix, or on yours with"
 	@echo "             EMPORIX_TENANT and EMPORIX_CLIENT_ID"
 	@echo "make test    run all tests, with branch coverage"
+	@echo "make soak    a million simulated requests among faults; it must print 0 violations"
 	@echo "make lint    check style          make format  repair style"
 	@echo "make types   check types          make clean   remove what the commands made"
 
@@ -23,6 +24,9 @@ $(READY): pyproject.toml
 
 test: $(READY)
 	$(BIN)/python -m pytest --cov --cov-report=term-missing $(ARGS)
+
+soak: $(READY)
+	$(BIN)/python -m tests.simulation --seeds 0:2000 --operations 520 $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -119,8 +119,9 @@ def bounded_staleness(history: History) -> Iterator[str]:
                 value = read.values[path]
                 if value in _open_values(order, read):
                     continue
-                if _replaced_at(order, value) < horizon:
-                    yield f"{path} was {value!r} at {read.start:.3f}, which was past at {_replaced_at(order, value):.3f}"
+                past = _replaced_at(order, value)
+                if past < horizon:
+                    yield f"{path} was {value!r} at {read.start:.3f}, which was past at {past:.3f}"
 
 
 def no_resurrection(history: History) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Emporix as the simulation believes it to be: one source of truth, and everything that can go wrong on the way to it."""
+"""Emporix as the simulation believes it to be, and everything that can go wrong on the way to it."""
 
 from __future__ import annotations
 

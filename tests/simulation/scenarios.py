@@ -1,0 +1,109 @@
+"""Cases too rare for a campaign, each made for one guard: they hold with it, and must fail without it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+from starlette.requests import Request
+
+from session_ctx_middleware import CachePolicy, SessionContext
+from session_ctx_middleware.testing import FakeEmporix, Fault
+
+from ..support.shop import Shop
+
+
+@asynccontextmanager
+async def shop_with(**options: object) -> AsyncIterator[tuple[FakeEmporix, Shop]]:
+    emporix = FakeEmporix(now=lambda: 1.79e9 + asyncio.get_running_loop().time())
+    shop = Shop(emporix, httpx2, **options)
+    try:
+        yield emporix, shop
+    finally:
+        await shop.browser.aclose()
+        await shop.upstream_client.aclose()
+
+
+async def forget(ctx: SessionContext, _: Request) -> None:
+    await ctx.forget()
+
+
+async def refresh(ctx: SessionContext, _: Request) -> str:
+    await ctx.refresh()
+    return ctx.currency or ""
+
+
+async def a_read_in_the_air_does_not_undo_a_logout() -> None:
+    async with shop_with() as (emporix, shop):
+        session = emporix.new_session(currency="EUR")
+        emporix.fault("context.get", Fault(delay_after=1.0), times=1)
+        reading = asyncio.create_task(shop.currency(session.token))
+        await asyncio.sleep(0.5)
+        await shop.visit(forget, token=session.token)
+        await reading
+        emporix.fault("context.get", Fault(status=500), times=None)
+        assert await shop.currency(session.token) is None
+
+
+async def a_cached_value_does_not_prove_that_emporix_has_it() -> None:
+    async with shop_with() as (emporix, shop):
+        session = emporix.new_session(currency="EUR")
+        await shop.currency(session.token)
+        emporix.edit(session.session_id, currency="USD")
+        await shop.switch(session.token, currency="EUR")
+        assert (emporix.document(session.session_id) or {})["currency"] == "EUR"
+
+
+async def a_page_shows_no_less_than_the_one_before_though_a_write_overlapped() -> None:
+    async with shop_with() as (emporix, shop):
+        session = emporix.new_session(currency="EUR")
+        await shop.currency(session.token)
+        emporix.fault("context.patch", Fault(delay=2.0), times=1)
+        switching = asyncio.create_task(shop.switch(session.token, language="fr"))
+        await asyncio.sleep(0.5)
+        emporix.edit(session.session_id, currency="USD")
+        assert (await shop.visit(refresh, token=session.token)).text == "USD"
+        assert await shop.currency(session.token) == "USD"
+        await switching
+
+
+async def garbage_tokens_do_not_push_out_good_entries() -> None:
+    async with shop_with(cache=CachePolicy(max_entries=5)) as (emporix, shop):
+        session = emporix.new_session(currency="EUR")
+        await shop.currency(session.token)
+        for number in range(20):
+            await shop.currency(f"garbage-{number}")
+        emporix.clear_calls()
+        assert await shop.currency(session.token) == "EUR"
+        assert emporix.count() == 0
+
+
+async def an_old_flight_does_not_remove_a_newer_one() -> None:
+    async with shop_with() as (emporix, shop):
+        session = emporix.new_session(currency="EUR")
+        emporix.fault("context.get", Fault(delay=1.0), times=1)
+        emporix.fault("context.get", Fault(delay=1.5), times=1)
+        first = asyncio.create_task(shop.currency(session.token))
+        await asyncio.sleep(0.1)
+        second = asyncio.create_task(shop.visit(refresh, token=session.token))
+        await asyncio.sleep(1.0)
+        third = asyncio.create_task(shop.currency(session.token))
+        await asyncio.gather(first, second, third)
+        assert emporix.count("context.get") == 2
+
+
+async def a_choice_shows_though_the_one_who_asked_has_left() -> None:
+    async with shop_with() as (emporix, shop):
+        session = emporix.new_session(exists=False)
+        await shop.switch(session.token, currency="USD")
+        await asyncio.sleep(3)
+        emporix.create_context(session.session_id, currency="EUR")
+        emporix.fault("context.get", Fault(delay=0.5), times=1)
+        leaving = asyncio.create_task(shop.currency(session.token))
+        await asyncio.sleep(0.2)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        await asyncio.sleep(0.5)
+        assert await shop.currency(session.token) == "USD"

@@ -1,0 +1,281 @@
+"""Every guard switched off in turn: the checkers must notice, or they would not notice a bug either."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from session_ctx_middleware.document import ContextChanges, ContextDocument
+from session_ctx_middleware.engine.engine import Engine
+from session_ctx_middleware.engine.flights import Flight, Flights
+from session_ctx_middleware.engine.lanes import Lanes
+from session_ctx_middleware.engine.parking import Parking
+from session_ctx_middleware.engine.reader import Reader
+from session_ctx_middleware.engine.slot import Slot
+from session_ctx_middleware.engine.table import SlotTable
+from session_ctx_middleware.engine.tasks import Tasks
+from session_ctx_middleware.engine.writer import Writer
+from session_ctx_middleware.stores import MemoryStore
+
+from ..support.virtual_time import VirtualTimeLoop
+from . import scenarios
+from .checkers import violations
+from .driver import play
+
+Ablation = Callable[[pytest.MonkeyPatch], None]
+
+SEEDS = 150
+OPERATIONS = 300
+
+
+def no_generation(patch: pytest.MonkeyPatch) -> None:
+    """A read that overlapped a write is published."""
+    patch.setattr(Slot, "fence", lambda slot: setattr(slot, "flight", None))
+    patch.setattr(Slot, "writers", property(lambda _: 0, lambda _, __: None), raising=False)
+
+
+def no_floor(patch: pytest.MonkeyPatch) -> None:
+    """Versions that are known to be past are believed."""
+    patch.setattr(Slot, "raise_floor", lambda *_: None)
+
+
+def no_recheck(patch: pytest.MonkeyPatch) -> None:
+    """What a flight brings is taken without a look at what has become known meanwhile."""
+    patch.setattr(Reader, "overtaken", lambda *_: False)
+
+
+def no_write_queue(patch: pytest.MonkeyPatch) -> None:
+    """Commits of one session run at once."""
+
+    @asynccontextmanager
+    async def turn(_: Lanes, __: object) -> AsyncIterator[None]:
+        yield
+
+    patch.setattr(Lanes, "turn", turn)
+
+
+def no_siblings(patch: pytest.MonkeyPatch) -> None:
+    """The other tokens of a session are not told of a write."""
+    patch.setattr(SlotTable, "siblings", lambda *_: iter(()))
+
+
+def no_overlay(patch: pytest.MonkeyPatch) -> None:
+    """After a write the base is shown without the change."""
+    original = Reader.accept
+    patch.setattr(
+        Reader, "accept", lambda self, slot, known: original(self, slot, replace(known, accepted=ContextChanges()))
+    )
+
+
+def no_rebase(patch: pytest.MonkeyPatch) -> None:
+    """After a conflict the same body is sent with the new version: the attributes of others are lost."""
+    original = ContextChanges.body
+    bases: dict[int, ContextDocument] = {}
+
+    def body(self: ContextChanges, base: ContextDocument) -> dict[str, object]:
+        first = bases.setdefault(hash(tuple(op.op_id for op in self.operations.values())), base)
+        return {**original(self, first), "metadata": {"version": base.version}}
+
+    patch.setattr(ContextChanges, "body", body)
+
+
+def no_merge(patch: pytest.MonkeyPatch) -> None:
+    """Only the changed attributes are sent, though Emporix replaces the map."""
+    original = ContextChanges.body
+    patch.setattr(ContextChanges, "body", lambda self, base: original(self, replace(base, attributes={})))
+
+
+def no_proof(patch: pytest.MonkeyPatch) -> None:
+    """A cached document counts as proof that a change is there already."""
+    original = ContextChanges.missing_from
+    patch.setattr(ContextChanges, "missing_from", lambda self, document, _: original(self, document, float("inf")))
+
+
+def no_settling_of_earlier_changes(patch: pytest.MonkeyPatch) -> None:
+    """Only the very operations that were sent are unparked, not those that they replaced."""
+
+    def minus(self: ContextChanges, other: ContextChanges) -> ContextChanges:
+        gone = {operation.op_id for operation in other.operations.values()}
+        return ContextChanges({path: op for path, op in self.operations.items() if op.op_id not in gone})
+
+    patch.setattr(ContextChanges, "minus", minus)
+
+
+def no_unparking(patch: pytest.MonkeyPatch) -> None:
+    """What was sent stays parked, and is sent again and again."""
+
+    async def unpark(*_: Any) -> None:
+        pass
+
+    patch.setattr(MemoryStore, "unpark", unpark)
+
+
+def no_parking(patch: pytest.MonkeyPatch) -> None:
+    """What cannot be sent is dropped."""
+
+    async def park(*_: Any) -> None:
+        pass
+
+    patch.setattr(MemoryStore, "park", park)
+
+
+def no_look_before_landing(patch: pytest.MonkeyPatch) -> None:
+    """An answer is published before it is known what is parked for the session it tells of."""
+
+    landing = Engine._arrived
+
+    async def arrived(self: Engine, slot: Any, outcome: Any) -> None:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(Parking, "look", lambda *_: asyncio.sleep(0))
+            await landing(self, slot, outcome)
+
+    patch.setattr(Engine, "_arrived", arrived)
+
+
+def no_map_of_its_own_for_the_absent(patch: pytest.MonkeyPatch) -> None:
+    """Missing and refused are kept where documents are."""
+    original = SlotTable.__init__
+
+    def init(self: SlotTable, *arguments: Any) -> None:
+        original(self, *arguments)
+        self.absent = self.found
+        ttu = lambda _, slot, __: max(slot.stale_until, slot.error_until, slot.fresh_until, slot.next_attempt)  # noqa: E731
+        self.found._TLRUCache__ttu = ttu  # type: ignore[attr-defined]
+
+    patch.setattr(SlotTable, "__init__", init)
+    patch.setattr(SlotTable, "keep", lambda self, slot: self.found.__setitem__(slot.key, slot))
+
+
+def no_identity_check(patch: pytest.MonkeyPatch) -> None:
+    """A flight that lands removes whatever flight its slot has."""
+    original = Flights._land
+
+    def land(self: Flights, flight: Flight, outcome: Any) -> None:
+        original(self, flight, outcome)
+        flight.slot.flight = None
+
+    patch.setattr(Flights, "_land", land)
+
+
+def no_refusal(patch: pytest.MonkeyPatch) -> None:
+    """A refused token keeps its document for when Emporix cannot be asked."""
+    patch.setattr(Reader, "reject", lambda *_: None)
+
+
+def no_last_resort(patch: pytest.MonkeyPatch) -> None:
+    """A document that a write overlapped is shown to its reader and then forgotten."""
+    patch.setattr(Reader, "_last_resort", lambda *_: None)
+
+
+def no_detachment(patch: pytest.MonkeyPatch) -> None:
+    """A commit parks nothing when the request that waits for it has gone."""
+    original = Parking.keep
+
+    async def keep(self: Parking, job: Any) -> None:
+        if job.waiter is None or not job.waiter.cancelled():
+            job.kept = True
+        await original(self, job)
+
+    patch.setattr(Parking, "keep", keep)
+
+
+def no_unpinning(patch: pytest.MonkeyPatch) -> None:
+    """Slots in use are never let go."""
+    patch.setattr(SlotTable, "unpin", lambda *_: None)
+
+
+def no_reachability(patch: pytest.MonkeyPatch) -> None:
+    """A slot in use that its cache has dropped cannot be found: its key gets a second one."""
+    patch.setattr(SlotTable, "pin", lambda _, slot: setattr(slot, "pins", slot.pins + 1))
+
+
+def no_task_book(patch: pytest.MonkeyPatch) -> None:
+    """Tasks that have ended stay in the book."""
+    patch.setattr(Tasks, "_ended", lambda *_: None)
+
+
+def no_settling_of_doubt(patch: pytest.MonkeyPatch) -> None:
+    """A PATCH without an answer counts as taken."""
+    original = Writer._patch
+
+    async def sent(self: Writer, job: Any, base: Any, changes: Any) -> Any:
+        error = await original(self, job, base, changes)
+        return error if error is not None and error.status == 404 else None
+
+    patch.setattr(Writer, "_patch", sent)
+
+
+def no_isolation(patch: pytest.MonkeyPatch) -> None:
+    """All tokens have one key."""
+    original = Engine.__init__
+
+    def init(self: Engine, *arguments: Any) -> None:
+        original(self, *arguments)
+        self.key = lambda _: b"everybody"  # type: ignore[method-assign]
+
+    patch.setattr(Engine, "__init__", init)
+
+
+GUARDS: list[tuple[Ablation, set[str]]] = [
+    (no_floor, {"reads_your_writes"}),
+    (no_recheck, {"reads_your_writes"}),
+    (no_write_queue, {"one_patch_at_a_time"}),
+    (no_siblings, {"reads_your_writes"}),
+    (no_overlay, {"reads_your_writes"}),
+    (no_rebase, {"nothing_untouched_overwritten"}),
+    (no_merge, {"nothing_untouched_overwritten"}),
+    (no_settling_of_earlier_changes, {"reads_your_writes"}),
+    (no_unparking, {"reads_your_writes"}),
+    (no_parking, {"nothing_lost"}),
+    (no_refusal, {"no_resurrection"}),
+    (no_detachment, {"nothing_lost"}),
+    (no_unpinning, {"nothing_left_over"}),
+    (no_reachability, {"reads_your_writes"}),
+    (no_task_book, {"nothing_left_over"}),
+    (no_settling_of_doubt, {"nothing_lost"}),
+    (no_isolation, {"isolation"}),
+]
+
+
+CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
+    (no_generation, scenarios.a_read_in_the_air_does_not_undo_a_logout),
+    (no_proof, scenarios.a_cached_value_does_not_prove_that_emporix_has_it),
+    (no_last_resort, scenarios.a_page_shows_no_less_than_the_one_before_though_a_write_overlapped),
+    (no_look_before_landing, scenarios.a_choice_shows_though_the_one_who_asked_has_left),
+    (no_map_of_its_own_for_the_absent, scenarios.garbage_tokens_do_not_push_out_good_entries),
+    (no_identity_check, scenarios.an_old_flight_does_not_remove_a_newer_one),
+]
+
+
+@pytest.mark.parametrize(("ablation", "case"), CASES, ids=lambda value: getattr(value, "__name__", None))
+def test_the_absence_of_a_guard_breaks_its_case(
+    monkeypatch: pytest.MonkeyPatch, ablation: Ablation, case: Callable[[], Coroutine[None, None, None]]
+) -> None:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(case())
+    ablation(monkeypatch)
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner, pytest.raises(AssertionError):
+        runner.run(case())
+
+
+@pytest.mark.parametrize(("ablation", "checkers"), GUARDS, ids=lambda value: getattr(value, "__name__", None))
+def test_the_absence_of_a_guard_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, ablation: Ablation, checkers: set[str]
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    ablation(monkeypatch)
+    noticed: set[str] = set()
+
+    for seed in range(SEEDS):
+        noticed |= set(violations(play(seed, OPERATIONS)))
+        if checkers <= noticed:
+            return
+
+    pytest.fail(f"{ablation.__doc__} Nobody but {noticed or 'no one'} noticed, expected {checkers}.")
