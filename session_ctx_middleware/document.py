@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import enum
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from .frozen_json import EMPTY, Json, freeze, loads, same
+from .frozen_json import EMPTY, Json, loads, same
 from .validation import checked_attribute, checked_switch
+from .wire import code_at, frozen, mapping_at, text_at, version_of
 
 __all__ = [
     "ATTRIBUTE_PREFIX",
@@ -37,8 +37,6 @@ SWITCHES: Final[Mapping[str, str]] = MappingProxyType(
 
 ATTRIBUTE_PREFIX: Final = "attributes."
 """What the path of a custom attribute starts with."""
-
-MAX_VERSION: Final = 2**53 - 1
 
 
 class Removed(enum.Enum):
@@ -101,20 +99,20 @@ class ContextDocument:
         data = loads(raw)
         if not isinstance(data, dict):
             raise ValueError("not a JSON object")
-        metadata = _mapping(data, "metadata")
+        metadata = mapping_at(data, "metadata")
         return cls(
-            version=_version(metadata.get("version")),
-            session_id=_text(data, "sessionId"),
-            customer_id=_text(data, "customerId"),
-            site_code=_code(data, "siteCode"),
-            currency=_code(data, "currency"),
-            language=_code(data, "language"),
-            target_location=_code(data, "targetLocation"),
-            cart_id=_text(data, "cartId"),
-            attributes=_mapping(data, "context"),
-            created_at=_text(metadata, "createdAt"),
-            modified_at=_text(metadata, "modifiedAt"),
-            extra=_frozen({key: value for key, value in data.items() if key not in _KNOWN}),
+            version=version_of(metadata.get("version")),
+            session_id=text_at(data, "sessionId"),
+            customer_id=text_at(data, "customerId"),
+            site_code=code_at(data, "siteCode"),
+            currency=code_at(data, "currency"),
+            language=code_at(data, "language"),
+            target_location=code_at(data, "targetLocation"),
+            cart_id=text_at(data, "cartId"),
+            attributes=mapping_at(data, "context"),
+            created_at=text_at(metadata, "createdAt"),
+            modified_at=text_at(metadata, "modifiedAt"),
+            extra=frozen({key: value for key, value in data.items() if key not in _KNOWN}),
         )
 
     def to_wire(self) -> dict[str, object]:
@@ -336,40 +334,3 @@ def _checked(path: str, value: Value) -> Value:
     if not path.startswith(ATTRIBUTE_PREFIX):
         return checked_switch(path, value)
     return REMOVED if isinstance(value, Removed) else checked_attribute(value)
-
-
-def _version(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_VERSION:
-        return value
-    raise ValueError("no usable metadata.version")
-
-
-def _text(data: Mapping[str, object], key: str) -> str | None:
-    value = data.get(key)
-    if value is None or value == "":
-        return None
-    if isinstance(value, str):
-        return value
-    raise ValueError(f"{key} is not a string")
-
-
-def _code(data: Mapping[str, object], key: str) -> str | None:
-    value = _text(data, key)
-    # Few distinct codes stand in very many cached documents.
-    return None if value is None else sys.intern(value)
-
-
-def _mapping(data: Mapping[str, object], key: str) -> Mapping[str, Json]:
-    value = data.get(key)
-    if value is None:
-        return EMPTY
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{key} is not an object")
-    return _frozen(value)
-
-
-def _frozen(value: Mapping[str, object]) -> Mapping[str, Json]:
-    if not value:
-        return EMPTY
-    frozen = freeze(value)
-    return frozen if isinstance(frozen, Mapping) else EMPTY

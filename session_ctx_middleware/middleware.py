@@ -100,13 +100,10 @@ class SessionContextMiddleware:
             clock=clock,
             stats=self._stats,
         )
-        hooks = (on_event,) if callable(on_event) else tuple(on_event)
-        if not all(callable(hook) for hook in hooks):
-            raise ConfigurationError("on_event=... must be functions that take one ContextEvent.")
         self._services = Services(
             tokens=TokenChain(token),
             defaults=defaults or ContextDefaults(),
-            events=Events(hooks),
+            events=Events(_hooks(on_event)),
             clock=clock,
             engine=self._engine,
         )
@@ -202,6 +199,13 @@ class SessionContextMiddleware:
         if engine is None:
             engine = self._engines[loop] = Engine(self._parts, self._emporix)
         return engine
+
+
+def _hooks(on_event: EventHook | Sequence[EventHook]) -> tuple[EventHook, ...]:
+    hooks = (on_event,) if callable(on_event) else tuple(on_event)
+    if all(callable(hook) for hook in hooks):
+        return hooks
+    raise ConfigurationError("on_event=... must be functions that take one ContextEvent.")
 
 
 def _first_secret(secret_key: SecretKey | None) -> bytes | None:

@@ -1,0 +1,55 @@
+"""Reading the values of a JSON object that somebody else wrote."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+from .frozen_json import EMPTY, Json, freeze
+
+__all__ = ["code_at", "frozen", "mapping_at", "text_at", "version_of"]
+
+MAX_VERSION: Final = 2**53 - 1
+
+
+def version_of(value: object) -> int:
+    """Return a version, or raise `ValueError`: a whole number from 0 to what JSON carries exactly."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_VERSION:
+        return value
+    raise ValueError("no usable metadata.version")
+
+
+def text_at(data: Mapping[str, object], key: str) -> str | None:
+    """Return the text of a key, `None` where there is none or an empty one; raise `ValueError` for another type."""
+    value = data.get(key)
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        return value
+    raise ValueError(f"{key} is not a string")
+
+
+def code_at(data: Mapping[str, object], key: str) -> str | None:
+    """Return the text of a key whose values are few: a site, a currency, a language, a country."""
+    value = text_at(data, key)
+    # Few distinct codes stand in very many cached documents.
+    return None if value is None else sys.intern(value)
+
+
+def mapping_at(data: Mapping[str, object], key: str) -> Mapping[str, Json]:
+    """Return the object of a key, read-only, empty where there is none; raise `ValueError` for another type."""
+    value = data.get(key)
+    if value is None:
+        return EMPTY
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{key} is not an object")
+    return frozen(value)
+
+
+def frozen(value: Mapping[str, object]) -> Mapping[str, Json]:
+    """Return a read-only deep copy of an object."""
+    if not value:
+        return EMPTY
+    frozen = freeze(value)
+    return frozen if isinstance(frozen, Mapping) else EMPTY
