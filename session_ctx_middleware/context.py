@@ -55,7 +55,7 @@ class SessionContext(WritableContext):
     """
 
     # Defaults live on the class: a request that never touches its context pays for two attributes only.
-    _token: StorefrontToken | None = None
+    _found: str | StorefrontToken | None = None
     _token_sought = False
     _known: Snapshot | None = None
     _budgets: tuple[Budget, Budget] | None = None
@@ -72,7 +72,9 @@ class SessionContext(WritableContext):
     # Loading
 
     def __await__(self) -> Generator[object, None, SessionContext]:
-        return self.load().__await__()
+        if not self._load_now():
+            yield from self._load().__await__()
+        return self
 
     async def load(self, *, required: bool = False) -> SessionContext:
         """Load the context: from the cache, or with one GET that concurrent requests of the session share.
@@ -84,7 +86,7 @@ class SessionContext(WritableContext):
             ContextUnavailable: `required`, and Emporix could not be asked.
             TokenRejected: `required`, and Emporix refused the token.
         """
-        if self._known is None or self._scope["type"] == "websocket":
+        if not self._load_now():
             await self._load()
         if required:
             self._require()
@@ -174,26 +176,22 @@ class SessionContext(WritableContext):
     async def finish(self, status: int) -> None:
         """End the request: commit what was recorded, or discard it when the response is an error of the server."""
         if status >= 500:
-            self.abandon(f"status {status}")
+            self.end(f"status {status}")
         else:
             await self._commit("respond", parks=True)
         self.sealed = True
 
     @property
-    def untouched(self) -> bool:
-        """Whether nobody has loaded, read or changed anything."""
-        return self._known is None and not self.used
+    def settled(self) -> bool:
+        """Whether there is nothing to commit: neither changes of this request nor parked ones that it should send."""
+        return not self._changes and (self._known is None or not self._drains())
 
-    def abandon(self, why: str) -> None:
-        """Discard recorded changes, and say so."""
+    def end(self, why: str) -> None:
+        """Discard changes that nobody has committed, and say so."""
         if self._changes:
             self._changes = NO_CHANGES
-            self._emit("changes.discarded", "respond", why)
-
-    def report_uncommitted(self) -> None:
-        """Say that a WebSocket closed with changes that nobody committed."""
-        if self._changes:
-            self._emit("changes.uncommitted", "close", "websocket closed")
+            websocket = self._scope["type"] == "websocket"
+            self._emit("changes.uncommitted" if websocket else "changes.discarded", "end", why)
 
     # Inside
 
@@ -215,24 +213,45 @@ class SessionContext(WritableContext):
             self._budgets = self._engine.budgets()
         return self._budgets[which].spend()
 
+    @property
+    def _token(self) -> StorefrontToken | None:
+        return StorefrontToken(self._found) if isinstance(self._found, str) else self._found
+
     async def _credentials(self) -> StorefrontToken | None:
         if not self._token_sought:
-            self._token = await self._services.tokens.find(HTTPConnection(self._scope))
+            self._found = await self._services.tokens.find(HTTPConnection(self._scope))
             self._token_sought = True
         return self._token
 
+    def _load_now(self) -> bool:
+        """Load without waiting, if nothing has to be waited for: the way that most requests go."""
+        if self._known is not None and self._scope["type"] == "http":
+            return True
+        if not self._token_sought:
+            if not self._services.tokens.instant:
+                return False
+            self._found = self._services.tokens.now(self._scope)
+            self._token_sought = True
+        found = self._found
+        if found is None:
+            self._known = NOTHING_KNOWN
+            return True
+        engine = self._engine
+        known = engine.peek(engine.key(found if isinstance(found, str) else found.value))
+        if known is None:
+            return False
+        self._loaded(known, "hit")
+        return True
+
     async def _load(self) -> None:
         token = await self._credentials()
-        if token is None:
-            self._known = NOTHING_KNOWN
+        if self._load_now() or token is None:
             return
-        engine = self._engine
-        known = engine.peek(engine.key(token.value))
-        result = "hit"
-        if known is None:
-            result = "miss"
-            with self._budget(READING) as until:
-                known = await engine.read(token, until)
+        with self._budget(READING) as until:
+            known = await self._engine.read(token, until)
+        self._loaded(known, "miss")
+
+    def _loaded(self, known: Snapshot, result: str) -> None:
         self._known = known
         if self._services.events.wanted:
             self._emit("context.loaded", "load", "rejected" if known.rejected else "ok", cache=_cache(known, result))

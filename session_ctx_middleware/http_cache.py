@@ -7,24 +7,48 @@ from typing import Final
 
 from starlette.datastructures import MutableHeaders
 
-__all__ = ["make_private"]
+__all__ = ["Vary", "make_private"]
 
 _SHARED: Final = ("public", "s-maxage", "proxy-revalidate")
 _CLOSED: Final = frozenset({"private", "no-store"})
 _TARGETED: Final = ("surrogate-control", "cdn-cache-control")
+_WATCHED: Final = (b"cache-control", b"surrogate-control", b"vary")
 
 
-def make_private(headers: MutableHeaders, vary: Sequence[str]) -> bool:
+class Vary:
+    """The request headers that a response depends on.
+
+    Args:
+        names: of the headers.
+    """
+
+    __slots__ = ("fields", "names")
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.fields = ((b"vary", ", ".join(names).encode("latin-1")), (b"cache-control", b"private"))
+        """What a response gets that says nothing about caches by itself."""
+
+
+def make_private(headers: list[tuple[bytes, bytes]], vary: Vary) -> bool:
     """Mark a response as made for one shopper.
 
     Args:
         headers: the response's, changed in place: ``Vary`` names where the token comes from, ``Cache-Control`` gets
             ``private`` unless it forbids storing altogether, and what invites shared caches goes.
-        vary: names of request headers.
+        vary: what the response depends on.
 
     Returns:
         Whether the response had invited shared caches to keep it.
     """
+    for name, _ in headers:
+        if name.lower().endswith(_WATCHED):
+            return _repair(MutableHeaders(raw=headers), vary.names)
+    headers += vary.fields
+    return False
+
+
+def _repair(headers: MutableHeaders, vary: Sequence[str]) -> bool:
     _vary(headers, vary)
     directives = [part.strip() for value in headers.getlist("cache-control") for part in _split(value)]
     kept = [part for part in directives if part and _name(part) not in _SHARED]

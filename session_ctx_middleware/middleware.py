@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,7 +17,7 @@ from .emporix import OwnContextClient
 from .engine import ContextStore, Engine, Naming, Parts, Stats
 from .errors import ConfigurationError, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
-from .http_cache import make_private
+from .http_cache import Vary, make_private
 from .policies import CachePolicy, ContextDefaults, UpstreamPolicy
 from .stores import MemoryStore
 from .tokens import BearerToken, TokenChain, TokenSource
@@ -108,22 +107,27 @@ class SessionContextMiddleware:
             engine=self._engine,
         )
         self._engines: WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = WeakKeyDictionary()
+        self._last: tuple[asyncio.AbstractEventLoop, Engine] | None = None
+        self._vary = Vary(self._services.tokens.vary)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
         kind = scope["type"]
         if kind == "lifespan":
             await self.app(scope, receive, self._closing(send))
-        elif kind not in {"http", "websocket"} or SCOPE_KEY in scope:  # mounted twice: the outer one wins
+            return
+        if kind not in {"http", "websocket"} or SCOPE_KEY in scope:  # mounted twice: the outer one wins
             await self.app(scope, receive, send)
-        else:
-            context = self._place(scope)
-            if self._preload is True or (self._preload and self._preload(HTTPConnection(scope))):
-                await context.load()
-            if kind == "http":
-                await self._http(context, scope, receive, send)
-            else:
-                await self._websocket(context, scope, receive, send)
+            return
+        context = self._place(scope)
+        if self._preload is True or (self._preload and self._preload(HTTPConnection(scope))):
+            await context.load()
+        try:
+            await self.app(scope, receive, self._starting(context, send) if kind == "http" else send)
+        except BaseException:
+            context.end("exception")
+            raise
+        context.end("closed")
 
     def stats(self) -> Mapping[str, int]:
         """Return counters of what happened so far; see `Stats`."""
@@ -131,35 +135,34 @@ class SessionContextMiddleware:
 
     async def aclose(self) -> None:
         """Wait up to 5 seconds for commits of this event loop, and close the HTTP client if it is our own."""
+        self._last = None
         engine = self._engines.pop(asyncio.get_running_loop(), None)
         if engine is not None:
             await engine.aclose(DRAIN_SECONDS)
         await self._emporix.aclose()
 
-    async def _http(self, context: SessionContext, scope: Scope, receive: Receive, send: Send) -> None:
+    def _starting(self, context: SessionContext, send: Send) -> Send:
         def send_wrapper(message: Message) -> Awaitable[None]:
             if message["type"] != "http.response.start":
                 return send(message)
-            if context.untouched:
-                context.sealed = True
-                return send(message)
-            return self._start(context, message, send)
+            if not context.settled:
+                return self._commit_first(context, message, send)
+            context.sealed = True
+            if context.used:
+                self._protect(message)
+            return send(message)
 
-        try:
-            await self.app(scope, receive, send_wrapper)
-        except BaseException:
-            context.abandon("exception")
-            raise
+        return send_wrapper
 
-    async def _start(self, context: SessionContext, message: Message, send: Send) -> None:
+    async def _commit_first(self, context: SessionContext, message: Message, send: Send) -> None:
         await context.finish(message["status"])
         if context.used:
             self._protect(message)
         await send(message)
 
     def _protect(self, message: Message) -> None:
-        message["headers"] = list(message.get("headers", ()))
-        if not make_private(MutableHeaders(raw=message["headers"]), self._services.tokens.vary):
+        message["headers"] = headers = list(message.get("headers", ()))
+        if not make_private(headers, self._vary):
             return
         if self._strict:
             raise SharedCacheLeak(
@@ -167,12 +170,6 @@ class SessionContextMiddleware:
                 "public, s-maxage and CDN headers from it, or do not read the context there."
             )
         self._services.events.emit(ContextEvent(name="leak.prevented", operation="respond", outcome="made private"))
-
-    async def _websocket(self, context: SessionContext, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            context.report_uncommitted()
 
     def _place(self, scope: Scope) -> SessionContext:
         state = scope.setdefault("state", {})
@@ -195,10 +192,14 @@ class SessionContextMiddleware:
 
     def _engine(self, loop: asyncio.AbstractEventLoop) -> Engine:
         """Return the engine of an event loop; nothing in it is shared with another loop but the store."""
-        engine = self._engines.get(loop)
-        if engine is None:
-            engine = self._engines[loop] = Engine(self._parts, self._emporix)
-        return engine
+        last = self._last
+        if last is not None and last[0] is loop:
+            return last[1]
+        known = self._engines.get(loop)
+        if known is None:
+            known = self._engines[loop] = Engine(self._parts, self._emporix)
+        self._last = (loop, known)
+        return known
 
 
 def _hooks(on_event: EventHook | Sequence[EventHook]) -> tuple[EventHook, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from .credentials import StorefrontToken, usable
 from .errors import ConfigurationError
@@ -26,9 +27,15 @@ class BearerToken:
 
     def __call__(self, connection: HTTPConnection) -> str | None:
         """Return the token, `None` where the header is missing or of another scheme."""
-        header = connection.headers.get("authorization", "")
-        scheme, _, value = header.partition(" ")
-        return value.strip(" ") if scheme.lower() == "bearer" else None
+        return self.from_scope(connection.scope)
+
+    def from_scope(self, scope: Scope) -> str | None:
+        """Do the same with less around it."""
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                scheme, _, token = value.partition(b" ")
+                return str(token.strip(b" "), "latin-1") if scheme.lower() == b"bearer" else None
+        return None
 
     def __repr__(self) -> str:
         return "BearerToken()"
@@ -51,6 +58,10 @@ class CookieToken:
     def __call__(self, connection: HTTPConnection) -> str | None:
         """Return the token, `None` where there is no such cookie."""
         return connection.cookies.get(self._name)
+
+    def from_scope(self, scope: Scope) -> str | None:
+        """Do the same with less around it."""
+        return HTTPConnection(scope).cookies.get(self._name)
 
     def __repr__(self) -> str:
         return f"CookieToken({self._name!r})"
@@ -76,6 +87,17 @@ class TokenChain:
         headers = [header for source in self._sources for header in getattr(source, "vary", ANY_HEADER)]
         self.vary: tuple[str, ...] = tuple(dict.fromkeys(headers))
         """The request headers that tokens come from."""
+        self.instant = all(isinstance(source, BearerToken | CookieToken) for source in self._sources)
+        """Whether `now` can tell the token: no source is a function of the application, which may wait."""
+
+    def now(self, scope: Scope) -> str | None:
+        """Return the token of a request without waiting, when the chain is `instant`."""
+        for source in self._sources:
+            if isinstance(source, BearerToken | CookieToken):
+                found = source.from_scope(scope)
+                if found is not None and usable(found):
+                    return found
+        return None
 
     async def find(self, connection: HTTPConnection) -> StorefrontToken | None:
         """Return the token of a request, `None` where no source finds a usable one."""

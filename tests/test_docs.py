@@ -108,3 +108,11 @@ def test_every_file_and_command_that_is_named_exists() -> None:
 
     assert [path for path in paths if not (ROOT / path).exists()] == []
     assert [name for name in re.findall(r"^make (\w+)", text, re.MULTILINE) if f"\n{name}:" not in makefile] == []
+
+
+def test_every_test_that_is_named_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "README.md").read_text("utf-8")))
+    tests = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+
+    assert len(named) > 10
+    assert [name for name in named if f"def {name}(" not in tests] == []
