@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -16,8 +16,9 @@ from .document import NO_CHANGES, ContextChanges
 from .engine import NOTHING_KNOWN, Commit, Engine, Settled, Snapshot
 from .errors import ChangeRefused, ConfigurationError, ContextNotLoaded, ContextUnavailable, TokenRejected
 from .events import ContextEvent, Events
+from .http_cache import invites_shared_caches
 from .policies import ContextDefaults
-from .recording import WritableContext
+from .recording import WritableContext, batch_of_changes
 from .tokens import StorefrontToken, TokenChain
 
 __all__ = ["SCOPE_KEY", "STATE_KEY", "Services", "SessionContext", "get_session_context"]
@@ -60,6 +61,9 @@ class SessionContext(WritableContext):
     _known: Snapshot | None = None
     _budgets: tuple[Budget, Budget] | None = None
     _unsent = False
+    _sending = False
+    _seeking: asyncio.Task[StorefrontToken | None] | None = None
+    _failure: Exception | None = None
 
     def __init__(self, services: Services, scope: Scope, loop: asyncio.AbstractEventLoop) -> None:
         self._services = services
@@ -120,14 +124,16 @@ class SessionContext(WritableContext):
             TokenRejected: Emporix refused the token.
             ChangeRefused: Emporix refused the changes.
         """
-        before = self._changes
+        batch: set[str] = set()
         self._late += 1
+        mine = batch_of_changes.set(batch)
         try:
             yield self
         except BaseException:
-            self._changes = before
+            self._changes = self._changes.without(batch)
             raise
         finally:
+            batch_of_changes.reset(mine)
             self._late -= 1
         settled = await self._commit("late_changes", parks=True)
         if settled.error is not None:
@@ -159,10 +165,12 @@ class SessionContext(WritableContext):
                 times within the reading deadline.
         """
         token = await self._credentials()
-        if token is not None:
-            with self._budget(READING) as until:
-                self._known = await self._engine.expect_cart(token, cart_id, until)
-            await self._commit("cart_created", parks=True)
+        if token is None:
+            self._known = NOTHING_KNOWN
+            return self
+        with self._budget(READING) as until:
+            self._known = await self._engine.expect_cart(token, cart_id, until)
+        await self._commit("cart_created", parks=True)
         return self
 
     async def forget(self) -> None:
@@ -171,15 +179,21 @@ class SessionContext(WritableContext):
         self._changes = NO_CHANGES
         self._known = NOTHING_KNOWN
         if token is not None:
-            await self._engine.forget(token)
+            with self._budget(READING) as until:
+                await self._engine.forget(token, until)
 
     async def finish(self, status: int) -> None:
         """End the request: commit what was recorded, or discard it when the response is an error of the server."""
+        self.sealed = True  # what is recorded from now on would not be sent any more
         if status >= 500:
             self.end(f"status {status}")
-        else:
+        elif self._token_sought:
             await self._commit("respond", parks=True)
-        self.sealed = True
+        else:
+            # Seeking the token may take its time, and the browser may leave meanwhile.
+            await self._engine.detached(self._last_commit())
+            if self._failure is not None:
+                raise self._failure
 
     @property
     def settled(self) -> bool:
@@ -188,8 +202,10 @@ class SessionContext(WritableContext):
 
     def end(self, why: str) -> None:
         """Discard changes that nobody has committed, and say so."""
-        if self._changes:
+        if self._changes and not self._late:
             self._changes = NO_CHANGES
+            if self._sending:
+                return  # the commit goes on without this request
             websocket = self._scope["type"] == "websocket"
             self._emit("changes.uncommitted" if websocket else "changes.discarded", "end", why)
 
@@ -208,8 +224,8 @@ class SessionContext(WritableContext):
         return self._services.engine(self._loop)
 
     def _budget(self, which: int) -> AbstractContextManager[float]:
-        """Measure one wait: an HTTP request has one budget for all its waits, a WebSocket a new one for each."""
-        if self._budgets is None or self._scope["type"] == "websocket":
+        """Measure one wait: up to its response a request has one budget for all its waits, then a new one for each."""
+        if self._budgets is None or self.sealed or self._scope["type"] == "websocket":
             self._budgets = self._engine.budgets()
         return self._budgets[which].spend()
 
@@ -219,7 +235,10 @@ class SessionContext(WritableContext):
 
     async def _credentials(self) -> StorefrontToken | None:
         if not self._token_sought:
-            self._found = await self._services.tokens.find(HTTPConnection(self._scope))
+            if self._seeking is None:
+                self._seeking = self._loop.create_task(self._services.tokens.find(HTTPConnection(self._scope)))
+            await asyncio.wait({self._seeking})  # unlike awaiting the task, this does not cancel it with the waiter
+            self._found = self._seeking.result()
             self._token_sought = True
         return self._token
 
@@ -264,9 +283,15 @@ class SessionContext(WritableContext):
             raise TokenRejected("context.get", 401, "the shopper has to log in again")
 
     def _read(self) -> Snapshot:
-        self.used = True
+        if not self.used:
+            self._first_use()
         known = self._known
         return self._load_from_thread() if known is None else known
+
+    def _first_use(self) -> None:
+        self.used = True
+        if self.response is not None and invites_shared_caches([*self.response.get("headers", ())]):
+            self._emit("leak.late", "respond", "read after the response had started")
 
     def _load_from_thread(self) -> Snapshot:
         """Load for a synchronous endpoint, which runs in a worker thread and cannot await."""
@@ -289,6 +314,12 @@ class SessionContext(WritableContext):
             return False
         return self._engine.may_drain(self._token)
 
+    async def _last_commit(self) -> None:
+        try:
+            await self._commit("respond", parks=True)
+        except Exception as error:  # noqa: BLE001 - raised where the request still waits for it
+            self._failure = error
+
     async def _commit(self, operation: str, *, parks: bool) -> Settled:
         changes = self._changes
         if not changes and not self._drains():
@@ -301,8 +332,10 @@ class SessionContext(WritableContext):
         elif parks and self._unsent:
             settled = await self._engine.park(token, changes)
         else:
+            self._sending = True
             with self._budget(COMMITTING) as until:
                 settled = await self._engine.commit(token, changes, until, parks=parks)
+            self._sending = False
         self._after(changes, settled)
         self._report(operation, settled, self._clock.monotonic() - began)
         return settled
@@ -311,8 +344,12 @@ class SessionContext(WritableContext):
         if settled.commit is None and not isinstance(settled.error, TokenRejected | ChangeRefused):
             self._unsent = True
             return
+        self._unsent = False
         self._changes = self._changes.minus(sent)
         shown = None if self._token is None else self._engine.view(self._token)
+        if settled.commit is Commit.PARKED:
+            shown = shown or self._known or NOTHING_KNOWN
+            shown = replace(shown, parked=sent.newest(shown.parked))
         if shown is not None:
             self._known = shown
 

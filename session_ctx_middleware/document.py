@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from .frozen_json import EMPTY, Json, loads, same
+from .frozen_json import EMPTY, Json, dumps, loads, same
 from .validation import checked_attribute, checked_switch
 from .wire import code_at, frozen, mapping_at, text_at, version_of
 
@@ -211,6 +212,10 @@ class ContextChanges:
                 merged[path] = operation
         return ContextChanges(merged)
 
+    def without(self, op_ids: Collection[str]) -> ContextChanges:
+        """Return the changes but those with these operation ids."""
+        return self._where(lambda _, operation: operation.op_id not in op_ids)
+
     def recorded(self, path: str, operation: Operation) -> ContextChanges:
         """Return these changes and one more, which replaces an earlier one of its field."""
         return ContextChanges({**self.operations, path: operation})
@@ -227,11 +232,24 @@ class ContextChanges:
 
         return self._where(stays)
 
+    def within(self, attributes: int, size: int) -> ContextChanges:
+        """Return the changes without the earliest attributes that are more than `attributes`, or than `size` bytes."""
+        room = size
+        kept = {path: operation for path, operation in self.operations.items() if not path.startswith(ATTRIBUTE_PREFIX)}
+        others = [(path, operation) for path, operation in self.operations.items() if path not in kept]
+        for path, operation in sorted(others, key=lambda item: -item[1].recorded)[:attributes]:
+            value = None if isinstance(operation.value, Removed) else operation.value
+            room -= len(path) + len(dumps(value))
+            if room < 0:
+                break
+            kept[path] = operation
+        return self._where(lambda path, _: path in kept)
+
     def since(self, moment: float) -> ContextChanges:
         """Return the changes recorded at or after `moment` (seconds since the epoch)."""
         return self._where(lambda _, operation: operation.at >= moment)
 
-    def missing_from(self, document: ContextDocument, asked_at: float) -> ContextChanges:
+    def missing_from(self, document: ContextDocument, asked_at: float = math.inf) -> ContextChanges:
         """Return the changes that a document does not prove to be there already.
 
         Args:

@@ -19,7 +19,6 @@ _WARNINGS: Final = frozenset(
         "leak.prevented",
         "leak.late",
         "state.shared",
-        "token.source_failed",
     }
 )
 

@@ -15,6 +15,7 @@ Json: TypeAlias = "str | int | float | bool | Mapping[str, Json] | tuple[Json, .
 EMPTY: Final[Mapping[str, Json]] = MappingProxyType({})
 
 MAX_DEPTH: Final = 64
+MAX_BITS: Final = 1024
 
 
 def freeze(value: object, depth: int = 0) -> Json:
@@ -30,7 +31,11 @@ def freeze(value: object, depth: int = 0) -> Json:
     Raises:
         ValueError: the value, or something inside it, has no JSON form, or lies deeper than 64 levels.
     """
-    if value is None or isinstance(value, str | bool | int):
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, int):
+        if value.bit_length() > MAX_BITS:
+            raise ValueError("numbers must not be that large")
         return value
     if depth > MAX_DEPTH:
         raise ValueError("nested too deeply")

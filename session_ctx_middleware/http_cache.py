@@ -7,12 +7,13 @@ from typing import Final
 
 from starlette.datastructures import MutableHeaders
 
-__all__ = ["Vary", "make_private"]
+__all__ = ["Vary", "invites_shared_caches", "make_private"]
 
 _SHARED: Final = ("public", "s-maxage", "proxy-revalidate")
 _CLOSED: Final = frozenset({"private", "no-store"})
-_TARGETED: Final = ("surrogate-control", "cdn-cache-control")
-_WATCHED: Final = (b"cache-control", b"surrogate-control", b"vary")
+_TARGETED: Final = ("surrogate-control", "cdn-cache-control", "edge-control")
+_EXPIRES: Final = "x-accel-expires"
+_WATCHED: Final = (b"cache-control", b"surrogate-control", b"edge-control", b"x-accel-expires", b"vary")
 
 
 class Vary:
@@ -48,6 +49,11 @@ def make_private(headers: list[tuple[bytes, bytes]], vary: Vary) -> bool:
     return False
 
 
+def invites_shared_caches(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a response asks caches that serve everybody to keep it."""
+    return make_private([*headers], Vary(()))
+
+
 def _repair(headers: MutableHeaders, vary: Sequence[str]) -> bool:
     _vary(headers, vary)
     directives = [part.strip() for value in headers.getlist("cache-control") for part in _split(value)]
@@ -71,10 +77,11 @@ def _close_targeted(headers: MutableHeaders) -> bool:
     open_fields = [
         name
         for name, value in headers.items()
-        if name.endswith(_TARGETED) and not any(_name(part.strip()) in _CLOSED for part in value.split(","))
+        if (name.endswith(_TARGETED) and not any(part.strip().lower() in _CLOSED for part in _split(value)))
+        or (name == _EXPIRES and value.strip() != "0")
     ]
     for name in open_fields:
-        headers[name] = "no-store"
+        headers[name] = "0" if name == _EXPIRES else "no-store"
     return bool(open_fields)
 
 

@@ -148,6 +148,7 @@ class SessionContextMiddleware:
             if not context.settled:
                 return self._commit_first(context, message, send)
             context.sealed = True
+            context.response = message
             if context.used:
                 self._protect(message)
             return send(message)
@@ -156,6 +157,7 @@ class SessionContextMiddleware:
 
     async def _commit_first(self, context: SessionContext, message: Message, send: Send) -> None:
         await context.finish(message["status"])
+        context.response = message
         if context.used:
             self._protect(message)
         await send(message)

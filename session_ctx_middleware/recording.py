@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Final
+
+from starlette.types import Message
 
 from .clock import Clock
 from .document import ATTRIBUTE_PREFIX, NO_CHANGES, REMOVED, SWITCHES, Operation, Value
@@ -12,7 +17,13 @@ from .errors import ContextSealed
 from .reading import ReadableContext
 from .validation import check_room, checked_attribute, checked_key, checked_switch
 
-__all__ = ["WritableContext"]
+__all__ = ["WritableContext", "batch_of_changes"]
+
+# Synchronous endpoints record from worker threads, and one request may have several.
+_recording: Final = threading.Lock()
+
+batch_of_changes: Final[ContextVar[set[str] | None]] = ContextVar("session_ctx_batch", default=None)
+"""The operation ids of the `late_changes` block that the running code is in."""
 
 
 class WritableContext(ReadableContext):
@@ -21,6 +32,8 @@ class WritableContext(ReadableContext):
     _late = 0
     sealed = False
     """Whether the response has started, so that changes can only be made by `late_changes`."""
+    response: Message | None = None
+    """The message that started the response."""
     used = False
     """Whether the response depends on the context: a value was read, or a change made."""
 
@@ -102,10 +115,13 @@ class WritableContext(ReadableContext):
         if self.sealed and not self._late:
             raise ContextSealed
         clock = self._clock
-        changes = self._changes.recorded(
-            path, Operation(value, secrets.token_hex(8), at=clock.time(), recorded=clock.monotonic())
-        )
-        if path.startswith(ATTRIBUTE_PREFIX):
-            check_room(changes.attributes_over({}).items())
-        self._changes = changes
+        operation = Operation(value, secrets.token_hex(8), at=clock.time(), recorded=clock.monotonic())
+        with _recording:
+            changes = self._changes.recorded(path, operation)
+            if path.startswith(ATTRIBUTE_PREFIX):
+                check_room(changes.attributes_over({}).items())
+            self._changes = changes
+        batch = batch_of_changes.get()
+        if batch is not None:
+            batch.add(operation.op_id)
         self.used = True

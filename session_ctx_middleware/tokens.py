@@ -87,7 +87,8 @@ class TokenChain:
         headers = [header for source in self._sources for header in getattr(source, "vary", ANY_HEADER)]
         self.vary: tuple[str, ...] = tuple(dict.fromkeys(headers))
         """The request headers that tokens come from."""
-        self.instant = all(isinstance(source, BearerToken | CookieToken) for source in self._sources)
+        # Exactly these: a subclass may decide otherwise, and wait.
+        self.instant = all(type(source) in {BearerToken, CookieToken} for source in self._sources)
         """Whether `now` can tell the token: no source is a function of the application, which may wait."""
 
     def now(self, scope: Scope) -> str | None:

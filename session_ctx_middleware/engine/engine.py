@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from ..clock import Budget, Clock
 from ..credentials import StorefrontToken
-from ..document import ContextChanges
+from ..document import NO_CHANGES, ContextChanges
 from ..policies import CachePolicy, UpstreamPolicy
 from .flights import Flights, Found, Missing, Outcome
 from .identity import Naming
@@ -83,7 +84,7 @@ class Engine:
             max_flights=parts.upstream.max_flights,
             max_age=MAX_AGE_FACTOR * parts.upstream.timeout,
         )
-        self._parking = Parking(parts.store, parts.naming, table, reader)
+        self._parking = Parking(parts.store, parts.naming, table, reader, clock)
         self._writer = Writer(
             policy=parts.upstream,
             source=protected,
@@ -155,14 +156,22 @@ class Engine:
             await self._parking.keep(Job(slot, token.value, changes, self._clock.monotonic(), True, slot.epoch))
         return Settled(Commit.PARKED)
 
-    async def forget(self, token: StorefrontToken) -> None:
-        """Drop everything that is cached or parked for a token and its session."""
+    async def forget(self, token: StorefrontToken, until: float) -> None:
+        """Drop everything that is cached or parked for a token and its session.
+
+        Args:
+            token: the shopper's token.
+            until: monotonic seconds; a token that is new here is asked until then to which session it belongs.
+        """
         async with self._slot(token) as slot:
+            if not slot.proven:
+                await self._reader.read(slot, token.value, until)
             every = (slot, *self._table.siblings(slot))
             for each in every:
                 each.epoch += 1
                 each.fence()
                 each.clear()
+                each.settled = NO_CHANGES
                 self._table.drop(each)
             await self._parking.forget(every)
 
@@ -174,7 +183,21 @@ class Engine:
     def may_drain(self, token: StorefrontToken) -> bool:
         """Tell whether it is worth sending parked changes now: not shortly after that failed."""
         slot = self._table.get(self.key(token.value))
-        return slot is not None and self._clock.monotonic() >= slot.drain_after
+        return slot is not None and not slot.sending and self._clock.monotonic() >= slot.drain_after
+
+    def detached(self, work: Coroutine[object, object, None]) -> asyncio.Future[None]:
+        """Run `work` to its end; who waits for the future may leave."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def run() -> None:
+            try:
+                await work
+            finally:
+                if not ended.done():
+                    ended.set_result(None)
+
+        self._tasks.spawn(run())
+        return ended
 
     async def aclose(self, timeout: float) -> None:
         """Wait for commits and reads in the air for at most `timeout` seconds, then cancel what is left."""

@@ -64,8 +64,8 @@ class Job:
 
     @property
     def changes(self) -> ContextChanges:
-        """What is to be sent: this request's changes and the parked ones, the later of each field."""
-        return self.own.newest(self.parked)
+        """What is to be sent: this request's changes and the parked ones, the later of each field, if not too late."""
+        return self.own.newest(self.parked).minus(self.slot.settled)
 
     def settle(self, settled: Settled) -> None:
         """Tell the request, if it still waits."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Awaitable, Iterable
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from ..document import ContextChanges
+from cachetools import TTLCache
+
+from ..clock import Clock
+from ..document import NO_CHANGES, ContextChanges
+from ..validation import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from .identity import Naming
 from .job import Job
 from .ports import ContextStore
@@ -14,63 +20,120 @@ from .table import SlotTable
 
 __all__ = ["Parking"]
 
+_log = logging.getLogger("session_ctx_middleware")
+
+SESSIONS: Final = 10_000
+SESSION_SECONDS: Final = 24 * 3600.0
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    _Sessions = TTLCache[bytes, str]
+else:
+    _Sessions = TTLCache
+
 
 class Parking:
     """Moves changes between jobs, the store and what slots show.
 
     Args:
-        store: where parked changes live.
+        store: where parked changes live; when it fails, pages go on without it.
         naming: names for tokens and sessions.
         table: finds the other tokens of a session.
         reader: shows what is parked.
+        clock: where time comes from.
     """
 
-    def __init__(self, store: ContextStore, naming: Naming, table: SlotTable, reader: Reader) -> None:
+    def __init__(self, store: ContextStore, naming: Naming, table: SlotTable, reader: Reader, clock: Clock) -> None:
         self._store = store
         self._naming = naming
         self._table = table
         self._reader = reader
+        self._sessions = _Sessions(SESSIONS, SESSION_SECONDS, timer=clock.monotonic)
 
-    async def look(self, slot: Slot) -> None:
-        """Show in a slot what is parked for it; asks the store once, and again when the session becomes known."""
+    async def look(self, slot: Slot, *, again: bool = False) -> None:
+        """Show in a slot what is parked for it; asks the store once, and when the session becomes known.
+
+        Args:
+            slot: the slot.
+            again: ask in any case: somebody else may have sent it meanwhile.
+        """
+        known = self._sessions.get(slot.key)
+        if known is not None and not slot.proven:
+            self._table.learn(slot, known)
         names = self._names(slot)
-        if names != slot.names:
+        if again or names != slot.names:
+            parked = await self._tried(self._store.parked(names), NO_CHANGES)
+            if slot.names and names != slot.names and parked:
+                await self._move(names, parked, slot)
             slot.names = names
-            self._reader.show_parked(slot, await self._store.parked(names))
+            self._reader.show_parked(slot, parked)
 
     async def keep(self, job: Job) -> None:
         """Park a job's own changes; those that were parked already still are."""
         if job.kept or job.slot.epoch != job.epoch:
             return
         job.kept = True
-        await self._store.park(self._names(job.slot)[-1], job.own)
+        names = self._names(job.slot)
+        wanted = job.own.minus(job.slot.settled)
+        if wanted:
+            there = await self._tried(self._store.parked(names), NO_CHANGES)
+            await self._park(names[-1], wanted.newest(there), job.slot)
         if job.settled is not None and job.settled.error is None and job.settled.commit is not None:
             # It was sent after all while it was being parked.
             await self.clear(job)
         else:
             await self._show(job.slot)
 
-    async def clear(self, job: Job) -> None:
-        """Forget what a job has sent, if it was parked; a change that was made since then stays."""
+    async def clear(self, job: Job, *, parked: bool = True) -> None:
+        """Forget what a job has sent, if it was parked; a change that was made since then stays.
+
+        Args:
+            job: its own changes go.
+            parked: whether the parked ones that it sent along go too.
+        """
         if job.kept or job.parked or job.slot.snapshot.parked:
-            names = self._names(job.slot)
-            for changes in (job.own, job.parked):
-                await self._store.unpark(names, changes)
+            for changes in (job.own, job.parked) if parked else (job.own,):
+                await self._tried(self._store.unpark(self._names(job.slot), changes), None)
             await self._show(job.slot)
 
     async def forget(self, slots: Iterable[Slot]) -> None:
         """Forget everything parked for these slots and their sessions."""
         for slot in slots:
-            await self._store.forget(self._names(slot))
+            await self._tried(self._store.forget(self._names(slot)), None)
+
+    async def _park(self, name: str, changes: ContextChanges, slot: Slot) -> None:
+        kept = changes.within(MAX_ATTRIBUTES, MAX_ATTRIBUTE_BYTES)
+        if len(kept) < len(changes):
+            _log.warning("%d parked attributes were dropped for lack of room", len(changes) - len(kept))
+            await self._tried(self._store.forget([name]), None)
+        await self._tried(self._store.park(name, kept), None)
+        if slot.proven and slot.session_id is not None:
+            # The slot may be forgotten long before its session is.
+            self._sessions[slot.key] = slot.session_id
+
+    async def _move(self, names: tuple[str, ...], parked: ContextChanges, slot: Slot) -> None:
+        """Keep under the session's name, which other tokens share, what was parked before the session was known."""
+        await self._park(names[-1], parked, slot)
+        await self._tried(self._store.forget(names[:-1]), None)
 
     async def _show(self, slot: Slot) -> None:
         for each in (slot, *self._table.siblings(slot)):
-            self._reader.show_parked(each, await self._store.parked(self._names(each)))
+            self._reader.show_parked(each, await self._tried(self._store.parked(self._names(each)), NO_CHANGES))
 
     def _names(self, slot: Slot) -> tuple[str, ...]:
-        """Return the names to look under; the last one, of the session where it is known, is the one to park under."""
-        token = slot.key.hex()
-        return (token,) if slot.session_id is None else (token, self._naming.session(slot.session_id))
+        """Return the names to look under; the last one, of the session where it is proven, is the one to park under."""
+        token = f"token-{slot.key.hex()}"
+        if slot.session_id is None or not slot.proven:
+            return (token,)
+        return (token, f"session-{self._naming.session(slot.session_id)}")
+
+    async def _tried(self, answer: Awaitable[T], instead: T) -> T:
+        try:
+            return await answer
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, the page is more important
+            _log.error("the store for parked changes failed: %s", type(error).__name__)
+            return instead
 
 
 def visible(changes: ContextChanges, job: Job) -> ContextChanges:

@@ -34,8 +34,9 @@ class ContextSource(Protocol):
 class ContextStore(Protocol):
     """Keeps parked changes: those that Emporix could not take yet.
 
-    A name stands for one token or one session; it is a hash, never the thing itself. Implementations bound what
-    they keep in number and age, and are shared by every event loop of the process.
+    A name stands for one token (``token-...``) or one session that Emporix knows (``session-...``); it holds a hash,
+    never the thing itself. Implementations bound what they keep in number and age, and the time that they take, and
+    are shared by every event loop of the process. What they raise is logged, and the page goes on without them.
     """
 
     async def parked(self, names: Sequence[str]) -> ContextChanges:

@@ -102,6 +102,7 @@ class Reader:
     def reject(self, slot: Slot) -> None:
         """Forget the context of a token that Emporix refused, and do not ask again for a while."""
         slot.fence()  # an answer from before the refusal must not bring the context back
+        slot.names = ()  # what is parked shows again should the token be taken again
         self._absent(slot, Snapshot(rejected=True), self._cache.rejected_ttl)
 
     def throttle(self, slot: Slot) -> None:
@@ -112,6 +113,7 @@ class Reader:
 
     def show_parked(self, slot: Slot, parked: ContextChanges) -> None:
         """Let reads of this slot see what is parked."""
+        parked = parked.minus(slot.settled)
         if slot.snapshot.parked is not parked and (slot.snapshot.parked or parked):
             slot.snapshot = replace(slot.snapshot, parked=parked)
 
@@ -119,7 +121,7 @@ class Reader:
         """Show a change that Emporix took: until a GET brings its new version, reads show the base and the change."""
         now = self._clock.monotonic()
         slot.expire()
-        slot.error_until = now + self._cache.stale_if_error
+        slot.error_until = now + max(self._cache.stale_if_error, self._cache.ttl)
         slot.next_attempt = now
         slot.snapshot = snapshot
         self._table.keep(slot)
@@ -176,7 +178,8 @@ class Reader:
         if self.overtaken(slot, outcome.document) or any(sibling.writers for sibling in self._table.siblings(slot)):
             self._stats.refused_publications += 1
             return
-        slot.raise_floor(document.identity, document.version)
+        self._tell_siblings(slot, document)
+        slot.believe(document)
         cache = self._cache
         slot.asked_at = outcome.asked_at
         slot.fresh_until = outcome.asked_at + cache.ttl * (1 - cache.jitter * self._clock.random())
@@ -185,6 +188,13 @@ class Reader:
         slot.next_attempt = outcome.asked_at
         slot.snapshot = Snapshot(document=document, accepted=NO_CHANGES, parked=slot.snapshot.parked)
         self._table.keep(slot)
+
+    def _tell_siblings(self, slot: Slot, document: ContextDocument) -> None:
+        """Have the other tokens of the session ask again when this one has seen a later version."""
+        for sibling in self._table.siblings(slot):
+            if sibling.floor_of == document.identity and sibling.floor < document.version:
+                sibling.raise_floor(document.identity, document.version)
+                sibling.expire()
 
     def _last_resort(self, slot: Slot, outcome: Found) -> None:
         """Hold a document that a write overlapped: it is true, so no page may go behind it, but the next one asks."""
@@ -200,7 +210,9 @@ class Reader:
         self._table.keep(slot)
 
     def _expired(self, slot: Slot) -> bool:
-        return slot.expires_at is not None and self._clock.time() >= slot.expires_at
+        # Without a document there is nothing to keep back, only calls to be spared.
+        ended = slot.expires_at is not None and self._clock.time() >= slot.expires_at
+        return ended and slot.snapshot.document is not None
 
     def pause(self) -> float:
         """Return for how long to wait for a replica that lags."""

@@ -43,6 +43,10 @@ DEGRADED: Final = Snapshot(degraded=True)
 class Slot:
     """The state of one token: only ever touched on its event loop, between awaits.
 
+    The session a token belongs to is `proven` by an authenticated answer; what an application says about it is used
+    for invalidation only. `settled` has the last changes that Emporix took from this process: an earlier wish for one
+    of their fields has had its time.
+
     Two numbers keep a read that overlapped a write from being published (DESIGN 3.3, 3.4): `generation` rises when
     a write starts and when it ends, and a read publishes only into the generation it started in; `floor` is the
     lowest version that may still be believed.
@@ -63,7 +67,10 @@ class Slot:
         "names",
         "next_attempt",
         "pins",
+        "proven",
+        "sending",
         "session_id",
+        "settled",
         "snapshot",
         "stale_until",
         "writers",
@@ -72,6 +79,9 @@ class Slot:
     def __init__(self, key: bytes, session_id: str | None = None) -> None:
         self.key = key
         self.session_id = session_id
+        self.proven = False
+        self.settled = NO_CHANGES
+        self.sending = 0
         self.snapshot = NOTHING_KNOWN
         self.asked_at = NEVER
         self.fresh_until = NEVER
@@ -99,7 +109,7 @@ class Slot:
         of those the one that was created earlier is past, where both say when in the same notation.
         """
         if document.identity == self.floor_of:
-            return document.version < self.floor
+            return document.version < self.floor and not self._shows_accepted(document)
         session_id, created_at = self.floor_of or (None, None)
         if document.created_at is None or created_at is None or document.session_id != session_id:
             return False
@@ -111,6 +121,15 @@ class Slot:
             self.floor = max(self.floor, version)
         else:
             self.floor_of, self.floor = identity, version
+
+    def believe(self, document: ContextDocument) -> None:
+        """Take a document that is not outdated as what is known now."""
+        self.floor_of, self.floor = document.identity, document.version
+
+    def _shows_accepted(self, document: ContextDocument) -> bool:
+        """Tell whether a document of the base's own version has what was taken: not every PATCH raises the version."""
+        accepted = self.snapshot.accepted
+        return bool(accepted) and document.version + 1 == self.floor and not accepted.missing_from(document)
 
     def fence(self) -> None:
         """Keep every read that is in the air from being published, and new callers from joining it."""

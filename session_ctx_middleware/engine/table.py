@@ -74,15 +74,24 @@ class SlotTable:
         """Return the slot of a key, a new one where nothing is known."""
         slot = self.get(key) or Slot(key)
         if session_id is not None and slot.session_id is None:
-            self.learn(slot, session_id)
+            self._move(slot, session_id)
         return slot
 
     def learn(self, slot: Slot, session_id: str | None) -> None:
-        """Note to which session a slot belongs, as an authenticated answer or the application said."""
-        if session_id is None or session_id == slot.session_id:
+        """Note to which session a slot belongs, as an authenticated answer has told."""
+        if session_id is None:
             return
+        if session_id != slot.session_id:
+            self._move(slot, session_id)
+        slot.proven = True
+        for sibling in self.siblings(slot):
+            if sibling.proven:
+                slot.settled = slot.settled.newest(sibling.settled)
+
+    def _move(self, slot: Slot, session_id: str) -> None:
         self._unindex(slot)
         slot.session_id = session_id
+        slot.proven = False
         if self._in_reach(slot.key):
             self._index(slot)
 

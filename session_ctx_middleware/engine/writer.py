@@ -17,6 +17,7 @@ from ..errors import (
     EmporixError,
     EmporixFailed,
     EmporixNotAsked,
+    EmporixUnreachable,
     SessionContextError,
     TokenRejected,
     TooManyRequests,
@@ -40,6 +41,7 @@ _log = logging.getLogger("session_ctx_middleware")
 
 CONFLICTS: Final = (ContextNotFound, VersionConflict)
 BACKOFF: Final = 0.15
+MAX_AGE_FACTOR: Final = 3
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -101,6 +103,7 @@ class Writer:
         """
         job.waiter = asyncio.get_running_loop().create_future()
         self._table.pin(job.slot)
+        job.slot.sending += 1
         self._tasks.spawn(self._run(job))
         try:
             settled = await wait(job.waiter, job.until - self._clock.monotonic(), self._clock)
@@ -109,6 +112,7 @@ class Writer:
             raise
         if settled is not None:
             return settled
+        self._postpone(job.slot)
         late = ContextUnavailable("Emporix did not take the changes in time.")
         if not job.parks:
             return Settled(error=late, attempts=job.attempts)
@@ -120,7 +124,12 @@ class Writer:
         try:
             async with self._lanes.turn(job.slot.key):
                 settled = await self._settle(job)
+        except asyncio.CancelledError:
+            if job.parks:
+                await self._parking.keep(job)
+            raise
         finally:
+            job.slot.sending -= 1
             self._table.unpin(job.slot)
             job.settle(settled)
 
@@ -134,7 +143,8 @@ class Writer:
         except (ChangeRefused, TokenRejected) as error:
             job.status = error.status
             if isinstance(error, ChangeRefused):
-                await self._parking.clear(job)
+                # Parked ones are not to blame, unless they were alone.
+                await self._parking.clear(job, parked=not job.own)
             return self._settled(job, error=error)
         except SessionContextError as error:
             return await self._later(job, error)
@@ -144,8 +154,14 @@ class Writer:
         if commit is Commit.PARKED:
             await self._parking.keep(job)
         else:
+            self._remember(job)
             await self._parking.clear(job)
         return self._settled(job, commit=commit)
+
+    def _remember(self, job: Job) -> None:
+        """Note what Emporix has of this process: an earlier wish that is still on its way must not undo it."""
+        for slot in (job.slot, *self._table.siblings(job.slot)):
+            slot.settled = job.changes.over(slot.settled)
 
     async def _later(self, job: Job, error: SessionContextError) -> Settled:
         self._postpone(job.slot)
@@ -172,7 +188,7 @@ class Writer:
 
     async def _send(self, job: Job) -> Commit:
         base = await self._base(job)
-        await self._parking.look(job.slot)
+        await self._parking.look(job.slot, again=bool(job.slot.snapshot.parked))
         job.parked = job.slot.snapshot.parked
         if base is None:
             return Commit.PARKED
@@ -250,7 +266,7 @@ class Writer:
             slot.fence()
             slot.writers += 1
         try:
-            await self._source.patch(job.token, changes.body(base.document))
+            await self._call(job.token, changes.body(base.document))
         except (ChangeRefused, TooManyRequests, EmporixNotAsked):
             raise
         except TokenRejected:
@@ -271,6 +287,27 @@ class Writer:
         job.status = None
         return None
 
+    async def _call(self, token: str, body: dict[str, object]) -> None:
+        """Make the PATCH call in a task of its own: one that hangs is left behind, and the session goes on."""
+        answer: asyncio.Future[Exception | str | None] = asyncio.get_running_loop().create_future()
+
+        async def call() -> None:
+            outcome: Exception | str = "taken"
+            try:
+                await self._source.patch(token, body)
+            except Exception as error:  # noqa: BLE001 - raised below, where it is waited for
+                outcome = error
+            finally:
+                if not answer.done():
+                    answer.set_result(outcome)
+
+        self._tasks.spawn(call())
+        outcome: Exception | str | None = await wait(answer, MAX_AGE_FACTOR * self._policy.timeout, self._clock)
+        if isinstance(outcome, Exception):
+            raise outcome
+        if outcome is None:
+            raise EmporixUnreachable("context.patch", None, "the call hangs")
+
     def _doubt(self, slots: tuple[Slot, ...]) -> None:
         """Have the next read ask Emporix: what is known is proven old, or may be."""
         for slot in slots:
@@ -279,6 +316,8 @@ class Writer:
     def _accepted(self, job: Job, base: ContextDocument, changes: ContextChanges) -> None:
         slot = job.slot
         job.kept = job.kept or bool(slot.snapshot.parked)
+        if slot.epoch != job.epoch or slot.snapshot.rejected:
+            return  # logged out or refused meanwhile: nothing is to be shown any more
         slot.raise_floor(base.identity, base.version + 1)
         self._reader.accept(slot, Snapshot(document=base, accepted=changes, parked=visible(slot.snapshot.parked, job)))
         for sibling in self._table.siblings(slot):

@@ -14,6 +14,7 @@ from ..document import NO_CHANGES, ContextChanges
 __all__ = ["PARKED_TTL", "MemoryStore"]
 
 PARKED_TTL: Final = 24 * 3600.0
+SESSION_PREFIX: Final = "session-"
 
 if TYPE_CHECKING:
     _Parked = TTLCache[str, ContextChanges]
@@ -31,7 +32,9 @@ class MemoryStore:
 
     def __init__(self, *, max_entries: int = 10_000, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._entries = _Parked(max_entries, PARKED_TTL, timer=self._clock.monotonic)
+        # Apart, so that made-up tokens do not push out what sessions wait for that Emporix knows.
+        self._sessions = _Parked(max_entries, PARKED_TTL, timer=self._clock.monotonic)
+        self._tokens = _Parked(max_entries, PARKED_TTL, timer=self._clock.monotonic)
         # Event loops of several threads may share one store, and the cache's own book-keeping is not atomic.
         self._lock = threading.Lock()
 
@@ -44,26 +47,31 @@ class MemoryStore:
         found = NO_CHANGES
         with self._lock:
             for name in names:
-                found = self._entries.get(name, NO_CHANGES).newest(found)
+                found = self._entries(name).get(name, NO_CHANGES).newest(found)
         return found.since(oldest)
 
     async def park(self, name: str, changes: ContextChanges) -> None:
         """Keep `changes`; of two changes of one field the later one stays."""
         with self._lock:
-            self._entries[name] = changes.newest(self._entries.get(name, NO_CHANGES))
+            entries = self._entries(name)
+            entries[name] = changes.newest(entries.get(name, NO_CHANGES))
 
     async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
         """Forget these changes, and earlier ones of their fields, under all of `names`; later ones stay."""
         with self._lock:
             for name in names:
-                left = self._entries.get(name, NO_CHANGES).minus(changes)
+                entries = self._entries(name)
+                left = entries.get(name, NO_CHANGES).minus(changes)
                 if left:
-                    self._entries[name] = left
+                    entries[name] = left
                 else:
-                    self._entries.pop(name, None)
+                    entries.pop(name, None)
 
     async def forget(self, names: Sequence[str]) -> None:
         """Forget everything under `names`."""
         with self._lock:
             for name in names:
-                self._entries.pop(name, None)
+                self._entries(name).pop(name, None)
+
+    def _entries(self, name: str) -> _Parked:
+        return self._sessions if name.startswith(SESSION_PREFIX) else self._tokens

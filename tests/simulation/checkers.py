@@ -46,6 +46,7 @@ def reads_your_writes(history: History) -> Iterator[str]:
                 for write in done:
                     if (
                         write.end is not None
+                        and (write.token == read.token or not write.parked)
                         and write.end < read.start
                         and not _forgotten_since(history, session, write.start, read.end)
                         and value != write.value
@@ -83,6 +84,7 @@ def nothing_lost(history: History) -> Iterator[str]:
             for write in order.writes:
                 if (
                     write.outcome == "acknowledged"
+                    and not (write.parked and _several_tokens(history, session))
                     and not _forgotten_since(history, session, write.start, INF)
                     and not _cut_off(history, session)
                     and final != write.value
@@ -205,6 +207,11 @@ def _open_values(order: Order, read: Read) -> set[object]:
 
 def _forgotten_since(history: History, session: str, start: float, end: float) -> bool:
     return any(start <= moment <= end for moment in history.forgotten.get(session, ()))
+
+
+def _several_tokens(history: History, session: str) -> bool:
+    """Tell whether a session has several tokens: until Emporix has answered, nobody knows that they belong together."""
+    return sum(read.session == session for read in history.final.values()) > 1
 
 
 def _cut_off(history: History, session: str) -> bool:

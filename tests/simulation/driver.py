@@ -56,11 +56,13 @@ class Write:
     """What one request wanted, and whether that was acknowledged; `end` is when."""
 
     session: str
+    token: str
     path: str
     value: object
     start: float
     end: float | None = None
     outcome: str = "open"
+    parked: bool = False
 
 
 @dataclass
@@ -349,7 +351,7 @@ class Run:
             else:
                 ctx.switch(**{path: value})
             self.emporix.wishes.setdefault(session, {}).setdefault(path, set()).add(value)
-            writes.append(Write(session, path, value, self.clock.monotonic()))
+            writes.append(Write(session, token, path, value, self.clock.monotonic()))
         self.history.writes += writes
         return writes
 
@@ -364,6 +366,7 @@ class Run:
         for write in writes:
             if write.outcome == "open":
                 write.outcome = "refused" if refused else "acknowledged"
+                write.parked = self._heard == "commit.parked"
                 write.end = self.clock.monotonic()
 
     def _read(self, ctx: SessionContext, token: str, start: float) -> Read:

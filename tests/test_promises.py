@@ -1,10 +1,9 @@
-"""Promises that can be broken: each test here fails, and shows how."""
+"""Cases that each broke a promise once: races, late answers, forgotten slots, unproven claims."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -14,13 +13,14 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from session_ctx_middleware import (
+    BearerToken,
     CachePolicy,
     Commit,
-    ContextDefaults,
     ContextSealed,
     ContextUnavailable,
     InvalidChange,
     SessionContext,
+    SessionContextMiddleware,
     StorefrontToken,
     UpstreamPolicy,
 )
@@ -28,8 +28,8 @@ from session_ctx_middleware.document import ContextChanges
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
-from ..support.shop import Shop
-from ..support.virtual_time import VirtualClock
+from .support.shop import Shop
+from .support.virtual_time import VirtualClock
 
 SECRET = "s" * 32
 
@@ -38,14 +38,6 @@ def held(emporix: FakeEmporix, session_id: str) -> dict[str, Any]:
     document = emporix.document(session_id)
     assert document is not None
     return document
-
-
-def patches(emporix: FakeEmporix) -> list[Any]:
-    return [call.body for call in emporix.calls if call.operation == "context.patch"]
-
-
-async def nothing(ctx: SessionContext, _: Request) -> None:
-    return None
 
 
 # 2. Lost, doubly applied, wrongly overwritten
@@ -111,7 +103,7 @@ async def test_a_late_batch_that_raises_does_not_bring_back_what_was_committed(
             async with ctx.late_changes():
                 assert await ctx.commit() is Commit.APPLIED
                 emporix.edit(session.session_id, currency="CHF")  # somebody else, later
-                raise KeyError
+                raise KeyError  # noqa: TRY301 - the bug of an application
         except KeyError:
             pending.append(dict(ctx.pending))
 
@@ -146,8 +138,7 @@ async def test_a_change_recorded_while_the_last_commit_runs_is_sent_or_refused(
     await asyncio.gather(*tasks)
 
     sent = held(emporix, session.session_id)["language"] == "fr"
-    told = bool(shop.named("changes.discarded"))
-    assert outcome == ["sealed"] or sent or told
+    assert outcome == ["sealed"] or sent
 
 
 async def test_after_a_commit_that_failed_and_one_that_worked_later_changes_are_sent(
@@ -306,18 +297,6 @@ async def test_what_is_parked_for_one_session_is_bounded(shop: Shop, emporix: Fa
     await shop.visit(page, token=session.token)
 
     assert sum(size) * 8000 <= 3 * 8192
-
-
-async def test_two_workers_with_one_store_see_what_the_other_parked(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
-    store = MemoryStore(clock=VirtualClock())
-    one, two = (make_shop(store=store, secret_key=SECRET) for _ in range(2))
-    session = emporix.new_session(exists=False)
-    await two.currency(session.token)
-    await one.switch(session.token, currency="USD")
-
-    assert await two.currency(session.token) == "USD"
 
 
 async def test_two_workers_with_one_store_do_not_send_a_parked_change_twice(
@@ -541,24 +520,6 @@ async def test_a_store_that_is_down_does_not_break_a_page(make_shop: Callable[..
     assert await shop.currency(session.token) == "EUR"
 
 
-class HangingStore(MemoryStore):
-    async def parked(self, names: Sequence[str]) -> ContextChanges:
-        await asyncio.sleep(60)
-        return await super().parked(names)
-
-
-async def test_a_store_that_hangs_does_not_hold_a_page_beyond_the_deadline(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
-    shop = make_shop(store=HangingStore(clock=VirtualClock()))
-    session = emporix.new_session(currency="EUR")
-    began = asyncio.get_running_loop().time()
-
-    await shop.currency(session.token)
-
-    assert asyncio.get_running_loop().time() - began <= 2.1
-
-
 async def test_a_number_that_is_too_large_is_an_invalid_change(shop: Shop, emporix: FakeEmporix) -> None:
     async def endpoint(ctx: SessionContext, _: Request) -> None:
         with pytest.raises(InvalidChange):
@@ -598,9 +559,7 @@ async def test_a_streaming_page_that_reads_while_it_streams_is_private_or_report
 
 
 @pytest.mark.parametrize("name", ["X-Accel-Expires", "Edge-Control"])
-async def test_other_headers_that_invite_shared_caches_are_closed(
-    shop: Shop, emporix: FakeEmporix, name: str
-) -> None:
+async def test_other_headers_that_invite_shared_caches_are_closed(shop: Shop, emporix: FakeEmporix, name: str) -> None:
     async def endpoint(ctx: SessionContext, _: Request) -> Response:
         return PlainTextResponse((await ctx).currency, headers={name: "600" if "Accel" in name else "max-age=600"})
 
@@ -636,3 +595,231 @@ async def test_a_client_that_leaves_does_not_have_its_change_reported_as_discard
 
     assert held(emporix, session.session_id)["currency"] == "USD"
     assert not shop.named("changes.discarded")
+
+
+# Late and slow
+
+
+async def test_a_commit_that_was_given_up_is_not_repeated_over_a_newer_choice(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.patch", Fault(delay=1.5), times=1)
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        ctx.switch_currency("USD")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await ctx.commit()  # lands at 1.5 s
+        await asyncio.sleep(2)
+
+    slow = asyncio.create_task(shop.visit(endpoint, token=session.token))
+    await asyncio.sleep(2)
+    assert held(emporix, session.session_id)["currency"] == "USD"
+    await shop.switch(session.token, currency="CHF")
+    await slow
+
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+
+async def test_an_older_choice_parked_for_one_token_does_not_overwrite_a_newer_one_of_the_session(
+    shop: Shop, emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    other = emporix.new_token(session.session_id)
+    await shop.currency(session.token)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await shop.switch(other, currency="USD")  # parked: Emporix is down, and the token is new here
+    emporix.clear_faults()
+    await asyncio.sleep(30)
+    await shop.switch(session.token, currency="CHF")
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+    await shop.currency(other)
+    await asyncio.sleep(10)
+
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+
+async def test_pages_do_not_wait_behind_a_patch_that_hangs(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    await shop.currency(session.token)
+    emporix.fault("context.patch", Fault(delay=60), times=1)
+    await shop.switch(session.token, currency="USD")
+    took = []
+
+    for _ in range(4):
+        began = asyncio.get_running_loop().time()
+        assert await shop.currency(session.token) == "USD"
+        took.append(asyncio.get_running_loop().time() - began)
+    await asyncio.sleep(100)
+
+    assert took[1:] == [0, 0, 0]
+
+
+async def test_a_patch_that_never_ends_does_not_block_the_session_for_ever(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR", language="en")
+    emporix.fault("context.patch", Fault(delay=3600), times=1)
+    await shop.switch(session.token, currency="USD")
+    await asyncio.sleep(600)
+
+    await shop.switch(session.token, language="fr")
+    language = held(emporix, session.session_id)["language"]
+    await asyncio.sleep(3600)
+
+    assert language == "fr"
+
+
+async def test_a_parked_change_shows_in_its_own_request_when_nothing_is_remembered(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(cache=CachePolicy(missing_ttl=0))
+    session = emporix.new_session(exists=False)
+
+    async def endpoint(ctx: SessionContext, _: Request) -> str:
+        await ctx
+        ctx.switch_currency("USD")
+        await ctx.commit()
+        return ctx.currency or ""
+
+    assert (await shop.visit(endpoint, token=session.token)).text == "USD"
+
+
+async def test_a_parked_change_shows_in_its_own_request_when_too_much_is_in_the_air(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(upstream=UpstreamPolicy(max_flights=1))
+    busy, session = emporix.new_session(), emporix.new_session(currency="EUR")
+    emporix.fault("context.get", Fault(delay=10), times=1)
+    other = asyncio.create_task(shop.currency(busy.token))
+    await asyncio.sleep(0.1)
+
+    async def endpoint(ctx: SessionContext, _: Request) -> str:
+        await ctx
+        ctx.switch_currency("USD")
+        assert await ctx.commit() is Commit.PARKED
+        return ctx.currency or ""
+
+    response = await shop.visit(endpoint, token=session.token)
+    await other
+
+    assert response.text == "USD"
+
+
+async def test_a_client_that_goes_away_while_the_token_is_sought_does_not_stop_the_commit(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+
+    async def source(_: HTTPConnection) -> str:
+        await asyncio.sleep(0.1)
+        return session.token
+
+    shop = make_shop(token=source)
+    leaving = asyncio.create_task(shop.switch("unused", currency="USD"))
+    await asyncio.sleep(0.05)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    await asyncio.sleep(1)
+
+    assert held(emporix, session.session_id)["currency"] == "USD"
+
+
+async def test_a_long_stream_can_refresh_and_commit_more_than_once(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.*", Fault(delay=0.1), times=None)
+    stale: list[bool] = []
+
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        async def body() -> AsyncIterator[str]:
+            for _ in range(40):
+                await asyncio.sleep(30)
+                await ctx.refresh()
+                stale.append(ctx.is_stale or ctx.is_degraded)
+                yield "x"
+
+        return StreamingResponse(body())
+
+    await shop.visit(endpoint, token=session.token)
+
+    assert not any(stale)
+
+
+async def test_garbage_tokens_do_not_push_out_what_a_good_session_has_parked(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(store=MemoryStore(max_entries=10, clock=VirtualClock()))
+    session = emporix.new_session(exists=False)
+    await shop.switch(session.token, currency="USD")
+    emporix.fault("context.*", Fault(status=503), times=None)
+    for number in range(20):
+        await shop.switch(f"garbage{number}", currency="CHF")
+    emporix.clear_faults()
+    await asyncio.sleep(100)
+
+    assert await shop.currency(session.token) == "USD"
+
+
+async def test_f39_a_change_whose_client_left_is_kept_when_the_process_stops(
+    emporix: FakeEmporix, http_library: Any
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.patch", Fault(delay=60), times=1)
+    store = MemoryStore(clock=VirtualClock())  # stands for one that outlives the process
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["state"]["session_ctx"].switch_currency("USD")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def never(*_: Any) -> Any:
+        await asyncio.Event().wait()
+
+    wrapped = SessionContextMiddleware(
+        app, tenant="acme", http_client=emporix.client(http_library), clock=VirtualClock(), store=store
+    )
+    scope = {"type": "http", "headers": [(b"authorization", f"Bearer {session.token}".encode())]}
+    leaving = asyncio.create_task(wrapped(scope, never, never))
+    await asyncio.sleep(0.2)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    await wrapped.aclose()
+
+    assert len(store._sessions) + len(store._tokens) == 1
+
+
+# Sources and batches
+
+
+async def test_a_bearer_source_that_an_application_refines_is_asked(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    class OnlyVerified(BearerToken):
+        def __call__(self, connection: HTTPConnection) -> str | None:
+            return None  # verification failed
+
+    session = emporix.new_session(currency="EUR")
+
+    assert await make_shop(token=OnlyVerified()).currency(session.token) is None
+    assert emporix.count() == 0
+
+
+async def test_the_end_of_a_request_does_not_empty_a_late_batch_that_is_open(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    tasks: list[asyncio.Task[None]] = []
+
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        async def work() -> None:
+            await asyncio.sleep(0.05)
+            async with ctx.late_changes():
+                ctx.switch_currency("CHF")
+                await asyncio.sleep(0.2)
+
+        async def body() -> AsyncIterator[str]:
+            yield "a"
+            await asyncio.sleep(0.1)
+
+        tasks.append(asyncio.create_task(work()))
+        return StreamingResponse(body())
+
+    await shop.visit(endpoint, token=session.token)
+    await asyncio.gather(*tasks)
+
+    assert held(emporix, session.session_id)["currency"] == "CHF"
