@@ -327,7 +327,8 @@ class Writer:
     def _seen(self, job: Job, document: ContextDocument) -> None:
         """Keep the other tokens of the session from showing less than this one has seen."""
         for sibling in self._table.siblings(job.slot):
-            if document.identity != sibling.floor_of or sibling.floor < document.version:
+            known = sibling.snapshot.document
+            if known is None or known.identity != document.identity or known.version < document.version:
                 sibling.raise_floor(document.identity, document.version)
                 sibling.fence()
                 self._reader.overlay(sibling, job.changes.held(document, NO_CHANGES))
