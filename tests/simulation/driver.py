@@ -342,12 +342,12 @@ class Run:
         session = self.emporix.tokens[token].name
         writes = []
         for path in self.rng.sample(PATHS, self.rng.choice((1, 1, 2, 3))):
-            value = self._value(path)
+            value: str | None = self._value(path)
             if path.startswith("attributes.") and self.rng.random() < 0.2:
                 ctx.remove_attribute(path.removeprefix("attributes."))
                 value = None
             elif path.startswith("attributes."):
-                ctx.set_attribute(path.removeprefix("attributes."), value)
+                ctx.set_attribute(path.removeprefix("attributes."), value or "")
             else:
                 ctx.switch(**{path: value})
             self.emporix.wishes.setdefault(session, {}).setdefault(path, set()).add(value)
