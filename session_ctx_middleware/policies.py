@@ -55,7 +55,8 @@ class UpstreamPolicy:
         commit_deadline: a request waits at most this long for a commit.
         timeout: one HTTP call ends by itself when connecting, sending or a pause in the answer takes this long.
         max_concurrency: calls to Emporix at once, per process and event loop.
-        max_flights: sessions being read at once; above it a read is answered without Emporix.
+        max_flights: sessions being read at once, and commits on their way; above it a read is answered without
+            Emporix, and a change is parked.
         max_attempts: PATCH attempts of one commit when others write the same context.
         get_retry: repeat a GET once after a connection error, 502, 503 or 504.
         on_conflict: ``f(field, base, ours, theirs) -> value`` decides when somebody else changed the same field

@@ -316,3 +316,36 @@ async def test_f32_a_revoked_session_is_not_brought_back_by_a_parked_change(
 
     assert [event.outcome for event in shop.named("commit.refused")] == ["TokenRejected"]
     assert await shop.currency(session.token) is None
+
+
+async def test_f35_a_change_that_was_sent_but_not_unparked_has_no_second_effect(
+    shop: Shop, emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(exists=False)
+    await shop.switch(session.token, currency="USD")
+    await asyncio.sleep(3)
+    emporix.create_context(session.session_id, currency="EUR")
+    emporix.edit(session.session_id, currency="USD")  # as a process did that stopped before it could unpark
+
+    assert await shop.currency(session.token) == "USD"
+
+    assert held(emporix, session.session_id)["metadata"]["version"] == 2
+    assert emporix.count("context.patch") == 0
+
+
+async def test_more_commits_than_allowed_are_parked(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    from session_ctx_middleware import UpstreamPolicy
+
+    shop = make_shop(upstream=UpstreamPolicy(max_flights=2))
+    sessions = [emporix.new_session(currency="EUR") for _ in range(5)]
+    for session in sessions:
+        await shop.currency(session.token)
+    emporix.fault("context.patch", Fault(delay=1.0), times=None)
+
+    await asyncio.gather(*(shop.switch(session.token, currency="USD") for session in sessions))
+    assert len(shop.named("commit.parked")) == 3
+    await asyncio.sleep(200)
+    for session in sessions:
+        await shop.currency(session.token)
+
+    assert {held(emporix, session.session_id)["currency"] for session in sessions} == {"USD"}

@@ -417,3 +417,35 @@ async def test_f45_garbage_tokens_do_not_push_out_good_entries(
     assert await shop.currency(session.token) == "EUR"
 
     assert emporix.count("context.get") == 200
+
+
+async def test_f6_of_a_hundred_waiters_of_a_failing_read_each_gets_its_page_and_nobody_asks_again_at_once(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(defaults=DEFAULTS)
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.get", Fault(status=500), times=None)
+
+    shown = await asyncio.gather(*(shop.currency(session.token) for _ in range(100)))
+    await asyncio.gather(*(shop.currency(session.token) for _ in range(100)))
+
+    assert set(shown) == {"CHF"}
+    assert emporix.count("context.get") == 1
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+async def test_f40_a_jump_of_the_wall_clock_does_not_change_what_is_fresh(
+    shop: Shop, emporix: FakeEmporix, jump: float
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    await shop.currency(session.token)
+    shop.clock.wall_offset = jump
+    await asyncio.sleep(40)
+    await shop.currency(session.token)
+    assert emporix.count("context.get") == 1
+
+    await asyncio.sleep(25)
+    await shop.currency(session.token)
+    await asyncio.sleep(1)
+
+    assert emporix.count("context.get") == 2

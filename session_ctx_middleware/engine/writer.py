@@ -90,6 +90,7 @@ class Writer:
         self._clock = clock
         self._stats = stats
         self._lanes = Lanes()
+        self._running = 0
 
     async def commit(self, job: Job) -> Settled:
         """Send a job's changes and wait for it until its time is up; the job itself is never cut short.
@@ -101,6 +102,9 @@ class Writer:
         Returns:
             How it ended, as far as is known by then.
         """
+        if self._running >= self._policy.max_flights:
+            return await self._later(job, EmporixNotAsked("context.patch", None, "too many commits are on their way"))
+        self._running += 1
         job.waiter = asyncio.get_running_loop().create_future()
         self._table.pin(job.slot)
         job.slot.sending += 1
@@ -129,6 +133,7 @@ class Writer:
                 await self._parking.keep(job)
             raise
         finally:
+            self._running -= 1
             job.slot.sending -= 1
             self._table.unpin(job.slot)
             job.settle(settled)

@@ -177,6 +177,7 @@ class Run:
                     Weather(throttled=0.3),
                     Weather(lag=rng.uniform(0.05, 0.5) * self._lagging),
                     Weather(fail_before=1.0),
+                    Weather(duplicate=0.5, latency=0.2),
                     Weather(latency=0.3, fail_after=0.5, lag=0.2 * self._lagging),
                 )
             )

@@ -109,6 +109,7 @@ class Weather:
     garbage: float = 0.0
     hang: float = 0.0
     throttled: float = 0.0
+    duplicate: float = 0.0
     lag: float = 0.0
 
 
@@ -154,6 +155,10 @@ class ModelEmporix:
         try:
             await self._arrive("context.patch", token)
             self._apply(self.tokens[token], body)
+            if self._strikes(self.weather.duplicate):
+                # Something on the way sent it twice, and the second answer is the one that arrives.
+                await asyncio.sleep(self._rng.uniform(0, self.weather.latency))
+                self._apply(self.tokens[token], body)
             await self._leave("context.patch")
         finally:
             self.in_flight[name] -= 1
