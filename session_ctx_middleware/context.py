@@ -11,8 +11,8 @@ from typing import Final
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
+from .changes import NO_CHANGES, ContextChanges
 from .clock import Budget, Clock
-from .document import NO_CHANGES, ContextChanges
 from .engine import NOTHING_KNOWN, Commit, Engine, Settled, Snapshot
 from .errors import ChangeRefused, ConfigurationError, ContextNotLoaded, ContextUnavailable, TokenRejected
 from .events import ContextEvent, Events

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from .document import ATTRIBUTE_PREFIX, SWITCHES, ContextChanges, Removed
+from .changes import ContextChanges
+from .document import ATTRIBUTE_PREFIX, SWITCHES, Removed
 from .engine import Snapshot
 from .errors import UnknownField
 from .frozen_json import EMPTY, Json

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from .document import OnConflict
+from .changes import OnConflict
 from .errors import ConfigurationError, InvalidChange
 from .validation import checked_switch
 

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Final
 
 from . import effective
-from .document import NO_CHANGES, ContextChanges, ContextDocument
+from .changes import NO_CHANGES, ContextChanges
+from .document import ContextDocument
 from .effective import Source
 from .engine import Snapshot
 from .frozen_json import Json

@@ -11,8 +11,9 @@ from typing import Final
 
 from starlette.types import Message
 
+from .changes import NO_CHANGES, Operation
 from .clock import Clock
-from .document import ATTRIBUTE_PREFIX, NO_CHANGES, REMOVED, SWITCHES, Operation, Value
+from .document import ATTRIBUTE_PREFIX, REMOVED, SWITCHES, Value
 from .errors import ContextSealed
 from .reading import ReadableContext
 from .validation import check_room, checked_attribute, checked_key, checked_switch

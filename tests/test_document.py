@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_ctx_middleware import ContextDocument, InvalidChange
-from session_ctx_middleware.document import NO_CHANGES, REMOVED, ContextChanges, Operation, Value
+from session_ctx_middleware.changes import NO_CHANGES, ContextChanges, Operation
+from session_ctx_middleware.document import REMOVED, Value
 
 WIRE: dict[str, Any] = {
     "sessionId": "s-1",

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Budget, Clock
 from ..credentials import StorefrontToken
-from ..document import NO_CHANGES, ContextChanges
 from ..policies import CachePolicy, UpstreamPolicy
 from .flights import Flights, Found, Missing, Outcome
 from .identity import Naming

@@ -6,7 +6,7 @@ import asyncio
 import enum
 from dataclasses import dataclass, field
 
-from ..document import NO_CHANGES, ContextChanges
+from ..changes import NO_CHANGES, ContextChanges
 from ..errors import SessionContextError
 from .slot import Slot
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from cachetools import TTLCache
 
+from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Clock
-from ..document import NO_CHANGES, ContextChanges
 from ..validation import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from .identity import Naming
 from .job import Job

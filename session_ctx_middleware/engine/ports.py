@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from ..document import ContextChanges, ContextDocument
+from ..changes import ContextChanges
+from ..document import ContextDocument
 
 __all__ = ["ContextSource", "ContextStore"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Clock
-from ..document import NO_CHANGES, ContextChanges, ContextDocument
+from ..document import ContextDocument
 from ..policies import CachePolicy
 from .flights import Failed, Flight, Flights, Found, Missing, Outcome, Rejected
 from .slot import DEGRADED, Slot, Snapshot

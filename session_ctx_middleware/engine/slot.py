@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..document import NO_CHANGES, ContextChanges, ContextDocument
+from ..changes import NO_CHANGES, ContextChanges
+from ..document import ContextDocument
 
 if TYPE_CHECKING:
     from .flights import Flight

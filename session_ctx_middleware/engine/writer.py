@@ -7,8 +7,9 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
+from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Clock, wait
-from ..document import NO_CHANGES, ContextChanges, ContextDocument
+from ..document import ContextDocument
 from ..errors import (
     ChangeRefused,
     CommitConflict,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from cachetools import TTLCache
 
+from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Clock, SystemClock
-from ..document import NO_CHANGES, ContextChanges
 
 __all__ = ["PARKED_TTL", "MemoryStore"]
 

@@ -16,7 +16,7 @@ from session_ctx_middleware import (
     TooManyRequests,
     UpstreamPolicy,
 )
-from session_ctx_middleware.document import NO_CHANGES, ContextChanges, Operation
+from session_ctx_middleware.changes import NO_CHANGES, ContextChanges, Operation
 from session_ctx_middleware.engine.flights import Failed, Flight, Flights, Found, Outcome
 from session_ctx_middleware.engine.identity import Naming
 from session_ctx_middleware.engine.lanes import Lanes

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from session_ctx_middleware.document import ContextChanges, ContextDocument
+from session_ctx_middleware.changes import ContextChanges
+from session_ctx_middleware.document import ContextDocument
 from session_ctx_middleware.engine.engine import Engine
 from session_ctx_middleware.engine.flights import Flight, Flights
 from session_ctx_middleware.engine.lanes import Lanes

@@ -1,0 +1,222 @@
+"""What a request wants to change in its session context: recorded, merged, rebased. Pure: no I/O, no clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+from .document import ATTRIBUTE_PREFIX, REMOVED, SWITCHES, ContextDocument, Removed, Value
+from .frozen_json import Json, dumps, same
+from .validation import checked_attribute, checked_switch
+
+__all__ = ["NO_CHANGES", "ContextChanges", "OnConflict", "Operation"]
+
+OnConflict: TypeAlias = "Callable[[str, Value, Value, Value], Value]"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Operation:
+    """One recorded change of one field.
+
+    Args:
+        value: what the field shall hold; `REMOVED` for an attribute that shall go.
+        op_id: tells this change from every other one, also of the same field.
+        at: seconds since the epoch when it was recorded, for its age.
+        recorded: monotonic seconds of this process when it was recorded, for its order: only a document asked for
+            after that can prove that the change is already there.
+    """
+
+    value: Value
+    op_id: str
+    at: float
+    recorded: float
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ContextChanges:
+    """Changes of a session context, the last one of each field; immutable.
+
+    Args:
+        operations: path of the field to its change. A path is ``site_code``, ``currency``, ``language``,
+            ``target_location`` or ``attributes.<key>``.
+    """
+
+    operations: Mapping[str, Operation] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.operations)
+
+    def __len__(self) -> int:
+        return len(self.operations)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.operations)
+
+    def __repr__(self) -> str:
+        return f"<ContextChanges of {len(self.operations)} fields>"
+
+    def get(self, path: str) -> Operation | None:
+        """Return the change of a path, ``None`` where there is none."""
+        return self.operations.get(path)
+
+    def over(self, older: ContextChanges) -> ContextChanges:
+        """Return both, with these winning over `older` ones of the same field."""
+        if not older.operations:
+            return self
+        if not self.operations:
+            return older
+        return ContextChanges({**older.operations, **self.operations})
+
+    def newest(self, other: ContextChanges) -> ContextChanges:
+        """Return both; of two changes of one field the one recorded later, these where that is equal."""
+        if not other.operations:
+            return self
+        merged = dict(other.operations)
+        for path, operation in self.operations.items():
+            if path not in merged or merged[path].recorded <= operation.recorded:
+                merged[path] = operation
+        return ContextChanges(merged)
+
+    def without(self, op_ids: Collection[str]) -> ContextChanges:
+        """Return the changes but those with these operation ids."""
+        return self._where(lambda _, operation: operation.op_id not in op_ids)
+
+    def recorded(self, path: str, operation: Operation) -> ContextChanges:
+        """Return these changes and one more, which replaces an earlier one of its field."""
+        return ContextChanges({**self.operations, path: operation})
+
+    def minus(self, other: ContextChanges) -> ContextChanges:
+        """Return what is left once `other` is settled: without those very changes, and earlier ones of their fields.
+
+        A later change of the same field, or another one made at the same moment, stays.
+        """
+
+        def stays(path: str, operation: Operation) -> bool:
+            settled = other.operations.get(path)
+            return settled is None or (operation.op_id != settled.op_id and operation.recorded >= settled.recorded)
+
+        return self._where(stays)
+
+    def within(self, attributes: int, size: int) -> ContextChanges:
+        """Return the changes without the earliest attributes that are more than `attributes`, or than `size` bytes."""
+        room = size
+        kept = {path: operation for path, operation in self.operations.items() if not path.startswith(ATTRIBUTE_PREFIX)}
+        others = [(path, operation) for path, operation in self.operations.items() if path not in kept]
+        for path, operation in sorted(others, key=lambda item: -item[1].recorded)[:attributes]:
+            value = None if isinstance(operation.value, Removed) else operation.value
+            room -= len(path) + len(dumps(value))
+            if room < 0:
+                break
+            kept[path] = operation
+        return self._where(lambda path, _: path in kept)
+
+    def since(self, moment: float) -> ContextChanges:
+        """Return the changes recorded at or after `moment` (seconds since the epoch)."""
+        return self._where(lambda _, operation: operation.at >= moment)
+
+    def missing_from(self, document: ContextDocument, asked_at: float = math.inf) -> ContextChanges:
+        """Return the changes that a document does not prove to be there already.
+
+        Args:
+            document: a document that came from a GET.
+            asked_at: monotonic seconds when that GET was sent; it proves nothing about later changes.
+        """
+        return self._where(
+            lambda path, operation: asked_at <= operation.recorded or not same(document.value_at(path), operation.value)
+        )
+
+    def rebase(
+        self, base: ContextDocument, latest: ContextDocument, on_conflict: OnConflict | None = None
+    ) -> ContextChanges:
+        """Return what is still to be sent when the context turns out to be `latest` instead of `base`.
+
+        Args:
+            base: the document these changes were sent against.
+            latest: the document as it is now, fetched after the changes were recorded.
+            on_conflict: decides where somebody else changed the same field:
+                ``f(field, base, ours, theirs) -> value``. Without it ours wins.
+
+        Returns:
+            The changes that `latest` does not show already.
+
+        Raises:
+            InvalidChange: `on_conflict` returned what the field cannot hold.
+        """
+        left: dict[str, Operation] = {}
+        for path, operation in self.operations.items():
+            theirs = latest.value_at(path)
+            wanted = operation.value
+            if same(theirs, wanted):
+                continue
+            old = base.value_at(path)
+            if on_conflict is not None and not same(theirs, old):
+                wanted = on_conflict(path, old, wanted, theirs)
+                if same(theirs, wanted):
+                    continue
+                wanted = _checked(path, wanted)
+            left[path] = operation if wanted is operation.value else replace(operation, value=wanted)
+        return ContextChanges(left)
+
+    def held(self, document: ContextDocument, sent: ContextChanges) -> ContextChanges:
+        """Return what Emporix holds now in the fields of these changes: what was `sent`, else what `document` has."""
+        return ContextChanges(
+            {
+                path: sent.get(path) or replace(operation, value=document.value_at(path))
+                for path, operation in self.operations.items()
+            }
+        )
+
+    def body(self, base: ContextDocument) -> dict[str, object]:
+        """Return the PATCH body that makes these changes to `base`.
+
+        Emporix replaces the ``context`` map as a whole, so it is sent merged, and only when an attribute changed.
+        """
+        body: dict[str, object] = {
+            wire: operation.value
+            for field, wire in SWITCHES.items()
+            if (operation := self.operations.get(field)) is not None
+        }
+        if any(path.startswith(ATTRIBUTE_PREFIX) for path in self.operations):
+            body["context"] = self.attributes_over(base.attributes)
+        body["metadata"] = {"version": base.version}
+        return body
+
+    def attributes_over(self, attributes: Mapping[str, Json]) -> dict[str, Json]:
+        """Return `attributes` with the attribute changes made to them."""
+        merged = dict(attributes)
+        for path, operation in self.operations.items():
+            if path.startswith(ATTRIBUTE_PREFIX):
+                key = path.removeprefix(ATTRIBUTE_PREFIX)
+                if isinstance(operation.value, Removed):
+                    merged.pop(key, None)
+                else:
+                    merged[key] = operation.value
+        return merged
+
+    def pending(self) -> dict[str, object]:
+        """Return the changes as a plain mapping: the fields by name, attributes by key under ``attributes``."""
+        fields: dict[str, object] = {}
+        attributes: dict[str, object] = {}
+        for path, operation in self.operations.items():
+            value = None if isinstance(operation.value, Removed) else operation.value
+            if path.startswith(ATTRIBUTE_PREFIX):
+                attributes[path.removeprefix(ATTRIBUTE_PREFIX)] = value
+            else:
+                fields[path] = value
+        return {**fields, "attributes": MappingProxyType(attributes)} if attributes else fields
+
+    def _where(self, keep: Callable[[str, Operation], bool]) -> ContextChanges:
+        left = {path: operation for path, operation in self.operations.items() if keep(path, operation)}
+        return self if len(left) == len(self.operations) else ContextChanges(left)
+
+
+NO_CHANGES: Final = ContextChanges()
+
+
+def _checked(path: str, value: Value) -> Value:
+    if not path.startswith(ATTRIBUTE_PREFIX):
+        return checked_switch(path, value)
+    return REMOVED if isinstance(value, Removed) else checked_attribute(value)
