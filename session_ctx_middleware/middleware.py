@@ -80,20 +80,20 @@ class SessionContextMiddleware:
         self._preload = preload
         self._strict = strict
         self._stats = Stats()
-        self._upstream = upstream or UpstreamPolicy()
+        upstream = upstream or UpstreamPolicy()
         # One client serves every event loop: it keeps the connections of each apart.
         self._emporix = OwnContextClient(
             tenant,
             base_url=base_url,
             http_client=http_client,
-            timeout=self._upstream.timeout,
-            max_connections=self._upstream.max_concurrency + SPARE_CONNECTIONS,
+            timeout=upstream.timeout,
+            max_connections=upstream.max_concurrency + SPARE_CONNECTIONS,
         )
         clock = clock or SystemClock()
         cache = cache or CachePolicy()
         self._parts = Parts(
             cache=cache,
-            upstream=self._upstream,
+            upstream=upstream,
             store=store or MemoryStore(max_entries=cache.max_entries, clock=clock),
             naming=Naming(tenant, base_url, _first_secret(secret_key)),
             clock=clock,
