@@ -639,6 +639,22 @@ async def test_an_older_choice_parked_for_one_token_does_not_overwrite_a_newer_o
     assert held(emporix, session.session_id)["currency"] == "CHF"
 
 
+async def test_an_older_choice_parked_for_one_token_does_not_come_back_when_all_else_is_forgotten(
+    shop: Shop, emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    other = emporix.new_token(session.session_id)
+    emporix.fault("context.get", Fault(status=503), times=2)
+    await shop.switch(session.token, currency="USD")  # parked: nobody knows yet which session this is
+    await asyncio.sleep(30)
+    await shop.switch(other, currency="CHF")
+    assert await shop.currency(session.token) == "CHF"
+    await asyncio.sleep(3600)  # no slot is left that remembers
+    for _ in range(2):
+        assert await shop.currency(session.token) == "CHF"
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+
 async def test_pages_do_not_wait_behind_a_patch_that_hangs(shop: Shop, emporix: FakeEmporix) -> None:
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)

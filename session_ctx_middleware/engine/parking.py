@@ -63,7 +63,7 @@ class Parking:
             self._table.learn(slot, known)
         names = self._names(slot)
         if again or names != slot.names:
-            parked = await self._tried(self._store.parked(names), NO_CHANGES)
+            parked = await self._valid(names, slot)
             if slot.names and names != slot.names and parked:
                 await self._move(names, parked, slot)
             slot.names = names
@@ -119,7 +119,15 @@ class Parking:
 
     async def _show(self, slot: Slot) -> None:
         for each in (slot, *self._table.siblings(slot)):
-            self._reader.show_parked(each, await self._tried(self._store.parked(self._names(each)), NO_CHANGES))
+            self._reader.show_parked(each, await self._valid(self._names(each), each))
+
+    async def _valid(self, names: tuple[str, ...], slot: Slot) -> ContextChanges:
+        """Return what is parked, and forget what later changes have replaced: the slot will not always know."""
+        parked = await self._tried(self._store.parked(names), NO_CHANGES)
+        valid = parked.minus(slot.settled)
+        if len(valid) < len(parked):
+            await self._tried(self._store.unpark(names, slot.settled), None)
+        return valid
 
     def _names(self, slot: Slot) -> tuple[str, ...]:
         """Return the names to look under; the last one, of the session where it is proven, is the one to park under."""
