@@ -99,6 +99,7 @@ def test_the_client_of_a_loop_that_was_closed_is_forgotten() -> None:
     clients = own_clients(own)
 
     async def once() -> Any:
+        await clients.ready()
         return clients.current(), asyncio.get_running_loop()
 
     kept = [asyncio.run(once()) for _ in range(3)]
