@@ -36,6 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
         context_delay=options.context_delay,
         latency=options.latency,
     )
+    sys.stdout.write(
+        f"FakeEmporix for tenant {options.tenant} on http://{options.host}:{options.port} "
+        f"(client_id={emporix.storefront_client_id})\n"
+    )
+    sys.stdout.flush()
     uvicorn.run(emporix, host=options.host, port=options.port, log_level="warning")
     return 0
 

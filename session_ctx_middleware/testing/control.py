@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 from .answers import Answer, json_answer, no_content, service_error
 from .faults import Fault, matches
+from .world import FIELDS
 
 if TYPE_CHECKING:
     from .app import FakeEmporix
@@ -59,6 +60,9 @@ def _answer(emporix: FakeEmporix, method: str, path: str, query: bytes, body: by
             return json_answer(document)
         case "POST", "contexts":
             emporix.edit(name, **_object(body))
+        case "POST", "sessions":
+            session = emporix.new_session(**_context_fields(_object(body)))
+            return json_answer({"token": session.token, "sessionId": session.session_id}, 201)
         case "POST", "faults":
             fields = _object(body)
             operation, times = fields.pop("operation", "*"), fields.pop("times", 1)
@@ -75,6 +79,13 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError("the body must be a JSON object")
     return value
+
+
+def _context_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    for name in fields:
+        if name not in FIELDS and name != "exists":
+            raise TypeError(f"a session has no {name}")
+    return fields
 
 
 def _fault(fields: dict[str, Any]) -> Fault:

@@ -127,6 +127,14 @@ async def test_contexts_are_looked_at_and_edited(anywhere: Platform) -> None:
     assert await anywhere.context(session["access_token"]) == document
 
 
+async def test_a_session_is_begun_without_a_login(anywhere: Platform) -> None:
+    answer = await anywhere.call("POST", "/_fake/sessions", json={"currency": "CHF"})
+    assert answer.status_code == 201
+    context = await anywhere.context(answer.json()["token"])
+    assert (context["currency"], context["sessionId"]) == ("CHF", answer.json()["sessionId"])
+    assert (await anywhere.call("POST", "/_fake/sessions", json={"colour": "red"})).status_code == 400
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_the_context_of_nobody_is_not_found(method: str, anywhere: Platform) -> None:
     answer = await anywhere.call(method, "/_fake/contexts/nobody", json={})
@@ -221,13 +229,16 @@ async def test_a_server_in_this_process_breaks_connections_too(drop: Any, http_l
     assert [call.status for call in emporix.calls] == [None, 401]
 
 
-def test_the_command_line_builds_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_builds_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     served: list[tuple[Any, dict[str, Any]]] = []
     monkeypatch.setattr(uvicorn, "run", lambda app, **options: served.append((app, options)))
     assert main(["--host", "127.0.0.2", "--port", "1", "--tenant", "shop", "--latency", "0.5"]) == 0
     ((app, options),) = served
     assert (app.tenant, app.latency) == ("shop", 0.5)
     assert (options["host"], options["port"]) == ("127.0.0.2", 1)
+    assert "http://127.0.0.2:1 (client_id=storefront)" in capsys.readouterr().out
 
 
 def test_without_a_server_the_command_says_what_to_install(
