@@ -168,12 +168,10 @@ class SessionContext(LoadableContext):
             return
         self._unsent = False
         self._changes = self._changes.minus(sent)
-        shown = None if self._token is None else self._engine.view(self._token)
-        if settled.commit is Commit.PARKED:
-            shown = shown or self._known or NOTHING_KNOWN
+        shown = (None if self._token is None else self._engine.view(self._token)) or self._known
+        if shown is not None and settled.commit is Commit.PARKED:
             shown = replace(shown, parked=sent.newest(shown.parked))
-        if shown is not None:
-            self._known = shown
+        self._known = shown
 
     def _report(self, operation: str, settled: Settled, duration: float) -> None:
         if settled.commit is not None:

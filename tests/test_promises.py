@@ -699,6 +699,20 @@ async def test_a_parked_change_shows_in_its_own_request_when_nothing_is_remember
     assert (await shop.visit(endpoint, token=session.token)).text == "USD"
 
 
+async def test_a_change_parked_without_a_load_does_not_pass_for_a_load(shop: Shop, emporix: FakeEmporix) -> None:
+    emporix.fault("context.get", Fault(status=429, retry_after=30), times=1)
+    await shop.currency(emporix.new_session().token)  # closes the gate for everybody
+    session = emporix.new_session(currency="EUR")
+
+    async def endpoint(ctx: SessionContext, _: Request) -> str:
+        ctx.switch_currency("USD")
+        assert await ctx.commit() is Commit.PARKED
+        await ctx
+        return f"{ctx.currency} {ctx.is_degraded}"
+
+    assert (await shop.visit(endpoint, token=session.token)).text == "USD True"
+
+
 async def test_a_parked_change_shows_in_its_own_request_when_too_much_is_in_the_air(
     make_shop: Callable[..., Shop], emporix: FakeEmporix
 ) -> None:
