@@ -14,12 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .clock import Clock, SystemClock
 from .context import SCOPE_KEY, STATE_KEY, Services, SessionContext
 from .emporix import OwnContextClient
-from .engine import ContextStore, Engine, Naming, Parts, Stats
+from .engine import Engine, Naming, Parts, Stats
 from .errors import ConfigurationError, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
 from .http_cache import Vary, make_private
 from .policies import CachePolicy, ContextDefaults, UpstreamPolicy
-from .stores import MemoryStore
+from .stores import ContextStore, MemoryStore
 from .tokens import BearerToken, TokenChain, TokenSource
 
 if TYPE_CHECKING:

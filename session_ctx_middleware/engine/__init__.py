@@ -3,7 +3,7 @@
 from .engine import Engine, Parts
 from .identity import Naming
 from .job import Commit, Settled
-from .ports import ContextSource, ContextStore
+from .ports import ContextSource
 from .slot import NOTHING_KNOWN, Snapshot
 from .stats import Stats
 
@@ -11,7 +11,6 @@ __all__ = [
     "NOTHING_KNOWN",
     "Commit",
     "ContextSource",
-    "ContextStore",
     "Engine",
     "Naming",
     "Parts",

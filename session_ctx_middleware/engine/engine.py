@@ -12,11 +12,12 @@ from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Budget, Clock
 from ..credentials import StorefrontToken
 from ..policies import CachePolicy, UpstreamPolicy
+from ..stores import ContextStore
 from .flights import Flights, Found, Missing, Outcome
 from .identity import Naming
 from .job import Commit, Job, Settled
 from .parking import Parking
-from .ports import ContextSource, ContextStore
+from .ports import ContextSource
 from .protection import ProtectedSource
 from .reader import Reader
 from .slot import DEGRADED, Slot, Snapshot

@@ -10,10 +10,10 @@ from cachetools import TTLCache
 
 from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Clock
+from ..stores import ContextStore
 from ..validation import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from .identity import Naming
 from .job import Job
-from .ports import ContextStore
 from .reader import Reader
 from .slot import Slot
 from .table import SlotTable

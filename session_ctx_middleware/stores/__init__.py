@@ -1,5 +1,6 @@
-"""Places for changes that Emporix could not take yet."""
+"""Places that outlive a request: this process' memory, or what processes share."""
 
 from .memory import MemoryStore
+from .protocol import Attachment, ContextStore, Listener, Notice, Stored
 
-__all__ = ["MemoryStore"]
+__all__ = ["Attachment", "ContextStore", "Listener", "MemoryStore", "Notice", "Stored"]

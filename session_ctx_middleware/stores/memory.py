@@ -10,6 +10,8 @@ from cachetools import TTLCache
 
 from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Clock, SystemClock
+from ..document import ContextDocument
+from .protocol import Attachment, Listener, Stored
 
 __all__ = ["PARKED_TTL", "MemoryStore"]
 
@@ -38,8 +40,29 @@ class MemoryStore:
         # Event loops of several threads may share one store, and the cache's own book-keeping is not atomic.
         self._lock = threading.Lock()
 
+    shared = False
+
     def __repr__(self) -> str:
         return "<MemoryStore>"
+
+    def attach(self, listener: Listener) -> Attachment:
+        """Return an attachment that never changes: nobody else writes here."""
+        del listener
+        return Attachment()
+
+    async def load(self, name: str) -> Stored | None:
+        """Return nothing: documents of this process are in its cache already."""
+        del name
+        return None
+
+    async def save(self, name: str, document: ContextDocument, identity: str, *, age: float, lifetime: float) -> None:
+        """Do nothing, see `load`."""
+
+    async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
+        """Do nothing, see `load`."""
+
+    async def aclose(self) -> None:
+        """Do nothing: memory needs no closing."""
 
     async def parked(self, names: Sequence[str]) -> ContextChanges:
         """Return what is parked under any of `names`, the latest change of each field."""

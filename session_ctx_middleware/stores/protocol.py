@@ -1,0 +1,131 @@
+"""A place that outlives a request and, perhaps, this process: write your own by these rules.
+
+`session_ctx_middleware.testing.store_rules` checks an implementation against them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from ..changes import ContextChanges
+from ..document import ContextDocument
+
+__all__ = ["Attachment", "ContextStore", "Listener", "Notice", "Stored"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Stored:
+    """What a shared store has under the name of a token.
+
+    Args:
+        document: as some process read it from Emporix; `None` where it was made invalid since.
+        age: seconds since that process asked Emporix, by the store's clock alone.
+        identity: which context the floor is of.
+        floor: the lowest version of that context that may still be believed.
+    """
+
+    document: ContextDocument | None = None
+    age: float = 0.0
+    identity: str = ""
+    floor: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Another process has changed what is known under some names.
+
+    Args:
+        kind: ``written``: Emporix took a change; ``forgotten``: a logout, or a refused token; ``parked``: what waits
+            for Emporix is not what it was.
+        names: of tokens and sessions.
+        identity: for ``written``: which context.
+        floor: for ``written``: the lowest version of it that may still be believed.
+    """
+
+    kind: Literal["written", "forgotten", "parked"]
+    names: tuple[str, ...]
+    identity: str = ""
+    floor: int = -1
+
+
+Listener: TypeAlias = Callable[[Notice], None]
+
+
+@dataclass(slots=True, eq=False)
+class Attachment:
+    """How well a store keeps one event loop informed; the store changes it, the engine reads it.
+
+    Args:
+        epoch: rises whenever notices may have been missed: what is known from before is checked against the store.
+        connected: whether notices arrive; while they do not, nothing is believed for longer than two seconds.
+    """
+
+    epoch: int = 0
+    connected: bool = True
+
+
+class ContextStore(Protocol):
+    """Keeps what outlives a request: documents that processes share, and parked changes that Emporix could not take.
+
+    A name stands for one token (``token-...``) or one session that Emporix knows (``session-...``); it holds a keyed
+    hash, never the thing itself. Implementations bound what they keep in number and age, and the time that a call may
+    take. They are used by every event loop of the process. What they raise is logged, and pages go on without them.
+    """
+
+    shared: bool
+    """Whether other processes see what is kept; a store of this process alone is never asked for documents."""
+
+    def attach(self, listener: Listener) -> Attachment:
+        """Begin to tell the running event loop what others change; called once per event loop, before anything else."""
+        ...
+
+    async def load(self, name: str) -> Stored | None:
+        """Return what is kept under the name of a token, `None` where nothing is."""
+        ...
+
+    async def save(self, name: str, document: ContextDocument, identity: str, *, age: float, lifetime: float) -> None:
+        """Keep a document that came from a GET, unless what is kept shows that it is out of date.
+
+        A later version of the same identity, or a floor of it above this version, stays; another identity is replaced.
+
+        Args:
+            name: of the token.
+            document: what Emporix answered.
+            identity: tells this context from one that was created anew, where versions restart.
+            age: seconds since Emporix was asked.
+            lifetime: seconds from now until it is to be forgotten.
+        """
+        ...
+
+    async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
+        """Let nobody believe less than `floor` of this identity any more, and tell the others.
+
+        Args:
+            names: of the tokens, and of their session last.
+            identity: which context.
+            floor: the lowest version that may still be believed.
+            lifetime: seconds from now until everybody has forgotten what was below the floor.
+        """
+        ...
+
+    async def forget(self, names: Sequence[str]) -> None:
+        """Forget documents and parked changes under all of `names`, and tell the others."""
+        ...
+
+    async def parked(self, names: Sequence[str]) -> ContextChanges:
+        """Return what is parked under any of `names`, the latest change of each field."""
+        ...
+
+    async def park(self, name: str, changes: ContextChanges) -> None:
+        """Keep `changes`, and tell the others; of two changes of one field the later one stays."""
+        ...
+
+    async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
+        """Forget these changes, and earlier ones of their fields, under all of `names`; later ones stay."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what belongs to the running event loop; a later call opens it again."""
+        ...
