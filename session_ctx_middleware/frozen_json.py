@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-__all__ = ["EMPTY", "Json", "dumps", "freeze", "loads", "same"]
+__all__ = ["EMPTY", "Json", "dumps", "freeze", "loads", "plain_text", "same"]
 
 Json: TypeAlias = "str | int | float | bool | Mapping[str, Json] | tuple[Json, ...] | None"
 
@@ -31,25 +31,41 @@ def freeze(value: object, depth: int = 0) -> Json:
     Raises:
         ValueError: the value, or something inside it, has no JSON form, or lies deeper than 64 levels.
     """
-    if value is None or isinstance(value, str | bool):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return plain_text(value)
     if isinstance(value, int):
-        if value.bit_length() > MAX_BITS:
+        number = int.__int__(value)
+        if number.bit_length() > MAX_BITS:
             raise ValueError("numbers must not be that large")
-        return value
+        return number
     if depth > MAX_DEPTH:
         raise ValueError("nested too deeply")
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError("numbers must be finite")
-        return value
+        return float.__float__(value)
     if isinstance(value, Mapping):
-        if not all(isinstance(key, str) for key in value):
-            raise ValueError("keys must be strings")
-        return MappingProxyType({key: freeze(item, depth + 1) for key, item in value.items()})
+        return MappingProxyType({_key(key): freeze(item, depth + 1) for key, item in value.items()})
     if isinstance(value, list | tuple):
         return tuple(freeze(item, depth + 1) for item in value)
     raise ValueError(f"{type(value).__name__} has no JSON form")
+
+
+def plain_text(value: str) -> str:
+    """Return a text as a plain `str`, whatever subclass of it it is.
+
+    Raises:
+        ValueError: the text has no UTF-8 form.
+    """
+    text = str.__str__(value)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("texts must have a UTF-8 form") from None
+    return text
 
 
 def loads(raw: bytes | str) -> object:
@@ -80,6 +96,12 @@ def same(one: object, other: object) -> bool:
     if one is other or isinstance(one, str) or isinstance(other, str):
         return one == other
     return one == other and dumps(one) == dumps(other)
+
+
+def _key(key: object) -> str:
+    if isinstance(key, str):
+        return plain_text(key)
+    raise ValueError("keys must be strings")
 
 
 def _thaw(value: object) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
@@ -25,7 +25,7 @@ class Vary:
 
     __slots__ = ("fields", "names")
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Iterable[str]) -> None:
         self.names = tuple(names)
         self.fields = ((b"vary", ", ".join(names).encode("latin-1")), (b"cache-control", b"private"))
         """What a response gets that says nothing about caches by itself."""
@@ -44,6 +44,8 @@ def make_private(headers: list[tuple[bytes, bytes]], vary: Vary) -> bool:
     """
     for name, _ in headers:
         if name.lower().endswith(_WATCHED):
+            # ASGI wants lower case, and Starlette relies on it; an application may not know.
+            headers[:] = [(low if (low := each.lower()).endswith(_WATCHED) else each, value) for each, value in headers]
             return _repair(MutableHeaders(raw=headers), vary.names)
     headers += vary.fields
     return False
@@ -56,7 +58,7 @@ def invites_shared_caches(headers: list[tuple[bytes, bytes]]) -> bool:
 
 def _repair(headers: MutableHeaders, vary: Sequence[str]) -> bool:
     _vary(headers, vary)
-    directives = [part.strip() for value in headers.getlist("cache-control") for part in _split(value)]
+    directives = [part.strip() for part in _split(", ".join(headers.getlist("cache-control")))]
     kept = [part for part in directives if part and _name(part) not in _SHARED]
     if not any(part.lower() in _CLOSED for part in kept):
         kept.insert(0, "private")
@@ -90,13 +92,15 @@ def _name(directive: str) -> str:
 
 
 def _split(value: str) -> list[str]:
-    """Split at commas outside quotes: ``private="set-cookie, x"`` is one directive."""
-    parts, quoted = [""], False
+    """Split at commas outside quotes (RFC 9110, section 5.6.4): ``private="set-cookie, x"`` is one directive."""
+    parts, quoted, escaped = [""], False, False
     for character in value:
-        if character == '"':
+        if character == '"' and not escaped:
             quoted = not quoted
+        escaped = quoted and character == "\\" and not escaped
         if character == "," and not quoted:
             parts.append("")
         else:
             parts[-1] += character
-    return parts
+    # Where a quote does not end, every cache reads something else: it may be anything.
+    return value.split(",") if quoted else parts

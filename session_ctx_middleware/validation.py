@@ -40,15 +40,17 @@ def checked_switch(field: str, value: object) -> str:
         value: what somebody wants it to be.
     """
     pattern, wanted = _RULES[field]
-    if isinstance(value, str) and pattern.fullmatch(value) and value.isprintable():
-        return value
+    text = str.__str__(value) if isinstance(value, str) else ""
+    if pattern.fullmatch(text) and text.isprintable():
+        return text
     raise InvalidChange(f"{field} must be {wanted}.")
 
 
 def checked_key(key: object) -> str:
     """Return an attribute key, or raise `InvalidChange`: 1 to 64 printable characters."""
-    if isinstance(key, str) and 0 < len(key) <= MAX_KEY and key.isprintable():
-        return key
+    text = str.__str__(key) if isinstance(key, str) else ""
+    if 0 < len(text) <= MAX_KEY and text.isprintable():
+        return text
     raise InvalidChange("An attribute key must be a string of 1 to 64 printable characters.")
 
 
@@ -63,6 +65,8 @@ def checked_attribute(value: object) -> Json:
         return freeze(value)
     except (ValueError, RecursionError) as error:
         raise InvalidChange(f"An attribute value must be JSON: {error}.") from None
+    except Exception as error:  # noqa: BLE001 - a mapping of the application may do anything
+        raise InvalidChange(f"An attribute value could not be read: {type(error).__name__}.") from None
 
 
 def check_room(attributes: Iterable[tuple[str, object]]) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-from .frozen_json import EMPTY, Json, freeze
+from .frozen_json import EMPTY, Json, freeze, plain_text
 
 __all__ = ["code_at", "frozen", "mapping_at", "text_at", "version_of"]
 
@@ -26,7 +26,7 @@ def text_at(data: Mapping[str, object], key: str) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, str):
-        return value
+        return plain_text(value)
     raise ValueError(f"{key} is not a string")
 
 

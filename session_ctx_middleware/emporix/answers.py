@@ -128,8 +128,9 @@ def seconds_of(retry_after: str | None, clock: Clock) -> float | None:
     """
     if retry_after is None:
         return None
-    if _SECONDS.fullmatch(retry_after.strip()):
-        return float(retry_after)
+    seconds = retry_after.strip()
+    if _SECONDS.fullmatch(seconds):
+        return float(seconds)
     try:
         left = parsedate_to_datetime(retry_after).timestamp() - clock.time()
     except (ValueError, OverflowError, TypeError, IndexError, OSError):

@@ -15,7 +15,7 @@ from ..errors import EmporixUnreachable, InvalidChange, MalformedAnswer, TokenRe
 from ..frozen_json import dumps
 from .answers import Answer, seconds_of
 from .redaction import redacted_request_lines
-from .transport import Clients, libraries
+from .transport import Clients, libraries, library_of
 
 if TYPE_CHECKING:
     import httpx
@@ -129,14 +129,16 @@ class Http:
         params: Mapping[str, str] | None,
         headers: Mapping[str, str],
     ) -> httpx.Request:
-        request = client.build_request(
-            method, f"{self._base_url}{path}", content=content, params=params, headers=headers
+        # Not by the client: one that was passed in would add a shopper's cookies and its own credentials.
+        kept = {name: value for name, value in client.headers.items() if name not in {"cookie", "authorization"}}
+        return library_of(client).Request(
+            method,
+            f"{self._base_url}{path}",
+            params=params,
+            headers={**kept, **headers},
+            content=content,
+            extensions={"timeout": client.timeout.as_dict()},
         )
-        # A client that was passed in adds what it holds for others: a shopper's cookies, its own credentials.
-        request.headers.pop("cookie", None)
-        if "authorization" not in headers:
-            request.headers.pop("authorization", None)
-        return request
 
     async def _read(self, operation: str, response: httpx.Response) -> Answer:
         try:
@@ -180,6 +182,8 @@ def _json(value: object) -> bytes | None:
 
 async def _limited(response: httpx.Response) -> bytes | None:
     """Return the body, ``None`` where it is too large."""
+    if "," in response.headers.get("content-encoding", ""):
+        return None  # packed twice: a few bytes could become any number before they can be counted
     announced = response.headers.get("content-length", "")
     if announced.isdecimal() and len(announced) < 20 and int(announced) > MAX_BODY:
         return None
@@ -196,7 +200,8 @@ async def _limited(response: httpx.Response) -> bytes | None:
 def _broken() -> tuple[type[Exception], ...]:
     """Return everything that means: no answer came."""
     # RuntimeError: a closed client, a stream error, a connection that belongs to another event loop.
-    kinds: list[type[Exception]] = [OSError, EOFError, RuntimeError]
+    # UnicodeError: an address that the answer redirects to, and that has no form.
+    kinds: list[type[Exception]] = [OSError, EOFError, RuntimeError, UnicodeError]
     kinds += [anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream]
     for library in libraries():
         kinds += [library.HTTPError, library.InvalidURL, library.CookieConflict]

@@ -28,6 +28,7 @@ __all__ = [
     "build_client",
     "clients_for",
     "libraries",
+    "library_of",
 ]
 
 HttpClient: TypeAlias = "httpx.AsyncClient | httpx2.AsyncClient"
@@ -40,6 +41,7 @@ class Library(Protocol):
     """What httpx and httpx2 have in common, as far as it is used here."""
 
     AsyncClient: type[httpx.AsyncClient]
+    Request: type[httpx.Request]
     Limits: type[httpx.Limits]
     Timeout: type[httpx.Timeout]
     HTTPError: type[httpx.HTTPError]
@@ -59,6 +61,11 @@ def libraries() -> tuple[Library, ...]:
     """Return httpx, and httpx2 where somebody has imported it: no client of it exists before that."""
     loaded = (httpx, sys.modules.get("httpx2"))
     return tuple(cast("Library", module) for module in loaded if hasattr(module, "AsyncClient"))
+
+
+def library_of(client: httpx.AsyncClient) -> Library:
+    """Return the library that a client comes from."""
+    return next(library for library in libraries() if isinstance(client, library.AsyncClient))
 
 
 def _preferred() -> Library:

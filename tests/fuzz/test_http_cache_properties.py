@@ -1,0 +1,283 @@
+"""Whatever an application says about caches, a personal response is private; and JSON values that nobody can change."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from session_ctx_middleware.frozen_json import dumps, freeze, loads, same
+from session_ctx_middleware.http_cache import Vary, make_private
+
+from .support import fuzz
+
+Pairs = list[tuple[bytes, bytes]]
+
+SPEAKING = ("cache-control", "vary", "surrogate-control", "cdn-cache-control", "edge-control", "x-accel-expires")
+DIRECTIVES = [
+    "public",
+    "PUBLIC",
+    "private",
+    "Private",
+    "no-store",
+    "no-cache",
+    "max-age=60",
+    "s-maxage=600",
+    "S-MaxAge = 5",
+    "proxy-revalidate",
+    'private="set-cookie"',
+    'private="a, public"',
+    'no-cache="x, s-maxage=1"',
+    'ext="unbalanced',
+    "",
+    " ",
+    "=",
+]
+
+
+directives = st.one_of(
+    st.lists(st.sampled_from(DIRECTIVES), max_size=4).map(", ".join).map(str.encode), st.binary(max_size=20)
+)
+varied = st.one_of(
+    st.lists(
+        st.sampled_from(["Authorization", "authorization", "COOKIE", "Accept", "*", "", " origin "]), max_size=4
+    ).map(lambda names: ",".join(names).encode()),
+    st.binary(max_size=20),
+)
+telling = st.one_of(
+    st.tuples(st.sampled_from(SPEAKING).map(str.encode), directives),
+    st.tuples(st.just(b"vary"), varied),
+    st.tuples(st.just(b"x-accel-expires"), st.sampled_from([b"0", b" 0 ", b"60", b"@0", b"off", b""])),
+)
+unrelated = st.tuples(
+    st.one_of(
+        st.sampled_from([b"content-type", b"Set-Cookie", b"x-varying", b"age", b"expires"]), st.binary(max_size=8)
+    ),
+    st.binary(max_size=12),
+).filter(lambda pair: not pair[0].lower().endswith(tuple(map(str.encode, SPEAKING))))
+header_lists = st.lists(st.one_of(telling, unrelated), max_size=8)
+needs = st.sampled_from([("Authorization",), ("Cookie",), ("Authorization", "Cookie")])
+
+
+def repaired(headers: Pairs, names: tuple[str, ...]) -> Pairs:
+    result = list(headers)
+    make_private(result, Vary(names))
+    return result
+
+
+def values(headers: Pairs, name: str) -> list[str]:
+    return [str(value, "latin-1") for key, value in headers if key.lower() == name.encode()]
+
+
+def parsed(headers: Pairs, name: str = "cache-control") -> list[str]:
+    """Read a list of directives as RFC 9110 writes it: commas and backslashes inside quotes are text."""
+    parts, quoted, escaped = [""], False, False
+    for character in ", ".join(values(headers, name)):
+        if escaped:
+            escaped = False
+        elif quoted and character == "\\":
+            escaped = True
+        elif character == '"':
+            quoted = not quoted
+        if character == "," and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip().lower() for part in parts if part.strip()]
+
+
+def named(directive: str) -> str:
+    return directive.partition("=")[0].strip()
+
+
+@fuzz(200)
+@given(header_lists, needs)
+def test_a_personal_response_is_private_whatever_the_application_said(headers: Pairs, names: tuple[str, ...]) -> None:
+    said = parsed(repaired(headers, names))
+
+    assert {"private", "no-store"} & set(said)
+    assert not {"public", "s-maxage", "proxy-revalidate"} & {named(directive) for directive in said}
+
+
+@fuzz(200)
+@given(header_lists, needs)
+def test_vary_names_where_the_token_comes_from(headers: Pairs, names: tuple[str, ...]) -> None:
+    before = [part.strip().lower() for value in values(headers, "vary") for part in value.split(",")]
+    after = [part.strip().lower() for value in values(repaired(headers, names), "vary") for part in value.split(",")]
+
+    if "*" in before:
+        assert "*" in after
+    else:
+        for name in names:
+            assert after.count(name.lower()) == max(before.count(name.lower()), 1)
+    assert [part for part in after if part not in before] == [
+        name.lower() for name in names if name.lower() not in before and "*" not in before
+    ]
+
+
+@fuzz(200)
+@given(header_lists, needs)
+def test_no_header_for_one_kind_of_cache_stays_open(headers: Pairs, names: tuple[str, ...]) -> None:
+    result = repaired(headers, names)
+
+    for name, value in result:
+        key, text = str(name, "latin-1").lower(), str(value, "latin-1")
+        if key.endswith(("surrogate-control", "cdn-cache-control", "edge-control")):
+            assert {"private", "no-store"} & set(parsed([(b"cache-control", value)]))
+        if key == "x-accel-expires":
+            assert text.strip() == "0"
+
+
+@fuzz(200)
+@given(header_lists, needs)
+def test_headers_that_say_nothing_about_caches_are_left_alone(headers: Pairs, names: tuple[str, ...]) -> None:
+    def others(pairs: Pairs) -> Pairs:
+        return [pair for pair in pairs if not pair[0].lower().endswith(tuple(map(str.encode, SPEAKING)))]
+
+    assert others(repaired(headers, names)) == others(headers)
+
+
+@fuzz(200)
+@given(header_lists, needs)
+def test_what_is_private_stays_as_it_is(headers: Pairs, names: tuple[str, ...]) -> None:
+    once = list(headers)
+    leaked = make_private(once, Vary(names))
+    twice = list(once)
+
+    assert not make_private(twice, Vary(names))
+    assert twice == once
+    assert leaked or not _invites(headers)
+
+
+@fuzz(100)
+@example(before="private", after="b")
+@given(before=st.sampled_from(DIRECTIVES), after=st.sampled_from(DIRECTIVES))
+def test_a_backslash_in_quotes_does_not_end_them(before: str, after: str) -> None:
+    hidden = f'ext="a\\", {before}, {after.replace(chr(34), "")}"'.encode()
+
+    for name in (b"cache-control", b"surrogate-control"):
+        said = parsed(repaired([(name, hidden)], ("Cookie",)), str(name, "ascii"))
+        assert {"private", "no-store"} & set(said)
+
+
+@fuzz(200)
+@given(
+    st.lists(st.tuples(st.one_of(telling, unrelated), st.sampled_from([bytes.title, bytes.upper])), max_size=4), needs
+)
+def test_it_makes_no_difference_how_an_application_writes_the_names_of_headers(
+    spelled: list[tuple[tuple[bytes, bytes], Callable[[bytes], bytes]]], names: tuple[str, ...]
+) -> None:
+    odd = [(spell(name), value) for (name, value), spell in spelled]
+    lower = [(name.lower(), value) for name, value in odd]
+
+    assert [(name.lower(), value) for name, value in repaired(odd, names)] == repaired(lower, names)
+
+
+def _invites(headers: Pairs) -> bool:
+    return any(named(directive) in {"public", "s-maxage"} for directive in parsed(headers))
+
+
+# Values that nobody can change
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**60), 2**60),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=8),
+    st.text(st.characters(codec=None), max_size=4),
+)
+json_values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
+    max_leaves=12,
+)
+
+
+def thawed(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return {key: thawed(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [thawed(item) for item in value]
+    return value
+
+
+def parts_of(value: object) -> list[object]:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
+    return [value, *(part for item in inner for part in parts_of(item))]
+
+
+@fuzz(200)
+@given(json_values)
+def test_a_value_survives_being_frozen_written_and_read(value: Any) -> None:
+    frozen = freeze(value)
+
+    assert repr(thawed(frozen)) == repr(value)
+    assert loads(dumps(frozen)) == json.loads(json.dumps(value)) == value
+    assert dumps(frozen) == dumps(value)
+    assert dumps(loads(dumps(frozen))) == dumps(frozen)
+    assert same(frozen, freeze(loads(dumps(frozen))))
+
+
+@fuzz(100)
+@given(json_values)
+def test_nothing_in_a_frozen_value_can_be_changed(value: Any) -> None:
+    before = dumps(frozen := freeze(value))
+
+    for part in parts_of(frozen):
+        assert not isinstance(part, dict | list)
+        if isinstance(part, Mapping):
+            with pytest.raises(TypeError):
+                part["x"] = 1  # type: ignore[index]
+    for part in parts_of(value):
+        if isinstance(part, dict):
+            part["added"] = 1
+        elif isinstance(part, list):
+            part.append(1)
+    assert dumps(frozen) == before
+
+
+@fuzz(100)
+@given(json_values, st.sampled_from([math.nan, math.inf, -math.inf, {1: 2}, {1, 2}, b"x", object(), 2**1025, 1j]))
+def test_what_is_not_json_is_refused_wherever_it_hides(value: Any, bad: object) -> None:
+    for hidden in (bad, [value, bad], {"a": value, "b": bad}, {"a": {"b": [value, [bad]]}}):
+        with pytest.raises(ValueError, match=r"."):
+            freeze(hidden)
+
+
+@fuzz(100)
+@given(st.sampled_from(["NaN", "Infinity", "-Infinity"]), json_values)
+def test_a_text_with_nan_or_infinity_is_not_json(constant: str, value: Any) -> None:
+    for raw in (constant, f"[{json.dumps(value)},{constant}]", f'{{"a":{constant}}}'):
+        with pytest.raises(ValueError, match=constant):
+            loads(raw)
+
+
+@fuzz(200)
+@given(st.binary(max_size=40))
+def test_bytes_are_json_or_a_value_error(raw: bytes) -> None:
+    try:
+        value = loads(raw)
+        frozen = freeze(value)
+    except ValueError:
+        return
+    assert same(frozen, freeze(loads(dumps(frozen))))
+
+
+twins = st.sampled_from([0, 0.0, -0.0, False, 1, 1.0, True, "1", None, "", (), {}, [1], [True], {"a": 1}, {"a": 1.0}])
+
+
+@fuzz(200)
+@given(st.one_of(json_values, twins), st.one_of(json_values, twins), st.one_of(json_values, twins))
+def test_same_is_an_equivalence_that_means_the_same_text(one: Any, two: Any, three: Any) -> None:
+    one, two, three = freeze(one), freeze(two), freeze(three)
+
+    assert same(one, one)
+    assert same(one, two) == same(two, one)
+    assert same(one, three) or not (same(one, two) and same(two, three))
+    assert same(one, two) <= (dumps(one) == dumps(two))
