@@ -70,6 +70,7 @@ class Servers:
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # the addresses are printed here, together
             start_new_session=True,  # Ctrl-C reaches this process only, which then stops the others
         )
         self._processes.append(process)
