@@ -24,15 +24,17 @@ class Operation:
     Args:
         value: what the field shall hold; `REMOVED` for an attribute that shall go.
         op_id: tells this change from every other one, also of the same field.
-        at: seconds since the epoch when it was recorded, for its age.
-        recorded: monotonic seconds of this process when it was recorded, for its order: only a document asked for
-            after that can prove that the change is already there.
+        at: seconds since the epoch when it was recorded, for its age and its order, see `Stamps`.
+        recorded: monotonic seconds of this process when it was recorded: only a document asked for after that can
+            prove that the change is already there.
+        taken: the version of the context since which Emporix has it; below 0 while it has not, or nobody knows.
     """
 
     value: Value
     op_id: str
     at: float
     recorded: float
+    taken: int = -1
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -58,6 +60,16 @@ class ContextChanges:
     def __repr__(self) -> str:
         return f"<ContextChanges of {len(self.operations)} fields>"
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids of the operations."""
+        return frozenset(operation.op_id for operation in self.operations.values())
+
+    @property
+    def newest_at(self) -> float:
+        """When the last of these changes was recorded, in seconds since the epoch; 0 where there is none."""
+        return max((operation.at for operation in self.operations.values()), default=0.0)
+
     def get(self, path: str) -> Operation | None:
         """Return the change of a path, ``None`` where there is none."""
         return self.operations.get(path)
@@ -71,12 +83,16 @@ class ContextChanges:
         return ContextChanges({**older.operations, **self.operations})
 
     def newest(self, other: ContextChanges) -> ContextChanges:
-        """Return both; of two changes of one field the one recorded later, these where that is equal."""
+        """Return both; of two changes of one field the one recorded later, these where that is equal.
+
+        Of one and the same change, the one that knows when it was taken.
+        """
         if not other.operations:
             return self
         merged = dict(other.operations)
         for path, operation in self.operations.items():
-            if path not in merged or merged[path].recorded <= operation.recorded:
+            there = merged.get(path)
+            if there is None or _follows(operation, there):
                 merged[path] = operation
         return ContextChanges(merged)
 
@@ -96,7 +112,7 @@ class ContextChanges:
 
         def stays(path: str, operation: Operation) -> bool:
             settled = other.operations.get(path)
-            return settled is None or (operation.op_id != settled.op_id and operation.recorded >= settled.recorded)
+            return settled is None or (operation.op_id != settled.op_id and operation.at >= settled.at)
 
         return self._where(stays)
 
@@ -105,13 +121,31 @@ class ContextChanges:
         room = size
         kept = {path: operation for path, operation in self.operations.items() if not path.startswith(ATTRIBUTE_PREFIX)}
         others = [(path, operation) for path, operation in self.operations.items() if path not in kept]
-        for path, operation in sorted(others, key=lambda item: -item[1].recorded)[:attributes]:
+        for path, operation in sorted(others, key=lambda item: -item[1].at)[:attributes]:
             value = None if isinstance(operation.value, Removed) else operation.value
             room -= len(path) + len(dumps(value))
             if room < 0:
                 break
             kept[path] = operation
         return self._where(lambda path, _: path in kept)
+
+    def taken_at(self, version: int) -> ContextChanges:
+        """Return the same changes, taken by Emporix with `version`."""
+        return ContextChanges({path: replace(operation, taken=version) for path, operation in self.operations.items()})
+
+    def taken_after(self, version: int) -> ContextChanges:
+        """Return the changes that a document of `version` cannot have."""
+        return self._where(lambda _, operation: operation.taken > version)
+
+    def outlines(self) -> ContextChanges:
+        """Return the same changes without their values: which fields, when, and which changes."""
+        return ContextChanges(
+            {path: replace(operation, value=REMOVED, taken=-1) for path, operation in self.operations.items()}
+        )
+
+    def switches(self) -> ContextChanges:
+        """Return the changes of the four fields that a shopper can switch."""
+        return self._where(lambda path, _: path in SWITCHES)
 
     def since(self, moment: float) -> ContextChanges:
         """Return the changes recorded at or after `moment` (seconds since the epoch)."""
@@ -214,6 +248,10 @@ class ContextChanges:
 
 
 NO_CHANGES: Final = ContextChanges()
+
+
+def _follows(one: Operation, other: Operation) -> bool:
+    return one.taken >= other.taken if one.op_id == other.op_id else one.at >= other.at
 
 
 def _checked(path: str, value: Value) -> Value:

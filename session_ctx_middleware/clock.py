@@ -7,9 +7,11 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
-__all__ = ["Budget", "Clock", "SystemClock", "TimerHandle", "wait"]
+__all__ = ["Budget", "Clock", "Stamps", "SystemClock", "TimerHandle", "wait"]
+
+STEP: Final = 1e-6
 
 T = TypeVar("T")
 
@@ -57,6 +59,29 @@ class SystemClock:
     def call_later(self, delay: float, callback: Callable[[], object]) -> TimerHandle:
         """Call `callback` on the running loop after `delay` seconds."""
         return asyncio.get_running_loop().call_later(delay, callback)
+
+
+class Stamps:
+    """Moments for changes, each later than all before it, also when the system's clock is set back.
+
+    What another host has stamped counts as before, once it was seen here: of two changes of which one knew the other,
+    the later one has the later moment, however far apart the clocks of the hosts are.
+
+    Args:
+        clock: where time comes from.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = 0.0
+
+    def next(self, seen: float = 0.0) -> float:
+        """Return a moment after every one before it and after `seen`, in seconds since the epoch.
+
+        Call it from one thread at a time.
+        """
+        self._last = max(self._clock.time(), self._last + STEP, seen + STEP)
+        return self._last
 
 
 async def wait(future: asyncio.Future[T | None], timeout: float, clock: Clock) -> T | None:

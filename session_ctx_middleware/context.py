@@ -30,6 +30,10 @@ class SessionContext(LoadableContext):
     """
 
     _unsent = False
+    _committed = False
+    _forgotten = False
+    set_cookie: bytes | None = None
+    """What the response sends as ``Set-Cookie``."""
     _sending = False
     _failure: Exception | None = None
 
@@ -89,7 +93,8 @@ class SessionContext(LoadableContext):
             self._known = NOTHING_KNOWN
             return self
         with self._budget(READING) as until:
-            self._known = await self._engine.expect_cart(token, cart_id, until)
+            self._known = await self._engine.expect_cart(token, cart_id, until, self._carried())
+        self._committed = True  # the next worker must not show less
         await self._commit("cart_created", parks=True)
         return self
 
@@ -98,6 +103,8 @@ class SessionContext(LoadableContext):
         token = await self._credentials()
         self._changes = NO_CHANGES
         self._known = NOTHING_KNOWN
+        self._carried()
+        self._forgotten = True
         if token is not None:
             with self._budget(READING) as until:
                 await self._engine.forget(token, until)
@@ -105,6 +112,11 @@ class SessionContext(LoadableContext):
     async def finish(self, status: int) -> None:
         """End the request: commit what was recorded, or discard it when the response is an error of the server."""
         self.sealed = True  # what is recorded from now on would not be sent any more
+        await self._end_with(status)
+        if self._owes_cookie():
+            await self._write_cookie()
+
+    async def _end_with(self, status: int) -> None:
         if status >= 500:
             self.end(f"status {status}")
         elif self._token_sought:
@@ -117,8 +129,10 @@ class SessionContext(LoadableContext):
 
     @property
     def settled(self) -> bool:
-        """Whether there is nothing to commit: neither changes of this request nor parked ones that it should send."""
-        return not self._changes and (self._known is None or not self._drains())
+        """Whether there is nothing to do before the response: neither changes to send nor a cookie to write."""
+        if self._changes or (self._known is not None and self._drains()):
+            return False
+        return self._services.cookie is None or not self._owes_cookie()
 
     def end(self, why: str) -> None:
         """Discard changes that nobody has committed, and say so."""
@@ -128,6 +142,37 @@ class SessionContext(LoadableContext):
                 return  # the commit goes on without this request
             websocket = self._scope["type"] == "websocket"
             self._emit("changes.uncommitted" if websocket else "changes.discarded", "end", why)
+
+    def _owes_cookie(self) -> bool:
+        """Tell whether the browser should carry something else than what it brought along."""
+        if self._services.cookie is None:
+            return False
+        if self._known is not None and self._known.rejected:
+            return self._forgotten or self._cookie_ignored
+        if self._committed or self._forgotten or self._cookie_ignored:
+            return True
+        if self._known is None:
+            return False
+        brought = NO_CHANGES if self._brought is None else self._brought.parked
+        return self._known.parked.ids != brought.ids
+
+    async def _write_cookie(self) -> None:
+        cookie, token, brought = self._services.cookie, await self._credentials(), self._carried()
+        if cookie is None:
+            return
+        carry = None
+        if token is not None and not self._forgotten:
+            carry = await self._engine.to_carry(token, brought)
+        if token is None or not carry:
+            if brought is not None or self._cookie_ignored:
+                self.set_cookie = cookie.cleared(self._scope)
+        elif brought is None or carry.says() != brought.says():
+            written = cookie.write(self._scope, carry)
+            await self._engine.handed_over(token, written.taken, written.left)
+            self.set_cookie = written.header
+            if written.left:
+                self._emit("continuity.overflow", "respond", "attributes are kept by the store")
+        self.used = self.used or self.set_cookie is not None
 
     def _drains(self) -> bool:
         """Tell whether this request should send what is parked: its load found a context that is in good health."""
@@ -156,8 +201,9 @@ class SessionContext(LoadableContext):
         else:
             self._sending = True
             with self._budget(COMMITTING) as until:
-                settled = await self._engine.commit(token, changes, until, parks=parks)
+                settled = await self._engine.commit(token, changes, until, parks=parks, carried=self._carried())
             self._sending = False
+        self._committed = True
         self._after(changes, settled)
         self._report(operation, settled, self._clock.monotonic() - began)
         return settled
@@ -168,7 +214,7 @@ class SessionContext(LoadableContext):
             return
         self._unsent = False
         self._changes = self._changes.minus(sent)
-        shown = (None if self._token is None else self._engine.view(self._token)) or self._known
+        shown = (None if self._token is None else self._engine.view(self._token, self._carried())) or self._known
         if shown is not None and settled.commit is Commit.PARKED:
             shown = replace(shown, parked=sent.newest(shown.parked))
         self._known = shown

@@ -11,8 +11,9 @@ from typing import Final, Self
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from .clock import Budget, Clock
-from .engine import NOTHING_KNOWN, Engine, Snapshot
+from .clock import Budget, Clock, Stamps
+from .continuity import ContinuityCookie
+from .engine import NOTHING_KNOWN, Carried, Engine, Snapshot
 from .errors import ContextNotLoaded, ContextUnavailable, TokenRejected
 from .events import ContextEvent, Events
 from .http_cache import invites_shared_caches
@@ -35,14 +36,18 @@ class Services:
         defaults: what the shop shows where nothing else is known.
         events: who is told what happens.
         clock: where time comes from.
+        stamps: moments for changes.
         engine: returns the engine of an event loop.
+        cookie: carries what one worker knows to the next; `None` without a secret.
     """
 
     tokens: TokenChain
     defaults: ContextDefaults
     events: Events
     clock: Clock
+    stamps: Stamps
     engine: Callable[[asyncio.AbstractEventLoop], Engine]
+    cookie: ContinuityCookie | None = None
 
 
 class LoadableContext(WritableContext):
@@ -54,6 +59,9 @@ class LoadableContext(WritableContext):
     _seeking: asyncio.Task[StorefrontToken | None] | None = None
     _known: Snapshot | None = None
     _budgets: tuple[Budget, Budget] | None = None
+    _brought: Carried | None = None
+    _cookie_read = False
+    _cookie_ignored = False
 
     def __init__(self, services: Services, scope: Scope, loop: asyncio.AbstractEventLoop) -> None:
         self._services = services
@@ -91,7 +99,7 @@ class LoadableContext(WritableContext):
             self._known = NOTHING_KNOWN
         else:
             with self._budget(READING) as until:
-                self._known = await self._engine.refresh(token, until)
+                self._known = await self._engine.refresh(token, until, self._carried())
         return self
 
     @property
@@ -106,6 +114,14 @@ class LoadableContext(WritableContext):
     @property
     def _clock(self) -> Clock:
         return self._services.clock
+
+    @property
+    def _stamps(self) -> Stamps:
+        return self._services.stamps
+
+    def _seen(self) -> float:
+        carried = self._carried()
+        return 0.0 if carried is None else max(carried.parked.newest_at, carried.settled.newest_at)
 
     @property
     def _engine(self) -> Engine:
@@ -130,6 +146,19 @@ class LoadableContext(WritableContext):
             self._token_sought = True
         return self._token
 
+    def _carried(self) -> Carried | None:
+        """Return what the shopper's browser brought along from other workers."""
+        cookie = self._services.cookie
+        if cookie is None or self._cookie_read:
+            return self._brought
+        self._cookie_read = True
+        found = cookie.read(self._scope)
+        self._brought = found.carried
+        if found.ignored:
+            self._cookie_ignored = True
+            self._emit("continuity.ignored", "load", found.ignored)
+        return self._brought
+
     def _load_now(self) -> bool:
         """Load without waiting, if nothing has to be waited for: the way that most requests go."""
         if self._known is not None and self._scope["type"] == "http":
@@ -144,7 +173,8 @@ class LoadableContext(WritableContext):
             self._known = NOTHING_KNOWN
             return True
         engine = self._engine
-        known = engine.peek(engine.key(found if isinstance(found, str) else found.value))
+        carried = None if self._services.cookie is None else self._carried()
+        known = engine.peek(engine.key(found if isinstance(found, str) else found.value), carried)
         if known is None:
             return False
         self._loaded(known, "hit")
@@ -155,7 +185,7 @@ class LoadableContext(WritableContext):
         if self._load_now() or token is None:
             return
         with self._budget(READING) as until:
-            known = await self._engine.read(token, until)
+            known = await self._engine.read(token, until, self._carried())
         self._loaded(known, "miss")
 
     def _loaded(self, known: Snapshot, result: str) -> None:

@@ -11,8 +11,9 @@ from weakref import WeakKeyDictionary
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .clock import Clock, SystemClock
+from .clock import Clock, Stamps, SystemClock
 from .context import SCOPE_KEY, STATE_KEY, Services, SessionContext
+from .continuity import ContinuityCookie
 from .emporix import OwnContextClient
 from .engine import Engine, Naming, Parts, Stats
 from .errors import ConfigurationError, SharedCacheLeak
@@ -31,6 +32,8 @@ Preload: TypeAlias = "bool | Callable[[HTTPConnection], bool]"
 SecretKey: TypeAlias = "str | bytes | Sequence[str | bytes]"
 
 MIN_SECRET_BYTES: Final = 32
+# Names that processes share must be the same in all of them; tokens and session ids cannot be guessed in any case.
+SHARED_SECRET: Final = b"session_ctx_middleware"
 DRAIN_SECONDS: Final = 5.0
 SPARE_CONNECTIONS: Final = 10
 
@@ -51,6 +54,8 @@ class SessionContextMiddleware:
         store: where changes wait that Emporix cannot take yet; in this process by default.
         http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient`` to use; it is never closed here.
         on_event: functions that are told every `ContextEvent`; they must not block.
+        cookie_name: of the continuity cookie, which `secret_key` turns on; on https it gets the prefix ``__Host-``.
+        https_only: treat every request as https, for a TLS proxy in front that does not pass the scheme on.
         strict: raise `SharedCacheLeak` instead of repairing a personal response that invites shared caches.
         clock: where time and randomness come from; for tests.
 
@@ -73,6 +78,8 @@ class SessionContextMiddleware:
         store: ContextStore | None = None,
         http_client: HttpClient | None = None,
         on_event: EventHook | Sequence[EventHook] = (),
+        cookie_name: str = "session_ctx",
+        https_only: bool = False,
         strict: bool = False,
         clock: Clock | None = None,
     ) -> None:
@@ -91,24 +98,29 @@ class SessionContextMiddleware:
         )
         clock = clock or SystemClock()
         cache = cache or CachePolicy()
+        store = store or MemoryStore(max_entries=cache.max_entries, clock=clock)
+        secrets = _secrets(secret_key)
+        tokens = TokenChain(token)
         self._parts = Parts(
             cache=cache,
             upstream=upstream,
-            store=store or MemoryStore(max_entries=cache.max_entries, clock=clock),
-            naming=Naming(tenant, base_url, _first_secret(secret_key)),
+            store=store,
+            naming=Naming(tenant, base_url, secrets[0] if secrets else SHARED_SECRET if store.shared else None),
             clock=clock,
             stats=self._stats,
         )
         self._services = Services(
-            tokens=TokenChain(token),
+            tokens=tokens,
             defaults=defaults or ContextDefaults(),
             events=Events(_hooks(on_event)),
             clock=clock,
+            stamps=Stamps(clock),
             engine=self._engine,
+            cookie=ContinuityCookie(secrets, name=cookie_name, https_only=https_only, clock=clock) if secrets else None,
         )
         self._engines: WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = WeakKeyDictionary()
         self._last: tuple[asyncio.AbstractEventLoop, Engine] | None = None
-        self._vary = Vary(self._services.tokens.vary)
+        self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()))))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -160,6 +172,8 @@ class SessionContextMiddleware:
         context.response = message
         if context.used:
             self._protect(message)
+        if context.set_cookie is not None:
+            message["headers"].append((b"set-cookie", context.set_cookie))
         await send(message)
 
     def _protect(self, message: Message) -> None:
@@ -211,9 +225,9 @@ def _hooks(on_event: EventHook | Sequence[EventHook]) -> tuple[EventHook, ...]:
     raise ConfigurationError("on_event=... must be functions that take one ContextEvent.")
 
 
-def _first_secret(secret_key: SecretKey | None) -> bytes | None:
+def _secrets(secret_key: SecretKey | None) -> list[bytes]:
     if secret_key is None:
-        return None
+        return []
     keys = [secret_key] if isinstance(secret_key, str | bytes) else list(secret_key)
     secrets = [key.encode() if isinstance(key, str) else key for key in keys]
     if not secrets or any(len(key) < MIN_SECRET_BYTES for key in secrets):
@@ -221,4 +235,4 @@ def _first_secret(secret_key: SecretKey | None) -> bytes | None:
             f"secret_key=... must have {MIN_SECRET_BYTES} bytes or more, such as secrets.token_urlsafe(32) makes; "
             "keep it secret, and the same on every worker."
         )
-    return secrets[0]
+    return secrets

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Final
 
 from .changes import ContextChanges, Operation
@@ -12,11 +11,12 @@ from .document import ATTRIBUTE_PREFIX, REMOVED, SWITCHES, Removed, Value
 from .errors import InvalidChange
 from .frozen_json import Json
 from .validation import checked_attribute, checked_key, checked_switch
+from .wire import version_of
 
 __all__ = ["Packed", "pack", "unpack"]
 
 Packed = list[object]
-"""One change: path, value (``None`` for a removal), operation id, seconds since the epoch."""
+"""One change: path, value (``None`` for a removal), operation id, seconds since the epoch, version that has it."""
 
 MAX_ID: Final = 32
 
@@ -24,13 +24,19 @@ MAX_ID: Final = 32
 def pack(changes: ContextChanges) -> list[Packed]:
     """Return changes as JSON values."""
     return [
-        [path, None if isinstance(operation.value, Removed) else operation.value, operation.op_id, operation.at]
+        [
+            path,
+            None if isinstance(operation.value, Removed) else operation.value,
+            operation.op_id,
+            operation.at,
+            operation.taken,
+        ]
         for path, operation in changes.operations.items()
     ]
 
 
-def unpack(packed: Iterable[object], clock: Clock) -> ContextChanges:
-    """Return the changes that were packed, with their order in the time of this process.
+def unpack(packed: object, clock: Clock) -> ContextChanges:
+    """Return the changes that were packed.
 
     Args:
         packed: what `pack` returned, perhaps in another process.
@@ -39,30 +45,34 @@ def unpack(packed: Iterable[object], clock: Clock) -> ContextChanges:
     Raises:
         ValueError: this is not what `pack` returns.
     """
-    operations: dict[str, Operation] = {}
+    if not isinstance(packed, list | tuple):
+        raise ValueError("not packed changes")
     now, wall = clock.monotonic(), clock.time()
+    operations: dict[str, Operation] = {}
     for item in packed:
-        if not isinstance(item, list | tuple) or len(item) != 4:
+        if not isinstance(item, list | tuple) or len(item) != 5 or not isinstance(item[0], str):
             raise ValueError("not a packed change")
-        path, value, op_id, at = item
-        if not (isinstance(path, str) and isinstance(op_id, str) and len(op_id) <= MAX_ID):
-            raise ValueError("not a packed change")
+        path, value, op_id, at, taken = item
+        if not isinstance(op_id, str) or len(op_id) > MAX_ID:
+            raise ValueError("not an operation id")
         if isinstance(at, bool) or not isinstance(at, int | float) or not math.isfinite(at):
             raise ValueError("not a time")
-        # A clock that is ahead elsewhere must not make an old change look newer than one that is made here and now.
-        operations[path] = Operation(_value(path, value), op_id, at=at, recorded=now - max(0.0, wall - at))
+        recorded = now - max(0.0, wall - at)
+        taken = -1 if taken == -1 else version_of(taken)
+        operations[path] = Operation(_value(path, value), op_id, at=at, recorded=recorded, taken=taken)
     return ContextChanges(operations)
 
 
 def _value(path: str, value: object) -> Value:
     try:
-        if path in SWITCHES:
-            return checked_switch(path, value)
-        if not path.startswith(ATTRIBUTE_PREFIX):
-            raise ValueError("no such field")
-        checked_key(path.removeprefix(ATTRIBUTE_PREFIX))
+        if path not in SWITCHES:
+            if not path.startswith(ATTRIBUTE_PREFIX):
+                raise ValueError("no such field")
+            checked_key(path.removeprefix(ATTRIBUTE_PREFIX))
         if value is None:
             return REMOVED
+        if path in SWITCHES:
+            return checked_switch(path, value)
         attribute: Json = checked_attribute(value)
     except InvalidChange as error:
         raise ValueError("not a value of this field") from error

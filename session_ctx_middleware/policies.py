@@ -37,6 +37,11 @@ class CachePolicy:
     jitter: float = 0.1
     max_entries: int = 10_000
 
+    @property
+    def longest(self) -> float:
+        """Seconds after which nobody uses a document any more, whatever happens."""
+        return self.ttl + max(self.stale_while_revalidate, self.stale_if_error)
+
     def __post_init__(self) -> None:
         _require_numbers(self, "CachePolicy", at_least=0.0)
         if self.ttl <= 0:

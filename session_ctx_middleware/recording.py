@@ -12,7 +12,7 @@ from typing import Final
 from starlette.types import Message
 
 from .changes import NO_CHANGES, Operation
-from .clock import Clock
+from .clock import Clock, Stamps
 from .document import ATTRIBUTE_PREFIX, REMOVED, SWITCHES, Value
 from .errors import ContextSealed
 from .reading import ReadableContext
@@ -42,6 +42,15 @@ class WritableContext(ReadableContext):
     @abstractmethod
     def _clock(self) -> Clock:
         """Return where time comes from."""
+
+    @property
+    @abstractmethod
+    def _stamps(self) -> Stamps:
+        """Return where the moments of changes come from."""
+
+    @abstractmethod
+    def _seen(self) -> float:
+        """Return the latest moment of a change that the browser brought along."""
 
     def switch(
         self,
@@ -115,9 +124,10 @@ class WritableContext(ReadableContext):
     def _record(self, path: str, value: Value) -> None:
         if self.sealed and not self._late:
             raise ContextSealed
-        clock = self._clock
-        operation = Operation(value, secrets.token_hex(8), at=clock.time(), recorded=clock.monotonic())
+        seen = self._seen()
         with _recording:
+            at = self._stamps.next(seen)
+            operation = Operation(value, secrets.token_hex(8), at=at, recorded=self._clock.monotonic())
             changes = self._changes.recorded(path, operation)
             if path.startswith(ATTRIBUTE_PREFIX):
                 check_room(changes.attributes_over({}).items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -178,21 +179,24 @@ async def test_a_refused_change_does_not_take_a_parked_one_of_another_page_with_
 async def test_threads_of_one_request_do_not_lose_each_others_changes(
     make_shop: Callable[..., Shop], emporix: FakeEmporix
 ) -> None:
-    barrier = threading.Barrier(2, timeout=2)
+    inside: list[int] = [0, 0]
 
-    class Meeting(VirtualClock):
+    class Slow(VirtualClock):
+        """Gives the other thread time to come in between."""
+
         def time(self) -> float:
-            if threading.current_thread() is not threading.main_thread():
-                barrier.wait()
-                return 0.0
-            return super().time()
+            if threading.current_thread() is threading.main_thread():
+                return super().time()
+            inside[0] += 1
+            inside[1] = max(inside)
+            time.sleep(0.05)
+            inside[0] -= 1
+            return 0.0
 
         def monotonic(self) -> float:
-            if threading.current_thread() is not threading.main_thread():
-                return 0.0
-            return super().monotonic()
+            return super().monotonic() if threading.current_thread() is threading.main_thread() else 0.0
 
-    shop = make_shop(clock=Meeting())
+    shop = make_shop(clock=Slow())
     session = emporix.new_session(currency="EUR", language="en")
     seen: list[Any] = []
 
@@ -206,6 +210,7 @@ async def test_threads_of_one_request_do_not_lose_each_others_changes(
     await shop.visit(endpoint, token=session.token)
 
     assert seen == [{"currency": "USD", "language": "fr"}]
+    assert inside[1] == 1
 
 
 # 2/3. Parked changes
@@ -302,8 +307,8 @@ async def test_what_is_parked_for_one_session_is_bounded(shop: Shop, emporix: Fa
 async def test_two_workers_with_one_store_do_not_send_a_parked_change_twice(
     make_shop: Callable[..., Shop], emporix: FakeEmporix
 ) -> None:
-    store = MemoryStore(clock=VirtualClock())
-    one, two = (make_shop(store=store, secret_key=SECRET) for _ in range(2))
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(store=each) for each in (store, store.sibling()))
     session = emporix.new_session(currency="EUR")
     await one.currency(session.token)
     emporix.fault("context.patch", Fault(status=429, retry_after=1), times=1)
@@ -332,8 +337,8 @@ class SlowStore(MemoryStore):
 async def test_a_page_does_not_overtake_the_first_look_for_parked_changes(
     make_shop: Callable[..., Shop], emporix: FakeEmporix
 ) -> None:
-    store = SlowStore(clock=VirtualClock())
-    one, two = (make_shop(store=store, secret_key=SECRET) for _ in range(2))
+    store = SlowStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(store=each) for each in (store, store.sibling()))
     session = emporix.new_session(exists=False)
     emporix.fault("context.*", Fault(status=503), times=None)
     await one.switch(session.token, currency="USD")
@@ -789,11 +794,11 @@ async def test_garbage_tokens_do_not_push_out_what_a_good_session_has_parked(
 
 
 async def test_f39_a_change_whose_client_left_is_kept_when_the_process_stops(
-    emporix: FakeEmporix, http_library: Any
+    emporix: FakeEmporix, http_library: Any, make_shop: Callable[..., Shop]
 ) -> None:
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.patch", Fault(delay=60), times=1)
-    store = MemoryStore(clock=VirtualClock())  # stands for one that outlives the process
+    store = MemoryStore(clock=VirtualClock(), shared=True)  # stands for one that outlives the process
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         scope["state"]["session_ctx"].switch_currency("USD")
@@ -812,7 +817,9 @@ async def test_f39_a_change_whose_client_left_is_kept_when_the_process_stops(
     await asyncio.gather(leaving, return_exceptions=True)
     await wrapped.aclose()
 
-    assert len(store._sessions) + len(store._tokens) == 1
+    next_process = make_shop(store=store.sibling())
+    assert await next_process.currency(session.token) == "USD"
+    assert held(emporix, session.session_id)["currency"] == "USD"
 
 
 # Sources and batches

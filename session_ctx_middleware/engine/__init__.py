@@ -1,5 +1,6 @@
 """Reading and writing one session context: knows neither ASGI nor an HTTP library."""
 
+from .carried import Carried
 from .engine import Engine, Parts
 from .identity import Naming
 from .job import Commit, Settled
@@ -9,6 +10,7 @@ from .stats import Stats
 
 __all__ = [
     "NOTHING_KNOWN",
+    "Carried",
     "Commit",
     "ContextSource",
     "Engine",

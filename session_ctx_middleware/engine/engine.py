@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Budget, Clock
 from ..credentials import StorefrontToken
 from ..policies import CachePolicy, UpstreamPolicy
-from ..stores import ContextStore
+from ..stores import ContextStore, Notice
+from .carried import Carried
+from .expectations import Expectations
 from .flights import Flights, Found, Missing, Outcome
 from .identity import Naming
 from .job import Commit, Job, Settled
@@ -20,6 +22,7 @@ from .parking import Parking
 from .ports import ContextSource
 from .protection import ProtectedSource
 from .reader import Reader
+from .shelf import Shelf
 from .slot import DEGRADED, Slot, Snapshot
 from .stats import Stats
 from .table import SlotTable
@@ -66,26 +69,33 @@ class Engine:
         self._parts = parts
         self._clock = clock = parts.clock
         self._tasks = Tasks(clock)
-        self._table = table = SlotTable(parts.cache.max_entries, clock)
+        self._table = table = SlotTable(parts.cache.max_entries, parts.naming, clock)
+        attachment = parts.store.attach(self._noticed)
+        self._shelf = shelf = Shelf(parts.store, attachment, parts.cache, parts.naming)
+        self._expectations = expectations = Expectations(parts.naming, clock)
         protected = ProtectedSource(source, parts.upstream, clock, parts.stats)
         self._reader = reader = Reader(
             cache=parts.cache,
             table=table,
+            expectations=expectations,
+            attachment=attachment,
             clock=clock,
             stats=parts.stats,
             slow_after=parts.upstream.deadline / 2,
         )
         reader.flights = flights = Flights(
             source=protected,
+            shelf=shelf,
             table=table,
             tasks=self._tasks,
             clock=clock,
             arrive=self._arrived,
             publish=reader.publish,
+            usable=reader.usable,
             max_flights=parts.upstream.max_flights,
             max_age=MAX_AGE_FACTOR * parts.upstream.timeout,
         )
-        self._parking = Parking(parts.store, parts.naming, table, reader, clock)
+        self._parking = Parking(parts.store, table, reader, clock)
         self._writer = Writer(
             policy=parts.upstream,
             source=protected,
@@ -93,6 +103,8 @@ class Engine:
             reader=reader,
             flights=flights,
             parking=self._parking,
+            shelf=shelf,
+            expectations=expectations,
             tasks=self._tasks,
             clock=clock,
             stats=parts.stats,
@@ -110,27 +122,32 @@ class Engine:
         upstream = self._parts.upstream
         return Budget(upstream.deadline, self._clock), Budget(upstream.commit_deadline, self._clock)
 
-    async def read(self, token: StorefrontToken, until: float) -> Snapshot:
+    async def read(self, token: StorefrontToken, until: float, carried: Carried | None = None) -> Snapshot:
         """Return the best that can be known about a token's context by `until`."""
-        async with self._slot(token) as slot:
-            return await self._reader.read(slot, token.value, until)
+        async with self._slot(token, carried) as slot:
+            snapshot = await self._reader.read(slot, token.value, until)
+            return self._met(slot, token, carried, snapshot)
 
-    async def refresh(self, token: StorefrontToken, until: float) -> Snapshot:
+    async def refresh(self, token: StorefrontToken, until: float, carried: Carried | None = None) -> Snapshot:
         """Return what Emporix says from now on, past every cache."""
-        async with self._slot(token) as slot:
-            return await self._reader.refresh(slot, token.value, until)
+        async with self._slot(token, carried) as slot:
+            snapshot = await self._reader.refresh(slot, token.value, until)
+            return self._met(slot, token, carried, snapshot)
 
-    async def expect_cart(self, token: StorefrontToken, cart_id: str | None, until: float) -> Snapshot:
+    async def expect_cart(
+        self, token: StorefrontToken, cart_id: str | None, until: float, carried: Carried | None = None
+    ) -> Snapshot:
         """Return the context after a cart was created: Emporix may need a moment until it shows.
 
         Args:
             token: the shopper's token.
             cart_id: the new cart; with it, a context that does not name it yet counts as not yet there.
             until: monotonic seconds; the last answer by then counts.
+            carried: what the shopper's browser brought along.
         """
         snapshot = DEGRADED
         for attempt in range(1, CART_TRIES + 1):
-            snapshot = await self.refresh(token, until)
+            snapshot = await self.refresh(token, until, carried)
             document = snapshot.document
             there = document is not None and (cart_id is None or document.cart_id == cart_id)
             if there or attempt == CART_TRIES or self._clock.monotonic() >= until:
@@ -139,7 +156,15 @@ class Engine:
             await self._clock.sleep(min(low * 2**attempt, high) * (0.5 + 0.5 * self._clock.random()))
         return snapshot
 
-    async def commit(self, token: StorefrontToken, changes: ContextChanges, until: float, *, parks: bool) -> Settled:
+    async def commit(
+        self,
+        token: StorefrontToken,
+        changes: ContextChanges,
+        until: float,
+        *,
+        parks: bool,
+        carried: Carried | None = None,
+    ) -> Settled:
         """Send changes, and whatever is parked for the token, as one PATCH.
 
         Args:
@@ -147,9 +172,10 @@ class Engine:
             changes: what the request wants; may be empty, when only parked changes are to be sent.
             until: monotonic seconds; what is not sent by then is parked or left to the caller.
             parks: park what cannot be sent; otherwise the caller keeps it.
+            carried: what the shopper's browser brought along.
         """
-        async with self._slot(token) as slot:
-            return await self._writer.commit(Job(slot, token.value, changes, until, parks, slot.epoch))
+        async with self._slot(token, carried) as slot:
+            return await self._writer.commit(Job(slot, token.value, changes, until, parks, slot.epoch, carried))
 
     async def park(self, token: StorefrontToken, changes: ContextChanges) -> Settled:
         """Keep changes without another attempt to send them now."""
@@ -169,17 +195,30 @@ class Engine:
                 await self._reader.read(slot, token.value, until)
             every = (slot, *self._table.siblings(slot))
             for each in every:
-                each.epoch += 1
-                each.fence()
-                each.clear()
-                each.settled = NO_CHANGES
-                self._table.drop(each)
+                self._forget(each)
             await self._parking.forget(every)
 
-    def view(self, token: StorefrontToken) -> Snapshot | None:
+    def view(self, token: StorefrontToken, carried: Carried | None = None) -> Snapshot | None:
         """Return what this process would show for a token right now without asking; `None` if it knows nothing."""
         slot = self._table.get(self.key(token.value))
-        return None if slot is None else self._reader.current(slot)
+        return None if slot is None else self._with_parked(slot, token, carried, self._reader.current(slot))
+
+    async def to_carry(self, token: StorefrontToken, carried: Carried | None) -> Carried:
+        """Return what the shopper's browser should take to the next worker.
+
+        Args:
+            token: the shopper's token.
+            carried: what it brought along; of that, what is settled is left out.
+        """
+        async with self._slot(token, carried) as slot:
+            return self._expectations.to_carry(slot, carried, token.value)
+
+    async def handed_over(self, token: StorefrontToken, taken: ContextChanges, left: ContextChanges) -> None:
+        """Note which parked changes a browser keeps from now on, and keep those that it has no room for."""
+        async with self._slot(token) as slot:
+            await self._parking.hand_over(slot, taken)
+            if left:
+                await self._parking.keep(Job(slot, token.value, left, self._clock.monotonic(), True, slot.epoch))
 
     def may_drain(self, token: StorefrontToken) -> bool:
         """Tell whether it is worth sending parked changes now: not shortly after that failed."""
@@ -205,16 +244,85 @@ class Engine:
         await self._tasks.drain(timeout)
 
     @asynccontextmanager
-    async def _slot(self, token: StorefrontToken) -> AsyncIterator[Slot]:
+    async def _slot(self, token: StorefrontToken, carried: Carried | None = None) -> AsyncIterator[Slot]:
         slot = self._table.obtain(self.key(token.value), token.session_id)
         if slot.expires_at is None:
             slot.expires_at = token.ends_at()
         self._table.pin(slot)
         try:
-            await self._parking.look(slot)
+            missed = slot.seen != self._shelf.attachment.epoch
+            if missed:
+                await self._catch_up(slot)
+            await self._parking.look(slot, again=missed)
+            if carried is not None:
+                self._expectations.note(slot, carried, token.value)
             yield slot
         finally:
             self._table.unpin(slot)
+
+    async def _catch_up(self, slot: Slot) -> None:
+        """Compare a slot with the store: what other processes did may have been told while nobody listened."""
+        slot.seen = self._shelf.attachment.epoch
+        document = slot.snapshot.document
+        if document is None:
+            slot.expire()
+            return
+        stored = await self._shelf.load(slot)
+        if stored is None:
+            if not self._shelf.attachment.connected:
+                slot.expire()
+            slot.fresh_until = min(slot.fresh_until, self._clock.monotonic())
+        elif stored.identity != self._parts.naming.identity(document.identity):
+            slot.expire()
+        elif max(stored.floor, stored.document.version if stored.document else -1) > document.version:
+            slot.raise_floor(document.identity, stored.floor)
+            slot.fence()
+            slot.expire()
+
+    def _noticed(self, notice: Notice) -> None:
+        """Do what another process says has to be done."""
+        for slot in self._table.named(notice.names):
+            if notice.kind == "parked":
+                self._tasks.spawn(self._parking.look(slot, again=True))
+            elif notice.kind == "forgotten":
+                self._forget(slot)
+            else:
+                self._written(slot, notice)
+
+    def _written(self, slot: Slot, notice: Notice) -> None:
+        document = slot.snapshot.document
+        if document is not None and notice.identity == self._parts.naming.identity(document.identity):
+            if document.version >= notice.floor:
+                return
+            slot.raise_floor(document.identity, notice.floor)
+        slot.fence()
+        slot.expire()
+
+    def _forget(self, slot: Slot) -> None:
+        slot.epoch += 1
+        slot.fence()
+        slot.clear()
+        slot.settled = NO_CHANGES
+        slot.expected = slot.met = None
+        self._table.drop(slot)
+
+    def _met(self, slot: Slot, token: StorefrontToken, carried: Carried | None, snapshot: Snapshot) -> Snapshot:
+        """Note that a browser was shown what it may expect, and show what it carries."""
+        if carried is None:
+            return snapshot
+        self._expectations.note(
+            slot, carried, token.value
+        )  # the answer may have told to which session the token belongs
+        document = snapshot.document
+        if document is not None and not snapshot.stale and not self._expectations.behind(slot, document):
+            slot.met = carried
+        return self._with_parked(slot, token, carried, snapshot)
+
+    def _with_parked(self, slot: Slot, token: StorefrontToken, carried: Carried | None, snapshot: Snapshot) -> Snapshot:
+        if carried is None or snapshot.rejected:
+            return snapshot
+        parked = self._expectations.parked(slot, carried, token.value).newest(snapshot.parked.minus(slot.settled))
+        return replace(snapshot, parked=parked)
 
     async def _arrived(self, slot: Slot, outcome: Outcome) -> None:
         """Note which session an answer tells of, and show what is parked for it, before anybody reads the slot."""

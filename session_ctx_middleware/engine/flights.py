@@ -12,6 +12,7 @@ from ..clock import Clock, wait
 from ..document import ContextDocument
 from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixNotAsked, EmporixUnreachable, TokenRejected
 from .ports import ContextSource
+from .shelf import Shelf
 from .slot import Slot
 from .table import SlotTable
 from .tasks import Tasks
@@ -25,10 +26,17 @@ OPERATION: Final = "context.get"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Found:
-    """Emporix sent a document; `asked_at` is when the GET left, in monotonic seconds."""
+    """Emporix sent a document, to this process or to one that shared it.
+
+    Args:
+        document: the document.
+        asked_at: when the GET left, in monotonic seconds.
+        shared: whether another process asked.
+    """
 
     document: ContextDocument
     asked_at: float
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -58,10 +66,11 @@ Outcome: TypeAlias = Found | Missing | Rejected | Failed
 class Flight:
     """A GET in the air. It belongs to nobody: who waits has a future of its own, and can leave at any time."""
 
-    __slots__ = ("epoch", "generation", "outcome", "slot", "started", "waiters")
+    __slots__ = ("epoch", "generation", "outcome", "slot", "started", "straight", "waiters")
 
-    def __init__(self, slot: Slot, started: float) -> None:
+    def __init__(self, slot: Slot, started: float, *, straight: bool) -> None:
         self.slot = slot
+        self.straight = straight
         self.generation = slot.generation
         self.epoch = slot.epoch
         self.started = started
@@ -93,11 +102,14 @@ class Flights:
 
     Args:
         source: Emporix.
+        shelf: what other processes have read, asked first unless a flight goes `straight` to Emporix.
         table: keeps the slots of flights in reach.
         tasks: runs the flights.
         clock: where time comes from.
         arrive: awaited with every outcome first, for what a session's slot should know before anybody reads it.
         publish: told every outcome, once.
+        usable: tells whether a document that another process has read is new enough, for always or for when Emporix
+            cannot be asked.
         max_flights: at most so many at once; above it a flight fails at once.
         max_age: seconds after which a flight that hangs is given up: new callers start another, and what the old
             one brings in the end is not believed.
@@ -107,15 +119,19 @@ class Flights:
         self,
         *,
         source: ContextSource,
+        shelf: Shelf,
         table: SlotTable,
         tasks: Tasks,
         clock: Clock,
         arrive: Callable[[Slot, Outcome], Awaitable[None]],
         publish: Callable[[Flight, Outcome], None],
+        usable: Callable[[Slot, Found, bool], bool],
         max_flights: int,
         max_age: float,
     ) -> None:
         self._source = source
+        self._shelf = shelf
+        self._usable = usable
         self._table = table
         self._tasks = tasks
         self._clock = clock
@@ -133,15 +149,15 @@ class Flights:
             return flight
         if flight is not None:
             slot.fence()
-        return self._start(slot, token, now)
+        return self._start(slot, token, now, straight=False)
 
     def start(self, slot: Slot, token: str) -> Flight:
-        """Return a flight that starts now, whatever is in the air; what was is not published any more."""
+        """Return a flight to Emporix that starts now, whatever is in the air; what was is not published any more."""
         slot.fence()
-        return self._start(slot, token, self._clock.monotonic())
+        return self._start(slot, token, self._clock.monotonic(), straight=True)
 
-    def _start(self, slot: Slot, token: str, now: float) -> Flight:
-        flight = Flight(slot, now)
+    def _start(self, slot: Slot, token: str, now: float, *, straight: bool) -> Flight:
+        flight = Flight(slot, now, straight=straight)
         if self.in_air >= self._max_flights:
             flight.land(Failed(EmporixNotAsked(OPERATION, None, "too many sessions are being read at once")))
             return flight
@@ -154,10 +170,28 @@ class Flights:
     async def _fly(self, flight: Flight, token: str) -> None:
         outcome: Outcome = Failed(EmporixUnreachable(OPERATION, None, "the application is shutting down"))
         try:
-            outcome = await self._ask(flight, token)
+            outcome = await self._find(flight, token)
             await self._arrive(flight.slot, outcome)
         finally:
             self._land(flight, outcome)
+        await self._share(flight.slot, outcome)
+
+    async def _find(self, flight: Flight, token: str) -> Outcome:
+        stored = None if flight.straight else await self._shelf.load(flight.slot)
+        if stored is None or stored.document is None:
+            return await self._ask(flight, token)
+        found = Found(stored.document, flight.started - stored.age, shared=True)
+        if self._usable(flight.slot, found, False):
+            return found
+        outcome = await self._ask(flight, token)
+        return found if isinstance(outcome, Failed) and self._usable(flight.slot, found, True) else outcome
+
+    async def _share(self, slot: Slot, outcome: Outcome) -> None:
+        """Let other processes know, once those who wait here do."""
+        if isinstance(outcome, Rejected):
+            await self._shelf.reject(slot)
+        elif isinstance(outcome, Found) and not outcome.shared and slot.snapshot.document is outcome.document:
+            await self._shelf.save(slot, outcome.document, self._clock.monotonic() - outcome.asked_at)
 
     async def _ask(self, flight: Flight, token: str) -> Outcome:
         try:

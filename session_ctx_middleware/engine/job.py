@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ..changes import NO_CHANGES, ContextChanges
 from ..errors import SessionContextError
+from .carried import Carried
 from .slot import Slot
 
 __all__ = ["Commit", "Job", "Settled"]
@@ -47,6 +48,8 @@ class Job:
         until: monotonic seconds; after that nothing new is begun.
         parks: whether the job itself parks what cannot be sent, because nobody else will.
         epoch: the slot's epoch when the job began; what is forgotten since must not come back.
+        carried: what the shopper's browser brought along.
+        version: the version of the context in which Emporix has the changes.
     """
 
     slot: Slot
@@ -55,9 +58,11 @@ class Job:
     until: float
     parks: bool
     epoch: int
+    carried: Carried | None = None
     parked: ContextChanges = NO_CHANGES
     attempts: int = 0
     status: int | None = None
+    version: int = -1
     kept: bool = False
     settled: Settled | None = None
     waiter: asyncio.Future[Settled | None] | None = field(default=None)

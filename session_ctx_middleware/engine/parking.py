@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Iterable
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
 from cachetools import TTLCache
 
@@ -12,9 +12,9 @@ from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Clock
 from ..stores import ContextStore
 from ..validation import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
-from .identity import Naming
 from .job import Job
 from .reader import Reader
+from .shelf import tried
 from .slot import Slot
 from .table import SlotTable
 
@@ -25,12 +25,11 @@ _log = logging.getLogger("session_ctx_middleware")
 SESSIONS: Final = 10_000
 SESSION_SECONDS: Final = 24 * 3600.0
 
-T = TypeVar("T")
-
 if TYPE_CHECKING:
     _Sessions = TTLCache[bytes, str]
+    _Settled = TTLCache[str, ContextChanges]
 else:
-    _Sessions = TTLCache
+    _Sessions = _Settled = TTLCache
 
 
 class Parking:
@@ -38,18 +37,17 @@ class Parking:
 
     Args:
         store: where parked changes live; when it fails, pages go on without it.
-        naming: names for tokens and sessions.
         table: finds the other tokens of a session.
         reader: shows what is parked.
         clock: where time comes from.
     """
 
-    def __init__(self, store: ContextStore, naming: Naming, table: SlotTable, reader: Reader, clock: Clock) -> None:
+    def __init__(self, store: ContextStore, table: SlotTable, reader: Reader, clock: Clock) -> None:
         self._store = store
-        self._naming = naming
         self._table = table
         self._reader = reader
         self._sessions = _Sessions(SESSIONS, SESSION_SECONDS, timer=clock.monotonic)
+        self._settled = _Settled(SESSIONS, SESSION_SECONDS, timer=clock.monotonic)
 
     async def look(self, slot: Slot, *, again: bool = False) -> None:
         """Show in a slot what is parked for it; asks the store once, and when the session becomes known.
@@ -62,12 +60,19 @@ class Parking:
         if known is not None and not slot.proven:
             self._table.learn(slot, known)
         names = self._names(slot)
+        if names != slot.names:
+            slot.remember(slot.settled.newest(self._settled.get(names[-1], NO_CHANGES)))
         if again or names != slot.names:
             parked = await self._valid(names, slot)
             if slot.names and names != slot.names and parked:
                 await self._move(names, parked, slot)
             slot.names = names
             self._reader.show_parked(slot, parked)
+
+    def settle(self, slot: Slot) -> None:
+        """Remember what Emporix has taken for as long as an earlier wish may be parked: longer than the slot lives."""
+        if slot.proven and slot.session is not None:
+            self._settled[slot.session] = slot.settled.outlines()
 
     async def keep(self, job: Job) -> None:
         """Park a job's own changes; those that were parked already still are."""
@@ -77,7 +82,7 @@ class Parking:
         names = self._names(job.slot)
         wanted = job.own.minus(job.slot.settled)
         if wanted:
-            there = await self._tried(self._store.parked(names), NO_CHANGES)
+            there = await tried(self._store.parked(names), NO_CHANGES)
             await self._park(names[-1], wanted.newest(there), job.slot)
         if job.settled is not None and job.settled.error is None and job.settled.commit is not None:
             # It was sent after all while it was being parked.
@@ -94,20 +99,27 @@ class Parking:
         """
         if job.kept or job.parked or job.slot.snapshot.parked:
             for changes in (job.own, job.parked) if parked else (job.own,):
-                await self._tried(self._store.unpark(self._names(job.slot), changes), None)
+                await tried(self._store.unpark(self._names(job.slot), changes), None)
             await self._show(job.slot)
 
+    async def hand_over(self, slot: Slot, changes: ContextChanges) -> None:
+        """Take changes out of the store that the shopper's browser keeps from now on."""
+        if slot.snapshot.parked:
+            await tried(self._store.unpark(self._names(slot), changes), None)
+            await self._show(slot)
+
     async def forget(self, slots: Iterable[Slot]) -> None:
-        """Forget everything parked for these slots and their sessions."""
+        """Forget everything kept for these slots and their sessions."""
         for slot in slots:
-            await self._tried(self._store.forget(self._names(slot)), None)
+            self._settled.pop(slot.session or "", None)
+            await tried(self._store.forget(self._names(slot)), None)
 
     async def _park(self, name: str, changes: ContextChanges, slot: Slot) -> None:
         kept = changes.within(MAX_ATTRIBUTES, MAX_ATTRIBUTE_BYTES)
         if len(kept) < len(changes):
             _log.warning("%d parked attributes were dropped for lack of room", len(changes) - len(kept))
-            await self._tried(self._store.forget([name]), None)
-        await self._tried(self._store.park(name, kept), None)
+            await tried(self._store.unpark([name], changes), None)
+        await tried(self._store.park(name, kept), None)
         if slot.proven and slot.session_id is not None:
             # The slot may be forgotten long before its session is.
             self._sessions[slot.key] = slot.session_id
@@ -115,7 +127,7 @@ class Parking:
     async def _move(self, names: tuple[str, ...], parked: ContextChanges, slot: Slot) -> None:
         """Keep under the session's name, which other tokens share, what was parked before the session was known."""
         await self._park(names[-1], parked, slot)
-        await self._tried(self._store.forget(names[:-1]), None)
+        await tried(self._store.unpark(names[:-1], parked), None)
 
     async def _show(self, slot: Slot) -> None:
         for each in (slot, *self._table.siblings(slot)):
@@ -123,25 +135,15 @@ class Parking:
 
     async def _valid(self, names: tuple[str, ...], slot: Slot) -> ContextChanges:
         """Return what is parked, and forget what later changes have replaced: the slot will not always know."""
-        parked = await self._tried(self._store.parked(names), NO_CHANGES)
+        parked = await tried(self._store.parked(names), NO_CHANGES)
         valid = parked.minus(slot.settled)
         if len(valid) < len(parked):
-            await self._tried(self._store.unpark(names, slot.settled), None)
+            await tried(self._store.unpark(names, slot.settled), None)
         return valid
 
     def _names(self, slot: Slot) -> tuple[str, ...]:
         """Return the names to look under; the last one, of the session where it is proven, is the one to park under."""
-        token = f"token-{slot.key.hex()}"
-        if slot.session_id is None or not slot.proven:
-            return (token,)
-        return (token, f"session-{self._naming.session(slot.session_id)}")
-
-    async def _tried(self, answer: Awaitable[T], instead: T) -> T:
-        try:
-            return await answer
-        except Exception as error:  # noqa: BLE001 - whatever a store raises, the page is more important
-            _log.error("the store for parked changes failed: %s", type(error).__name__)
-            return instead
+        return (slot.name, slot.session) if slot.proven and slot.session is not None else (slot.name,)
 
 
 def visible(changes: ContextChanges, job: Job) -> ContextChanges:

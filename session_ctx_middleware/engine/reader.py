@@ -9,6 +9,9 @@ from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Clock
 from ..document import ContextDocument
 from ..policies import CachePolicy
+from ..stores import Attachment
+from .carried import Carried
+from .expectations import Expectations
 from .flights import Failed, Flight, Flights, Found, Missing, Outcome, Rejected
 from .slot import DEGRADED, Slot, Snapshot
 from .stats import Stats
@@ -17,6 +20,7 @@ from .table import SlotTable
 __all__ = ["Reader"]
 
 LAG_TRIES: Final = 3
+UNINFORMED_TTL: Final = 2.0
 LAG_PAUSE: Final = (0.02, 0.08)
 
 
@@ -26,23 +30,43 @@ class Reader:
     Args:
         cache: how long what is known may be used.
         table: the slots.
+        expectations: what browsers have been told by other workers.
+        attachment: how well other processes keep this one informed.
         clock: where time and randomness come from.
         stats: the counters.
         slow_after: seconds after which a flight counts as slow, so that others need not wait for it.
     """
 
-    def __init__(self, *, cache: CachePolicy, table: SlotTable, clock: Clock, stats: Stats, slow_after: float) -> None:
+    def __init__(
+        self,
+        *,
+        cache: CachePolicy,
+        table: SlotTable,
+        expectations: Expectations,
+        attachment: Attachment,
+        clock: Clock,
+        stats: Stats,
+        slow_after: float,
+    ) -> None:
         self._cache = cache
+        self._expectations = expectations
+        self._attachment = attachment
         self._slow_after = slow_after
         self._table = table
         self._clock = clock
         self._stats = stats
         self.flights: Flights
 
-    def peek(self, key: bytes) -> Snapshot | None:
+    def peek(self, key: bytes, carried: Carried | None) -> Snapshot | None:
         """Return what is fresh, without waiting for anything; ``None`` means ask `read`."""
         slot = self._table.get(key)
-        if slot is None or self._clock.monotonic() >= slot.fresh_until or self._expired(slot):
+        if (
+            slot is None
+            or self._clock.monotonic() >= slot.fresh_until
+            or slot.seen != self._attachment.epoch
+            or self._expired(slot)
+            or (carried is not None and (carried.parked.operations or slot.met is not carried))
+        ):
             return None
         self._stats.hits += 1
         return slot.snapshot
@@ -131,8 +155,7 @@ class Reader:
         """Show a change that Emporix took by way of another token of the session; each keeps its own document."""
         slot.expire()
         slot.next_attempt = self._clock.monotonic()
-        if slot.snapshot.document is not None:
-            slot.snapshot = replace(slot.snapshot, accepted=changes.over(slot.snapshot.accepted))
+        slot.overlay(changes)
 
     def _stale_while_revalidate(self, slot: Slot, token: str, now: float) -> Snapshot:
         if now >= slot.next_attempt:
@@ -154,15 +177,24 @@ class Reader:
         return self.fallback(slot)
 
     def overtaken(self, slot: Slot, document: ContextDocument) -> bool:
-        """Tell whether a document goes behind what this process has already shown, or been told by Emporix."""
-        return slot.outdated(document) or any(sibling.outdated(document) for sibling in self._table.siblings(slot))
+        """Tell whether a document goes behind what the shopper has been shown, or what Emporix has told."""
+        return (
+            slot.outdated(document)
+            or any(sibling.outdated(document) for sibling in self._table.siblings(slot))
+            or self._expectations.behind(slot, document)
+        )
+
+    def usable(self, slot: Slot, found: Found, in_need: bool) -> bool:
+        """Tell whether a document that another process has read will do, or would when Emporix cannot be asked."""
+        seconds = self._cache.ttl + (self._cache.stale_if_error if in_need else 0.0)
+        return self._clock.monotonic() - found.asked_at < seconds and not self.overtaken(slot, found.document)
 
     def _answer(self, slot: Slot, outcome: Outcome | None) -> Snapshot:
         self._stats.misses += 1
         match outcome:
             case Found(document):
                 if slot.snapshot.document is document:
-                    return slot.snapshot
+                    return self._marked(slot)
                 # Not published, because a write came between: true for this reader, not to be kept for others.
                 return Snapshot(document=document, parked=slot.snapshot.parked)
             case Missing():
@@ -174,6 +206,12 @@ class Reader:
             case None:
                 return self.fallback(slot)
 
+    def _marked(self, slot: Slot) -> Snapshot:
+        """Return what is known, marked as stale where another process had it and Emporix could not be asked."""
+        now = self._clock.monotonic()
+        past = slot.fresh_until <= now < slot.error_until and slot.next_attempt > now
+        return replace(slot.snapshot, stale=True) if past else slot.snapshot
+
     def _found(self, slot: Slot, outcome: Found) -> None:
         document = outcome.document
         if self.overtaken(slot, outcome.document) or any(sibling.writers for sibling in self._table.siblings(slot)):
@@ -181,14 +219,17 @@ class Reader:
             return
         self._tell_siblings(slot, document)
         slot.believe(document)
-        cache = self._cache
-        slot.asked_at = outcome.asked_at
-        slot.fresh_until = outcome.asked_at + cache.ttl * (1 - cache.jitter * self._clock.random())
-        slot.stale_until = slot.fresh_until + cache.stale_while_revalidate
+        cache, informed = self._cache, self._attachment.connected
+        ttl = cache.ttl if informed else min(cache.ttl, UNINFORMED_TTL)
+        slot.asked_at = slot.next_attempt = outcome.asked_at
+        slot.fresh_until = outcome.asked_at + ttl * (1 - cache.jitter * self._clock.random())
+        slot.stale_until = slot.fresh_until + (cache.stale_while_revalidate if informed else 0.0)
         slot.error_until = slot.fresh_until + cache.stale_if_error
-        slot.next_attempt = outcome.asked_at
         slot.snapshot = Snapshot(document=document, accepted=NO_CHANGES, parked=slot.snapshot.parked)
-        self._table.keep(slot)
+        if outcome.shared and slot.fresh_until <= self._clock.monotonic():
+            self.throttle(slot)
+        else:
+            self._table.keep(slot)
 
     def _tell_siblings(self, slot: Slot, document: ContextDocument) -> None:
         """Have the other tokens of the session ask again when this one has seen a later version."""

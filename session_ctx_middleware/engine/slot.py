@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ..changes import NO_CHANGES, ContextChanges
 from ..document import ContextDocument
+from ..validation import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
+from .carried import Carried
 
 if TYPE_CHECKING:
     from .flights import Flight
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["DEGRADED", "NEVER", "NOTHING_KNOWN", "Slot", "Snapshot"]
 
 NEVER: Final = float("-inf")
+UNKNOWN: Final = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -45,8 +49,9 @@ class Slot:
     """The state of one token: only ever touched on its event loop, between awaits.
 
     The session a token belongs to is `proven` by an authenticated answer; what an application says about it is used
-    for invalidation only. `settled` has the last changes that Emporix took from this process: an earlier wish for one
-    of their fields has had its time.
+    for invalidation only. `settled` has the last changes that Emporix took from this shopper, as far as is known: an
+    earlier wish for one of their fields has had its time, and over a document of version `since` or later they show
+    what the shopper has chosen. `expected` is what the last browser carried, `met` the last that was satisfied.
 
     Two numbers keep a read that overlapped a write from being published (DESIGN 3.3, 3.4): `generation` rises when
     a write starts and when it ends, and a read publishes only into the generation it started in; `floor` is the
@@ -58,30 +63,44 @@ class Slot:
         "drain_after",
         "epoch",
         "error_until",
+        "expected",
         "expires_at",
         "flight",
         "floor",
         "floor_of",
+        "forced",
         "fresh_until",
         "generation",
         "key",
+        "met",
         "names",
         "next_attempt",
         "pins",
         "proven",
+        "seen",
         "sending",
+        "session",
         "session_id",
         "settled",
+        "since",
+        "since",
         "snapshot",
         "stale_until",
         "writers",
     )
 
-    def __init__(self, key: bytes, session_id: str | None = None) -> None:
+    def __init__(self, key: bytes) -> None:
         self.key = key
-        self.session_id = session_id
+        self.session_id: str | None = None
+        self.session: str | None = None
         self.proven = False
+        self.seen = 0
+        self.expected: Carried | None = None
+        self.met: Carried | None = None
+        self.forced = (0.0, NEVER)
         self.settled = NO_CHANGES
+        self.since = UNKNOWN
+        self.since = UNKNOWN
         self.sending = 0
         self.snapshot = NOTHING_KNOWN
         self.asked_at = NEVER
@@ -99,6 +118,11 @@ class Slot:
         self.writers = 0
         self.pins = 0
         self.flight: Flight | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the token outside this process."""
+        return f"token-{self.key.hex()}"
 
     def __repr__(self) -> str:
         return f"<Slot generation={self.generation} writers={self.writers}>"
@@ -121,11 +145,33 @@ class Slot:
         if identity == self.floor_of:
             self.floor = max(self.floor, version)
         else:
-            self.floor_of, self.floor = identity, version
+            self._begin(identity, version)
 
     def believe(self, document: ContextDocument) -> None:
         """Take a document that is not outdated as what is known now."""
-        self.floor_of, self.floor = document.identity, document.version
+        if document.identity == self.floor_of:
+            self.floor = document.version
+        else:
+            self._begin(document.identity, document.version)
+
+    def _begin(self, identity: tuple[str | None, str | None], version: int) -> None:
+        """Follow another context than before; its versions have nothing to do with those of the last one."""
+        self.settled, self.since = self.settled.taken_at(-1), UNKNOWN
+        self.floor_of, self.floor = identity, version
+
+    def settle(self, changes: ContextChanges, version: int) -> None:
+        """Note what Emporix has taken with `version` of the context."""
+        if changes:
+            self.since = min(self.since, version - 1)
+            self.remember(changes.taken_at(version).over(self.settled))
+
+    def remember(self, settled: ContextChanges) -> None:
+        """Keep what was settled, as much of it as there is room for."""
+        kept = settled.within(MAX_ATTRIBUTES, MAX_ATTRIBUTE_BYTES)
+        if len(kept) < len(settled):
+            dropped = (op.taken for path, op in settled.operations.items() if path not in kept)
+            self.since = max(self.since, *dropped)
+        self.settled = kept
 
     def _shows_accepted(self, document: ContextDocument) -> bool:
         """Tell whether a document of the base's own version has what was taken: not every PATCH raises the version."""
@@ -137,9 +183,19 @@ class Slot:
         self.generation += 1
         self.flight = None
 
+    def overlay(self, changes: ContextChanges) -> None:
+        """Show changes that Emporix has taken over the document, until a GET brings a later one."""
+        if self.snapshot.document is not None:
+            self.snapshot = replace(self.snapshot, accepted=changes.over(self.snapshot.accepted))
+
     def expire(self) -> None:
         """Make the next read ask Emporix; what is known stays for when that fails."""
         self.fresh_until = self.stale_until = NEVER
+
+    def disown(self) -> None:
+        """Show the document to nobody any more, also when Emporix cannot be asked."""
+        self.error_until = NEVER
+        self.snapshot = Snapshot(parked=self.snapshot.parked)
 
     def clear(self, parked: ContextChanges = NO_CHANGES) -> None:
         """Forget what is known but `parked`, at once and also for when Emporix cannot be asked."""

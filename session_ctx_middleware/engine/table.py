@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from cachetools import TLRUCache
 
 from ..clock import Clock
+from .identity import Naming
 from .slot import Slot
 
 __all__ = ["SlotTable"]
+
+TOKEN_PREFIX: Final = "token-"  # noqa: S105 - a prefix of names
 
 if TYPE_CHECKING:
     _Cache = TLRUCache[bytes, Slot]
@@ -50,10 +54,12 @@ class SlotTable:
 
     Args:
         max_entries: slots with a document, and as many without.
+        naming: names for sessions.
         clock: where time comes from.
     """
 
-    def __init__(self, max_entries: int, clock: Clock) -> None:
+    def __init__(self, max_entries: int, naming: Naming, clock: Clock) -> None:
+        self._naming = naming
         self.found = _Bounded(
             max_entries, lambda _k, slot, _n: max(slot.stale_until, slot.error_until), clock, self._gone
         )
@@ -86,11 +92,12 @@ class SlotTable:
         slot.proven = True
         for sibling in self.siblings(slot):
             if sibling.proven:
-                slot.settled = slot.settled.newest(sibling.settled)
+                slot.remember(slot.settled.newest(sibling.settled))
 
     def _move(self, slot: Slot, session_id: str) -> None:
         self._unindex(slot)
         slot.session_id = session_id
+        slot.session = self._naming.session(session_id)
         slot.proven = False
         if self._in_reach(slot.key):
             self._index(slot)
@@ -126,22 +133,33 @@ class SlotTable:
 
     def siblings(self, slot: Slot) -> Iterator[Slot]:
         """Yield the other slots of the same session: a refreshed token, or a customer who was a guest."""
-        if slot.session_id is None:
+        if slot.session is None:
             return
-        for key in self._by_session.get(slot.session_id, ()):
+        for key in self._by_session.get(slot.session, ()):
             other = self.get(key)
             if other is not None and other is not slot:
                 yield other
+
+    def named(self, names: Iterable[str]) -> list[Slot]:
+        """Return the slots that names of tokens and sessions stand for."""
+        keys: dict[bytes, None] = {}
+        for name in names:
+            if name in self._by_session:
+                keys |= dict.fromkeys(self._by_session[name])
+            elif name.startswith(TOKEN_PREFIX):
+                with suppress(ValueError):  # names come from other processes, too
+                    keys[bytes.fromhex(name.removeprefix(TOKEN_PREFIX))] = None
+        return [slot for slot in map(self.get, keys) if slot is not None]
 
     def __len__(self) -> int:
         return len(self.found)
 
     def _index(self, slot: Slot) -> None:
-        if slot.session_id is None:
+        if slot.session is None:
             return
-        keys = self._by_session.get(slot.session_id, ())
+        keys = self._by_session.get(slot.session, ())
         if slot.key not in keys:
-            self._by_session[slot.session_id] = (*keys, slot.key)
+            self._by_session[slot.session] = (*keys, slot.key)
 
     def _gone(self, slot: Slot) -> None:
         # An expired item is reported late: meanwhile its slot, or another one of its key, may be in use again.
@@ -152,10 +170,10 @@ class SlotTable:
         return key in self._busy or key in self.found or key in self.absent
 
     def _unindex(self, slot: Slot) -> None:
-        if slot.session_id is None:
+        if slot.session is None:
             return
-        left = tuple(key for key in self._by_session.get(slot.session_id, ()) if key != slot.key)
+        left = tuple(key for key in self._by_session.get(slot.session, ()) if key != slot.key)
         if left:
-            self._by_session[slot.session_id] = left
+            self._by_session[slot.session] = left
         else:
-            self._by_session.pop(slot.session_id, None)
+            self._by_session.pop(slot.session, None)

@@ -25,12 +25,14 @@ from ..errors import (
     VersionConflict,
 )
 from ..policies import UpstreamPolicy
+from .expectations import Expectations
 from .flights import Failed, Flights, Found, Missing, Rejected
 from .job import Commit, Job, Settled
 from .lanes import Lanes
 from .parking import Parking, visible
 from .ports import ContextSource
 from .reader import Reader
+from .shelf import Shelf
 from .slot import Slot, Snapshot
 from .stats import Stats
 from .table import SlotTable
@@ -63,6 +65,8 @@ class Writer:
         reader: publishes what commits learn.
         flights: the way to a new document.
         parking: where changes wait that cannot be sent.
+        shelf: where other processes look for documents.
+        expectations: what browsers have been told by other workers.
         tasks: runs the commits.
         clock: where time and randomness come from.
         stats: the counters.
@@ -77,6 +81,8 @@ class Writer:
         reader: Reader,
         flights: Flights,
         parking: Parking,
+        shelf: Shelf,
+        expectations: Expectations,
         tasks: Tasks,
         clock: Clock,
         stats: Stats,
@@ -87,6 +93,8 @@ class Writer:
         self._reader = reader
         self._flights = flights
         self._parking = parking
+        self._shelf = shelf
+        self._expectations = expectations
         self._tasks = tasks
         self._clock = clock
         self._stats = stats
@@ -149,8 +157,7 @@ class Writer:
         except (ChangeRefused, TokenRejected) as error:
             job.status = error.status
             if isinstance(error, ChangeRefused):
-                # Parked ones are not to blame, unless they were alone.
-                await self._parking.clear(job, parked=not job.own)
+                await self._refused(job)
             return self._settled(job, error=error)
         except SessionContextError as error:
             return await self._later(job, error)
@@ -164,10 +171,18 @@ class Writer:
             await self._parking.clear(job)
         return self._settled(job, commit=commit)
 
+    async def _refused(self, job: Job) -> None:
+        """Drop what Emporix refused: parked changes are not to blame, unless they were alone."""
+        if not job.own:
+            job.slot.remember(job.parked.over(job.slot.settled))  # a browser may still carry them
+        await self._parking.clear(job, parked=not job.own)
+
     def _remember(self, job: Job) -> None:
         """Note what Emporix has of this process: an earlier wish that is still on its way must not undo it."""
+        taken = job.changes
         for slot in (job.slot, *self._table.siblings(job.slot)):
-            slot.settled = job.changes.over(slot.settled)
+            slot.settle(taken, job.version)
+            self._parking.settle(slot)
 
     async def _later(self, job: Job, error: SessionContextError) -> Settled:
         self._postpone(job.slot)
@@ -187,15 +202,16 @@ class Writer:
 
     async def _in_turn(self, job: Job) -> Commit:
         """Send a job when it is the session's turn: other tokens of the session write the same context."""
-        if job.slot.session_id is None:
+        if job.slot.session is None:
             await self._base(job)  # an answer tells which session this is
-        async with self._lanes.turn(job.slot.session_id or job):
+        async with self._lanes.turn(job.slot.session or job):
             return await self._send(job)
 
     async def _send(self, job: Job) -> Commit:
         base = await self._base(job)
         await self._parking.look(job.slot, again=bool(job.slot.snapshot.parked))
-        job.parked = job.slot.snapshot.parked
+        carried = self._expectations.parked(job.slot, job.carried, job.token)
+        job.parked = carried.newest(job.slot.snapshot.parked)
         if base is None:
             return Commit.PARKED
         first = base.document
@@ -205,7 +221,7 @@ class Writer:
             self._may_go_on(job)
             error = await self._patch(job, base, changes)
             if error is None:
-                self._accepted(job, base.document, changes)
+                await self._accepted(job, base.document, changes)
                 return Commit.APPLIED
             in_doubt = in_doubt or not isinstance(error, CONFLICTS)
             latest = await self._latest(job)
@@ -277,6 +293,7 @@ class Writer:
             raise
         except TokenRejected:
             self._reader.reject(job.slot)
+            await self._shelf.reject(job.slot)
             raise
         except EmporixError as error:
             job.status = error.status
@@ -319,8 +336,16 @@ class Writer:
         for slot in slots:
             slot.expire()
 
-    def _accepted(self, job: Job, base: ContextDocument, changes: ContextChanges) -> None:
+    async def _accepted(self, job: Job, base: ContextDocument, changes: ContextChanges) -> None:
+        """Make known that Emporix took changes: here at once, and elsewhere before anybody is told."""
+        self._show(job, base, changes)
+        slots = (job.slot, *self._table.siblings(job.slot))
+        await self._shelf.invalidate(slots, base.identity, base.version + 1)
+
+    def _show(self, job: Job, base: ContextDocument, changes: ContextChanges) -> None:
         slot = job.slot
+        slot.met = job.carried
+        job.version = base.version + 1
         job.kept = job.kept or bool(slot.snapshot.parked)
         if slot.epoch != job.epoch or slot.snapshot.rejected:
             return  # logged out or refused meanwhile: nothing is to be shown any more
@@ -332,6 +357,8 @@ class Writer:
 
     def _seen(self, job: Job, document: ContextDocument) -> None:
         """Keep the other tokens of the session from showing less than this one has seen."""
+        job.slot.met = job.carried
+        job.version = document.version
         for sibling in self._table.siblings(job.slot):
             known = sibling.snapshot.document
             if known is None or known.identity != document.identity or known.version < document.version:

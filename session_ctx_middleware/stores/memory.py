@@ -1,4 +1,4 @@
-"""Parked changes in the memory of this process."""
+"""Parked changes, and where it is shared also documents, in the memory of this process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from cachetools import TTLCache
 from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Clock, SystemClock
 from ..document import ContextDocument
-from .protocol import Attachment, Listener, Stored
+from ..errors import ConfigurationError
+from ._shared_memory import Audience, Documents
+from .protocol import Attachment, Listener, Notice, Stored
 
 __all__ = ["PARKED_TTL", "MemoryStore"]
 
@@ -27,45 +29,107 @@ else:
 class MemoryStore:
     """Keeps parked changes for 24 hours in this process; another process or host does not see them.
 
+    Several event loops of one process share documents as well when they are given one store with ``shared=True``.
+    Simulated workers on one event loop take one `sibling` each: what is done through one of them is told to all the
+    others.
+
     Args:
-        max_entries: sessions with parked changes; the least recently used one goes first.
+        max_entries: sessions with parked changes; the least recently used one goes first. With ``shared=True`` also
+            the number of documents.
+        shared: keep documents too, and tell everybody else who is attached what was done.
         clock: where time comes from.
     """
 
-    def __init__(self, *, max_entries: int = 10_000, clock: Clock | None = None) -> None:
-        self._clock = clock or SystemClock()
-        # Apart, so that made-up tokens do not push out what sessions wait for that Emporix knows.
-        self._sessions = _Parked(max_entries, PARKED_TTL, timer=self._clock.monotonic)
-        self._tokens = _Parked(max_entries, PARKED_TTL, timer=self._clock.monotonic)
-        # Event loops of several threads may share one store, and the cache's own book-keeping is not atomic.
-        self._lock = threading.Lock()
+    def __init__(self, *, max_entries: int = 10_000, shared: bool = False, clock: Clock | None = None) -> None:
+        self._open(_Memory(max_entries, clock or SystemClock(), shared=shared))
 
-    shared = False
+    def _open(self, memory: _Memory) -> None:
+        self.shared = memory.audience is not None
+        self._memory = memory
+        self._sessions, self._tokens = memory.sessions, memory.tokens
+        self._place = None if memory.audience is None else memory.audience.join()
+
+    def sibling(self) -> MemoryStore:
+        """Return a store on the same memory, for another worker.
+
+        Raises:
+            ConfigurationError: this store is not shared.
+        """
+        if self._memory.audience is None:
+            raise ConfigurationError("Only a store that is built with shared=True has siblings.")
+        return _Sibling(self._memory)
 
     def __repr__(self) -> str:
-        return "<MemoryStore>"
+        return "<MemoryStore shared>" if self.shared else "<MemoryStore>"
 
     def attach(self, listener: Listener) -> Attachment:
-        """Return an attachment that never changes: nobody else writes here."""
-        del listener
-        return Attachment()
+        """Tell `listener` what others do; a store that is not shared has nothing to tell."""
+        return Attachment() if self._place is None else self._place.attach(listener)
 
     async def load(self, name: str) -> Stored | None:
-        """Return nothing: documents of this process are in its cache already."""
-        del name
-        return None
+        """Return what is kept under the name of a token; nothing where the store is not shared."""
+        documents = self._memory.documents
+        return None if documents is None else documents.load(name)
 
     async def save(self, name: str, document: ContextDocument, identity: str, *, age: float, lifetime: float) -> None:
-        """Do nothing, see `load`."""
+        """Keep a document unless what is kept shows that it is out of date; do nothing where it is not shared."""
+        if self._memory.documents is not None:
+            self._memory.documents.save(name, document, identity, age, lifetime)
 
     async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
-        """Do nothing, see `load`."""
+        """Let nobody believe less than `floor` any more; do nothing where it is not shared."""
+        if self._memory.documents is not None:
+            self._memory.documents.invalidate(names, identity, floor, lifetime)
+            self._tell(Notice("written", tuple(names), identity, floor))
 
     async def aclose(self) -> None:
         """Do nothing: memory needs no closing."""
 
     async def parked(self, names: Sequence[str]) -> ContextChanges:
         """Return what is parked under any of `names`, the latest change of each field."""
+        return self._memory.parked(names)
+
+    async def park(self, name: str, changes: ContextChanges) -> None:
+        """Keep `changes`; of two changes of one field the later one stays."""
+        self._memory.park(name, changes)
+        self._tell(Notice("parked", (name,)))
+
+    async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
+        """Forget these changes, and earlier ones of their fields, under all of `names`; later ones stay."""
+        if self._memory.unpark(names, changes):
+            self._tell(Notice("parked", tuple(names)))
+
+    async def forget(self, names: Sequence[str]) -> None:
+        """Forget everything under `names`."""
+        self._memory.forget(names)
+        self._tell(Notice("forgotten", tuple(names)))
+
+    def _tell(self, notice: Notice) -> None:
+        if self._place is not None:
+            self._place.tell(notice)
+
+
+class _Sibling(MemoryStore):
+    """A further store on the memory of another one."""
+
+    def __init__(self, memory: _Memory) -> None:
+        self._open(memory)
+
+
+class _Memory:
+    """What siblings share."""
+
+    def __init__(self, max_entries: int, clock: Clock, *, shared: bool) -> None:
+        self._clock = clock
+        # Apart, so that made-up tokens do not push out what sessions wait for that Emporix knows.
+        self.sessions = _Parked(max_entries, PARKED_TTL, timer=clock.monotonic)
+        self.tokens = _Parked(max_entries, PARKED_TTL, timer=clock.monotonic)
+        # Event loops of several threads may share one store, and the cache's own book-keeping is not atomic.
+        self._lock = threading.Lock()
+        self.documents = Documents(max_entries, clock) if shared else None
+        self.audience = Audience() if shared else None
+
+    def parked(self, names: Sequence[str]) -> ContextChanges:
         oldest = self._clock.time() - PARKED_TTL
         found = NO_CHANGES
         with self._lock:
@@ -73,28 +137,32 @@ class MemoryStore:
                 found = self._entries(name).get(name, NO_CHANGES).newest(found)
         return found.since(oldest)
 
-    async def park(self, name: str, changes: ContextChanges) -> None:
-        """Keep `changes`; of two changes of one field the later one stays."""
+    def park(self, name: str, changes: ContextChanges) -> None:
         with self._lock:
             entries = self._entries(name)
             entries[name] = changes.newest(entries.get(name, NO_CHANGES))
 
-    async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
-        """Forget these changes, and earlier ones of their fields, under all of `names`; later ones stay."""
+    def unpark(self, names: Sequence[str], changes: ContextChanges) -> bool:
+        """Return whether anything was there to be forgotten."""
+        gone = False
         with self._lock:
             for name in names:
                 entries = self._entries(name)
-                left = entries.get(name, NO_CHANGES).minus(changes)
-                if left:
-                    entries[name] = left
-                else:
+                there = entries.get(name, NO_CHANGES)
+                left = there.minus(changes)
+                gone = gone or len(left) < len(there)
+                if not left:
                     entries.pop(name, None)
+                elif len(left) < len(there):
+                    entries[name] = left
+        return gone
 
-    async def forget(self, names: Sequence[str]) -> None:
-        """Forget everything under `names`."""
+    def forget(self, names: Sequence[str]) -> None:
         with self._lock:
             for name in names:
                 self._entries(name).pop(name, None)
+        if self.documents is not None:
+            self.documents.forget(names)
 
     def _entries(self, name: str) -> _Parked:
-        return self._sessions if name.startswith(SESSION_PREFIX) else self._tokens
+        return self.sessions if name.startswith(SESSION_PREFIX) else self.tokens

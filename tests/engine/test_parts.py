@@ -21,12 +21,15 @@ from session_ctx_middleware.engine.flights import Failed, Flight, Flights, Found
 from session_ctx_middleware.engine.identity import Naming
 from session_ctx_middleware.engine.lanes import Lanes
 from session_ctx_middleware.engine.protection import Gate, Permits
+from session_ctx_middleware.engine.shelf import Shelf
 from session_ctx_middleware.engine.slot import Slot, Snapshot
 from session_ctx_middleware.engine.table import SlotTable
 from session_ctx_middleware.engine.tasks import Tasks
-from session_ctx_middleware.stores import MemoryStore
+from session_ctx_middleware.stores import Attachment, MemoryStore
 
 from ..support.virtual_time import VirtualClock
+
+NAMING = Naming("acme", "https://emporix")
 
 
 class Source:
@@ -53,16 +56,18 @@ class Landing:
     def __init__(self, *, max_flights: int = 10, max_age: float = 15.0) -> None:
         self.clock = VirtualClock()
         self.source = Source()
-        self.table = SlotTable(10, self.clock)
+        self.table = SlotTable(10, NAMING, self.clock)
         self.tasks = Tasks(self.clock)
         self.landed: list[Outcome] = []
         self.flights = Flights(
             source=self.source,
+            shelf=Shelf(MemoryStore(), Attachment(), CachePolicy(), NAMING),
             table=self.table,
             tasks=self.tasks,
             clock=self.clock,
             arrive=self._arrive,
             publish=self._publish,
+            usable=lambda *_: True,
             max_flights=max_flights,
             max_age=max_age,
         )
@@ -372,7 +377,7 @@ def filed(table: SlotTable, clock: VirtualClock, key: bytes, session_id: str | N
 
 async def test_a_slot_in_use_stays_one_object_though_its_cache_drops_it() -> None:
     clock = VirtualClock()
-    table = SlotTable(1, clock)
+    table = SlotTable(1, NAMING, clock)
     slot = filed(table, clock, b"a", "s")
     table.pin(slot)
 
@@ -387,7 +392,7 @@ async def test_a_slot_in_use_stays_one_object_though_its_cache_drops_it() -> Non
 
 async def test_the_index_of_sessions_shrinks_with_the_cache() -> None:
     clock = VirtualClock()
-    table = SlotTable(5, clock)
+    table = SlotTable(5, NAMING, clock)
     for number in range(50):
         filed(table, clock, bytes([number]), f"session-{number}")
     assert len(table._by_session) == 5
@@ -396,7 +401,7 @@ async def test_the_index_of_sessions_shrinks_with_the_cache() -> None:
     filed(table, clock, b"new", "new")
     table.learn(table.obtain(b"new", None), "newer")
 
-    assert list(table._by_session) == ["newer"]
+    assert list(table._by_session) == [NAMING.session("newer")]
     assert len(table) == 1
 
 

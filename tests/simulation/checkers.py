@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 from .driver import CACHE, PATHS, UPSTREAM, History, Read, Write
@@ -47,6 +48,7 @@ def reads_your_writes(history: History) -> Iterator[str]:
                     if (
                         write.end is not None
                         and (write.token == read.token or not write.parked)
+                        and not _out_of_reach(history, write)
                         and write.end < read.start
                         and not _forgotten_since(history, session, write.start, read.end)
                         and value != write.value
@@ -57,12 +59,16 @@ def reads_your_writes(history: History) -> Iterator[str]:
 
 
 def monotonic_reads(history: History) -> Iterator[str]:
-    """No page shows a value that the server had replaced before it took one that an earlier page has shown."""
+    """No page shows a value that the server had replaced before it took one that an earlier page has shown.
+
+    Each worker by itself: a page that only reads gives the browser nothing to carry.
+    """
     for session in history.server:
-        for path in PATHS:
+        for path, worker in itertools.product(PATHS, range(history.setup.workers)):
             order = Order(history, session, path)
             pending: list[tuple[float, float, object]] = []
-            for read in sorted(_healthy(history, session), key=lambda read: read.start):
+            reads = [read for read in _healthy(history, session) if read.worker == worker]
+            for read in sorted(reads, key=lambda read: read.start):
                 value = read.values[path]
                 newest, when = -1.0, "nothing"
                 for end, time, shown in pending:
@@ -85,6 +91,7 @@ def nothing_lost(history: History) -> Iterator[str]:
                 if (
                     write.outcome == "acknowledged"
                     and not (write.parked and _several_tokens(history, session))
+                    and not _out_of_reach(history, write)
                     and not _forgotten_since(history, session, write.start, INF)
                     and not _cut_off(history, session)
                     and final != write.value
@@ -127,13 +134,13 @@ def bounded_staleness(history: History) -> Iterator[str]:
 
 
 def no_resurrection(history: History) -> Iterator[str]:
-    """Once a page of a revoked token was refused, no later page of it shows a context."""
-    refused: dict[str, float] = {}
+    """Once a page of a revoked token was refused, no later page of that worker shows a context."""
+    refused: dict[tuple[str, int], float] = {}
     for read in sorted(history.reads, key=lambda read: read.end):
         if read.rejected:
-            refused.setdefault(read.token, read.end)
-        elif read.exists and refused.get(read.token, INF) < read.start:
-            yield f"{read.token} was refused at {refused[read.token]:.3f} and shown again at {read.start:.3f}"
+            refused.setdefault((read.token, read.worker), read.end)
+        elif read.exists and (since := refused.get((read.token, read.worker), INF)) < read.start:
+            yield f"{read.token} was refused at {since:.3f} and shown again at {read.start:.3f}"
 
 
 def convergence(history: History) -> Iterator[str]:
@@ -150,8 +157,8 @@ def convergence(history: History) -> Iterator[str]:
 
 
 def one_patch_at_a_time(history: History) -> Iterator[str]:
-    """One PATCH per session at a time."""
-    if history.most_patches_at_once > 1:
+    """One PATCH per session and process at a time."""
+    if history.most_patches_at_once > 1 and history.setup.workers == 1:
         yield f"{history.most_patches_at_once} PATCH calls of one session at once"
 
 
@@ -212,6 +219,12 @@ def _forgotten_since(history: History, session: str, start: float, end: float) -
 def _several_tokens(history: History, session: str) -> bool:
     """Tell whether a session has several tokens: until Emporix has answered, nobody knows that they belong together."""
     return sum(read.session == session for read in history.final.values()) > 1
+
+
+def _out_of_reach(history: History, write: Write) -> bool:
+    """Tell whether other workers cannot see a wish: a cookie carries attributes for one token or known session only."""
+    alone = history.setup.workers > 1 and history.setup.store == "none"
+    return alone and write.parked and write.path.startswith("attributes.") and _several_tokens(history, write.session)
 
 
 def _cut_off(history: History, session: str) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.requests import HTTPConnection
@@ -20,19 +21,44 @@ from session_ctx_middleware import (
     StorefrontToken,
     UpstreamPolicy,
 )
+from session_ctx_middleware.clock import Stamps
 from session_ctx_middleware.context import Services
+from session_ctx_middleware.continuity import ContinuityCookie
 from session_ctx_middleware.engine import Engine, Naming, Parts, Stats
 from session_ctx_middleware.events import Events
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.tokens import TokenChain
 
 from ..support.virtual_time import VirtualClock, VirtualTimeLoop
+from .backplane import Backplane
 from .model import CLEAR, ModelEmporix, ServerSession, Weather
 
 PATHS = ("currency", "language", "site_code", "attributes.a", "attributes.b")
 CACHE = CachePolicy(ttl=5, missing_ttl=0.5, stale_while_revalidate=5, stale_if_error=60, rejected_ttl=1)
 UPSTREAM = UpstreamPolicy(deadline=1.0, commit_deadline=1.5, timeout=2.0, max_concurrency=20)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+SECRET = b"s" * 32
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a shop runs on.
+
+    Args:
+        workers: processes; each request goes to one at random.
+        cookie: whether they have a secret for the continuity cookie.
+        store: ``none`` for one of each worker's own, else the shared one: ``healthy``, or ``faulty``, which loses
+            notices, fails and is emptied.
+        skew: seconds by which the clocks of hosts differ at most.
+    """
+
+    workers: int = 1
+    cookie: bool = False
+    store: str = "none"
+    skew: float = 0.0
+
+
+ONE_PROCESS = Setup()
 
 
 @dataclass
@@ -49,6 +75,7 @@ class Read:
     degraded: bool
     rejected: bool
     exists: bool
+    worker: int
 
 
 @dataclass
@@ -83,6 +110,39 @@ class History:
     foul_play: list[str] = field(default_factory=list)
     most_patches_at_once: int = 0
     left_over: list[str] = field(default_factory=list)
+    setup: Setup = ONE_PROCESS
+
+
+class Browser:
+    """One shopper's browser: what it was told to carry, and one thing at a time that its owner does."""
+
+    def __init__(self) -> None:
+        self.cookie: bytes | None = None
+        self.hand = asyncio.Lock()
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return [] if self.cookie is None else [(b"cookie", self.cookie)]
+
+    def receive(self, header: bytes | None) -> None:
+        if header is not None:
+            pair = header.partition(b";")[0]
+            self.cookie = None if pair.endswith(b"=") else pair
+
+
+class Visit(SessionContext):
+    """A request, and what is heard of its commit."""
+
+    heard = ""
+    worker = 0
+    browser: Browser
+
+    def hear(self, event: ContextEvent) -> None:
+        if event.name.startswith("commit."):
+            self.heard = event.name
+
+    async def finish(self, status: int) -> None:
+        await super().finish(status)
+        self.browser.receive(self.set_cookie)
 
 
 class Run:
@@ -91,25 +151,32 @@ class Run:
     Args:
         seed: decides everything.
         operations: requests in all, about.
+        setup: what the shop runs on.
     """
 
-    def __init__(self, seed: int, operations: int) -> None:
+    def __init__(self, seed: int, operations: int, setup: Setup = ONE_PROCESS) -> None:
         self.rng = random.Random(seed)
-        self.history = History(seed)
+        self.setup = setup
+        self.history = History(seed, setup=setup)
         self.emporix = ModelEmporix(self.rng)
         self.clock = VirtualClock(seed)
         self._operations = operations
         self._numbers = itertools.count(1)
         self._unnoticed: list[str] = []
         self._lagging = self.rng.random() < 0.4
-        self._heard = ""
+        self.browsers: dict[str, Browser] = {}
+        self.engines: list[Engine] = []
+        self._workers: list[Services] = []
 
     async def play(self) -> History:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self._unnoticed.append(str(context)))
         self._build(loop)
         shoppers = [asyncio.ensure_future(self._shopper(name)) for name in self.emporix.sessions for _ in range(2)]
-        others = [asyncio.ensure_future(work) for work in (self._nemesis(), self._foreign_writer())]
+        others = [
+            asyncio.ensure_future(work)
+            for work in (self._nemesis(), self._foreign_writer(), self.backplane.weather(self.rng))
+        ]
         await asyncio.gather(*shoppers)
         for task in others:
             task.cancel()
@@ -127,31 +194,59 @@ class Run:
             if self.rng.random() < 0.6:
                 session.create()
             self.history.server[session.name] = session
-        store = MemoryStore(clock=self.clock)
+            self.browsers[session.name] = Browser()
+        self.backplane = Backplane(self.clock, self.rng, faulty=self.setup.store == "faulty")
+        self._loop = loop
+        for number in range(self.setup.workers):
+            clock = VirtualClock(self.rng.randrange(2**32) if number else self.history.seed)
+            clock.wall_offset = self.rng.uniform(-self.setup.skew, self.setup.skew) if self.setup.skew else 0.0
+            self._worker(clock)
+
+    def _worker(self, clock: VirtualClock) -> None:
         parts = Parts(
             cache=CACHE,
             upstream=UPSTREAM,
-            store=store,
-            naming=Naming("acme", "https://emporix", b"s" * 32),
-            clock=self.clock,
+            store=MemoryStore(clock=clock) if self.setup.store == "none" else self.backplane.store(),
+            naming=Naming("acme", "https://emporix", SECRET),
+            clock=clock,
             stats=Stats(),
         )
-        self.engine = Engine(parts, self.emporix)
-        self._services = Services(
-            tokens=TokenChain(self._token),
-            defaults=ContextDefaults(),
-            events=Events((self._hear,)),
-            clock=self.clock,
-            engine=lambda _: self.engine,
+        engine = Engine(parts, self.emporix)
+        cookie = ContinuityCookie([SECRET], name="session_ctx", https_only=True, clock=clock)
+        self.engines.append(engine)
+        self._workers.append(
+            Services(
+                tokens=TokenChain(self._token),
+                defaults=ContextDefaults(),
+                events=Events(),
+                clock=clock,
+                stamps=Stamps(clock),
+                engine=lambda _: engine,
+                cookie=cookie if self.setup.cookie else None,
+            )
         )
-        self._loop = loop
 
-    def _hear(self, event: ContextEvent) -> None:
-        if event.name.startswith("commit."):
-            self._heard = event.name
+    def request(self, token: str, number: int | None = None) -> Visit:
+        """Send a request to a worker, by default to any of them."""
+        browser = self.browsers[self.emporix.tokens[token].name]
+        scope = {"type": "http", "headers": browser.headers(), "token": token}
+        if number is None:
+            number = 0 if len(self._workers) == 1 else self.rng.randrange(len(self._workers))
+        worker = self._workers[number]
+        visit = Visit(worker, scope, self._loop)
+        visit.worker = number
+        visit.browser = browser
+        visit._services = replace(worker, events=Events((visit.hear,)))
+        return visit
 
-    def request(self, token: str) -> SessionContext:
-        return SessionContext(self._services, {"type": "http", "headers": [], "token": token}, self._loop)
+    @contextlib.asynccontextmanager
+    async def _hand(self, token: str) -> AsyncIterator[None]:
+        """Do one thing at a time with a browser whose workers cannot see what the others are doing."""
+        if not self.setup.cookie:
+            yield
+            return
+        async with self.browsers[self.emporix.tokens[token].name].hand:
+            yield
 
     def _token(self, connection: HTTPConnection) -> StorefrontToken:
         """Return the token; where a session has several, the app has told so, as it must after a login."""
@@ -202,7 +297,8 @@ class Run:
         await asyncio.sleep(150)
         # Two pages: one may find and send what was parked, the other must see it.
         for token in self.emporix.tokens:
-            await self._page(token)
+            for worker in range(self.setup.workers):
+                await self._page(token, worker)
             await asyncio.sleep(12)
         await asyncio.sleep(10)
 
@@ -215,14 +311,16 @@ class Run:
         self.history.foul_play = self.emporix.foul_play
         self.history.most_patches_at_once = self.emporix.most_patches_at_once
         await asyncio.sleep(30)
-        engine: Any = self.engine
-        sizes = {
-            "tasks": len(engine._tasks),
-            "lanes": len(engine._writer._lanes),
-            "flights in the air": engine._reader.flights.in_air,
-            "pinned slots": len(engine._table._busy),
-        }
-        self.history.left_over = [f"{size} {name}" for name, size in sizes.items() if size] + self._unnoticed
+        for engine in self.engines:
+            inside: Any = engine
+            sizes = {
+                "tasks": len(inside._tasks),
+                "lanes": len(inside._writer._lanes),
+                "flights in the air": inside._reader.flights.in_air,
+                "pinned slots": len(inside._table._busy),
+            }
+            self.history.left_over += [f"{size} {name}" for name, size in sizes.items() if size]
+        self.history.left_over += self._unnoticed
 
     # What shoppers do
 
@@ -247,15 +345,17 @@ class Run:
             await asyncio.sleep(self.rng.choice((0, 0.01, 0.1, 0.5, 2)) * self.rng.random())
             action = self.rng.choices(kinds, weights)[0]
             self.history.operations += 1
+            token = self.rng.choice(tokens)
             try:
-                await action(self.rng.choice(tokens))
+                async with self._hand(token):
+                    await action(token)
             except SessionContextError:
                 pass
             except Exception as error:
                 self.history.errors.append(f"{action.__name__}: {error!r}")
 
-    async def _page(self, token: str) -> Read:
-        ctx = self.request(token)
+    async def _page(self, token: str, worker: int | None = None) -> Read:
+        ctx = self.request(token, worker)
         start = self.clock.monotonic()
         await ctx
         read = self._read(ctx, token, start)
@@ -295,13 +395,23 @@ class Run:
         await ctx.finish(200)
         async with ctx.late_changes():
             writes = self._wish(ctx, token)
-        self._acknowledge(ctx, writes)
+        if self.setup.workers == 1:  # a response that has started carries no cookie to the next worker
+            self._acknowledge(ctx, writes)
 
     async def _cancelled(self, token: str) -> None:
         task = asyncio.ensure_future(self.rng.choice((self._page, self._switch, self._page_and_switch))(token))
         await asyncio.sleep(self.rng.choice((0, 0.02, 0.2, 1)) * self.rng.random())
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        if self.setup.workers > 1:
+            self._left_behind(self.emporix.tokens[token].name)
+
+    def _left_behind(self, session: str) -> None:
+        """Note that a request goes on by itself, and may send what it carried after a later request to another worker."""
+        until = self.clock.monotonic() + UPSTREAM.commit_deadline + UPSTREAM.timeout
+        for write in self.history.writes:
+            if write.session == session and write.parked and write.outcome == "acknowledged":
+                write.end = until
 
     async def _refresh(self, token: str) -> None:
         ctx = self.request(token)
@@ -326,6 +436,8 @@ class Run:
             write.outcome = "discarded"
 
     async def _logout(self, token: str) -> None:
+        if self.setup.workers > 1 and self.setup.store == "none":
+            return  # nothing tells the other workers
         ctx = self.request(token)
         moments = self.history.forgotten.setdefault(self.emporix.tokens[token].name, [])
         moments.append(self.clock.monotonic())
@@ -339,7 +451,7 @@ class Run:
 
     # What is noted
 
-    def _wish(self, ctx: SessionContext, token: str) -> list[Write]:
+    def _wish(self, ctx: Visit, token: str) -> list[Write]:
         session = self.emporix.tokens[token].name
         writes = []
         for path in self.rng.sample(PATHS, self.rng.choice((1, 1, 2, 3))):
@@ -356,21 +468,19 @@ class Run:
         self.history.writes += writes
         return writes
 
-    def _acknowledge(self, ctx: SessionContext, writes: list[Write]) -> None:
+    def _acknowledge(self, ctx: Visit, writes: list[Write]) -> None:
         """Note the end of a request: what it did not refuse, it has promised.
 
         That Emporix had it so already is only as true as the replica that said so.
         """
-        refused = (ctx._known is not None and ctx._known.rejected) or (
-            self._heard == "commit.already" and self._lagging
-        )
+        refused = (ctx._known is not None and ctx._known.rejected) or (ctx.heard == "commit.already" and self._lagging)
         for write in writes:
             if write.outcome == "open":
                 write.outcome = "refused" if refused else "acknowledged"
-                write.parked = self._heard == "commit.parked"
+                write.parked = ctx.heard == "commit.parked"
                 write.end = self.clock.monotonic()
 
-    def _read(self, ctx: SessionContext, token: str, start: float) -> Read:
+    def _read(self, ctx: Visit, token: str, start: float) -> Read:
         values: dict[str, object] = {path: getattr(ctx, path) for path in PATHS if "." not in path}
         values |= {path: ctx.attributes.get(path.removeprefix("attributes.")) for path in PATHS if "." in path}
         read = Read(
@@ -384,6 +494,7 @@ class Run:
             degraded=ctx.is_degraded,
             rejected=ctx.is_rejected,
             exists=ctx.exists,
+            worker=ctx.worker,
         )
         self.history.reads.append(read)
         return read
@@ -396,7 +507,7 @@ class Run:
         return f"x{number}" if path != "language" else f"la-{number}"
 
 
-def play(seed: int, operations: int = 500) -> History:
+def play(seed: int, operations: int = 500, setup: Setup = ONE_PROCESS) -> History:
     """Play one seed in virtual time."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(Run(seed, operations).play())
+        return runner.run(Run(seed, operations, setup).play())

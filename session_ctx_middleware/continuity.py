@@ -1,0 +1,193 @@
+"""The continuity cookie: what the shopper's browser carries from one worker to the next, signed."""
+
+from __future__ import annotations
+
+import hmac
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import jwt
+from starlette.types import Scope
+
+from .changes import NO_CHANGES, ContextChanges
+from .clock import Clock
+from .engine import Carried
+from .errors import ConfigurationError
+from .frozen_json import dumps, loads
+from .packing import pack, unpack
+from .wire import version_of
+
+__all__ = ["ContinuityCookie", "Found", "Written"]
+
+FORMAT: Final = 1
+ALGORITHM: Final = "HS256"
+MAX_BYTES: Final = 3 * 1024
+MAX_AGE: Final = 24 * 3600
+MAX_FINGERPRINT: Final = 64
+REMEMBERED: Final = 1024
+PURPOSE: Final = b"session_ctx_middleware continuity cookie"
+
+_jws: Final = jwt.PyJWS()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Found:
+    """What was in the request.
+
+    Args:
+        carried: what the cookie says, `None` where there is none that can be believed.
+        ignored: why a cookie that is there is not believed; empty where it is, or where there is none.
+    """
+
+    carried: Carried | None = None
+    ignored: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Written:
+    """A cookie on its way to the browser.
+
+    Args:
+        header: the value of ``Set-Cookie``.
+        taken: the parked changes in it.
+        left: the parked changes that it has no room for.
+    """
+
+    header: bytes
+    taken: ContextChanges
+    left: ContextChanges
+
+
+NOTHING: Final = Found()
+
+
+class ContinuityCookie:
+    """Reads and writes the cookie: a compact JWS (RFC 7515) with HS256, at most 3 KiB.
+
+    Args:
+        secrets: 32 bytes or more each; the first one signs, all of them verify.
+        name: of the cookie; on https it gets the prefix ``__Host-`` (RFC 6265bis, section 4.1.3.2).
+        https_only: treat every request as https, for a TLS proxy that does not say so.
+        clock: where time comes from.
+    """
+
+    def __init__(self, secrets: Sequence[bytes], *, name: str, https_only: bool, clock: Clock) -> None:
+        if not name or not name.isascii() or any(c in name for c in ' \t";,=') or name.startswith("__"):
+            raise ConfigurationError("cookie_name=... must be the name of a cookie, without a prefix.")
+        self._keys = [hmac.digest(secret, PURPOSE, "sha256") for secret in secrets]
+        self._names = (name.encode(), b"__Host-" + name.encode())
+        self._https_only = https_only
+        self._clock = clock
+        # One browser sends the same value with every request: its signature is checked once.
+        self._known: dict[bytes, Found] = {}
+
+    def read(self, scope: Scope) -> Found:
+        """Return what the cookie of a request says."""
+        value = _cookie(scope, self._names[self._secure(scope)])
+        if value is None:
+            return NOTHING
+        found = self._known.get(value)
+        if found is None:
+            found = self._parsed(value)
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[value] = found
+        carried = found.carried
+        if carried is not None and abs(self._clock.time() - carried.issued) > MAX_AGE:
+            return Found(ignored="expired")
+        return found
+
+    def write(self, scope: Scope, carried: Carried) -> Written:
+        """Return the cookie that says all this, or as much as there is room for: attributes go first."""
+        value = self._signed(carried)
+        if len(value) > MAX_BYTES:
+            kept = carried.settled.switches()
+            gone = max((op.taken for path, op in carried.settled.operations.items() if path not in kept), default=-1)
+            carried = replace(carried, settled=kept, since=max(carried.since, gone))
+            value = self._signed(carried)
+        left = NO_CHANGES
+        if len(value) > MAX_BYTES:
+            kept = carried.parked.switches()
+            left = carried.parked.minus(kept)
+            carried = replace(carried, parked=kept)
+            value = self._signed(carried)
+        return Written(self._header(scope, value, MAX_AGE), carried.parked, left)
+
+    def cleared(self, scope: Scope) -> bytes:
+        """Return the ``Set-Cookie`` that takes the cookie away."""
+        return self._header(scope, b"", 0)
+
+    def _secure(self, scope: Scope) -> bool:
+        return self._https_only or scope.get("scheme") in {"https", "wss"}
+
+    def _header(self, scope: Scope, value: bytes, seconds: int) -> bytes:
+        secure = self._secure(scope)
+        end = b"; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax" % seconds
+        return self._names[secure] + b"=" + value + end + (b"; Secure" if secure else b"")
+
+    def _signed(self, carried: Carried) -> bytes:
+        payload = {
+            "v": FORMAT,
+            "i": round(carried.issued, 3),
+            "t": carried.token,
+            "s": carried.session,
+            "c": carried.identity,
+            "f": carried.floor,
+            "d": pack(carried.settled),
+            "n": carried.since,
+            "p": pack(carried.parked),
+        }
+        return _jws.encode(dumps(payload).encode(), self._keys[0], ALGORITHM).encode()
+
+    def _parsed(self, value: bytes) -> Found:
+        if len(value) > MAX_BYTES:
+            return Found(ignored="too large")
+        for key in self._keys:
+            try:
+                payload = _jws.decode(value, key, [ALGORITHM])
+            except Exception:  # noqa: BLE001, S112 - anybody can send anything; the next key may be the one
+                continue
+            try:
+                return Found(self._carried(loads(payload)))
+            except (ValueError, TypeError, KeyError):
+                return Found(ignored="unknown format")
+        return Found(ignored="bad signature")
+
+    def _carried(self, data: object) -> Carried:
+        if not isinstance(data, dict) or data.get("v") != FORMAT:
+            raise ValueError("another format")
+        floor = data["f"]
+        issued, since = data["i"], data["n"]
+        if isinstance(issued, bool) or not isinstance(issued, int | float) or not math.isfinite(issued):
+            raise ValueError("not a time")
+        return Carried(
+            token=_text(data["t"]),
+            session=_text(data["s"]),
+            identity=_text(data["c"]),
+            floor=-1 if floor == -1 else version_of(floor),
+            settled=unpack(data["d"], self._clock),
+            since=since if isinstance(since, int) else sys.maxsize,
+            parked=unpack(data["p"], self._clock).since(self._clock.time() - MAX_AGE),
+            issued=float(issued),
+        )
+
+
+def _cookie(scope: Scope, name: bytes) -> bytes | None:
+    """Return the value of a cookie: the first one of that name, as browsers send the more specific one first."""
+    wanted = name + b"="
+    for header, value in scope["headers"]:
+        if header == b"cookie" and wanted in value:
+            for pair in value.split(b";"):
+                stripped: bytes = pair.strip()
+                if stripped.startswith(wanted):
+                    return stripped[len(wanted) :]
+    return None
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str) and len(value) <= MAX_FINGERPRINT:
+        return value
+    raise ValueError("not a fingerprint")

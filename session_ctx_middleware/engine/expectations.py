@@ -1,0 +1,152 @@
+"""What a browser may expect because of what another worker has told it: its own writes, and what waits for Emporix."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from ..changes import NO_CHANGES, ContextChanges
+from ..clock import Clock
+from ..document import ContextDocument
+from .carried import Carried
+from .identity import Naming
+from .slot import Slot
+
+__all__ = ["Expectations"]
+
+FAR_AHEAD: Final = 1_000
+FORCED_AT_ONCE: Final = 10.0
+FORCED_PER_SECOND: Final = 1.0
+
+
+class Expectations:
+    """Compares what slots know with what browsers carry.
+
+    Args:
+        naming: fingerprints of tokens, sessions and contexts.
+        clock: where time comes from.
+    """
+
+    def __init__(self, naming: Naming, clock: Clock) -> None:
+        self._naming = naming
+        self._clock = clock
+
+    def binds(self, carried: Carried, slot: Slot, token: str) -> bool:
+        """Tell whether what was carried was made for this token, or for another one of its session."""
+        if carried.token == self.of_token(token):
+            return True
+        return slot.proven and slot.session_id is not None and carried.session == self.of_session(slot.session_id)
+
+    def of_token(self, token: str) -> str:
+        """Return the fingerprint of a token."""
+        return self._naming.fingerprint("token", token)
+
+    def of_session(self, session_id: str) -> str:
+        """Return the fingerprint of a session."""
+        return self._naming.fingerprint("session", session_id)
+
+    def note(self, slot: Slot, carried: Carried, token: str) -> None:
+        """Let a slot know what a browser has seen; what is cached from before that is not good enough any more."""
+        if self.binds(carried, slot, token):
+            self._learn(slot, carried)
+        if slot.met is carried or slot.expected is carried or carried.floor < 0:
+            return
+        slot.expected = carried
+        document = slot.snapshot.document
+        if document is None:
+            if self.binds(carried, slot, token) and self._may_force(slot):
+                slot.expire()  # there was no context a moment ago; there is one now
+        elif self.behind(slot, document) or self._another(document, carried):
+            self._force(slot, document, carried)
+
+    def behind(self, slot: Slot, document: ContextDocument) -> bool:
+        """Tell whether a document is older than what the last browser has seen."""
+        carried = slot.expected
+        if carried is None or carried.identity != self._naming.identity(document.identity):
+            return False
+        if not document.version < carried.floor <= document.version + FAR_AHEAD:
+            return False
+        # Not every PATCH raises the version: a document of the base's own version that has what was taken will do.
+        taken = carried.settled.taken_after(document.version)
+        return document.version + 1 < carried.floor or not (
+            carried.since <= document.version and taken and not taken.missing_from(document)
+        )
+
+    def parked(self, slot: Slot, carried: Carried | None, token: str) -> ContextChanges:
+        """Return what a browser carries and Emporix has not taken; to another session only the switches go along."""
+        if carried is None or not carried.parked:
+            return NO_CHANGES
+        changes = carried.parked
+        if not self.binds(carried, slot, token):
+            changes = changes.switches()
+        return changes.minus(slot.settled)
+
+    def to_carry(self, slot: Slot, carried: Carried | None, token: str) -> Carried:
+        """Return what the browser should take to the next worker, in place of what it brought along."""
+        identity = "" if slot.floor_of is None else self._naming.identity(slot.floor_of)
+        floor, settled, since = slot.floor, slot.settled, slot.since
+        if carried is not None and self._still_stands(slot, carried, token, identity):
+            if identity != carried.identity:
+                settled, since = carried.settled.newest(settled.taken_at(-1)), carried.since
+            identity, floor = carried.identity, carried.floor
+        if carried is not None and not slot.proven and not self.binds(carried, slot, token):
+            # Nobody can tell yet whether it is the same session: what was brought along stays what it was.
+            parked = slot.snapshot.parked.switches().newest(carried.parked)
+            return replace(carried, parked=parked, issued=self._clock.time())
+        return Carried(
+            token=self.of_token(token),
+            # What the application says will do here: it counts only for a token that is proven to be of that session.
+            session="" if slot.session_id is None else self.of_session(slot.session_id),
+            identity=identity,
+            floor=floor,
+            settled=settled,
+            since=since,
+            parked=self.parked(slot, carried, token).newest(slot.snapshot.parked),
+            issued=self._clock.time(),
+        )
+
+    def _still_stands(self, slot: Slot, carried: Carried, token: str, identity: str) -> bool:
+        """Tell whether a floor was brought along that nothing has come up to yet."""
+        return (
+            slot.met is not carried
+            and carried.floor >= 0
+            and self.binds(carried, slot, token)
+            and (carried.identity != identity or carried.floor > slot.floor)
+        )
+
+    def _learn(self, slot: Slot, carried: Carried) -> None:
+        """Add to what a slot knows to be settled what other workers have settled."""
+        identity = None if slot.floor_of is None else self._naming.identity(slot.floor_of)
+        if identity is None or identity == carried.identity:
+            slot.since = min(slot.since, carried.since)
+            slot.remember(carried.settled.newest(slot.settled))
+        else:
+            slot.remember(carried.settled.taken_at(-1).newest(slot.settled))
+
+    def _another(self, document: ContextDocument, carried: Carried) -> bool:
+        """Tell whether the browser has seen another context of this very session than the one that is cached."""
+        session_id = document.session_id
+        return (
+            carried.identity != self._naming.identity(document.identity)
+            and session_id is not None
+            and carried.session == self.of_session(session_id)
+        )
+
+    def _force(self, slot: Slot, document: ContextDocument, carried: Carried) -> None:
+        whole = slot.since <= document.version and not self._another(document, carried)
+        if whole:
+            slot.overlay(slot.settled.taken_after(document.version))
+        if self._may_force(slot):
+            slot.fence()
+            slot.expire()
+            if not whole:
+                slot.disown()  # better the defaults than what the shopper knows to be past
+
+    def _may_force(self, slot: Slot) -> bool:
+        """Tell whether a cookie may make this slot ask Emporix: ten times at once, then once a second."""
+        now = self._clock.monotonic()
+        level, since = slot.forced
+        level = max(0.0, level - (now - since) * FORCED_PER_SECOND)
+        allowed = level < FORCED_AT_ONCE
+        slot.forced = (level + 1 if allowed else level, now)
+        return allowed

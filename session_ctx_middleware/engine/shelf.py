@@ -1,0 +1,80 @@
+"""Documents that processes share, as far as the store is shared: asked before Emporix, and told what has changed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Iterable
+from typing import Final, TypeVar
+
+from ..document import ContextDocument
+from ..policies import CachePolicy
+from ..stores import Attachment, ContextStore, Stored
+from .identity import Naming
+from .slot import Slot
+
+__all__ = ["Shelf", "tried"]
+
+_log = logging.getLogger("session_ctx_middleware")
+
+T = TypeVar("T")
+
+NO_IDENTITY: Final = ""
+
+
+class Shelf:
+    """The store, seen as a place for documents; when it fails, everything goes on without it.
+
+    Args:
+        store: the store.
+        attachment: how well it keeps this event loop informed.
+        cache: how long documents are of use.
+        naming: names for contexts.
+    """
+
+    def __init__(self, store: ContextStore, attachment: Attachment, cache: CachePolicy, naming: Naming) -> None:
+        self._store = store
+        self._naming = naming
+        self._lifetime = cache.longest
+        self.attachment = attachment
+        self.shared = store.shared
+
+    async def load(self, slot: Slot) -> Stored | None:
+        """Return what other processes know about a token; `None` where that is nothing."""
+        return await tried(self._store.load(slot.name), None) if self.shared else None
+
+    async def save(self, slot: Slot, document: ContextDocument, age: float) -> None:
+        """Let other processes have a document that came from a GET."""
+        if self.shared:
+            saved = self._store.save(
+                slot.name,
+                document,
+                self._naming.identity(document.identity),
+                age=age,
+                lifetime=max(self._lifetime - age, 0.0),
+            )
+            await tried(saved, None)
+
+    async def invalidate(self, slots: Iterable[Slot], identity: tuple[str | None, str | None], floor: int) -> None:
+        """Keep other processes from believing less than `floor` of a context."""
+        if self.shared:
+            await self._invalidate(slots, self._naming.identity(identity), floor)
+
+    async def reject(self, slot: Slot) -> None:
+        """Take away the document of a token that was refused."""
+        if self.shared:
+            await self._invalidate((slot,), NO_IDENTITY, 0)
+
+    async def _invalidate(self, slots: Iterable[Slot], identity: str, floor: int) -> None:
+        slots = tuple(slots)
+        sessions = {slot.session: None for slot in slots if slot.proven and slot.session is not None}
+        names = [*(slot.name for slot in slots), *sessions] if identity else [slot.name for slot in slots]
+        await tried(self._store.invalidate(names, identity, floor, lifetime=self._lifetime), None)
+
+
+async def tried(answer: Awaitable[T], instead: T) -> T:
+    """Return what a store answers, or `instead` when it fails: the page is more important."""
+    try:
+        return await answer
+    except Exception as error:  # noqa: BLE001 - whatever a store raises
+        _log.error("the store failed: %s", type(error).__name__)
+        return instead

@@ -1,0 +1,136 @@
+"""A store that workers share, with everything that can go wrong on the way to it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from session_ctx_middleware.changes import ContextChanges
+from session_ctx_middleware.document import ContextDocument
+from session_ctx_middleware.stores import Attachment, Listener, MemoryStore, Notice, Stored
+
+from ..support.virtual_time import VirtualClock
+
+LATENCY = 0.02
+NOTICE_DELAY = 0.05
+
+
+class Backplane:
+    """What all workers share.
+
+    Args:
+        clock: the store's own.
+        rng: decides everything.
+        faulty: whether it fails, loses notices and is emptied.
+    """
+
+    def __init__(self, clock: VirtualClock, rng: random.Random, *, faulty: bool) -> None:
+        self.clock = clock
+        self.rng = rng
+        self.faulty = faulty
+        self.down = False
+        self.memory = MemoryStore(shared=True, clock=clock)
+        self.stores: list[SimulatedStore] = []
+
+    def store(self) -> SimulatedStore:
+        """Return the store of another worker."""
+        self.stores.append(SimulatedStore(self))
+        return self.stores[-1]
+
+    async def weather(self, rng: random.Random) -> None:
+        """Break it, restart it empty, cut its notices, and heal it."""
+        while self.faulty:
+            await asyncio.sleep(rng.uniform(1, 8))
+            match rng.choice(("down", "empty", "cut", "well", "well")):
+                case "down":
+                    self._connected(False)
+                    self.down = True
+                case "empty":
+                    self.memory = MemoryStore(shared=True, clock=self.clock)
+                    for store in self.stores:
+                        store.rejoin()
+                    self._heal()
+                case "cut":
+                    self._connected(False)
+                case _:
+                    self._heal()
+
+    def _heal(self) -> None:
+        self.down = False
+        self._connected(True)
+
+    def _connected(self, connected: bool) -> None:
+        for store in self.stores:
+            if store.attachment.connected is not connected:
+                store.attachment.connected = connected
+                store.attachment.epoch += 1
+
+
+class SimulatedStore:
+    """One worker's way to the shared store."""
+
+    shared = True
+
+    def __init__(self, backplane: Backplane) -> None:
+        self._backplane = backplane
+        self._listener: Listener = lambda _: None
+        self.attachment = Attachment()
+        self.rejoin()
+
+    def rejoin(self) -> None:
+        """Find the way to a store that was restarted."""
+        self._memory = self._backplane.memory.sibling()
+        self._memory.attach(self._hear)
+
+    def attach(self, listener: Listener) -> Attachment:
+        self._listener = listener
+        return self.attachment
+
+    async def load(self, name: str) -> Stored | None:
+        await self._way()
+        found = await self._memory.load(name)
+        await self._way()
+        return found
+
+    async def save(self, name: str, document: ContextDocument, identity: str, *, age: float, lifetime: float) -> None:
+        await self._way()
+        await self._memory.save(name, document, identity, age=age, lifetime=lifetime)
+
+    async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
+        await self._way()
+        await self._memory.invalidate(names, identity, floor, lifetime=lifetime)
+        await self._way()
+
+    async def forget(self, names: Sequence[str]) -> None:
+        await self._way()
+        await self._memory.forget(names)
+
+    async def parked(self, names: Sequence[str]) -> ContextChanges:
+        await self._way()
+        return await self._memory.parked(names)
+
+    async def park(self, name: str, changes: ContextChanges) -> None:
+        await self._way()
+        await self._memory.park(name, changes)
+
+    async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
+        await self._way()
+        await self._memory.unpark(names, changes)
+
+    async def aclose(self) -> None:
+        """Leave everything as it is."""
+
+    async def _way(self) -> None:
+        await asyncio.sleep(self._backplane.rng.uniform(0, LATENCY))
+        if self._backplane.down:
+            raise ConnectionError("the store is down")
+
+    def _hear(self, notice: Notice) -> None:
+        if self.attachment.connected:
+            delay = self._backplane.rng.uniform(0, NOTICE_DELAY)
+            asyncio.get_running_loop().call_later(delay, self._arrive, notice)
+
+    def _arrive(self, notice: Notice) -> None:
+        if self.attachment.connected:
+            self._listener(notice)
