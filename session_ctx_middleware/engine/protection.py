@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
+from ..breaker import Breaker, RetryBudget
 from ..clock import Clock
 from ..document import ContextDocument
 from ..errors import EmporixError, EmporixNotAsked, EmporixUnreachable, TooManyRequests
 from ..policies import UpstreamPolicy
-from .breaker import Breaker, RetryBudget
 from .ports import ContextSource
 from .stats import Stats
 

@@ -46,7 +46,6 @@ class MemoryStore:
     def _open(self, memory: _Memory) -> None:
         self.shared = memory.audience is not None
         self._memory = memory
-        self._sessions, self._tokens = memory.sessions, memory.tokens
         self._place = None if memory.audience is None else memory.audience.join()
 
     def sibling(self) -> MemoryStore:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from ..clock import Clock
-from ..errors import EmporixNotAsked
+from .clock import Clock
+from .errors import EmporixNotAsked
 
 __all__ = ["Breaker", "RetryBudget"]
 
@@ -21,20 +21,34 @@ SPREAD: Final = 0.2
 
 
 class Breaker:
-    """Opens when five calls in a row failed, or at least half of at least ten within ten seconds.
+    """Opens when some calls in a row failed (five by default), or at least half of at least ten within ten seconds.
 
     Open, it refuses every call. After a pause it lets one call through: if that succeeds it closes, if it fails the
-    next pause is twice as long, up to a minute. Who decides what counts as a failure is the caller; a client that
-    went away and an answer below 500 do not.
+    next pause is twice as long, up to a limit (a minute by default). Who decides what counts as a failure is the
+    caller; a client that went away and an answer below 500 do not.
 
     Args:
         name: of the operations it stands for.
         clock: where time and randomness come from.
+        in_a_row: failures in a row that open it.
+        first_pause: seconds before the first probe, give or take a fifth.
+        longest_pause: seconds between two probes at most.
     """
 
-    def __init__(self, name: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        *,
+        in_a_row: int = IN_A_ROW,
+        first_pause: float = FIRST_PAUSE,
+        longest_pause: float = LONGEST_PAUSE,
+    ) -> None:
         self._name = name
         self._clock = clock
+        self._limit = in_a_row
+        self._first_pause = first_pause
+        self._longest_pause = longest_pause
         self._in_a_row = 0
         self._buckets: deque[tuple[float, int, int]] = deque()
         self._pause = 0.0
@@ -68,7 +82,7 @@ class Breaker:
         if probe:
             self._probing = False
             if failed:
-                self._open(min(2 * self._pause, LONGEST_PAUSE))
+                self._open(min(2 * self._pause, self._longest_pause))
             else:
                 self._close()
         elif not self.is_open:
@@ -85,8 +99,8 @@ class Breaker:
         self._buckets[-1] = (start, calls + 1, failures + failed)
         calls = sum(bucket[1] for bucket in self._buckets)
         failures = sum(bucket[2] for bucket in self._buckets)
-        if self._in_a_row >= IN_A_ROW or (calls >= MIN_CALLS and failures >= FAILURE_SHARE * calls):
-            self._open(FIRST_PAUSE)
+        if self._in_a_row >= self._limit or (calls >= MIN_CALLS and failures >= FAILURE_SHARE * calls):
+            self._open(self._first_pause)
 
     def _open(self, pause: float) -> None:
         self._pause = pause

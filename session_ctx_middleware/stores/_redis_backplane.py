@@ -1,0 +1,207 @@
+"""Hearing what other processes change, and noticing when nothing could be heard."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from ..clock import Clock
+from ._redis_codec import notice_from, text_of
+from ._redis_link import Link
+from .protocol import Attachment, Listener
+
+__all__ = ["Backplane"]
+
+_log = logging.getLogger("session_ctx_middleware")
+
+PING_EVERY: Final = 5.0
+PONG_WITHIN: Final = 2.0
+FIRST_PAUSE: Final = 0.1
+LONGEST_PAUSE: Final = 5.0
+GRACE: Final = 0.25
+LATE: Final = 1000
+
+
+class _Silence(Exception):
+    """The other end did not answer in time."""
+
+
+class Backplane:
+    """One subscription of one event loop: kept up, watched, and checked for messages that did not arrive.
+
+    Every notice has a number. One that is missing, a subscription that had to be renewed, and a counter that began
+    anew all raise the epoch: notices may have been missed.
+
+    Args:
+        link: the connections as they are now.
+        channel: where notices are published.
+        count: reads the number of the last notice.
+        on_up: is called whenever the subscription stands.
+        clock: where time comes from.
+        source: what this event loop signs its own notices with.
+    """
+
+    def __init__(
+        self,
+        link: Callable[[], Link],
+        channel: str,
+        count: Callable[[], Awaitable[int]],
+        on_up: Callable[[], None],
+        clock: Clock,
+        source: str,
+    ) -> None:
+        self._link = link
+        self._channel = channel
+        self._count = count
+        self._on_up = on_up
+        self._clock = clock
+        self._source = source
+        self._listeners: list[Listener] = []
+        self._task: asyncio.Task[None] | None = None
+        self._seen: int | None = None
+        self._pong_until = math.inf
+        self.attachment = Attachment(connected=False)
+
+    def attach(self, listener: Listener) -> Attachment:
+        """Tell a listener what others change."""
+        self._listeners.append(listener)
+        self.ensure()
+        return self.attachment
+
+    def ensure(self) -> None:
+        """Listen, where anybody wants to hear."""
+        if self._listeners and self._task is None:
+            self._task = self._begin(None)
+
+    async def aclose(self) -> None:
+        """Stop listening until `ensure` is called."""
+        task, self._task = self._task, None
+        if task is not None:
+            await _ended(task)
+        self._down()
+
+    def counted(self, number: int, epoch: int) -> None:
+        """Compare the number of the last notice with the last one that arrived.
+
+        Args:
+            number: what Redis has counted; 0 where it has no counter.
+            epoch: the epoch when it was asked for: what was read before a renewal says nothing about the time since.
+        """
+        if not self.attachment.connected or epoch != self.attachment.epoch:
+            return
+        if self._seen is None:
+            self._seen = number
+        elif number == 0 and self._seen != 0:
+            _log.info("Redis has lost its counter of notices: what is known is checked again")
+            self._seen = 0
+            self.attachment.epoch += 1
+        elif not self._has_seen(number):
+            # Most likely it is on its way, on the other connection.
+            self._clock.call_later(GRACE, lambda: self._check(number, epoch))
+
+    def _check(self, number: int, epoch: int) -> None:
+        if self._task is None or epoch != self.attachment.epoch or self._has_seen(number):
+            return
+        _log.warning("notices from Redis were lost: listening anew")
+        self._down()
+        self._task = self._begin(self._task)
+
+    def _has_seen(self, number: int) -> bool:
+        return self._seen is not None and self._seen - LATE < number <= self._seen
+
+    def _begin(self, before: asyncio.Task[None] | None) -> asyncio.Task[None]:
+        loop = asyncio.get_running_loop()
+        return loop.create_task(self._keep_listening(before), name="session_ctx_middleware redis notices")
+
+    async def _keep_listening(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await _ended(before)
+        pause = FIRST_PAUSE
+        while True:
+            epoch = self.attachment.epoch
+            try:
+                await self._listen()
+            except Exception as error:  # noqa: BLE001 - whatever it was, listening goes on
+                _log.debug("the subscription in Redis ended: %s", type(error).__name__)
+            if epoch != self.attachment.epoch:
+                pause = FIRST_PAUSE
+            self._down()
+            await self._clock.sleep(pause * (0.5 + self._clock.random()))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _listen(self) -> None:
+        async with self._link().listening() as connection:
+            await connection.send_command("SUBSCRIBE", self._channel, check_health=False)
+            self._expect(PONG_WITHIN)
+            ping_at = self._clock.monotonic() + PING_EVERY
+            while True:
+                left = max(min(ping_at, self._pong_until) - self._clock.monotonic(), 0.001)
+                answer = await connection.read_response(timeout=left, push_request=True)
+                if answer is not None:
+                    await self._take(answer)
+                now = self._clock.monotonic()
+                if now >= self._pong_until:
+                    raise _Silence
+                if now >= ping_at:
+                    ping_at = now + PING_EVERY
+                    await connection.send_command("PING", check_health=False)
+                    self._expect(PONG_WITHIN)
+                    await self._poll()
+
+    def _expect(self, seconds: float) -> None:
+        """Take the connection for dead unless something arrives in that time."""
+        self._pong_until = self._clock.monotonic() + seconds
+
+    async def _take(self, answer: Any) -> None:
+        # Whatever arrives shows that the connection lives.
+        self._expect(math.inf)
+        if not isinstance(answer, list | tuple) or len(answer) < 3:
+            return
+        kind = text_of(answer[0])
+        if kind == "subscribe":
+            self._up()
+            await self._poll()
+        elif kind == "message":
+            self._heard(text_of(answer[2]))
+
+    def _heard(self, raw: str) -> None:
+        message = notice_from(raw)
+        if message is None:
+            _log.warning("a message that is no notice was published in the channel of the store")
+            return
+        number, source, notice = message
+        if not self._has_seen(number):
+            if self._seen is not None and number != self._seen + 1:
+                self.attachment.epoch += 1
+            self._seen = number
+        if source == self._source:
+            return
+        for listener in self._listeners:
+            try:
+                listener(notice)
+            except Exception as error:  # noqa: BLE001 - the others want to hear it too
+                _log.error("a listener failed on a notice: %s", type(error).__name__)
+
+    def _up(self) -> None:
+        self._seen = None
+        self.attachment.epoch += 1
+        self.attachment.connected = True
+        self._on_up()
+
+    def _down(self) -> None:
+        self.attachment.connected = False
+
+    async def _poll(self) -> None:
+        epoch = self.attachment.epoch
+        # Calls fail for reasons of their own; the subscription is watched by itself.
+        with contextlib.suppress(Exception):
+            self.counted(await self._count(), epoch)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})

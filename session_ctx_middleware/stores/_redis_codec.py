@@ -1,0 +1,218 @@
+"""What documents, changes and notices look like in Redis: JSON with a format version, encrypted on request."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeGuard
+
+from ..changes import ContextChanges
+from ..clock import Clock
+from ..document import ContextDocument
+from ..errors import ConfigurationError
+from ..frozen_json import dumps, loads
+from ..packing import pack, unpack
+from .protocol import Notice
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+__all__ = ["Codec", "EncryptionKey", "notice_from", "notice_text", "text_of"]
+
+EncryptionKey: TypeAlias = "bytes | str | Sequence[bytes | str]"
+
+FORMAT: Final = 1
+KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+MAX_NAMES: Final = 10_000
+KINDS: Final = ("written", "forgotten", "parked")
+
+
+def text_of(raw: object) -> str:
+    """Return what Redis sent as text; a client may decode by itself, or not."""
+    return raw.decode() if isinstance(raw, bytes) else str(raw)
+
+
+class Seal(Protocol):
+    """Turns texts into what is stored."""
+
+    def close(self, key: str, text: str) -> str:
+        """Return the stored form of a text."""
+        ...
+
+    def open(self, key: str, raw: str) -> str:
+        """Return the text, or raise `ValueError`."""
+        ...
+
+
+class _NoSeal:
+    def close(self, key: str, text: str) -> str:
+        del key
+        return text
+
+    def open(self, key: str, raw: str) -> str:
+        del key
+        return raw
+
+
+class _AesGcm:
+    """AES-256-GCM; the name of the key is authenticated, so that a value opens in its own place only.
+
+    Args:
+        keys: the first one encrypts, all of them decrypt.
+    """
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._ciphers: list[AESGCM] = [_cipher(key) for key in keys]
+
+    def close(self, key: str, text: str) -> str:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return base64.b64encode(nonce + self._ciphers[0].encrypt(nonce, text.encode(), key.encode())).decode()
+
+    def open(self, key: str, raw: str) -> str:
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            sealed = base64.b64decode(raw, validate=True)
+        except binascii.Error:
+            raise ValueError("not encrypted") from None
+        for cipher in self._ciphers:
+            try:
+                return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], key.encode()).decode()
+            except InvalidTag:
+                continue
+        raise ValueError("encrypted with another key, or for another place")
+
+
+class Codec:
+    """Writes and reads values.
+
+    Args:
+        encryption_key: 32 bytes, or their base64 text, or several of these; ``None``: nothing is encrypted.
+        clock: where time comes from.
+
+    Raises:
+        ConfigurationError: the key cannot work, or the package ``cryptography`` is missing.
+    """
+
+    def __init__(self, encryption_key: EncryptionKey | None, clock: Clock) -> None:
+        self._clock = clock
+        self._seal: Seal = _NoSeal() if encryption_key is None else _AesGcm(_keys(encryption_key))
+
+    def document_text(self, key: str, document: ContextDocument) -> str:
+        """Return what is stored for a document under a key."""
+        return self._seal.close(key, f"{_head(key)}{dumps(document.to_wire())}}}")
+
+    def document(self, key: str, raw: object) -> ContextDocument | None:
+        """Return a stored document; ``None`` where it cannot be read, or was stored in another format or place."""
+        head = _head(key)
+        try:
+            text = self._seal.open(key, text_of(raw))
+            if not (text.startswith(head) and text.endswith("}")):
+                return None
+            return ContextDocument.parse(text[len(head) : -1])
+        except ValueError:
+            return None
+
+    def fields(self, key: str, changes: ContextChanges) -> Iterable[tuple[str, float, str]]:
+        """Yield path, time and stored form of each change."""
+        for packed in pack(changes):
+            path, value, op_id, at = str(packed[0]), packed[1], packed[2], packed[3]
+            payload = self._seal.close(_place(key, path), dumps(value))
+            yield path, changes.operations[path].at, json.dumps([FORMAT, at, op_id, payload], separators=(",", ":"))
+
+    def changes(self, key: str, fields: Mapping[object, object]) -> ContextChanges:
+        """Return stored changes without those that cannot be read."""
+        found = ContextChanges()
+        for path, raw in fields.items():
+            try:
+                found = self._change(key, text_of(path), text_of(raw)).over(found)
+            except ValueError:
+                continue
+        return found
+
+    def _change(self, key: str, path: str, raw: str) -> ContextChanges:
+        field = loads(raw)
+        if not isinstance(field, list) or len(field) != 4 or field[0] != FORMAT or not isinstance(field[3], str):
+            raise ValueError("another format")
+        value = loads(self._seal.open(_place(key, path), field[3]))
+        return unpack([[path, value, field[2], field[1], -1]], self._clock)
+
+
+def _head(key: str) -> str:
+    """Return how a document's JSON begins: it says where it belongs, so that no other one passes for it."""
+    return f'{{"format":{FORMAT},"key":{dumps(key)},"document":'
+
+
+def _place(key: str, path: str) -> str:
+    return f"{key}\x1f{path}"
+
+
+def notice_text(notice: Notice, source: str) -> str:
+    """Return a message without the beginning ``{"seq":<number>,``, which Redis writes."""
+    body = {
+        "kind": notice.kind,
+        "names": list(notice.names),
+        "identity": notice.identity,
+        "floor": notice.floor,
+        "source": source,
+    }
+    return dumps(body)[1:]
+
+
+def notice_from(raw: str) -> tuple[int, str, Notice] | None:
+    """Return number, source and notice of a message; ``None`` where it is no such message."""
+    try:
+        body = loads(raw)
+    except ValueError:
+        return None
+    if not isinstance(body, dict):
+        return None
+    number, source, kind, names = body.get("seq"), body.get("source"), body.get("kind"), body.get("names")
+    identity, floor = body.get("identity"), body.get("floor")
+    if not (_is_number(number) and _is_number(floor) and isinstance(source, str) and isinstance(identity, str)):
+        return None
+    if kind not in KINDS or not isinstance(names, list) or len(names) > MAX_NAMES:
+        return None
+    if not all(isinstance(name, str) for name in names):
+        return None
+    return number, source, Notice(kind, tuple(names), identity, floor)
+
+
+def _is_number(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _keys(given: object) -> list[bytes]:
+    several = [given] if isinstance(given, bytes | str) else list(given) if isinstance(given, list | tuple) else []
+    if not several:
+        raise ConfigurationError("encryption_key must be 32 bytes, their base64 text, or a sequence of these.")
+    return [_key(each) for each in several]
+
+
+def _key(given: object) -> bytes:
+    key = given
+    if isinstance(given, str):
+        try:
+            key = base64.b64decode(given.replace("-", "+").replace("_", "/"), validate=True)
+        except (binascii.Error, ValueError):
+            key = None
+    if not isinstance(key, bytes) or len(key) != KEY_BYTES:
+        raise ConfigurationError(
+            "encryption_key must be 32 random bytes or their base64 text, such as "
+            "base64.b64encode(secrets.token_bytes(32)) gives."
+        )
+    return key
+
+
+def _cipher(key: bytes) -> AESGCM:
+    try:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    except ImportError:
+        raise ConfigurationError(
+            "encryption_key needs the package cryptography: pip install 'session-ctx-middleware[encryption]'."
+        ) from None
+    return AESGCM(key)

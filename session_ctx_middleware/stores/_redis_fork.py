@@ -1,0 +1,36 @@
+"""What a forked process must not do: use, or close, connections that belong to its parent."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final, Protocol
+from weakref import WeakSet
+
+__all__ = ["Inheritor", "after_fork"]
+
+
+class Inheritor(Protocol):
+    """Something with connections."""
+
+    def disown(self) -> Any:
+        """Begin anew, and return everything that belongs to the parent."""
+        ...
+
+
+_stores: Final[WeakSet[Inheritor]] = WeakSet()
+_inherited: Final[list[Any]] = []
+
+
+def after_fork(store: Inheritor) -> None:
+    """Let a store begin anew in every process that is forked from now on."""
+    _stores.add(store)
+
+
+def _in_child() -> None:
+    # Kept for good: closing these, which is what happens when they are collected, would write to the parent's TLS
+    # connections and take its sockets out of its selector.
+    _inherited.extend(store.disown() for store in list(_stores))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

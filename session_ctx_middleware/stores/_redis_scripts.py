@@ -1,0 +1,179 @@
+"""What runs inside Redis: each script touches one key, so that they work in a cluster too.
+
+A document's hash holds ``identity``, ``floor``, and where there is a document ``version``, ``payload``, ``age`` (when
+it was saved) and ``lifetime``. ``total`` is what the time to live of the hash was counted down from: the time since
+the document was saved is ``total`` less what is left, by the clock of Redis alone. All times are milliseconds.
+
+A parked change is one field of a hash, named by its path: ``[format, at, operation id, payload]``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+__all__ = [
+    "ANNOUNCE",
+    "DROP_PARKED",
+    "FLOOR",
+    "FORGET",
+    "PARK",
+    "PUT",
+    "UNPARK",
+    "Command",
+    "Script",
+    "in_full",
+    "loading",
+]
+
+Command: TypeAlias = tuple[str | bytes | int | float, ...]
+
+FORGET: Final = ("version", "payload", "age", "lifetime")
+"""Fields that go when a document is forgotten: its floor stays, so that a slow worker does not bring it back."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Script:
+    """A script, and how to call it.
+
+    Args:
+        text: in Lua.
+        sha: what Redis calls it.
+    """
+
+    text: str
+    sha: str
+
+    def __call__(self, key: str, *arguments: str | bytes | float) -> Command:
+        """Return the command that runs it on a key."""
+        return ("EVALSHA", self.sha, 1, key, *arguments)
+
+    def on(self, *keys: str) -> Command:
+        """Return the command that runs it on some keys, without arguments."""
+        return ("EVALSHA", self.sha, len(keys), *keys)
+
+
+_BY_SHA: Final[dict[str, Script]] = {}
+
+
+def _script(text: str) -> Script:
+    script = Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    _BY_SHA[script.sha] = script
+    return script
+
+
+def loading() -> list[Command]:
+    """Return the commands that make all scripts known to a server."""
+    return [("SCRIPT", "LOAD", script.text) for script in _BY_SHA.values()]
+
+
+def in_full(command: Command) -> Command:
+    """Return a command that works where Redis does not know the script yet."""
+    if command[0] != "EVALSHA":
+        return command
+    return ("EVAL", _BY_SHA[str(command[1])].text, *command[2:])
+
+
+PUT: Final = _script("""
+local identity, version, payload, age, lifetime = unpack(ARGV)
+local old = redis.call('HMGET', KEYS[1], 'identity', 'floor', 'version', 'age', 'total')
+local total, floor = tonumber(lifetime), false
+if old[1] == identity then
+  local left = redis.call('PTTL', KEYS[1])
+  floor = old[2]
+  if floor and tonumber(floor) > tonumber(version) then return 0 end
+  if old[3] then
+    local known, aged = tonumber(old[3]), tonumber(old[4]) + tonumber(old[5]) - left
+    if known > tonumber(version) or (known == tonumber(version) and aged < tonumber(age)) then return 0 end
+  end
+  if left > total then total = left end
+end
+redis.call('HSET', KEYS[1], 'identity', identity, 'version', version, 'payload', payload, 'age', age,
+  'lifetime', lifetime, 'total', string.format('%.0f', total))
+if not floor then redis.call('HDEL', KEYS[1], 'floor') end
+redis.call('PEXPIRE', KEYS[1], total)
+return 1
+""")
+"""Save a document: identity, version, payload, age, lifetime."""
+
+GET: Final = _script("""
+local found = redis.call('HMGET', KEYS[1], 'identity', 'floor', 'total', 'version', 'payload', 'age', 'lifetime')
+found[8] = redis.call('PTTL', KEYS[1])
+if KEYS[2] then found[9] = redis.call('GET', KEYS[2]) end
+return found
+""")
+"""Read a document, the time it has left, and where it is on the same server the number of the last notice."""
+
+FLOOR: Final = _script("""
+local identity, floor, lifetime = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local old = redis.call('HMGET', KEYS[1], 'identity', 'floor', 'version', 'total')
+local total, left = 0, 0
+if old[1] == identity then
+  total, left = tonumber(old[4]), redis.call('PTTL', KEYS[1])
+  if old[2] and tonumber(old[2]) > floor then floor = tonumber(old[2]) end
+  if old[3] and tonumber(old[3]) < floor then
+    redis.call('HDEL', KEYS[1], 'version', 'payload', 'age', 'lifetime')
+  end
+else
+  redis.call('DEL', KEYS[1])
+end
+redis.call('HSET', KEYS[1], 'identity', identity, 'floor', string.format('%.0f', floor))
+if lifetime > left then
+  redis.call('HSET', KEYS[1], 'total', string.format('%.0f', total + lifetime - left))
+  redis.call('PEXPIRE', KEYS[1], lifetime)
+end
+return 1
+""")
+"""Raise a floor: identity, floor, lifetime."""
+
+_CHANGE = """
+local function change(text)
+  local ok, found = pcall(cjson.decode, text)
+  if ok and type(found) == 'table' and type(found[2]) == 'number' then return found end
+end
+"""
+
+PARK: Final = _script(f"""{_CHANGE}
+for i = 2, #ARGV, 3 do
+  local old = redis.call('HGET', KEYS[1], ARGV[i])
+  local known = old and change(old)
+  if not known or known[2] <= tonumber(ARGV[i + 1]) then
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 2])
+  end
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1
+""")
+"""Park changes: time to live, then path, time and field of each; the later one of a path stays."""
+
+UNPARK: Final = _script(f"""{_CHANGE}
+local gone = 0
+for i = 1, #ARGV, 3 do
+  local old = redis.call('HGET', KEYS[1], ARGV[i])
+  local known = old and change(old)
+  if old and (not known or known[3] == ARGV[i + 2] or known[2] < tonumber(ARGV[i + 1])) then
+    gone = gone + redis.call('HDEL', KEYS[1], ARGV[i])
+  end
+end
+return gone
+""")
+"""Forget what was sent, and what is earlier: path, time and operation id of each."""
+
+DROP_PARKED: Final = _script(f"""{_CHANGE}
+local all, gone = redis.call('HGETALL', KEYS[1]), 0
+for i = 1, #all, 2 do
+  local known = change(all[i + 1])
+  if not known or known[2] <= tonumber(ARGV[1]) then gone = gone + redis.call('HDEL', KEYS[1], all[i]) end
+end
+return gone
+""")
+"""Forget what was parked up to a time: for a logout that Redis hears of late."""
+
+ANNOUNCE: Final = _script("""
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SET', KEYS[1], ARGV[2]) end
+local number = redis.call('INCR', KEYS[1])
+redis.call('PUBLISH', ARGV[1], '{"seq":' .. string.format('%.0f', number) .. ',' .. ARGV[3])
+return number
+""")
+"""Number a notice and publish it: channel, where to start counting, the rest of the message."""

@@ -1,0 +1,346 @@
+"""Redis is slow, gone, empty or full: pages wait for a moment at most, and nobody reads what is out of date.
+
+Names begin with the number of the scenario where there is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+
+import pytest
+
+from session_ctx_middleware.stores._redis_guard import ContextStoreUnavailable
+from session_ctx_middleware.stores.redis import RedisStore
+
+from ..support.fault_proxy import FaultProxy
+from ..support.redis_server import RedisServer, free_port, redis_server
+from .helpers import SLOW, MakeRedisStore, answers, attached, changes, document, duration, eventually
+
+BUDGET = 0.05
+SAVED = {"age": 0.0, "lifetime": 60.0}
+
+
+async def opened(store: RedisStore) -> list[float]:
+    """Call until the breaker is open; return how long each of those calls took."""
+    return [await duration(lambda: store.load("token-1")) for _ in range(3)]
+
+
+@pytest.mark.parametrize("fault", ["refused", "blackholed", "slow", "paused"])
+async def test_f21_the_first_calls_cost_the_budget_and_further_ones_nothing(
+    fault: str,
+    proxy: FaultProxy,
+    server: RedisServer,
+    make_redis_store: MakeRedisStore,
+) -> None:
+    store = make_redis_store(proxy.url, budget=BUDGET)
+    await eventually(lambda: answers(lambda: store.load("token-1")))
+    match fault:
+        case "refused":
+            await proxy.refuse()
+        case "blackholed":
+            proxy.blackhole()
+        case "slow":
+            proxy.delay = 0.5
+        case _:
+            server.pause()
+
+    first = await opened(store)
+    later = sorted([await duration(lambda: store.load("token-1")) for _ in range(100)])
+
+    assert max(first) < BUDGET * SLOW
+    assert later[50] < 0.0005 * SLOW
+
+
+async def test_f21_nobody_ever_was_there(make_redis_store: MakeRedisStore) -> None:
+    store = make_redis_store(f"redis://127.0.0.1:{free_port()}/0", budget=BUDGET)
+    attachment = store.attach(lambda _: None)
+
+    first = await opened(store)
+
+    assert max(first) < BUDGET * SLOW
+    assert not attachment.connected
+
+
+@pytest.mark.parametrize("fault", ["blackholed", "paused"])
+async def test_redis_is_used_again_when_it_answers_again(
+    fault: str,
+    proxy: FaultProxy,
+    server: RedisServer,
+    make_redis_store: MakeRedisStore,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = make_redis_store(proxy.url, budget=0.2)
+    await store.save("token-1", document(1), "c", **SAVED)
+    (proxy.blackhole if fault == "blackholed" else server.pause)()
+    await opened(store)
+    for _ in range(20):
+        await duration(lambda: store.load("token-1"))
+    (proxy.pass_on if fault == "blackholed" else server.resume)()
+
+    took = await eventually(lambda: answers(lambda: store.load("token-1")))
+
+    stored = await store.load("token-1")
+    assert stored is not None
+    assert stored.document == document(1)
+    assert took < 2 * SLOW
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [text for text in told if "left alone" in text] == [told[0]], "once per opening, not per call"
+    assert told[-1] == "Redis answers again"
+
+
+async def test_f22_redis_restarts_empty(
+    proxy: FaultProxy, server: RedisServer, make_redis_store: MakeRedisStore
+) -> None:
+    store, other = make_redis_store(proxy.url, budget=0.2), make_redis_store(proxy.url, budget=0.2)
+    await store.invalidate(["token-1"], "c", 5, lifetime=60.0)
+    _, attachment = await attached(store)
+    epoch = attachment.epoch
+
+    await asyncio.to_thread(server.kill)
+    await eventually(lambda: not attachment.connected)
+    await opened(store)
+    await asyncio.to_thread(server.start)
+    await eventually(lambda: attachment.connected)
+
+    assert attachment.epoch > epoch, "what is known is checked against the store"
+    await eventually(lambda: answers(lambda: store.save("token-1", document(6), "c", **SAVED)))
+    await eventually(lambda: answers(lambda: other.load("token-1")))
+    stored = await other.load("token-1")
+    assert stored is not None
+    assert (stored.document, stored.floor) == (document(6), -1)
+
+
+async def test_f22_everything_was_flushed(server: RedisServer, make_redis_store: MakeRedisStore) -> None:
+    store, other = make_redis_store(server.url), make_redis_store(server.url)
+    _, attachment = await attached(store)
+    await other.invalidate(["token-1"], "c", 5, lifetime=60.0)
+    await store.save("token-2", document(1), "c", **SAVED)
+    epoch = attachment.epoch
+
+    await asyncio.to_thread(server.command, "FLUSHALL")
+
+    assert await store.load("token-2") is None
+    assert attachment.epoch == epoch + 1, "the counter of notices is gone"
+    await store.load("token-2")
+    assert attachment.epoch == epoch + 1
+
+
+async def test_scripts_are_loaded_again(server: RedisServer, make_redis_store: MakeRedisStore) -> None:
+    store = make_redis_store(server.url)
+    for version in (1, 2):
+        await asyncio.to_thread(server.command, "SCRIPT", "FLUSH")
+        await store.park("session-1", changes(-5, currency="USD"))
+        await store.save("token-1", document(version), "c", **SAVED)
+        await store.invalidate(["token-1"], "c", version + 1, lifetime=60.0)
+        await store.unpark(["session-1"], changes(currency="EUR"))
+
+    stored = await store.load("token-1")
+
+    assert stored is not None
+    assert (stored.document, stored.floor) == (None, 3)
+    assert not await store.parked(["session-1"])
+
+
+async def test_f21_a_floor_that_could_not_be_written_is_written_later(
+    proxy: FaultProxy, server: RedisServer, make_redis_store: MakeRedisStore
+) -> None:
+    store, other = make_redis_store(proxy.url, budget=0.2), make_redis_store(server.url)
+    await store.save("token-1", document(4), "c", **SAVED)
+    store.attach(lambda _: None)
+    heard, _ = await attached(other)
+    await proxy.refuse()
+
+    assert not await answers(lambda: store.invalidate(["token-1", "session-1"], "c", 5, lifetime=60.0))
+    assert await store.load("token-1") is None, "Redis still has version 4, and the breaker is not even open"
+    await proxy.listen()
+    await eventually(lambda: {name for notice in heard for name in notice.names} == {"token-1", "session-1"})
+
+    for each in (store, other):
+        stored = await each.load("token-1")
+        assert stored is not None
+        assert (stored.document, stored.floor) == (None, 5)
+
+
+async def test_f35_what_was_sent_does_not_come_back(
+    proxy: FaultProxy, server: RedisServer, make_redis_store: MakeRedisStore
+) -> None:
+    store, other = make_redis_store(proxy.url, budget=0.2), make_redis_store(server.url)
+    store.attach(lambda _: None)
+    sent = changes(-10, currency="USD", language="de")
+    await store.park("session-1", sent)
+    # Redis does what it is asked, but its answer is lost: nobody knows.
+    proxy.delay = 1.0
+    assert not await answers(lambda: store.unpark(["session-1"], sent))
+    proxy.delay = 0.0
+    await eventually(lambda: answers(lambda: store.load("token-1")))
+    await other.park("session-1", changes(-5, currency="CHF"))
+
+    assert list(await store.parked(["session-1"])) == ["currency"]
+    await store.load("token-1")
+    await eventually(lambda: not len(store._repairs))
+    found = await other.parked(["session-1"])
+    assert {path: found.operations[path].value for path in found} == {"currency": "CHF"}
+
+
+async def test_what_was_sent_is_hidden_until_redis_knows(
+    proxy: FaultProxy, server: RedisServer, make_redis_store: MakeRedisStore
+) -> None:
+    store, other = make_redis_store(proxy.url, budget=0.2), make_redis_store(server.url)
+    sent = changes(-10, currency="USD", language="de")
+    await store.park("session-1", sent)
+    await proxy.refuse()
+    assert not await answers(lambda: store.unpark(["session-1"], sent))
+    await proxy.listen()
+
+    await eventually(lambda: answers(lambda: store.parked(["session-1"])))
+    assert not await store.parked(["session-1"])
+    await store.load("token-1")
+
+    async def is_gone() -> bool:
+        return not await other.parked(["session-1"])
+
+    await eventually(is_gone)
+
+
+async def test_f32_a_logout_that_redis_missed_takes_nothing_that_came_after_it(
+    proxy: FaultProxy, server: RedisServer, make_redis_store: MakeRedisStore
+) -> None:
+    store, other = make_redis_store(proxy.url, budget=0.2), make_redis_store(server.url)
+    await store.save("token-1", document(4), "c", **SAVED)
+    await store.park("session-1", changes(-10, currency="USD", language="de"))
+    await proxy.refuse()
+    assert not await answers(lambda: store.forget(["token-1", "session-1"]))
+    assert await store.load("token-1") is None
+    await other.park("session-1", changes(5, currency="CHF"))
+    await proxy.listen()
+    await eventually(lambda: answers(lambda: store.load("token-2")))
+
+    await eventually(lambda: not len(store._repairs))
+
+    assert await other.load("token-1") is None
+    assert list(await other.parked(["session-1"])) == ["currency"]
+
+
+async def test_callers_that_go_away_leave_no_answer_to_others(
+    server: RedisServer, make_redis_store: MakeRedisStore
+) -> None:
+    store, chance = make_redis_store(server.url, max_connections=4), random.Random(7)
+    for number in range(50):
+        await store.save(f"token-{number}", document(1, cart_id=f"cart-{number}"), "c", **SAVED)
+
+    async def visit(number: int) -> None:
+        stored = await store.load(f"token-{number}")
+        assert stored is not None
+        assert stored.document == document(1, cart_id=f"cart-{number}")
+
+    for _ in range(20):
+        visits = [asyncio.ensure_future(visit(number)) for number in range(50)]
+        for task in chance.sample(visits, 25):
+            asyncio.get_running_loop().call_later(chance.random() * 0.005, task.cancel)
+        for outcome in await asyncio.gather(*visits, return_exceptions=True):
+            assert outcome is None or isinstance(outcome, asyncio.CancelledError)
+
+
+async def test_a_crowd_waits_in_line_and_does_not_look_like_a_failure(
+    server: RedisServer, make_redis_store: MakeRedisStore
+) -> None:
+    store = make_redis_store(server.url, max_connections=2, budget=0.02)
+    await eventually(lambda: answers(lambda: store.load("token-1")))
+
+    calls = [answers(lambda: store.load("token-1")) for _ in range(500)]
+    outcome = await asyncio.gather(*calls)
+
+    assert sum(outcome) < 500, "the line is longer than the budget"
+    assert await eventually(lambda: answers(lambda: store.load("token-1"))) < 0.5 * SLOW
+
+
+async def test_an_event_loop_that_stalls_is_not_taken_for_a_failure_of_redis(
+    server: RedisServer, make_redis_store: MakeRedisStore
+) -> None:
+    store = make_redis_store(server.url, budget=BUDGET)
+    await eventually(lambda: answers(lambda: store.load("token-1")))
+
+    async def stall(turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        time.sleep(3 * BUDGET)
+
+    for turns in range(8):
+        found, _ = await asyncio.gather(store.load("token-1"), stall(turns))
+        assert found is None
+
+
+async def test_eviction_costs_entries_and_nothing_else(make_redis_store: MakeRedisStore) -> None:
+    with redis_server("--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru") as server:
+        store = make_redis_store(server.url)
+        filler = "x" * 2000
+        for start in range(0, 3000, 100):
+            await asyncio.gather(
+                *(
+                    store.save(f"token-{number}", document(number, cart_id=filler), "c", **SAVED)
+                    for number in range(start, start + 100)
+                )
+            )
+
+        found = [await store.load(f"token-{number}") for number in range(0, 3000, 10)]
+
+        kept = [stored.document.version for stored in found if stored is not None and stored.document is not None]
+        assert 0 < len(kept) < 300
+        assert all(version % 10 == 0 for version in kept)
+        await store.aclose()
+
+
+async def test_a_full_redis_still_answers_what_it_has(make_redis_store: MakeRedisStore) -> None:
+    with redis_server("--maxmemory-policy", "noeviction") as server:
+        store = make_redis_store(server.url)
+        await store.save("token-1", document(4), "c", **SAVED)
+        await asyncio.to_thread(server.command, "CONFIG", "SET", "maxmemory", "1")
+
+        for _ in range(10):
+            assert not await answers(lambda: store.save("token-2", document(1), "c", **SAVED))
+        stored = await store.load("token-1")
+        assert stored is not None
+        assert stored.document == document(4)
+
+        assert not await answers(lambda: store.invalidate(["token-1"], "c", 5, lifetime=60.0))
+        assert await store.load("token-1") is None
+        await asyncio.to_thread(server.command, "CONFIG", "SET", "maxmemory", "0")
+        await store.load("token-1")
+        await eventually(lambda: not len(store._repairs))
+        await store.aclose()
+
+
+async def test_without_scripts_nothing_is_shared_and_the_log_says_why(
+    make_redis_store: MakeRedisStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    with redis_server() as server:
+        server.command("ACL", "SETUSER", "shop", "on", ">hunter2", "~*", "&*", "+@all", "-@scripting")
+        store = make_redis_store(f"redis://shop:hunter2@127.0.0.1:{server.port}/0")
+
+        for _ in range(5):
+            with pytest.raises(ContextStoreUnavailable):
+                await store.save("token-1", document(1), "c", **SAVED)
+        began = time.perf_counter()
+        assert not await answers(lambda: store.load("token-1"))
+
+        assert time.perf_counter() - began < 0.01 * SLOW
+        told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+        assert len(told) == 1
+        assert "EVALSHA" in told[0]
+        assert "hunter2" not in caplog.text
+        await store.aclose()
+
+
+async def test_a_wrong_password_is_a_failure_like_any_other(
+    make_redis_store: MakeRedisStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    with redis_server() as server:
+        server.command("CONFIG", "SET", "requirepass", "right-one")
+        store = make_redis_store(f"redis://:wrong-one@127.0.0.1:{server.port}/0")
+        for _ in range(5):
+            assert not await answers(lambda: store.load("token-1"))
+        assert "wrong-one" not in caplog.text + repr(store)
+        await store.aclose()

@@ -1,0 +1,189 @@
+"""The parts of `RedisStore` that need no Redis: what is remembered, and when Redis is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError
+
+from session_ctx_middleware.breaker import Breaker
+from session_ctx_middleware.errors import EmporixNotAsked
+from session_ctx_middleware.stores._redis_guard import ContextStoreUnavailable, Guard
+from session_ctx_middleware.stores._redis_repair import Repairs
+
+from ..support.virtual_time import VIRTUAL_BACKEND, VirtualClock
+from .helpers import changes
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return VIRTUAL_BACKEND
+
+
+def guarded(replaced: list[None] | None = None, room: int = 4) -> Guard:
+    gone: list[None] = [] if replaced is None else replaced
+    return Guard(0.05, room, VirtualClock(), lambda: gone.append(None))
+
+
+async def works() -> list[Any]:
+    return ["yes"]
+
+
+async def fails() -> list[Any]:
+    raise RedisConnectionError
+
+
+async def is_full() -> list[Any]:
+    return [OutOfMemoryError()]
+
+
+async def hangs() -> list[Any]:
+    await asyncio.sleep(30)
+    return []
+
+
+async def refuses(guard: Guard, work: Any) -> float:
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(ContextStoreUnavailable):
+        await guard.call(work)
+    return asyncio.get_running_loop().time() - began
+
+
+async def test_three_failures_open_and_one_probe_closes() -> None:
+    guard = guarded()
+    for _ in range(3):
+        assert not guard.is_open
+        await refuses(guard, fails)
+    assert guard.is_open
+    assert await refuses(guard, works) == 0
+
+    await asyncio.sleep(1.3)
+    assert await guard.call(works) == ["yes"]
+    assert not guard.is_open
+
+
+async def test_a_call_that_hangs_costs_the_budget_and_lives_on() -> None:
+    guard = guarded()
+    assert await refuses(guard, hangs) == pytest.approx(0.05)
+    assert len(guard._tasks) == 1
+    await asyncio.sleep(31)
+    assert not guard._tasks
+
+
+async def test_pauses_grow_and_end_at_fifteen_seconds() -> None:
+    guard = guarded()
+    calls: list[float] = []
+
+    async def fails_at() -> list[Any]:
+        calls.append(asyncio.get_running_loop().time())
+        raise RedisConnectionError
+
+    for _ in range(600):
+        await refuses(guard, fails_at)
+        await asyncio.sleep(0.25)
+
+    gaps = [later - earlier for earlier, later in pairwise(calls)]
+    assert gaps[2] < 1.5
+    assert 10 < max(gaps) <= 18.5
+
+
+async def test_five_failures_in_a_row_replace_the_connections() -> None:
+    replaced: list[None] = []
+    guard = guarded(replaced)
+    failures = 0
+    while not replaced:
+        with pytest.raises(ContextStoreUnavailable) as refusal:
+            await guard.call(fails)
+        failures += "ConnectionError" in str(refusal.value)
+        await asyncio.sleep(1)
+    assert failures == 5
+
+
+async def test_a_full_redis_is_no_reason_to_leave_it_alone() -> None:
+    guard = guarded()
+    for _ in range(50):
+        await refuses(guard, is_full)
+    assert not guard.is_open
+
+
+async def test_waiting_in_line_is_no_failure_of_redis() -> None:
+    guard = guarded(room=1)
+    first = asyncio.ensure_future(refuses(guard, hangs))
+    await asyncio.sleep(0)
+    for _ in range(20):
+        await refuses(guard, works)
+    await first
+    assert not guard.is_open
+
+
+async def test_a_caller_that_goes_away_does_not_end_the_call() -> None:
+    guard, done = guarded(), asyncio.Event()
+
+    async def work() -> list[Any]:
+        await asyncio.sleep(0.01)
+        done.set()
+        return []
+
+    caller = asyncio.ensure_future(guard.call(work))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.wait({caller})
+    await asyncio.sleep(0.02)
+
+    assert caller.cancelled()
+    assert done.is_set()
+
+
+async def test_a_breaker_keeps_its_numbers_unless_it_is_told_otherwise() -> None:
+    breaker = Breaker("x", VirtualClock())
+    for _ in range(5):
+        assert not breaker.is_open
+        breaker.record(failed=True, probe=False)
+    with pytest.raises(EmporixNotAsked):
+        breaker.admit()
+
+
+async def test_the_highest_floor_of_one_context_is_remembered() -> None:
+    repairs = Repairs(VirtualClock())
+    for identity, floor in (("a", 9), ("b", 5), ("b", 3)):
+        repairs.floor(["token-1"], identity, floor, 60.0)
+    ((name, repair),) = repairs.some(10)
+    assert (name, repair.identity, repair.floor) == ("token-1", "b", 5)
+
+
+async def test_what_came_meanwhile_is_not_forgotten() -> None:
+    repairs = Repairs(VirtualClock())
+    repairs.floor(["token-1"], "a", 1, 60.0)
+    ((name, repair),) = repairs.some(10)
+    repairs.forget(["token-1"])
+    repairs.done(name, repair)
+    ((_, later),) = repairs.some(10)
+    assert later.forgotten_at is not None
+    repairs.done(name, later)
+    assert not len(repairs)
+
+
+async def test_repairs_end_with_their_lifetime() -> None:
+    repairs = Repairs(VirtualClock())
+    repairs.floor(["token-1"], "a", 1, 60.0)
+    repairs.unpark(["session-1"], changes(currency="USD"))
+    assert repairs.hides_document("token-1")
+    assert not repairs.hides_document("session-1")
+    await asyncio.sleep(61)
+    assert not repairs.hides_document("token-1")
+    assert [name for name, _ in repairs.some(10)] == ["session-1"]
+    await asyncio.sleep(24 * 3600)
+    assert repairs.some(10) == []
+
+
+async def test_repairs_are_bounded_in_number() -> None:
+    repairs = Repairs(VirtualClock(), max_names=3)
+    for number in range(10):
+        repairs.floor([f"token-{number}"], "a", 1, 60.0)
+    assert [name for name, _ in repairs.some(10)] == ["token-7", "token-8", "token-9"]
+    repairs.floor(["token-7"], "a", 2, 60.0)
+    assert len(repairs) == 3
