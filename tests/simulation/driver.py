@@ -407,7 +407,7 @@ class Run:
             self._left_behind(self.emporix.tokens[token].name)
 
     def _left_behind(self, session: str) -> None:
-        """Note that a request goes on by itself, and may send what it carried after a later request to another worker."""
+        """Note that a request goes on by itself, and may send what it carried later than another worker."""
         until = self.clock.monotonic() + UPSTREAM.commit_deadline + UPSTREAM.timeout
         for write in self.history.writes:
             if write.session == session and write.parked and write.outcome == "acknowledged":
