@@ -12,7 +12,7 @@ from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Clock
 from ..stores import ContextStore
 from ..validation import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
-from .job import Job
+from .job import Commit, Job
 from .reader import Reader
 from .shelf import tried
 from .slot import Slot
@@ -84,9 +84,8 @@ class Parking:
         if wanted:
             there = await tried(self._store.parked(names), NO_CHANGES)
             await self._park(names[-1], wanted.newest(there), job.slot)
-        if job.settled is not None and job.settled.error is None and job.settled.commit is not None:
-            # It was sent after all while it was being parked.
-            await self.clear(job)
+        if job.settled is not None and job.settled.commit in {Commit.APPLIED, Commit.ALREADY}:
+            await self.clear(job)  # it was sent after all while it was being parked
         else:
             await self._show(job.slot)
 

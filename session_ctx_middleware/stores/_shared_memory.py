@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 from cachetools import TLRUCache
 
@@ -121,14 +121,14 @@ class Audience:
     """Passes on what one store object does to everybody else who shares its memory."""
 
     def __init__(self) -> None:
-        self._members: WeakSet[Member] = WeakSet()
+        self._members: WeakKeyDictionary[Member, None] = WeakKeyDictionary()  # in the order in which they came
         self._lock = threading.Lock()
 
     def join(self) -> Member:
         """Return a place for one store object."""
         member = Member(self)
         with self._lock:
-            self._members.add(member)
+            self._members[member] = None
         return member
 
     def members(self) -> list[Member]:
@@ -164,7 +164,7 @@ class Member:
                 if member is self and loop is here:
                     continue
                 for listener in seat.listeners:
-                    _call(loop, listener, notice)
+                    _call(loop, listener, notice, here=loop is here)
 
     def seats(self) -> list[tuple[asyncio.AbstractEventLoop, _Seat]]:
         """Return who listens here."""
@@ -172,10 +172,11 @@ class Member:
             return list(self._seats.items())
 
 
-def _call(loop: asyncio.AbstractEventLoop, listener: Listener, notice: Notice) -> None:
+def _call(loop: asyncio.AbstractEventLoop, listener: Listener, notice: Notice, *, here: bool) -> None:
+    # Later, even on this very loop: the other engine may be in the middle of something.
+    call = loop.call_soon if here else loop.call_soon_threadsafe
     try:
-        # Later, even on this very loop: the other engine may be in the middle of something.
-        loop.call_soon_threadsafe(listener, notice)
+        call(listener, notice)
     except RuntimeError:
         # Closed: nobody reads what that loop knew.
         return
