@@ -116,7 +116,7 @@ class Expectations:
 
     def _learn(self, slot: Slot, carried: Carried) -> None:
         """Add to what a slot knows to be settled what other workers have settled."""
-        identity = None if slot.floor_of is None else self._naming.identity(slot.floor_of)
+        identity = None if slot.settled_of is None else self._naming.identity(slot.settled_of)
         if identity is None or identity == carried.identity:
             slot.since = min(slot.since, carried.since)
             slot.remember(carried.settled.newest(slot.settled))

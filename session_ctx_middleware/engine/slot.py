@@ -82,6 +82,7 @@ class Slot:
         "session",
         "session_id",
         "settled",
+        "settled_of",
         "since",
         "since",
         "snapshot",
@@ -99,6 +100,7 @@ class Slot:
         self.met: Carried | None = None
         self.forced = (0.0, NEVER)
         self.settled = NO_CHANGES
+        self.settled_of: tuple[str | None, str | None] | None = None
         self.since = UNKNOWN
         self.since = UNKNOWN
         self.sending = 0
@@ -156,14 +158,25 @@ class Slot:
 
     def _begin(self, identity: tuple[str | None, str | None], version: int) -> None:
         """Follow another context than before; its versions have nothing to do with those of the last one."""
-        self.settled, self.since = self.settled.taken_at(-1), UNKNOWN
+        if identity != self.settled_of:
+            self.settled, self.since = self.settled.taken_at(-1), UNKNOWN
         self.floor_of, self.floor = identity, version
+        self.settled_of = identity
 
     def settle(self, changes: ContextChanges, version: int) -> None:
         """Note what Emporix has taken with `version` of the context."""
         if changes:
             self.since = min(self.since, version - 1)
             self.remember(changes.taken_at(version).over(self.settled))
+
+    def learn(self, other: Slot) -> None:
+        """Add what is settled according to another token of the session."""
+        if self.settled_of is None:
+            self.settled_of = other.settled_of
+        same = self.settled_of == other.settled_of
+        if same:
+            self.since = min(self.since, other.since)
+        self.remember(self.settled.newest(other.settled if same else other.settled.taken_at(-1)))
 
     def remember(self, settled: ContextChanges) -> None:
         """Keep what was settled, as much of it as there is room for."""

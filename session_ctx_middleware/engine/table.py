@@ -92,7 +92,7 @@ class SlotTable:
         slot.proven = True
         for sibling in self.siblings(slot):
             if sibling.proven:
-                slot.remember(slot.settled.newest(sibling.settled))
+                slot.learn(sibling)
 
     def _move(self, slot: Slot, session_id: str) -> None:
         self._unindex(slot)
