@@ -14,8 +14,8 @@ from ..stores import ContextStore
 from ..validation import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from .job import Commit, Job
 from .reader import Reader
-from .shelf import tried
 from .slot import Slot
+from .spare import SparedStore
 from .table import SlotTable
 
 __all__ = ["Parking"]
@@ -36,14 +36,14 @@ class Parking:
     """Moves changes between jobs, the store and what slots show.
 
     Args:
-        store: where parked changes live; when it fails, pages go on without it.
+        store: where parked changes live; when it fails, they live in this process.
         table: finds the other tokens of a session.
         reader: shows what is parked.
         clock: where time comes from.
     """
 
     def __init__(self, store: ContextStore, table: SlotTable, reader: Reader, clock: Clock) -> None:
-        self._store = store
+        self._store = SparedStore(store, clock)
         self._table = table
         self._reader = reader
         self._sessions = _Sessions(SESSIONS, SESSION_SECONDS, timer=clock.monotonic)
@@ -82,7 +82,7 @@ class Parking:
         names = self._names(job.slot)
         wanted = job.own.minus(job.slot.settled)
         if wanted:
-            there = await tried(self._store.parked(names), NO_CHANGES)
+            there = await self._store.parked(names)
             await self._park(names[-1], wanted.newest(there), job.slot)
         if job.settled is not None and job.settled.commit in {Commit.APPLIED, Commit.ALREADY}:
             await self.clear(job)  # it was sent after all while it was being parked
@@ -98,27 +98,27 @@ class Parking:
         """
         if job.kept or job.parked or job.slot.snapshot.parked:
             for changes in (job.own, job.parked) if parked else (job.own,):
-                await tried(self._store.unpark(self._names(job.slot), changes), None)
+                await self._store.unpark(self._names(job.slot), changes)
             await self._show(job.slot)
 
     async def hand_over(self, slot: Slot, changes: ContextChanges) -> None:
         """Take changes out of the store that the shopper's browser keeps from now on."""
         if slot.snapshot.parked:
-            await tried(self._store.unpark(self._names(slot), changes), None)
+            await self._store.unpark(self._names(slot), changes)
             await self._show(slot)
 
     async def forget(self, slots: Iterable[Slot]) -> None:
         """Forget everything kept for these slots and their sessions."""
         for slot in slots:
             self._settled.pop(slot.session or "", None)
-            await tried(self._store.forget(self._names(slot)), None)
+            await self._store.forget(self._names(slot))
 
     async def _park(self, name: str, changes: ContextChanges, slot: Slot) -> None:
         kept = changes.within(MAX_ATTRIBUTES, MAX_ATTRIBUTE_BYTES)
         if len(kept) < len(changes):
             _log.warning("%d parked attributes were dropped for lack of room", len(changes) - len(kept))
-            await tried(self._store.unpark([name], changes), None)
-        await tried(self._store.park(name, kept), None)
+            await self._store.unpark([name], changes)
+        await self._store.park(name, kept)
         if slot.proven and slot.session_id is not None:
             # The slot may be forgotten long before its session is.
             self._sessions[slot.key] = slot.session_id
@@ -126,7 +126,7 @@ class Parking:
     async def _move(self, names: tuple[str, ...], parked: ContextChanges, slot: Slot) -> None:
         """Keep under the session's name, which other tokens share, what was parked before the session was known."""
         await self._park(names[-1], parked, slot)
-        await tried(self._store.unpark(names[:-1], parked), None)
+        await self._store.unpark(names[:-1], parked)
 
     async def _show(self, slot: Slot) -> None:
         for each in (slot, *self._table.siblings(slot)):
@@ -134,10 +134,10 @@ class Parking:
 
     async def _valid(self, names: tuple[str, ...], slot: Slot) -> ContextChanges:
         """Return what is parked, and forget what later changes have replaced: the slot will not always know."""
-        parked = await tried(self._store.parked(names), NO_CHANGES)
+        parked = await self._store.parked(names)
         valid = parked.minus(slot.settled)
         if len(valid) < len(parked):
-            await tried(self._store.unpark(names, slot.settled), None)
+            await self._store.unpark(names, slot.settled)
         return valid
 
     def _names(self, slot: Slot) -> tuple[str, ...]:

@@ -347,9 +347,13 @@ class Writer:
         slot.met = job.carried
         job.version = base.version + 1
         job.kept = job.kept or bool(slot.snapshot.parked)
-        if slot.epoch != job.epoch or slot.snapshot.rejected:
-            return  # logged out or refused meanwhile: nothing is to be shown any more
+        if slot.snapshot.rejected:
+            return  # refused meanwhile: nothing is to be shown any more
         slot.raise_floor(base.identity, base.version + 1)
+        if slot.epoch != job.epoch:
+            slot.expire()
+            slot.disown()  # logged out meanwhile: whoever comes now sees what Emporix has
+            return
         self._reader.accept(slot, Snapshot(document=base, accepted=changes, parked=visible(slot.snapshot.parked, job)))
         for sibling in self._table.siblings(slot):
             sibling.raise_floor(base.identity, base.version + 1)

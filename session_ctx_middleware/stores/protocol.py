@@ -71,7 +71,9 @@ class ContextStore(Protocol):
 
     A name stands for one token (``token-...``) or one session that Emporix knows (``session-...``); it holds a keyed
     hash, never the thing itself. Implementations bound what they keep in number and age, and the time that a call may
-    take. They are used by every event loop of the process. What they raise is logged, and pages go on without them.
+    take. They are used by every event loop of the process. What they raise is logged, and pages go on without them;
+    but what `invalidate`, `forget` or `unpark` could not take away must not be handed out again by this process, and
+    is taken away as soon as that is possible.
     """
 
     shared: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from session_ctx_middleware.changes import ContextChanges
 from session_ctx_middleware.document import ContextDocument
@@ -76,6 +76,7 @@ class SimulatedStore:
         self._backplane = backplane
         self._listener: Listener = lambda _: None
         self.attachment = Attachment()
+        self._owed: list[tuple[tuple[str, ...], Callable[[MemoryStore], Awaitable[None]]]] = []
         self.rejoin()
 
     def rejoin(self) -> None:
@@ -89,6 +90,8 @@ class SimulatedStore:
 
     async def load(self, name: str) -> Stored | None:
         await self._way()
+        if any(name in names for names, _ in self._owed):
+            return None
         found = await self._memory.load(name)
         await self._way()
         return found
@@ -98,16 +101,16 @@ class SimulatedStore:
         await self._memory.save(name, document, identity, age=age, lifetime=lifetime)
 
     async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
-        await self._way()
-        await self._memory.invalidate(names, identity, floor, lifetime=lifetime)
+        await self._owing(names, lambda memory: memory.invalidate(names, identity, floor, lifetime=lifetime))
         await self._way()
 
     async def forget(self, names: Sequence[str]) -> None:
-        await self._way()
-        await self._memory.forget(names)
+        await self._owing(names, lambda memory: memory.forget(names))
 
     async def parked(self, names: Sequence[str]) -> ContextChanges:
         await self._way()
+        if any(set(names) & set(owed) for owed, _ in self._owed):
+            return ContextChanges()
         return await self._memory.parked(names)
 
     async def park(self, name: str, changes: ContextChanges) -> None:
@@ -115,16 +118,26 @@ class SimulatedStore:
         await self._memory.park(name, changes)
 
     async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
-        await self._way()
-        await self._memory.unpark(names, changes)
+        await self._owing(names, lambda memory: memory.unpark(names, changes))
 
     async def aclose(self) -> None:
         """Leave everything as it is."""
+
+    async def _owing(self, names: Sequence[str], work: Callable[[MemoryStore], Awaitable[None]]) -> None:
+        """Do what must not be forgotten when it fails."""
+        try:
+            await self._way()
+        except ConnectionError:
+            self._owed.append((tuple(names), work))
+            raise
+        await work(self._memory)
 
     async def _way(self) -> None:
         await asyncio.sleep(self._backplane.rng.uniform(0, LATENCY))
         if self._backplane.down:
             raise ConnectionError("the store is down")
+        while self._owed:
+            await self._owed.pop(0)[1](self._memory)
 
     def _hear(self, notice: Notice) -> None:
         if self.attachment.connected:

@@ -1,0 +1,57 @@
+"""A second place for parked changes, for when the store fails: what was acknowledged must not be lost with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..changes import NO_CHANGES, ContextChanges
+from ..clock import Clock
+from ..stores import ContextStore, MemoryStore
+from .shelf import tried
+
+__all__ = ["SparedStore"]
+
+
+class SparedStore:
+    """Parked changes in the store, and in this process while the store cannot take them; it never raises.
+
+    Args:
+        store: the store.
+        clock: where time comes from.
+    """
+
+    def __init__(self, store: ContextStore, clock: Clock) -> None:
+        self._store = store
+        self._spare = MemoryStore(clock=clock)
+
+    async def parked(self, names: Sequence[str]) -> ContextChanges:
+        """Return what is parked under any of `names`; what the store could not take before goes there now."""
+        spared = await self._spare.parked(names)
+        if spared and await self._taken(names[-1], spared):
+            await self._spare.unpark(names, spared)
+        return spared.newest(await tried(self._store.parked(names), NO_CHANGES))
+
+    async def park(self, name: str, changes: ContextChanges) -> None:
+        """Keep `changes`; of two changes of one field the later one stays."""
+        if not await self._taken(name, changes):
+            await self._spare.park(name, changes)
+
+    async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
+        """Forget these changes, and earlier ones of their fields, under all of `names`; later ones stay."""
+        await self._spare.unpark(names, changes)
+        await tried(self._store.unpark(names, changes), None)
+
+    async def forget(self, names: Sequence[str]) -> None:
+        """Forget everything under `names`."""
+        await self._spare.forget(names)
+        await tried(self._store.forget(names), None)
+
+    async def _taken(self, name: str, changes: ContextChanges) -> bool:
+        """Tell whether the store has taken changes."""
+
+        async def park() -> bool:
+            await self._store.park(name, changes)
+            return True
+
+        failed = False
+        return await tried(park(), failed)
