@@ -64,6 +64,7 @@ class Job:
     status: int | None = None
     version: int = -1
     kept: bool = False
+    keeping: asyncio.Future[None] | None = field(default=None)
     settled: Settled | None = None
     waiter: asyncio.Future[Settled | None] | None = field(default=None)
 

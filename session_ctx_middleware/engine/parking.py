@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
@@ -76,9 +77,18 @@ class Parking:
 
     async def keep(self, job: Job) -> None:
         """Park a job's own changes; those that were parked already still are."""
+        if job.keeping is not None:
+            await asyncio.wait({job.keeping})  # whoever says that it is parked has to know
         if job.kept or job.slot.epoch != job.epoch:
             return
         job.kept = True
+        job.keeping = asyncio.get_running_loop().create_future()
+        try:
+            await self._keep(job)
+        finally:
+            job.keeping.set_result(None)
+
+    async def _keep(self, job: Job) -> None:
         names = self._names(job.slot)
         wanted = job.own.minus(job.slot.settled)
         if wanted:
