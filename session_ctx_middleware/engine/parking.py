@@ -92,8 +92,9 @@ class Parking:
         names = self._names(job.slot)
         wanted = job.own.minus(job.slot.settled)
         if wanted:
-            there = await self._store.parked(names)
+            there = await self._store.parked(names, job.slot.snapshot.parked)
             await self._park(names[-1], wanted.newest(there), job.slot)
+            self._reader.show_parked(job.slot, wanted.newest(there))
         if job.settled is not None and job.settled.commit in {Commit.APPLIED, Commit.ALREADY}:
             await self.clear(job)  # it was sent after all while it was being parked
         else:
@@ -144,7 +145,7 @@ class Parking:
 
     async def _valid(self, names: tuple[str, ...], slot: Slot) -> ContextChanges:
         """Return what is parked, and forget what later changes have replaced: the slot will not always know."""
-        parked = await self._store.parked(names)
+        parked = await self._store.parked(names, slot.snapshot.parked)
         valid = parked.minus(slot.settled)
         if len(valid) < len(parked):
             await self._store.unpark(names, slot.settled)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..changes import NO_CHANGES, ContextChanges
+from ..changes import ContextChanges
 from ..clock import Clock
 from ..stores import ContextStore, MemoryStore
 from .shelf import tried
@@ -24,12 +24,17 @@ class SparedStore:
         self._store = store
         self._spare = MemoryStore(clock=clock)
 
-    async def parked(self, names: Sequence[str]) -> ContextChanges:
-        """Return what is parked under any of `names`; what the store could not take before goes there now."""
+    async def parked(self, names: Sequence[str], known: ContextChanges) -> ContextChanges:
+        """Return what is parked under any of `names`; what the store could not take before goes there now.
+
+        Args:
+            names: of a token, and of its session last.
+            known: what was parked the last time: it still counts when the store cannot be asked.
+        """
         spared = await self._spare.parked(names)
         if spared and await self._taken(names[-1], spared):
             await self._spare.unpark(names, spared)
-        return spared.newest(await tried(self._store.parked(names), NO_CHANGES))
+        return spared.newest(await tried(self._store.parked(names), known))
 
     async def park(self, name: str, changes: ContextChanges) -> None:
         """Keep `changes`; of two changes of one field the later one stays."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from session_ctx_middleware.changes import ContextChanges
 from session_ctx_middleware.document import ContextDocument
@@ -67,6 +68,15 @@ class Backplane:
                 store.attachment.epoch += 1
 
 
+@dataclass(frozen=True)
+class Owed:
+    """What the store could not take away: it is tried again, and not handed out meanwhile."""
+
+    names: tuple[str, ...]
+    work: Callable[[MemoryStore], Awaitable[None]]
+    left: Callable[[ContextChanges], ContextChanges]
+
+
 class SimulatedStore:
     """One worker's way to the shared store."""
 
@@ -76,7 +86,7 @@ class SimulatedStore:
         self._backplane = backplane
         self._listener: Listener = lambda _: None
         self.attachment = Attachment()
-        self._owed: list[tuple[tuple[str, ...], Callable[[MemoryStore], Awaitable[None]]]] = []
+        self._owed: list[Owed] = []
         self.rejoin()
 
     def rejoin(self) -> None:
@@ -90,7 +100,7 @@ class SimulatedStore:
 
     async def load(self, name: str) -> Stored | None:
         await self._way()
-        if any(name in names for names, _ in self._owed):
+        if any(name in owed.names for owed in self._owed):
             return None
         found = await self._memory.load(name)
         await self._way()
@@ -101,34 +111,44 @@ class SimulatedStore:
         await self._memory.save(name, document, identity, age=age, lifetime=lifetime)
 
     async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
-        await self._owing(names, lambda memory: memory.invalidate(names, identity, floor, lifetime=lifetime))
+        await self._owing(
+            names, lambda memory: memory.invalidate(names, identity, floor, lifetime=lifetime), lambda parked: parked
+        )
         await self._way()
 
     async def forget(self, names: Sequence[str]) -> None:
-        await self._owing(names, lambda memory: memory.forget(names))
+        now = self._backplane.clock.time()
+        await self._owing(names, lambda memory: memory.forget(names), lambda parked: parked.since(now))
 
     async def parked(self, names: Sequence[str]) -> ContextChanges:
         await self._way()
-        if any(set(names) & set(owed) for owed, _ in self._owed):
-            return ContextChanges()
-        return await self._memory.parked(names)
+        found = await self._memory.parked(names)
+        for owed in self._owed:
+            if set(owed.names) & set(names):
+                found = owed.left(found)
+        return found
 
     async def park(self, name: str, changes: ContextChanges) -> None:
         await self._way()
         await self._memory.park(name, changes)
 
     async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
-        await self._owing(names, lambda memory: memory.unpark(names, changes))
+        await self._owing(names, lambda memory: memory.unpark(names, changes), lambda parked: parked.minus(changes))
 
     async def aclose(self) -> None:
         """Leave everything as it is."""
 
-    async def _owing(self, names: Sequence[str], work: Callable[[MemoryStore], Awaitable[None]]) -> None:
+    async def _owing(
+        self,
+        names: Sequence[str],
+        work: Callable[[MemoryStore], Awaitable[None]],
+        left: Callable[[ContextChanges], ContextChanges],
+    ) -> None:
         """Do what must not be forgotten when it fails."""
         try:
             await self._way()
         except ConnectionError:
-            self._owed.append((tuple(names), work))
+            self._owed.append(Owed(tuple(names), work, left))
             raise
         await work(self._memory)
 
@@ -137,7 +157,7 @@ class SimulatedStore:
         if self._backplane.down:
             raise ConnectionError("the store is down")
         while self._owed:
-            await self._owed.pop(0)[1](self._memory)
+            await self._owed.pop(0).work(self._memory)
 
     def _hear(self, notice: Notice) -> None:
         if self.attachment.connected:

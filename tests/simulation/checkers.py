@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 
+from .backplane import LATENCY, NOTICE_DELAY
 from .driver import CACHE, PATHS, UPSTREAM, History, Read, Write
 
 INF = float("inf")
@@ -213,7 +214,9 @@ def _open_values(order: Order, read: Read) -> set[object]:
 
 
 def _forgotten_since(history: History, session: str, start: float, end: float) -> bool:
-    return any(start <= moment <= end for moment in history.forgotten.get(session, ()))
+    # Other workers hear of it a little later, and drop what they have at that moment.
+    late = 0.0 if history.setup.store == "none" else 2 * (LATENCY + NOTICE_DELAY)
+    return any(start - late <= moment <= end for moment in history.forgotten.get(session, ()))
 
 
 def _several_tokens(history: History, session: str) -> bool:
