@@ -162,7 +162,8 @@ class SessionContext(LoadableContext):
             return
         carry = None
         if token is not None and not self._forgotten:
-            carry = await self._engine.to_carry(token, brought)
+            shown = NO_CHANGES if self._known is None else self._known.parked
+            carry = await self._engine.to_carry(token, brought, shown)
         if token is None or not carry:
             if brought is not None or self._cookie_ignored:
                 self.set_cookie = cookie.cleared(self._scope)

@@ -203,15 +203,16 @@ class Engine:
         slot = self._table.get(self.key(token.value))
         return None if slot is None else self._with_parked(slot, token, carried, self._reader.current(slot))
 
-    async def to_carry(self, token: StorefrontToken, carried: Carried | None) -> Carried:
+    async def to_carry(self, token: StorefrontToken, carried: Carried | None, shown: ContextChanges) -> Carried:
         """Return what the shopper's browser should take to the next worker.
 
         Args:
             token: the shopper's token.
             carried: what it brought along; of that, what is settled is left out.
+            shown: the parked changes that the request has shown.
         """
         async with self._slot(token, carried) as slot:
-            return self._expectations.to_carry(slot, carried, token.value)
+            return self._expectations.to_carry(slot, carried, token.value, shown)
 
     async def handed_over(self, token: StorefrontToken, taken: ContextChanges, left: ContextChanges) -> None:
         """Note which parked changes a browser keeps from now on, and keep those that it has no room for."""

@@ -81,8 +81,16 @@ class Expectations:
             changes = changes.switches()
         return changes.minus(slot.settled)
 
-    def to_carry(self, slot: Slot, carried: Carried | None, token: str) -> Carried:
-        """Return what the browser should take to the next worker, in place of what it brought along."""
+    def to_carry(self, slot: Slot, carried: Carried | None, token: str, shown: ContextChanges) -> Carried:
+        """Return what the browser should take to the next worker, in place of what it brought along.
+
+        Args:
+            slot: what is known here.
+            carried: what was brought along.
+            token: of the request.
+            shown: the parked changes that the request has shown; a store may have lost them since.
+        """
+        here = shown.newest(slot.snapshot.parked).minus(slot.settled)
         identity = "" if slot.floor_of is None else self._naming.identity(slot.floor_of)
         floor, settled, since = slot.floor, slot.settled, slot.since
         if carried is not None and self._still_stands(slot, carried, token, identity):
@@ -91,7 +99,7 @@ class Expectations:
             identity, floor = carried.identity, carried.floor
         if carried is not None and not slot.proven and not self.binds(carried, slot, token):
             # Nobody can tell yet whether it is the same session: what was brought along stays what it was.
-            parked = slot.snapshot.parked.switches().newest(carried.parked)
+            parked = here.switches().newest(carried.parked)
             return replace(carried, parked=parked, issued=self._clock.time())
         return Carried(
             token=self.of_token(token),
@@ -101,7 +109,7 @@ class Expectations:
             floor=floor,
             settled=settled,
             since=since,
-            parked=self.parked(slot, carried, token).newest(slot.snapshot.parked),
+            parked=self.parked(slot, carried, token).newest(here),
             issued=self._clock.time(),
         )
 
