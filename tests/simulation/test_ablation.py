@@ -109,12 +109,13 @@ def no_settling_of_earlier_changes(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_unparking(patch: pytest.MonkeyPatch) -> None:
-    """What was sent stays parked, and is sent again and again."""
+    """What was sent stays parked, and nothing else knows that it was sent: it is sent again and again."""
 
     async def unpark(*_: Any) -> None:
         pass
 
     patch.setattr(MemoryStore, "unpark", unpark)
+    patch.setattr(Slot, "remember", lambda *_: None)
 
 
 def no_parking(patch: pytest.MonkeyPatch) -> None:
