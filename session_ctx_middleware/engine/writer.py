@@ -16,9 +16,7 @@ from ..errors import (
     ContextNotFound,
     ContextUnavailable,
     EmporixError,
-    EmporixFailed,
     EmporixNotAsked,
-    EmporixUnreachable,
     SessionContextError,
     TokenRejected,
     TooManyRequests,
@@ -30,6 +28,7 @@ from .flights import Failed, Flights, Found, Missing, Rejected
 from .job import Commit, Job, Settled
 from .lanes import Lanes
 from .parking import Parking, visible
+from .patches import Patches
 from .ports import ContextSource
 from .reader import Reader
 from .shelf import Shelf
@@ -88,7 +87,6 @@ class Writer:
         stats: Stats,
     ) -> None:
         self._policy = policy
-        self._source = source
         self._table = table
         self._reader = reader
         self._flights = flights
@@ -99,6 +97,7 @@ class Writer:
         self._clock = clock
         self._stats = stats
         self._lanes = Lanes()
+        self._patches = Patches(source, table, reader, shelf, tasks, clock, MAX_AGE_FACTOR * policy.timeout)
         self._running = 0
 
     async def commit(self, job: Job) -> Settled:
@@ -219,7 +218,7 @@ class Writer:
         in_doubt = False
         while changes:
             self._may_go_on(job)
-            error = await self._patch(job, base, changes)
+            error = await self._patches.send(job, base.document, changes)
             if error is None:
                 await self._accepted(job, base.document, changes)
                 return Commit.APPLIED
@@ -279,62 +278,6 @@ class Writer:
                 case None:
                     break
         raise ContextUnavailable("Emporix did not answer in time.")
-
-    async def _patch(self, job: Job, base: Base, changes: ContextChanges) -> EmporixError | None:
-        """Send one PATCH behind a fence; return the error that leaves it open what happened, or says conflict."""
-        job.attempts += 1
-        fenced = (job.slot, *self._table.siblings(job.slot))
-        for slot in fenced:
-            slot.fence()
-            slot.writers += 1
-        try:
-            await self._call(job.token, changes.body(base.document))
-        except (ChangeRefused, TooManyRequests, EmporixNotAsked):
-            raise
-        except TokenRejected:
-            self._reader.reject(job.slot)
-            await self._shelf.reject(job.slot)
-            raise
-        except EmporixError as error:
-            job.status = error.status
-            self._doubt(fenced)
-            return error
-        except Exception as error:  # noqa: BLE001 - whatever a source does, the change may have been taken
-            _log.error("context.patch failed unexpectedly: %s", type(error).__name__)
-            self._doubt(fenced)
-            return EmporixFailed("context.patch", None, f"unexpected {type(error).__name__}")
-        finally:
-            for slot in fenced:
-                slot.fence()
-                slot.writers -= 1
-        job.status = None
-        return None
-
-    async def _call(self, token: str, body: dict[str, object]) -> None:
-        """Make the PATCH call in a task of its own: one that hangs is left behind, and the session goes on."""
-        answer: asyncio.Future[Exception | str | None] = asyncio.get_running_loop().create_future()
-
-        async def call() -> None:
-            outcome: Exception | str = "taken"
-            try:
-                await self._source.patch(token, body)
-            except Exception as error:  # noqa: BLE001 - raised below, where it is waited for
-                outcome = error
-            finally:
-                if not answer.done():
-                    answer.set_result(outcome)
-
-        self._tasks.spawn(call())
-        outcome: Exception | str | None = await wait(answer, MAX_AGE_FACTOR * self._policy.timeout, self._clock)
-        if isinstance(outcome, Exception):
-            raise outcome
-        if outcome is None:
-            raise EmporixUnreachable("context.patch", None, "the call hangs")
-
-    def _doubt(self, slots: tuple[Slot, ...]) -> None:
-        """Have the next read ask Emporix: what is known is proven old, or may be."""
-        for slot in slots:
-            slot.expire()
 
     async def _accepted(self, job: Job, base: ContextDocument, changes: ContextChanges) -> None:
         """Make known that Emporix took changes: here at once, and elsewhere before anybody is told."""

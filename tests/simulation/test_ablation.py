@@ -17,6 +17,7 @@ from session_ctx_middleware.engine.engine import Engine
 from session_ctx_middleware.engine.flights import Flight, Flights
 from session_ctx_middleware.engine.lanes import Lanes
 from session_ctx_middleware.engine.parking import Parking
+from session_ctx_middleware.engine.patches import Patches
 from session_ctx_middleware.engine.reader import Reader
 from session_ctx_middleware.engine.slot import Slot
 from session_ctx_middleware.engine.table import SlotTable
@@ -204,13 +205,13 @@ def no_task_book(patch: pytest.MonkeyPatch) -> None:
 
 def no_settling_of_doubt(patch: pytest.MonkeyPatch) -> None:
     """A PATCH without an answer counts as taken."""
-    original = Writer._patch
+    original = Patches.send
 
-    async def sent(self: Writer, job: Any, base: Any, changes: Any) -> Any:
+    async def sent(self: Patches, job: Any, base: Any, changes: Any) -> Any:
         error = await original(self, job, base, changes)
         return error if error is not None and error.status == 404 else None
 
-    patch.setattr(Writer, "_patch", sent)
+    patch.setattr(Patches, "send", sent)
 
 
 def no_isolation(patch: pytest.MonkeyPatch) -> None:
