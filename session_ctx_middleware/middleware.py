@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -20,6 +21,7 @@ from .errors import ConfigurationError, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
 from .http_cache import Vary, make_private
 from .policies import CachePolicy, ContextDefaults, UpstreamPolicy
+from .processes import several_workers
 from .stores import ContextStore, MemoryStore
 from .tokens import BearerToken, TokenChain, TokenSource
 
@@ -30,6 +32,8 @@ __all__ = ["Preload", "SecretKey", "SessionContextMiddleware"]
 
 Preload: TypeAlias = "bool | Callable[[HTTPConnection], bool]"
 SecretKey: TypeAlias = "str | bytes | Sequence[str | bytes]"
+
+_log = logging.getLogger("session_ctx_middleware")
 
 MIN_SECRET_BYTES: Final = 32
 # Names that processes share must be the same in all of them; tokens and session ids cannot be guessed in any case.
@@ -118,6 +122,11 @@ class SessionContextMiddleware:
             engine=self._engine,
             cookie=ContinuityCookie(secrets, name=cookie_name, https_only=https_only, clock=clock) if secrets else None,
         )
+        if not secrets and not store.shared and several_workers():
+            _log.warning(
+                "Several workers share nothing: what a shopper changes on one of them, the others show up to two "
+                "minutes later. Give all of them the same secret_key=..., or a RedisStore."
+            )
         self._engines: WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = WeakKeyDictionary()
         self._last: tuple[asyncio.AbstractEventLoop, Engine] | None = None
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()))))

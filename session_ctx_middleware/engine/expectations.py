@@ -17,6 +17,7 @@ __all__ = ["Expectations"]
 FAR_AHEAD: Final = 1_000
 FORCED_AT_ONCE: Final = 10.0
 FORCED_PER_SECOND: Final = 1.0
+FORCED_MEMORY: Final = 30.0
 
 
 class Expectations:
@@ -54,7 +55,9 @@ class Expectations:
         slot.expected = carried
         document = slot.snapshot.document
         if document is None:
-            if self.binds(carried, slot, token) and self._may_force(slot):
+            if self._forced(slot) >= FORCED_AT_ONCE:
+                slot.expected = None  # Emporix has been asked often enough whether it has that version
+            elif self.binds(carried, slot, token) and self._may_force(slot):
                 slot.expire()  # there was no context a moment ago; there is one now
         elif self.behind(slot, document) or self._another(document, carried):
             self._force(slot, document, carried)
@@ -71,6 +74,12 @@ class Expectations:
         return document.version + 1 < carried.floor or not (
             carried.since <= document.version and taken and not taken.missing_from(document)
         )
+
+    def unmet(self, slot: Slot) -> None:
+        """Note that Emporix did not have what a browser expects; do not go on asking with every page."""
+        slot.kept_until = self._clock.monotonic() + FORCED_MEMORY
+        if slot.expected is not None and not self._may_force(slot):
+            slot.expected = None
 
     def parked(self, slot: Slot, carried: Carried | None, token: str) -> ContextChanges:
         """Return what a browser carries and Emporix has not taken; to another session only the switches go along."""
@@ -149,12 +158,16 @@ class Expectations:
             slot.expire()
             if not whole:
                 slot.disown()  # better the defaults than what the shopper knows to be past
+        elif self._clock.monotonic() >= slot.fresh_until:
+            slot.expected = None
 
     def _may_force(self, slot: Slot) -> bool:
-        """Tell whether a cookie may make this slot ask Emporix: ten times at once, then once a second."""
-        now = self._clock.monotonic()
-        level, since = slot.forced
-        level = max(0.0, level - (now - since) * FORCED_PER_SECOND)
+        """Tell whether a cookie may make this slot ask Emporix: a few times at once, then once a second."""
+        level = self._forced(slot)
         allowed = level < FORCED_AT_ONCE
-        slot.forced = (level + 1 if allowed else level, now)
+        slot.forced = (level + 1 if allowed else level, self._clock.monotonic())
         return allowed
+
+    def _forced(self, slot: Slot) -> float:
+        level, since = slot.forced
+        return max(0.0, level - (self._clock.monotonic() - since) * FORCED_PER_SECOND)

@@ -174,6 +174,8 @@ class Reader:
             if attempt < LAG_TRIES:
                 await self._clock.sleep(self.pause())
                 flight = self.flights.join(slot, token)
+        self._expectations.unmet(slot)
+        self._table.keep(slot)
         return self.fallback(slot)
 
     def overtaken(self, slot: Slot, document: ContextDocument) -> bool:

@@ -71,6 +71,7 @@ class Slot:
         "forced",
         "fresh_until",
         "generation",
+        "kept_until",
         "key",
         "met",
         "names",
@@ -99,6 +100,7 @@ class Slot:
         self.expected: Carried | None = None
         self.met: Carried | None = None
         self.forced = (0.0, NEVER)
+        self.kept_until = NEVER
         self.settled = NO_CHANGES
         self.settled_of: tuple[str | None, str | None] | None = None
         self.since = UNKNOWN

@@ -64,7 +64,10 @@ class SlotTable:
             max_entries, lambda _k, slot, _n: max(slot.stale_until, slot.error_until), clock, self._gone
         )
         self.absent = _Bounded(
-            max_entries, lambda _k, slot, _n: max(slot.fresh_until, slot.next_attempt), clock, self._gone
+            max_entries,
+            lambda _k, slot, _n: max(slot.fresh_until, slot.next_attempt, slot.kept_until),
+            clock,
+            self._gone,
         )
         self._busy: dict[bytes, Slot] = {}
         self._by_session: dict[str, tuple[bytes, ...]] = {}

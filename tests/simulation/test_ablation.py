@@ -22,7 +22,6 @@ from session_ctx_middleware.engine.reader import Reader
 from session_ctx_middleware.engine.slot import Slot
 from session_ctx_middleware.engine.table import SlotTable
 from session_ctx_middleware.engine.tasks import Tasks
-from session_ctx_middleware.engine.writer import Writer
 from session_ctx_middleware.stores import MemoryStore
 
 from ..support.virtual_time import VirtualTimeLoop
