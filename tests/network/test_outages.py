@@ -1,0 +1,112 @@
+"""Emporix slow, broken or down: pages keep their deadline, and when it heals everything converges."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from .backend import Network
+from .conftest import OpenShop
+from .proxy import Mode
+from .shop import QUICK, RealShop, Stopwatch
+
+MARGIN = 3
+"""How much longer than promised anything may take on a machine that has other things to do."""
+OUTDATED = 200.0
+"""Seconds after which a document is served only because Emporix cannot be asked."""
+OUTAGES = [Mode.REFUSE, Mode.STALL, Mode.BLACKHOLE, Mode.DRIP]
+
+
+@pytest.mark.parametrize("mode", OUTAGES)
+async def test_pages_keep_their_deadline_in_an_outage_and_converge_after_it(
+    mode: Mode, quick_shop: RealShop, network: Network
+) -> None:
+    shop = quick_shop
+    known, *strangers = [network.emporix.new_session(currency="EUR") for _ in range(11)]
+    await shop.converge(known.token, currency="EUR")
+    shop.clock.jump(OUTDATED)
+    await network.set(mode)
+
+    with Stopwatch() as watch:
+        pages = await asyncio.gather(*(shop.page(session.token) for session in [known, *strangers]))
+    assert watch.seconds < MARGIN * QUICK.deadline
+    assert (pages[0]["currency"], pages[0]["stale"]) == ("EUR", True)
+    assert {(page["currency"], page["degraded"]) for page in pages[1:]} == {("XXX", True)}
+
+    await network.set(Mode.PASS)
+    for session in [known, *strangers]:
+        await shop.converge(session.token, currency="EUR", version=1)
+
+
+@pytest.mark.parametrize("mode", OUTAGES)
+async def test_a_change_made_in_an_outage_is_shown_at_once_and_sent_once(
+    mode: Mode, quick_shop: RealShop, network: Network
+) -> None:
+    shop = quick_shop
+    session = network.emporix.new_session(currency="EUR")
+    await shop.converge(session.token, currency="EUR")
+    await network.set(mode)
+
+    with Stopwatch() as watch:
+        await shop.switch(session.token, "USD")
+    assert watch.seconds < MARGIN * QUICK.commit_deadline
+    with Stopwatch() as watch:
+        page = await shop.page(session.token)
+    assert watch.seconds < MARGIN * QUICK.deadline
+    assert (page["currency"], page["pending"]) == ("USD", ["currency"])
+
+    await network.set(Mode.PASS)
+    await shop.converge(session.token, currency="USD", version=2)
+    assert network.emporix.count("context.patch") == 1
+
+
+async def test_pages_survive_that_emporix_is_restarted(open_shop: OpenShop, network: Network) -> None:
+    shop = await open_shop(base_url=network.direct, upstream=QUICK)
+    known, chooser, stranger = (network.emporix.new_session(currency="EUR") for _ in range(3))
+    await shop.converge(known.token, currency="EUR")
+    await shop.converge(chooser.token, currency="EUR")
+    shop.clock.jump(OUTDATED)
+    await network.stop_emporix()
+
+    with Stopwatch() as watch:
+        assert (await shop.page(known.token))["stale"]
+        assert (await shop.page(stranger.token))["degraded"]
+        await shop.switch(chooser.token, "USD")
+    assert watch.seconds < MARGIN * (2 * QUICK.deadline + QUICK.commit_deadline)
+    assert (await shop.page(chooser.token))["pending"] == ["currency"]
+
+    await network.start_emporix()
+    await shop.converge(known.token, currency="EUR", version=1)
+    await shop.converge(stranger.token, currency="EUR", version=1)
+    await shop.converge(chooser.token, currency="USD", version=2)
+    assert network.emporix.count("context.patch") == 1
+
+
+async def test_a_restart_between_two_pages_goes_unnoticed(open_shop: OpenShop, network: Network) -> None:
+    shop = await open_shop(base_url=network.direct)
+    sessions = [network.emporix.new_session(currency="EUR") for _ in range(10)]
+    await asyncio.gather(*(shop.page(session.token) for session in sessions[:5]))
+
+    await network.stop_emporix()
+    await network.start_emporix()
+    await shop.switch(sessions[0].token, "USD")
+    pages = await asyncio.gather(*(shop.page(session.token) for session in sessions))
+
+    assert [page["currency"] for page in pages] == ["USD"] + 9 * ["EUR"]
+    assert not any(page["degraded"] or page["stale"] or page["pending"] for page in pages)
+    assert network.emporix.count("context.patch") == 1
+
+
+async def test_connections_that_were_reset_while_idle_do_no_harm(shop: RealShop, network: Network) -> None:
+    sessions = [network.emporix.new_session(currency="EUR") for _ in range(10)]
+    await asyncio.gather(*(shop.page(session.token) for session in sessions[:5]))
+
+    await network.set(Mode.REFUSE)
+    await network.set(Mode.PASS)
+    await shop.switch(sessions[0].token, "USD")
+    pages = await asyncio.gather(*(shop.page(session.token) for session in sessions))
+
+    assert [page["currency"] for page in pages] == ["USD"] + 9 * ["EUR"]
+    assert not any(page["degraded"] or page["stale"] or page["pending"] for page in pages)
+    assert network.proxy.requests["PATCH"] == network.emporix.count("context.patch") == 1

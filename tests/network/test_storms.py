@@ -1,0 +1,95 @@
+"""Crowds of visitors, and crowds that leave: the connections to Emporix survive them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from session_ctx_middleware import UpstreamPolicy
+from session_ctx_middleware.testing import FakeEmporix, Fault
+
+from .backend import Network
+from .conftest import OpenShop
+from .proxy import Mode
+from .shop import QUICK, RealShop, Stopwatch, until
+
+CROWD = 150
+ROUNDS = 2
+LONGEST_VISIT = 0.02
+STORMY = UpstreamPolicy(deadline=1.5, commit_deadline=1.5, timeout=0.5, max_concurrency=15)
+MARGIN = 3
+
+
+async def _visit_and_leave(shop: RealShop, token: str, patience: float) -> None:
+    visit = asyncio.ensure_future(shop.page(token))
+    await asyncio.sleep(patience)
+    visit.cancel()
+    await asyncio.gather(visit, return_exceptions=True)
+
+
+async def _storm(shop: RealShop, emporix: FakeEmporix, rng: random.Random) -> None:
+    """Let a crowd come and leave, each visitor at another moment."""
+    tokens = [emporix.new_session(currency="EUR").token for _ in range(CROWD)]
+    await asyncio.gather(*(_visit_and_leave(shop, token, LONGEST_VISIT * rng.random()) for token in tokens))
+
+
+async def _calm(shop: RealShop) -> None:
+    """Wait until every abandoned call has ended by itself, and until nobody remembers that it failed."""
+    await until(lambda: not [task for task in asyncio.all_tasks() if "_fly" in str(task.get_coro())])
+    shop.clock.jump()
+
+
+async def test_f44_a_cancel_storm_leaves_the_pool_alive(open_shop: OpenShop, network: Network) -> None:
+    shop, rng = await open_shop(upstream=STORMY), random.Random(44)
+    network.emporix.latency = 0.002
+
+    for mode in (Mode.PASS, Mode.STALL, Mode.BLACKHOLE, Mode.DRIP):
+        for _ in range(ROUNDS):
+            await network.set(mode)
+            await _storm(shop, network.emporix, rng)
+            await network.set(Mode.PASS)
+            await _calm(shop)
+
+        sessions = [network.emporix.new_session(currency="EUR") for _ in range(STORMY.max_concurrency)]
+        with Stopwatch() as watch:
+            first = await shop.page(sessions[0].token)
+        pages = await asyncio.gather(*(shop.page(session.token) for session in sessions))
+        assert watch.seconds < STORMY.deadline, mode
+        assert (first["currency"], first["degraded"]) == ("EUR", False), mode
+        assert {page["currency"] for page in pages} == {"EUR"}, mode
+        assert not shop.busy_connections, mode
+
+
+async def test_f38_visitors_who_leave_do_not_open_the_breaker(open_shop: OpenShop, network: Network) -> None:
+    shop, rng = await open_shop(upstream=STORMY), random.Random(38)
+    network.emporix.latency = 0.05
+
+    for _ in range(ROUNDS):
+        await _storm(shop, network.emporix, rng)
+    await until(lambda: not shop.busy_connections)
+
+    # The clock stands where it was: an open breaker would refuse this page.
+    assert not (await shop.page(network.emporix.new_session().token))["degraded"]
+
+
+async def test_f38_with_every_connection_taken_pages_keep_their_deadline(
+    quick_shop: RealShop, network: Network
+) -> None:
+    shop = quick_shop
+    chooser, *crowd = [network.emporix.new_session(currency="EUR") for _ in range(1 + 10 * QUICK.max_concurrency)]
+    await shop.converge(chooser.token, currency="EUR")
+    network.emporix.fault("context", Fault(delay=2 * QUICK.commit_deadline), times=None)
+
+    with Stopwatch() as watch:
+        visits = asyncio.gather(*(shop.page(session.token) for session in crowd))
+        await asyncio.gather(visits, shop.switch(chooser.token, "USD"))
+    assert watch.seconds < MARGIN * QUICK.commit_deadline
+    assert {(page["currency"], page["degraded"]) for page in visits.result()} == {("XXX", True)}
+    assert (await shop.page(chooser.token))["currency"] == "USD"
+    assert network.proxy.open_connections <= QUICK.max_concurrency
+
+    network.emporix.clear_faults()
+    for session in crowd[:: QUICK.max_concurrency]:
+        await shop.converge(session.token, currency="EUR")
+    await shop.converge(chooser.token, currency="USD", version=2)
+    assert network.emporix.count("context.patch") == 1
