@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help test soak lint types demo format clean
+.PHONY: help test soak campaign lint types demo format clean
 
 help:
 	@echo "make demo    start the example storefront (PORT=8000) on a fake Emporix, or on yours with"
 	@echo "             EMPORIX_TENANT and EMPORIX_CLIENT_ID"
 	@echo "make test    run all tests, with branch coverage"
 	@echo "make soak    a million simulated requests among faults; it must print 0 violations"
+	@echo "make campaign  the same, set-up by set-up: the table of docs/workers.md"
 	@echo "make lint    check style          make format  repair style"
 	@echo "make types   check types          make clean   remove what the commands made"
 
@@ -27,6 +28,9 @@ test: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m tests.simulation --seeds 0:2000 --operations 520 $(ARGS)
+
+campaign: $(READY)
+	$(BIN)/python -m tests.simulation.table --seeds 400 $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -155,11 +155,15 @@ class SessionContextMiddleware:
         return asdict(self._stats)
 
     async def aclose(self) -> None:
-        """Wait up to 5 seconds for commits of this event loop, and close the HTTP client if it is our own."""
+        """Wait up to 5 seconds for commits of this event loop, then close its connections to the store and to Emporix.
+
+        Whoever passed in an HTTP client or a Redis client closes that.
+        """
         self._last = None
         engine = self._engines.pop(asyncio.get_running_loop(), None)
         if engine is not None:
             await engine.aclose(DRAIN_SECONDS)
+        await self._parts.store.aclose()
         await self._emporix.aclose()
 
     def _starting(self, context: SessionContext, send: Send) -> Send:
