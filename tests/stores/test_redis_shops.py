@@ -1,0 +1,175 @@
+"""Whole shops, each a worker of its own, that share one Redis and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from session_ctx_middleware import CachePolicy, SessionContext, SessionContextMiddleware
+from session_ctx_middleware.clock import SystemClock
+from session_ctx_middleware.stores.redis import RedisStore
+from session_ctx_middleware.testing import FakeEmporix, Fault
+
+from ..support.fault_proxy import FaultProxy
+from ..support.redis_server import RedisServer
+from ..support.shop import Shop
+from .conftest import PATIENT
+from .helpers import SLOW, eventually
+
+MakeWorker = Callable[..., Shop]
+
+
+@pytest.fixture
+def emporix() -> FakeEmporix:
+    return FakeEmporix(now=time.time)
+
+
+@pytest.fixture
+async def make_worker(emporix: FakeEmporix, http_library: Any, namespace: str) -> AsyncIterator[MakeWorker]:
+    """Build workers of one shop, and shut them down as a lifespan would."""
+    shops: list[Shop] = []
+
+    def make(url: str, **options: Any) -> Shop:
+        store = RedisStore(url, namespace=namespace, budget=options.pop("budget", PATIENT))
+        shops.append(Shop(emporix, http_library, store=store, clock=SystemClock(), **options))
+        return shops[-1]
+
+    yield make
+    for shop in shops:
+        await shop.browser.aclose()
+        await stop(shop)
+        await shop.upstream_client.aclose()
+
+
+@pytest.fixture
+def workers(make_worker: MakeWorker, shared_server: RedisServer) -> tuple[Shop, Shop]:
+    return make_worker(shared_server.url), make_worker(shared_server.url)
+
+
+def patches(emporix: FakeEmporix) -> int:
+    return emporix.count("context.patch")
+
+
+def held(emporix: FakeEmporix, session_id: str) -> object:
+    return (emporix.document(session_id) or {}).get("currency")
+
+
+async def ask_emporix(ctx: SessionContext, _: Request) -> None:
+    await ctx.refresh()
+
+
+async def stop(shop: Shop) -> None:
+    """Close the middleware, as the end of a lifespan does."""
+    middleware = getattr(shop.app.middleware_stack, "app", None)
+    if isinstance(middleware, SessionContextMiddleware):
+        await middleware.aclose()
+
+
+async def test_a_switch_on_one_worker_is_read_on_the_next(workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    for number, currency in enumerate(["USD", "CHF", "GBP", "EUR", "USD"]):
+        await workers[number % 2].switch(session.token, currency=currency)
+        assert await workers[(number + 1) % 2].currency(session.token) == currency
+    assert patches(emporix) == 5
+
+
+async def test_f20_another_token_of_the_session_sees_the_change_on_another_worker(
+    workers: tuple[Shop, Shop], emporix: FakeEmporix
+) -> None:
+    one, two = workers
+    session = emporix.new_session(currency="EUR")
+    refreshed = emporix.new_token(session.session_id)
+    assert await one.currency(session.token) == "EUR"
+    assert await two.currency(refreshed) == "EUR"
+
+    await two.switch(refreshed, currency="USD")
+
+    async def shown() -> bool:
+        return await one.currency(session.token) == "USD"
+
+    assert await eventually(shown) < 1.0 * SLOW
+
+
+async def test_f27_a_slow_answer_does_not_bring_an_old_document_back(
+    workers: tuple[Shop, Shop], make_worker: MakeWorker, shared_server: RedisServer, emporix: FakeEmporix
+) -> None:
+    one, two = workers
+    session = emporix.new_session(currency="EUR")
+    await two.currency(session.token)
+    emporix.fault("context.get", Fault(delay_after=0.4), times=1)
+    slow = asyncio.create_task(one.visit(ask_emporix, token=session.token))
+    await asyncio.sleep(0.1)
+
+    await two.switch(session.token, currency="USD")
+    await slow
+
+    third = make_worker(shared_server.url)
+    assert [await shop.currency(session.token) for shop in (third, one)] == ["USD", "USD"]
+
+
+async def test_f32_what_one_worker_learns_of_a_revoked_token_takes_it_from_all(
+    make_worker: MakeWorker, shared_server: RedisServer, emporix: FakeEmporix
+) -> None:
+    one = make_worker(shared_server.url, cache=CachePolicy(ttl=600))
+    two = make_worker(shared_server.url, cache=CachePolicy(ttl=600))
+    session = emporix.new_session(currency="EUR")
+    assert [await shop.currency(session.token) for shop in (one, two)] == ["EUR", "EUR"]
+    emporix.revoke(session.token)
+
+    await one.visit(ask_emporix, token=session.token)
+
+    async def gone() -> bool:
+        return await two.currency(session.token) is None
+
+    assert await eventually(gone) < 1.0 * SLOW
+
+
+async def test_f33_a_context_that_appears_is_seen_by_all_and_takes_the_choice_once(
+    workers: tuple[Shop, Shop], emporix: FakeEmporix
+) -> None:
+    one, two = workers
+    session = emporix.new_session(exists=False)
+    await one.switch(session.token, currency="USD")
+    assert await two.currency(session.token) == "USD", "a choice shows on a worker that did not take it"
+    emporix.create_context(session.session_id)
+
+    async def cart(ctx: SessionContext, _: Request) -> None:
+        await ctx.cart_created()
+
+    await two.visit(cart, token=session.token)
+
+    assert (await one.currency(session.token), patches(emporix)) == ("USD", 1)
+    await asyncio.sleep(0.1)
+    assert [await shop.currency(session.token) for shop in workers] == ["USD", "USD"]
+    assert (held(emporix, session.session_id), patches(emporix)) == ("USD", 1)
+
+
+async def test_f39_a_choice_outlives_the_worker_that_took_it(workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+    one, two = workers
+    session = emporix.new_session(exists=False)
+    await one.switch(session.token, currency="USD")
+    await stop(one)
+    emporix.create_context(session.session_id)
+
+    assert await two.currency(session.token) == "USD"
+    assert (held(emporix, session.session_id), patches(emporix)) == ("USD", 1)
+
+
+async def test_f39_a_redis_that_does_not_answer_does_not_keep_the_shop_from_shutting_down(
+    make_worker: MakeWorker, proxy: FaultProxy, emporix: FakeEmporix
+) -> None:
+    shop = make_worker(proxy.url, budget=0.05)
+    session = emporix.new_session(currency="EUR")
+    await shop.currency(session.token)
+    proxy.blackhole()
+    await shop.switch(session.token, currency="USD")
+
+    began = time.monotonic()
+    await stop(shop)
+
+    assert time.monotonic() - began < 2.0 * SLOW
