@@ -178,8 +178,13 @@ class Flights:
 
     async def _find(self, flight: Flight, token: str) -> Outcome:
         stored = None if flight.straight else await self._shelf.load(flight.slot)
-        if stored is None or stored.document is None:
+        if stored is None:
             return await self._ask(flight, token)
+        if stored.document is None:
+            outcome = await self._ask(flight, token)
+            if isinstance(outcome, Found):
+                self._shelf.heed(flight.slot, stored, outcome.document)
+            return outcome
         found = Found(stored.document, flight.started - stored.age, shared=True)
         if self._usable(flight.slot, found, False):
             return found

@@ -85,7 +85,6 @@ class Slot:
         "settled",
         "settled_of",
         "since",
-        "since",
         "snapshot",
         "stale_until",
         "writers",
@@ -103,7 +102,6 @@ class Slot:
         self.kept_until = NEVER
         self.settled = NO_CHANGES
         self.settled_of: tuple[str | None, str | None] | None = None
-        self.since = UNKNOWN
         self.since = UNKNOWN
         self.sending = 0
         self.snapshot = NOTHING_KNOWN
@@ -138,7 +136,7 @@ class Slot:
         of those the one that was created earlier is past, where both say when in the same notation.
         """
         if document.identity == self.floor_of:
-            return document.version < self.floor and not self._shows_accepted(document)
+            return document.version < self.floor
         session_id, created_at = self.floor_of or (None, None)
         if document.created_at is None or created_at is None or document.session_id != session_id:
             return False
@@ -187,11 +185,6 @@ class Slot:
             dropped = (op.taken for path, op in settled.operations.items() if path not in kept)
             self.since = max(self.since, *dropped)
         self.settled = kept
-
-    def _shows_accepted(self, document: ContextDocument) -> bool:
-        """Tell whether a document of the base's own version has what was taken: not every PATCH raises the version."""
-        accepted = self.snapshot.accepted
-        return bool(accepted) and document.version + 1 == self.floor and not accepted.missing_from(document)
 
     def fence(self) -> None:
         """Keep every read that is in the air from being published, and new callers from joining it."""

@@ -281,25 +281,26 @@ class Writer:
 
     async def _accepted(self, job: Job, base: ContextDocument, changes: ContextChanges) -> None:
         """Make known that Emporix took changes: here at once, and elsewhere before anybody is told."""
+        # Nobody has promised that a PATCH which changes nothing raises the version.
+        job.version = base.version + 1 if changes.missing_from(base) else base.version
         self._show(job, base, changes)
         slots = (job.slot, *self._table.siblings(job.slot))
-        await self._shelf.invalidate(slots, base.identity, base.version + 1)
+        await self._shelf.invalidate(slots, base.identity, job.version)
 
     def _show(self, job: Job, base: ContextDocument, changes: ContextChanges) -> None:
         slot = job.slot
         slot.met = job.carried
-        job.version = base.version + 1
         job.kept = job.kept or bool(slot.snapshot.parked)
         if slot.snapshot.rejected:
             return  # refused meanwhile: nothing is to be shown any more
-        slot.raise_floor(base.identity, base.version + 1)
+        slot.raise_floor(base.identity, job.version)
         if slot.epoch != job.epoch:
             slot.expire()
             slot.disown()  # logged out meanwhile: whoever comes now sees what Emporix has
             return
         self._reader.accept(slot, Snapshot(document=base, accepted=changes, parked=visible(slot.snapshot.parked, job)))
         for sibling in self._table.siblings(slot):
-            sibling.raise_floor(base.identity, base.version + 1)
+            sibling.raise_floor(base.identity, job.version)
             self._reader.overlay(sibling, job.changes.held(base, changes))
 
     def _seen(self, job: Job, document: ContextDocument) -> None:

@@ -48,6 +48,7 @@ class FakeEmporix:
         context_delay: seconds after anonymous login until it appears.
         latency: seconds that every call takes at least.
         replica_lag: seconds for which reading a context still answers what was before a write.
+        same_values_raise_version: whether a PATCH that changes nothing raises the version.
         seed: where ids and tokens come from.
         now: seconds since the epoch; the system's clock by default.
     """
@@ -64,6 +65,7 @@ class FakeEmporix:
         context_delay: float = 0.0,
         latency: float = 0.0,
         replica_lag: float = 0.0,
+        same_values_raise_version: bool = True,
         seed: int = 0,
         now: Callable[[], float] | None = None,
     ) -> None:
@@ -77,6 +79,7 @@ class FakeEmporix:
             context_at=context_at,
             context_delay=context_delay,
             replica_lag=replica_lag,
+            same_values_raise_version=same_values_raise_version,
             rng=rng,
             now=self._time,
         )

@@ -42,7 +42,8 @@ def patch_context(call: Incoming) -> Answer:
         return _unreadable()
     if context is None or version != context["metadata"]["version"]:
         return _no_such_version(session.session_id, version)
-    call.world.change(session, fields)
+    if call.world.raises_version(context, fields):
+        call.world.change(session, fields)
     return no_content()
 
 

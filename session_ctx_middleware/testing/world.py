@@ -70,6 +70,7 @@ class World:
         context_at: when a context appears: with the first cart, or after anonymous login.
         context_delay: seconds after login until it appears.
         replica_lag: seconds for which a GET still answers what was before a write.
+        same_values_raise_version: whether a PATCH that changes nothing raises the version.
         rng: where ids and tokens come from.
         now: seconds since the epoch.
     """
@@ -80,12 +81,14 @@ class World:
         context_at: Literal["cart", "login"],
         context_delay: float,
         replica_lag: float,
+        same_values_raise_version: bool,
         rng: random.Random,
         now: Callable[[], float],
     ) -> None:
         self._context_at = context_at
         self._context_delay = context_delay
         self._replica_lag = replica_lag
+        self._same_values_raise_version = same_values_raise_version
         self._rng = rng
         self.now = now
         self.sessions: dict[str, Session] = {}
@@ -177,6 +180,10 @@ class World:
         metadata.update(version=metadata["version"] + 1, modifiedAt=self._stamp(moment))
         self._store(session, _without_absent(context), moment)
         return int(metadata["version"])
+
+    def raises_version(self, context: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
+        """Tell whether a PATCH with these fields makes a new version."""
+        return self._same_values_raise_version or any(context.get(name) != value for name, value in fields.items())
 
     def delete(self, session: Session) -> None:
         """Make a context vanish."""
