@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from starlette.requests import Request
 
+from session_ctx_middleware import SessionContext
 from session_ctx_middleware.stores import MemoryStore
-from session_ctx_middleware.testing import FakeEmporix
+from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .support.shop import Shop
 from .support.virtual_time import VirtualClock
@@ -85,3 +87,46 @@ class TestAVersionThatDoesNotRise:
 
         assert [await two.currency(session.token) for _ in range(5)] == ["EUR"] * 5
         assert emporix.count() <= 1
+
+
+async def test_a_change_whose_answer_was_lost_is_told_to_the_other_workers_too(
+    workers: tuple[Shop, Shop], emporix: FakeEmporix
+) -> None:
+    one, two = workers
+    session = emporix.new_session(currency="EUR")
+    assert [await shop.currency(session.token) for shop in workers] == ["EUR", "EUR"]
+    emporix.fault("context.patch", Fault(drop="after"))
+    await one.switch(session.token, currency="USD")
+
+    assert await two.currency(session.token) == "USD"
+
+
+async def test_a_choice_that_emporix_had_already_is_told_to_the_other_workers_too(
+    workers: tuple[Shop, Shop], emporix: FakeEmporix
+) -> None:
+    one, two = workers
+    session = emporix.new_session(currency="EUR")
+    assert await two.currency(session.token) == "EUR"
+    emporix.edit(session.session_id, currency="USD")
+
+    async def choose(ctx: SessionContext, _: Request) -> None:
+        ctx.switch(currency="USD")
+        await asyncio.sleep(0.1)
+        await ctx.refresh()
+
+    await one.visit(choose, token=session.token)
+
+    assert await two.currency(session.token) == "USD"
+
+
+async def test_while_emporix_is_down_no_other_worker_shows_what_was_before_the_switch(
+    workers: tuple[Shop, Shop], emporix: FakeEmporix
+) -> None:
+    one, two = workers
+    session = emporix.new_session(currency="EUR")
+    assert await two.currency(session.token) == "EUR"
+    await one.switch(session.token, currency="USD")
+    emporix.fault("context.*", Fault(status=503), times=None)
+
+    assert await two.currency(session.token) is None, "better the defaults than what the shopper knows to be past"
+    assert await one.currency(session.token) == "USD"

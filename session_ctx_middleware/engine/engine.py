@@ -273,10 +273,12 @@ class Engine:
             if not self._shelf.attachment.connected:
                 slot.expire()
             slot.fresh_until = min(slot.fresh_until, self._clock.monotonic())
-        elif stored.identity != self._parts.naming.identity(document.identity):
+            return
+        slot.rumour = (stored.identity, stored.floor)
+        if not self._expectations.heed(slot, document):
+            slot.disown()
             slot.expire()
         elif max(stored.floor, stored.document.version if stored.document else -1) > document.version:
-            slot.raise_floor(document.identity, stored.floor)
             slot.fence()
             slot.expire()
 
@@ -291,11 +293,13 @@ class Engine:
                 self._written(slot, notice)
 
     def _written(self, slot: Slot, notice: Notice) -> None:
+        slot.rumour = (notice.identity, notice.floor)
         document = slot.snapshot.document
-        if document is not None and notice.identity == self._parts.naming.identity(document.identity):
-            if document.version >= notice.floor:
+        if document is not None:
+            if not self._expectations.heed(slot, document):
+                slot.disown()  # the session has been given another context since
+            elif document.version >= notice.floor:
                 return
-            slot.raise_floor(document.identity, notice.floor)
         slot.fence()
         slot.expire()
 

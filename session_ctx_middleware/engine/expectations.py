@@ -62,6 +62,17 @@ class Expectations:
         elif self.behind(slot, document) or self._another(document, carried):
             self._force(slot, document, carried)
 
+    def heed(self, slot: Slot, document: ContextDocument) -> bool:
+        """Take what other processes have told of a context as its floor; tell whether it was this one."""
+        if slot.rumour is None:
+            return False
+        identity, version = slot.rumour
+        if identity != self._naming.identity(document.identity):
+            return False
+        slot.rumour = None
+        slot.hear(document.identity, version)
+        return True
+
     def behind(self, slot: Slot, document: ContextDocument) -> bool:
         """Tell whether a document is older than what the last browser has seen."""
         carried = slot.expected

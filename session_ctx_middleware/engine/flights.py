@@ -180,11 +180,9 @@ class Flights:
         stored = None if flight.straight else await self._shelf.load(flight.slot)
         if stored is None:
             return await self._ask(flight, token)
+        flight.slot.rumour = (stored.identity, stored.floor)
         if stored.document is None:
-            outcome = await self._ask(flight, token)
-            if isinstance(outcome, Found):
-                self._shelf.heed(flight.slot, stored, outcome.document)
-            return outcome
+            return await self._ask(flight, token)
         found = Found(stored.document, flight.started - stored.age, shared=True)
         if self._usable(flight.slot, found, False):
             return found

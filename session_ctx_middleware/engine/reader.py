@@ -91,10 +91,12 @@ class Reader:
 
     def fallback(self, slot: Slot) -> Snapshot:
         """Return what there is when Emporix cannot be asked (RFC 5861, stale-if-error), else a degraded nothing."""
+        document = slot.snapshot.document
         if (
-            slot.snapshot.document is not None
+            document is not None
             and self._clock.monotonic() < slot.error_until
             and not self._expired(slot)
+            and not slot.lacks(document)
         ):
             self._stats.stale += 1
             return replace(slot.snapshot, stale=True)
@@ -104,13 +106,17 @@ class Reader:
 
     def current(self, slot: Slot) -> Snapshot:
         """Return what a read would show now if it did not ask Emporix."""
-        if self._clock.monotonic() < slot.fresh_until or slot.snapshot.accepted:
-            return slot.snapshot
+        snapshot = slot.snapshot
+        own = snapshot.document is not None and snapshot.accepted and not slot.lacks(snapshot.document)
+        if self._clock.monotonic() < slot.fresh_until or own:
+            return snapshot
         return self.fallback(slot)
 
     def publish(self, flight: Flight, outcome: Outcome) -> None:
         """Put what a flight brought into its slot, unless a write or something newer came between."""
         slot = flight.slot
+        if isinstance(outcome, Found):
+            self._expectations.heed(slot, outcome.document)
         if isinstance(outcome, Rejected):
             self.reject(slot)  # a token that is refused is refused, whatever else was going on
         elif flight.generation != slot.generation or slot.writers:

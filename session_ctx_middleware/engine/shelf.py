@@ -54,11 +54,6 @@ class Shelf:
             )
             await tried(saved, None)
 
-    def heed(self, slot: Slot, stored: Stored, document: ContextDocument) -> None:
-        """Believe nothing of this context that other processes know to be past."""
-        if stored.identity == self._naming.identity(document.identity):
-            slot.raise_floor(document.identity, stored.floor)
-
     async def invalidate(self, slots: Iterable[Slot], identity: tuple[str | None, str | None], floor: int) -> None:
         """Keep other processes from believing less than `floor` of a context."""
         if self.shared:

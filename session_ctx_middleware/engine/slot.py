@@ -51,7 +51,9 @@ class Slot:
     The session a token belongs to is `proven` by an authenticated answer; what an application says about it is used
     for invalidation only. `settled` has the last changes that Emporix took from this shopper, as far as is known: an
     earlier wish for one of their fields has had its time, and over a document of version `since` or later they show
-    what the shopper has chosen. `expected` is what the last browser carried, `met` the last that was satisfied.
+    what the shopper has chosen. `told` is the highest version that another process has told of, `rumour` what was
+    told of a context that has not been seen here yet. `expected` is what the last browser carried, `met` the last that
+    was satisfied.
 
     Two numbers keep a read that overlapped a write from being published (DESIGN 3.3, 3.4): `generation` rises when
     a write starts and when it ends, and a read publishes only into the generation it started in; `floor` is the
@@ -78,6 +80,7 @@ class Slot:
         "next_attempt",
         "pins",
         "proven",
+        "rumour",
         "seen",
         "sending",
         "session",
@@ -87,6 +90,7 @@ class Slot:
         "since",
         "snapshot",
         "stale_until",
+        "told",
         "writers",
     )
 
@@ -103,6 +107,8 @@ class Slot:
         self.settled = NO_CHANGES
         self.settled_of: tuple[str | None, str | None] | None = None
         self.since = UNKNOWN
+        self.told = -1
+        self.rumour: tuple[str, int] | None = None
         self.sending = 0
         self.snapshot = NOTHING_KNOWN
         self.asked_at = NEVER
@@ -149,6 +155,16 @@ class Slot:
         else:
             self._begin(identity, version)
 
+    def hear(self, identity: tuple[str | None, str | None], version: int) -> None:
+        """Note that another process has made `version` of this identity: what it changed is not known here."""
+        self.raise_floor(identity, version)
+        self.told = max(self.told, version)
+        self.since = max(self.since, version)
+
+    def lacks(self, document: ContextDocument) -> bool:
+        """Tell whether a document is from before a change of the shopper's that is not known here."""
+        return document.identity == self.floor_of and document.version < min(self.told, self.since)
+
     def believe(self, document: ContextDocument) -> None:
         """Take a document that is not outdated as what is known now."""
         if document.identity == self.floor_of:
@@ -160,7 +176,7 @@ class Slot:
         """Follow another context than before; its versions have nothing to do with those of the last one."""
         if identity != self.settled_of:
             self.settled, self.since = self.settled.taken_at(-1), UNKNOWN
-        self.floor_of, self.floor = identity, version
+        self.floor_of, self.floor, self.told = identity, version, -1
         self.settled_of = identity
 
     def settle(self, changes: ContextChanges, version: int) -> None:

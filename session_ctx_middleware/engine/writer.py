@@ -230,6 +230,7 @@ class Writer:
             changes = job.changes.rebase(first, latest.document, self._policy.on_conflict)
             base = latest
         self._seen(job, base.document)
+        await self._tell(job, base.document)
         return Commit.APPLIED if in_doubt else Commit.ALREADY
 
     def _may_go_on(self, job: Job) -> None:
@@ -284,8 +285,7 @@ class Writer:
         # Nobody has promised that a PATCH which changes nothing raises the version.
         job.version = base.version + 1 if changes.missing_from(base) else base.version
         self._show(job, base, changes)
-        slots = (job.slot, *self._table.siblings(job.slot))
-        await self._shelf.invalidate(slots, base.identity, job.version)
+        await self._tell(job, base)
 
     def _show(self, job: Job, base: ContextDocument, changes: ContextChanges) -> None:
         slot = job.slot
@@ -302,6 +302,11 @@ class Writer:
         for sibling in self._table.siblings(slot):
             sibling.raise_floor(base.identity, job.version)
             self._reader.overlay(sibling, job.changes.held(base, changes))
+
+    async def _tell(self, job: Job, document: ContextDocument) -> None:
+        """Keep the other processes from showing less than the version that has the changes."""
+        slots = (job.slot, *self._table.siblings(job.slot))
+        await self._shelf.invalidate(slots, document.identity, job.version)
 
     def _seen(self, job: Job, document: ContextDocument) -> None:
         """Keep the other tokens of the session from showing less than this one has seen."""

@@ -87,6 +87,7 @@ class SimulatedStore:
         self._listener: Listener = lambda _: None
         self.attachment = Attachment()
         self._owed: list[Owed] = []
+        self._arrival = 0.0
         self.rejoin()
 
     def rejoin(self) -> None:
@@ -161,8 +162,10 @@ class SimulatedStore:
 
     def _hear(self, notice: Notice) -> None:
         if self.attachment.connected:
-            delay = self._backplane.rng.uniform(0, NOTICE_DELAY)
-            asyncio.get_running_loop().call_later(delay, self._arrive, notice)
+            loop = asyncio.get_running_loop()
+            # Redis delivers in the order in which it was told.
+            self._arrival = max(self._arrival, loop.time() + self._backplane.rng.uniform(0, NOTICE_DELAY))
+            loop.call_at(self._arrival, self._arrive, notice)
 
     def _arrive(self, notice: Notice) -> None:
         if self.attachment.connected:

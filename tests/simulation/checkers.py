@@ -50,7 +50,7 @@ def reads_your_writes(history: History) -> Iterator[str]:
                         write.end is not None
                         and (write.token == read.token or not write.parked)
                         and not _out_of_reach(history, write)
-                        and write.end < read.start
+                        and write.end + _hearsay(history, write, read) < read.start
                         and not _forgotten_since(history, session, write.start, read.end)
                         and value != write.value
                         and order.born(value) < write.start
@@ -217,6 +217,14 @@ def _forgotten_since(history: History, session: str, start: float, end: float) -
     # Other workers hear of it a little later, and drop what they have at that moment.
     late = 0.0 if history.setup.store == "none" else 2 * (LATENCY + NOTICE_DELAY)
     return any(start - late <= moment <= end for moment in history.forgotten.get(session, ()))
+
+
+def _hearsay(history: History, write: Write, read: Read) -> float:
+    """Return after how long a worker knows of a change that another one has sent, when the browser does not tell it."""
+    if history.setup.store == "none" or history.setup.cookie or write.worker == read.worker:
+        return 0.0
+    # What is stored for a token is found by its name; a worker that has not seen the other one cannot take it away.
+    return LATENCY + NOTICE_DELAY if write.token == read.token else CACHE.longest
 
 
 def _several_tokens(history: History, session: str) -> bool:

@@ -87,6 +87,7 @@ class Write:
     path: str
     value: object
     start: float
+    worker: int
     end: float | None = None
     outcome: str = "open"
     parked: bool = False
@@ -464,7 +465,7 @@ class Run:
             else:
                 ctx.switch(**{path: value})
             self.emporix.wishes.setdefault(session, {}).setdefault(path, set()).add(value)
-            writes.append(Write(session, token, path, value, self.clock.monotonic()))
+            writes.append(Write(session, token, path, value, self.clock.monotonic(), ctx.worker))
         self.history.writes += writes
         return writes
 
