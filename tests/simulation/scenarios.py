@@ -10,9 +10,11 @@ import httpx2
 from starlette.requests import Request
 
 from session_ctx_middleware import CachePolicy, SessionContext
+from session_ctx_middleware.stores import Attachment, Listener, MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from ..support.shop import Shop
+from ..support.virtual_time import VirtualClock
 
 
 @asynccontextmanager
@@ -24,6 +26,17 @@ async def shop_with(**options: object) -> AsyncIterator[tuple[FakeEmporix, Shop]
     finally:
         await shop.browser.aclose()
         await shop.upstream_client.aclose()
+
+
+class HardOfHearing(MemoryStore):
+    """A store whose notices get lost at times."""
+
+    deaf = False
+
+    def attach(self, listener: Listener) -> Attachment:
+        attachment = super().attach(lambda notice: None if self.deaf else listener(notice))
+        self.attachments = [attachment]
+        return attachment
 
 
 async def forget(ctx: SessionContext, _: Request) -> None:
@@ -69,6 +82,21 @@ async def a_page_shows_no_less_than_the_one_before_though_a_write_overlapped() -
         assert (await shop.visit(refresh, token=session.token)).text == "USD"
         assert await shop.currency(session.token) == "USD"
         await switching
+
+
+async def what_was_told_while_nobody_listened_is_asked_for() -> None:
+    store = HardOfHearing(shared=True, clock=VirtualClock())
+    async with shop_with(store=store) as (emporix, shop):
+        other = Shop(emporix, httpx2, store=store.sibling())
+        session = emporix.new_session(currency="EUR")
+        assert await shop.currency(session.token) == "EUR"
+        store.deaf = True
+        await other.switch(session.token, currency="USD")
+        store.deaf = False
+        store.attachments[0].epoch += 1
+        assert await shop.currency(session.token) == "USD"
+        await other.browser.aclose()
+        await other.upstream_client.aclose()
 
 
 async def garbage_tokens_do_not_push_out_good_entries() -> None:

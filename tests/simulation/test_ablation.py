@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 
 from session_ctx_middleware.changes import ContextChanges
+from session_ctx_middleware.clock import Stamps
 from session_ctx_middleware.document import ContextDocument
 from session_ctx_middleware.engine.engine import Engine
+from session_ctx_middleware.engine.expectations import Expectations
 from session_ctx_middleware.engine.flights import Flight, Flights
 from session_ctx_middleware.engine.lanes import Lanes
 from session_ctx_middleware.engine.parking import Parking
 from session_ctx_middleware.engine.patches import Patches
 from session_ctx_middleware.engine.reader import Reader
+from session_ctx_middleware.engine.shelf import Shelf
 from session_ctx_middleware.engine.slot import Slot
 from session_ctx_middleware.engine.table import SlotTable
 from session_ctx_middleware.engine.tasks import Tasks
@@ -27,7 +30,7 @@ from session_ctx_middleware.stores import MemoryStore
 from ..support.virtual_time import VirtualTimeLoop
 from . import scenarios
 from .checkers import violations
-from .driver import play
+from .driver import ONE_PROCESS, Setup, play
 
 Ablation = Callable[[pytest.MonkeyPatch], None]
 
@@ -224,6 +227,55 @@ def no_isolation(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Engine, "__init__", init)
 
 
+def no_expectations(patch: pytest.MonkeyPatch) -> None:
+    """What a browser has seen on another worker does not count here."""
+    patch.setattr(Expectations, "behind", lambda *_: False)
+
+
+def no_memory_of_others(patch: pytest.MonkeyPatch) -> None:
+    """What Emporix took from this shopper by way of another worker is not learnt from the cookie."""
+    patch.setattr(Expectations, "_learn", lambda *_: None)
+
+
+def no_stamps_of_others(patch: pytest.MonkeyPatch) -> None:
+    """Of two wishes that of the host whose clock is ahead counts as the later one."""
+    original = Stamps.next
+    patch.setattr(Stamps, "next", lambda self, _=0.0: original(self))
+
+
+def no_tombstone(patch: pytest.MonkeyPatch) -> None:
+    """The store keeps the document of before a change."""
+    patch.setattr(Shelf, "invalidate", lambda *_: asyncio.sleep(0))
+
+
+def no_notices(patch: pytest.MonkeyPatch) -> None:
+    """What another worker tells is not heard."""
+    patch.setattr(Engine, "_written", lambda *_: None)
+
+
+def no_floor_from_the_store(patch: pytest.MonkeyPatch) -> None:
+    """What other workers know to be past is believed from a lagging replica."""
+    patch.setattr(Expectations, "heed", lambda *_: True)
+
+
+def no_shame(patch: pytest.MonkeyPatch) -> None:
+    """While Emporix cannot be asked, a document is shown that another worker has told to be past."""
+    patch.setattr(Slot, "lacks", lambda *_: False)
+
+
+def no_catching_up(patch: pytest.MonkeyPatch) -> None:
+    """What was told while nobody listened is not asked for."""
+
+    async def catch_up(self: Engine, slot: Slot) -> None:
+        slot.seen = self._shelf.attachment.epoch
+
+    patch.setattr(Engine, "_catch_up", catch_up)
+
+
+COOKIE = Setup(workers=3, cookie=True)
+SKEWED = Setup(workers=3, cookie=True, skew=1800.0)
+STORE = Setup(workers=3, store="healthy")
+
 GUARDS: list[tuple[Ablation, set[str]]] = [
     (no_floor, {"reads_your_writes"}),
     (no_recheck, {"reads_your_writes"}),
@@ -245,6 +297,17 @@ GUARDS: list[tuple[Ablation, set[str]]] = [
 ]
 
 
+GUARDS_OF_SEVERAL_WORKERS: list[tuple[Ablation, Setup]] = [
+    (no_expectations, COOKIE),
+    (no_memory_of_others, COOKIE),
+    (no_stamps_of_others, SKEWED),
+    (no_tombstone, STORE),
+    (no_notices, STORE),
+    (no_floor_from_the_store, STORE),
+    (no_shame, STORE),
+]
+
+
 CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_generation, scenarios.a_read_in_the_air_does_not_undo_a_logout),
     (no_proof, scenarios.a_cached_value_does_not_prove_that_emporix_has_it),
@@ -252,6 +315,7 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_look_before_landing, scenarios.a_choice_shows_though_the_one_who_asked_has_left),
     (no_map_of_its_own_for_the_absent, scenarios.garbage_tokens_do_not_push_out_good_entries),
     (no_identity_check, scenarios.an_old_flight_does_not_remove_a_newer_one),
+    (no_catching_up, scenarios.what_was_told_while_nobody_listened_is_asked_for),
 ]
 
 
@@ -272,11 +336,26 @@ def test_the_absence_of_a_guard_is_noticed(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, ablation: Ablation, checkers: set[str]
 ) -> None:
     caplog.set_level(logging.CRITICAL)
+    notices(monkeypatch, ablation, ONE_PROCESS, checkers)
+
+
+@pytest.mark.parametrize(
+    ("ablation", "setup"), GUARDS_OF_SEVERAL_WORKERS, ids=lambda value: getattr(value, "__name__", None)
+)
+def test_the_absence_of_a_guard_is_noticed_among_workers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, ablation: Ablation, setup: Setup
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    notices(monkeypatch, ablation, setup, {"reads_your_writes"})
+
+
+def notices(monkeypatch: pytest.MonkeyPatch, ablation: Ablation, setup: Setup, checkers: set[str]) -> None:
+    """Play seed after seed without a guard until all these checkers have found something."""
     ablation(monkeypatch)
     noticed: set[str] = set()
 
     for seed in range(SEEDS):
-        noticed |= set(violations(play(seed, OPERATIONS)))
+        noticed |= set(violations(play(seed, OPERATIONS, setup)))
         if checkers <= noticed:
             return
 
