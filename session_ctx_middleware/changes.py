@@ -85,7 +85,7 @@ class ContextChanges:
     def newest(self, other: ContextChanges) -> ContextChanges:
         """Return both; of two changes of one field the one recorded later, these where that is equal.
 
-        Of one and the same change, the one that knows when it was taken.
+        Of two that Emporix has taken, the one taken later; of one and the same change, the one that knows when.
         """
         if not other.operations:
             return self
@@ -251,7 +251,9 @@ NO_CHANGES: Final = ContextChanges()
 
 
 def _follows(one: Operation, other: Operation) -> bool:
-    return one.taken >= other.taken if one.op_id == other.op_id else one.at >= other.at
+    if one.op_id == other.op_id or (one.taken != other.taken and min(one.taken, other.taken) >= 0):
+        return one.taken >= other.taken  # Emporix has put them in order, whatever the clocks of two hosts say
+    return one.at >= other.at
 
 
 def _checked(path: str, value: Value) -> Value:

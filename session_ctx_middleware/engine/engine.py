@@ -276,8 +276,7 @@ class Engine:
             return
         slot.rumour = (stored.identity, stored.floor)
         if not self._expectations.heed(slot, document):
-            slot.disown()
-            slot.expire()
+            self._expectations.supersede(slot, document)
         elif max(stored.floor, stored.document.version if stored.document else -1) > document.version:
             slot.fence()
             slot.expire()
@@ -297,7 +296,7 @@ class Engine:
         document = slot.snapshot.document
         if document is not None:
             if not self._expectations.heed(slot, document):
-                slot.disown()  # the session has been given another context since
+                self._expectations.supersede(slot, document)
             elif document.version >= notice.floor:
                 return
         slot.fence()

@@ -18,6 +18,7 @@ FAR_AHEAD: Final = 1_000
 FORCED_AT_ONCE: Final = 10.0
 FORCED_PER_SECOND: Final = 1.0
 FORCED_MEMORY: Final = 30.0
+LONGEST_LAG: Final = 1.0
 
 
 class Expectations:
@@ -73,8 +74,14 @@ class Expectations:
         slot.hear(document.identity, version)
         return True
 
+    def supersede(self, slot: Slot, document: ContextDocument) -> None:
+        """Take a document for past, because the session has been given another context since."""
+        slot.supersede(document.identity, self._clock.monotonic() + LONGEST_LAG)
+
     def behind(self, slot: Slot, document: ContextDocument) -> bool:
         """Tell whether a document is older than what the last browser has seen."""
+        if slot.superseded(document, self._clock.monotonic()):
+            return True
         carried = slot.expected
         if carried is None or carried.identity != self._naming.identity(document.identity):
             return False
@@ -155,13 +162,16 @@ class Expectations:
         )
 
     def _force(self, slot: Slot, document: ContextDocument, carried: Carried) -> None:
-        whole = slot.since <= document.version and not self._another(document, carried)
+        another = self._another(document, carried)
+        whole = slot.since <= document.version and not another
         if whole:
             slot.overlay(slot.settled.taken_after(document.version))
         if self._may_force(slot):
             slot.fence()
             slot.expire()
-            if not whole:
+            if another:
+                self.supersede(slot, document)
+            elif not whole:
                 slot.disown()  # better the defaults than what the shopper knows to be past
         elif self._clock.monotonic() >= slot.fresh_until:
             slot.expected = None

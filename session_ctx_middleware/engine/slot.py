@@ -52,8 +52,8 @@ class Slot:
     for invalidation only. `settled` has the last changes that Emporix took from this shopper, as far as is known: an
     earlier wish for one of their fields has had its time, and over a document of version `since` or later they show
     what the shopper has chosen. `told` is the highest version that another process has told of, `rumour` what was
-    told of a context that has not been seen here yet. `expected` is what the last browser carried, `met` the last that
-    was satisfied.
+    told of a context that has not been seen here yet, and `past` the context that has made room for that. `expected`
+    is what the last browser carried, `met` the last that was satisfied.
 
     Two numbers keep a read that overlapped a write from being published (DESIGN 3.3, 3.4): `generation` rises when
     a write starts and when it ends, and a read publishes only into the generation it started in; `floor` is the
@@ -78,6 +78,7 @@ class Slot:
         "met",
         "names",
         "next_attempt",
+        "past",
         "pins",
         "proven",
         "rumour",
@@ -108,6 +109,7 @@ class Slot:
         self.settled_of: tuple[str | None, str | None] | None = None
         self.since = UNKNOWN
         self.told = -1
+        self.past: tuple[tuple[str | None, str | None], float] | None = None
         self.rumour: tuple[str, int] | None = None
         self.sending = 0
         self.snapshot = NOTHING_KNOWN
@@ -201,6 +203,9 @@ class Slot:
             dropped = (op.taken for path, op in settled.operations.items() if path not in kept)
             self.since = max(self.since, *dropped)
         self.settled = kept
+        parked = self.snapshot.parked.minus(kept)
+        if parked is not self.snapshot.parked:
+            self.snapshot = replace(self.snapshot, parked=parked)
 
     def fence(self) -> None:
         """Keep every read that is in the air from being published, and new callers from joining it."""
@@ -220,6 +225,16 @@ class Slot:
         """Show the document to nobody any more, also when Emporix cannot be asked."""
         self.error_until = NEVER
         self.snapshot = Snapshot(parked=self.snapshot.parked)
+
+    def supersede(self, identity: tuple[str | None, str | None], until: float) -> None:
+        """Show nothing of this context any more, and do not believe a lagging replica in it `until` (monotonic)."""
+        self.past = (identity, until)
+        self.disown()
+        self.expire()
+
+    def superseded(self, document: ContextDocument, now: float) -> bool:
+        """Tell whether a document is of a context in whose place another one has been seen a moment ago."""
+        return self.past is not None and document.identity == self.past[0] and now < self.past[1]
 
     def clear(self, parked: ContextChanges = NO_CHANGES) -> None:
         """Forget what is known but `parked`, at once and also for when Emporix cannot be asked."""

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from .checkers import violations
-from .driver import play
+from .driver import Setup, play
 
 SEEDS = 120
 OPERATIONS = 300
@@ -20,6 +20,33 @@ def test_f46_no_seed_shows_a_violation(first: int, caplog: pytest.LogCaptureFixt
 
     bad = {seed: texts for seed, texts in found.items() if texts}
     assert bad == {}, f"replay with: python -m tests.simulation --seeds SEED --operations {OPERATIONS}"
+
+
+COOKIE = Setup(workers=3, cookie=True)
+SKEWED = Setup(workers=3, cookie=True, skew=1800.0)
+STORE = Setup(workers=3, store="healthy")
+BOTH = Setup(workers=3, cookie=True, store="healthy")
+FAULTY = Setup(workers=3, cookie=True, store="faulty")
+
+
+@pytest.mark.parametrize("setup", [COOKIE, STORE, FAULTY], ids=["cookie", "store", "cookie and faulty store"])
+@pytest.mark.parametrize("first", range(0, 30, 10))
+def test_f46_no_seed_shows_a_violation_among_three_workers(
+    first: int, setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "session_ctx_middleware")
+    found = {seed: violations(play(seed, OPERATIONS, setup)) for seed in range(first, first + 10)}
+
+    assert {seed: texts for seed, texts in found.items() if texts} == {}
+
+
+@pytest.mark.parametrize(
+    ("seed", "setup"),
+    [(0, SKEWED), (298, SKEWED), (24, STORE), (354, BOTH), (165, FAULTY), (199, FAULTY), (317, FAULTY)],
+)
+def test_what_once_went_wrong_does_not_again(seed: int, setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "session_ctx_middleware")
+    assert violations(play(seed, OPERATIONS, setup)) == {}
 
 
 def test_a_seed_decides_everything() -> None:
