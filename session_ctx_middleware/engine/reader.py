@@ -189,7 +189,10 @@ class Reader:
     def usable(self, slot: Slot, found: Found, in_need: bool) -> bool:
         """Tell whether a document that another process has read will do, or would when Emporix cannot be asked."""
         seconds = self._cache.ttl + (self._cache.stale_if_error if in_need else 0.0)
-        return self._clock.monotonic() - found.asked_at < seconds and not self.overtaken(slot, found.document)
+        if self._clock.monotonic() - found.asked_at >= seconds or self.overtaken(slot, found.document):
+            return False
+        # Whoever has written a later version may not have been able to tell the store.
+        return not self._expectations.lacks(slot, found.document)
 
     def _answer(self, slot: Slot, outcome: Outcome | None) -> Snapshot:
         self._stats.misses += 1
