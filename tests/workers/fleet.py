@@ -35,6 +35,7 @@ class Program:
     def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
         inherited = {name: value for name, value in os.environ.items() if name != "WEB_CONCURRENCY"}
         self._log = log
+        self._stopped = False
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
@@ -70,9 +71,16 @@ class Program:
         self._process.kill()
         self._process.wait()
 
+    def terminate(self) -> None:
+        """Ask it to shut down."""
+        self._process.send_signal(signal.SIGTERM)
+
     def stop(self) -> None:
         """Shut down in good order, as a deployment does; then make sure that nothing of the group is left."""
-        self._process.send_signal(signal.SIGTERM)
+        if self._stopped:
+            return
+        self._stopped = True
+        self.terminate()
         try:
             self._process.wait(STOP_SECONDS)
         finally:
@@ -125,5 +133,7 @@ class Fleet:
 
     def stop(self) -> None:
         """Stop all of them."""
+        for worker in self.workers:
+            worker.terminate()
         for worker in self.workers:
             worker.stop()

@@ -61,6 +61,15 @@ class Platform:
         calls = self._client.get("/_fake/calls", params={"operation": "context.patch"}).raise_for_status().json()
         return [call["status"] for call in calls["calls"] if call["session_id"] == visit.session_id]
 
+    def fault(self, operation: str, **fault: object) -> None:
+        """Let all calls of an operation go wrong until `heal`; see `Fault`."""
+        body = {"operation": operation, "times": None, **fault}
+        self._client.post("/_fake/faults", json=body).raise_for_status()
+
+    def heal(self) -> None:
+        """Let nothing go wrong any more."""
+        self._client.delete("/_fake/faults").raise_for_status()
+
     def create_cart(self, visit: Visit) -> None:
         """Put something into a cart: the context appears."""
         headers = {"Authorization": f"Bearer {visit.token}"}

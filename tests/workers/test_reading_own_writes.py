@@ -35,7 +35,7 @@ async def test_workers_of_one_uvicorn_show_what_was_switched_on_any_of_them(
     open_uvicorn: OpenUvicorn, make_shoppers: MakeShoppers, tally: Tally
 ) -> None:
     uvicorn = open_uvicorn(secret_key=SECRET)
-    await wander(make_shoppers(20, fresh=True), [uvicorn.address], steps=STEPS)
+    await wander(make_shoppers(20, fresh=True), [uvicorn.address], steps=16)
 
     assert len(tally.pids) > 1
     assert tally.violations == []
@@ -46,7 +46,7 @@ async def test_workers_that_share_nothing_show_old_values_and_have_been_warned(
     open_uvicorn: OpenUvicorn, make_shoppers: MakeShoppers, tally: Tally
 ) -> None:
     uvicorn = open_uvicorn()
-    await wander(make_shoppers(20, fresh=True), [uvicorn.address], steps=STEPS)
+    await wander(make_shoppers(20, fresh=True), [uvicorn.address], steps=16)
 
     assert len(tally.pids) > 1
     assert tally.violations != []

@@ -20,7 +20,7 @@ from .shoppers import Shopper, Tally, wander
 
 SECRET = ["a secret that every worker of this shop has"]
 SHOPPERS, STEPS = 20, 20
-DOWN, UP = 1.0, 1.5
+DOWN, UP = 1.0, 1.0
 CONVERGENCE = 30.0
 BUDGET = 0.1
 CHANNEL = "session-ctx:v1:notices"
