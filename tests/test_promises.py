@@ -348,6 +348,22 @@ async def test_a_page_does_not_overtake_the_first_look_for_parked_changes(
     assert pages == ["USD", "USD", "USD"]
 
 
+async def test_a_page_waits_for_the_look_at_what_another_worker_has_just_parked(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    store = SlowStore(clock=VirtualClock(), shared=True)
+    one, two = make_shop(store=store.sibling()), make_shop(store=store)
+    session = emporix.new_session(exists=False)
+    for shop in (one, two):
+        assert not await shop.currency(session.token)
+    await one.switch(session.token, currency="USD")
+
+    pages = await asyncio.gather(*(two.currency(session.token) for _ in range(3)))
+
+    assert pages == ["USD", "USD", "USD"]
+    assert emporix.count("context.get") == 2
+
+
 # 3. Stale reads
 
 

@@ -64,6 +64,7 @@ class Reader:
             slot is None
             or self._clock.monotonic() >= slot.fresh_until
             or slot.seen != self._attachment.epoch
+            or slot.looked != slot.told
             or self._expired(slot)
             or (carried is not None and (carried.parked.operations or slot.met is not carried))
         ):

@@ -51,7 +51,8 @@ class Slot:
     The session a token belongs to is `proven` by an authenticated answer; what an application says about it is used
     for invalidation only. `settled` has the last changes that Emporix took from this shopper, as far as is known: an
     earlier wish for one of their fields has had its time, and over a document of version `since` or later they show
-    what the shopper has chosen. `expected` is what the last browser carried, `met` the last that was satisfied.
+    what the shopper has chosen. `expected` is what the last browser carried, `met` the last that was satisfied. `told`
+    counts how often others have changed what is parked, `looked` is that count when the store was asked last.
 
     Two numbers keep a read that overlapped a write from being published (DESIGN 3.3, 3.4): `generation` rises when
     a write starts and when it ends, and a read publishes only into the generation it started in; `floor` is the
@@ -73,6 +74,7 @@ class Slot:
         "generation",
         "kept_until",
         "key",
+        "looked",
         "met",
         "names",
         "next_attempt",
@@ -85,9 +87,9 @@ class Slot:
         "settled",
         "settled_of",
         "since",
-        "since",
         "snapshot",
         "stale_until",
+        "told",
         "writers",
     )
 
@@ -104,7 +106,6 @@ class Slot:
         self.settled = NO_CHANGES
         self.settled_of: tuple[str | None, str | None] | None = None
         self.since = UNKNOWN
-        self.since = UNKNOWN
         self.sending = 0
         self.snapshot = NOTHING_KNOWN
         self.asked_at = NEVER
@@ -118,6 +119,7 @@ class Slot:
         self.epoch = 0
         self.floor = -1
         self.names: tuple[str, ...] = ()
+        self.told = self.looked = 0
         self.floor_of: tuple[str | None, str | None] | None = None
         self.writers = 0
         self.pins = 0
