@@ -170,7 +170,7 @@ class Reader:
             if outcome is None and self._clock.monotonic() - flight.started >= self._slow_after:
                 # The flight goes on; until it lands or is given up, other requests need not wait as long.
                 self.throttle(slot)
-            if not (isinstance(outcome, Found) and self.overtaken(slot, outcome.document)):
+            if not (isinstance(outcome, Found) and self._too_early(flight, outcome.document)):
                 return self._answer(slot, outcome)
             if attempt < LAG_TRIES:
                 await self._clock.sleep(self.pause())
@@ -178,6 +178,13 @@ class Reader:
         self._expectations.unmet(slot)
         self._table.keep(slot)
         return self.fallback(slot)
+
+    def _too_early(self, flight: Flight, document: ContextDocument) -> bool:
+        """Tell whether a document was asked for before something that the shopper has been shown was sent."""
+        slot = flight.slot
+        # Whoever has sent what was parked has taken it away since, and a document from before does not have it.
+        gone = flight.parked.minus(slot.snapshot.parked)
+        return self.overtaken(slot, document) or bool(gone.missing_from(document))
 
     def overtaken(self, slot: Slot, document: ContextDocument) -> bool:
         """Tell whether a document goes behind what the shopper has been shown, or what Emporix has told."""
