@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx2
@@ -16,9 +16,11 @@ from starlette.responses import PlainTextResponse, Response
 
 from session_ctx_middleware import CachePolicy, Commit, ConfigurationError, SessionContext, SessionContextMiddleware
 from session_ctx_middleware import continuity as module
+from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .support.shop import Handler, Shop
+from .support.virtual_time import VirtualClock
 
 SECRET = "s" * 32
 OTHER_SECRET = "o" * 32
@@ -233,6 +235,35 @@ async def test_a_document_that_may_lack_own_changes_is_not_shown_when_emporix_is
         return f"{ctx.currency} {ctx.language} {ctx.is_degraded}"
 
     assert (await browser.visit(two, endpoint)).text == "None None True"
+
+
+class DeafStore(MemoryStore):
+    """A shared store that this worker cannot tell anything for now."""
+
+    deaf = False
+
+    async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
+        if self.deaf:
+            raise OSError("the store is away")
+        await super().invalidate(names, identity, floor, lifetime=lifetime)
+
+
+async def test_a_busy_shopper_is_not_shown_what_the_store_still_has_from_before_the_own_change(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    store = DeafStore(shared=True, clock=VirtualClock())
+    one, two, three = (make_shop(secret_key=SECRET, store=each) for each in (store, store.sibling(), store.sibling()))
+    browser = Browser(emporix.new_session(currency="EUR").token)
+    for number in range(15):  # more than Emporix is asked for one cookie after the other
+        await browser.switch(one, currency=("CHF", "GBP")[number % 2])
+        await browser.currency(two)
+    await browser.switch(one, currency="SEK")
+    assert await browser.currency(three) == "SEK"  # and the store has it from here
+    store.deaf = True
+    await browser.switch(one, currency="USD")
+
+    assert await browser.currency(two) == "USD"
+    assert await browser.currency(two) == "USD"
 
 
 async def test_a_late_change_that_had_to_wait_is_carried_by_the_next_response(

@@ -348,6 +348,43 @@ async def test_a_page_does_not_overtake_the_first_look_for_parked_changes(
     assert pages == ["USD", "USD", "USD"]
 
 
+async def test_a_page_waits_for_the_look_at_what_another_worker_has_just_parked(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    store = SlowStore(clock=VirtualClock(), shared=True)
+    one, two = make_shop(store=store.sibling()), make_shop(store=store)
+    session = emporix.new_session(exists=False)
+    for shop in (one, two):
+        assert not await shop.currency(session.token)
+    await one.switch(session.token, currency="USD")
+
+    pages = await asyncio.gather(*(two.currency(session.token) for _ in range(3)))
+
+    assert pages == ["USD", "USD", "USD"]
+    assert emporix.count("context.get") == 2
+
+
+async def test_a_page_that_overlaps_the_sending_of_a_parked_change_elsewhere_does_not_go_behind_it(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(store=each) for each in (store, store.sibling()))
+    session = emporix.new_session(exists=False)
+    await one.switch(session.token, currency="USD")
+    assert await two.currency(session.token) == "USD"
+    emporix.create_context(session.session_id, currency="EUR")
+    await asyncio.sleep(3)
+    emporix.fault("context.get", Fault(delay_after=0.5), times=1)
+
+    page = asyncio.create_task(two.currency(session.token))  # is told of EUR in a while
+    await asyncio.sleep(0.1)
+    assert await one.currency(session.token) == "USD"  # and sends it
+    assert held(emporix, session.session_id)["currency"] == "USD"
+
+    assert await page == "USD"
+    assert await two.currency(session.token) == "USD"
+
+
 # 3. Stale reads
 
 

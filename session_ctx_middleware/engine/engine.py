@@ -285,7 +285,8 @@ class Engine:
         """Do what another process says has to be done."""
         for slot in self._table.named(notice.names):
             if notice.kind == "parked":
-                self._tasks.spawn(self._parking.look(slot, again=True))
+                slot.news += 1
+                self._tasks.spawn(self._parking.look(slot))
             elif notice.kind == "forgotten":
                 self._forget(slot)
             else:

@@ -87,6 +87,15 @@ class Expectations:
             return False
         return document.version < carried.floor <= document.version + FAR_AHEAD
 
+    def lacks(self, slot: Slot, document: ContextDocument) -> bool:
+        """Tell whether a document is older than what Emporix took from this shopper, and does not have it.
+
+        Unlike `behind` this holds for every browser that has been here, however often it came: it is for documents
+        that can be passed over without asking Emporix more than once.
+        """
+        taken = slot.settled.taken_after(document.version)
+        return slot.settled_of in {None, document.identity} and bool(taken.missing_from(document))
+
     def unmet(self, slot: Slot) -> None:
         """Note that Emporix did not have what a browser expects; do not go on asking with every page."""
         slot.kept_until = self._clock.monotonic() + FORCED_MEMORY

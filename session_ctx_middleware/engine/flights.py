@@ -66,13 +66,14 @@ Outcome: TypeAlias = Found | Missing | Rejected | Failed
 class Flight:
     """A GET in the air. It belongs to nobody: who waits has a future of its own, and can leave at any time."""
 
-    __slots__ = ("epoch", "generation", "outcome", "slot", "started", "straight", "waiters")
+    __slots__ = ("epoch", "generation", "outcome", "parked", "slot", "started", "straight", "waiters")
 
     def __init__(self, slot: Slot, started: float, *, straight: bool) -> None:
         self.slot = slot
         self.straight = straight
         self.generation = slot.generation
         self.epoch = slot.epoch
+        self.parked = slot.snapshot.parked
         self.started = started
         self.outcome: Outcome | None = None
         # In order of arrival, so that they are woken in that order too.

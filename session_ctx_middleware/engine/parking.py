@@ -63,8 +63,10 @@ class Parking:
         names = self._names(slot)
         if names != slot.names:
             slot.remember(slot.settled.newest(self._settled.get(names[-1], NO_CHANGES)))
-        if again or names != slot.names:
+        if again or names != slot.names or slot.looked != slot.news:
+            news = slot.news
             parked = await self._valid(names, slot)
+            slot.looked = news  # a page that comes before this looks itself
             if slot.names and names != slot.names and parked:
                 await self._move(names, parked, slot)
             slot.names = names

@@ -64,6 +64,7 @@ class Reader:
             slot is None
             or self._clock.monotonic() >= slot.fresh_until
             or slot.seen != self._attachment.epoch
+            or slot.looked != slot.news
             or self._expired(slot)
             or (carried is not None and (carried.parked.operations or slot.met is not carried))
         ):
@@ -175,7 +176,7 @@ class Reader:
             if outcome is None and self._clock.monotonic() - flight.started >= self._slow_after:
                 # The flight goes on; until it lands or is given up, other requests need not wait as long.
                 self.throttle(slot)
-            if not (isinstance(outcome, Found) and self.overtaken(slot, outcome.document)):
+            if not (isinstance(outcome, Found) and self._too_early(flight, outcome.document)):
                 return self._answer(slot, outcome)
             if attempt < LAG_TRIES:
                 await self._clock.sleep(self.pause())
@@ -183,6 +184,13 @@ class Reader:
         self._expectations.unmet(slot)
         self._table.keep(slot)
         return self.fallback(slot)
+
+    def _too_early(self, flight: Flight, document: ContextDocument) -> bool:
+        """Tell whether a document was asked for before something that the shopper has been shown was sent."""
+        slot = flight.slot
+        # Whoever has sent what was parked has taken it away since, and a document from before does not have it.
+        gone = flight.parked.minus(slot.snapshot.parked)
+        return self.overtaken(slot, document) or bool(gone.missing_from(document))
 
     def overtaken(self, slot: Slot, document: ContextDocument) -> bool:
         """Tell whether a document goes behind what the shopper has been shown, or what Emporix has told."""
@@ -195,7 +203,10 @@ class Reader:
     def usable(self, slot: Slot, found: Found, in_need: bool) -> bool:
         """Tell whether a document that another process has read will do, or would when Emporix cannot be asked."""
         seconds = self._cache.ttl + (self._cache.stale_if_error if in_need else 0.0)
-        return self._clock.monotonic() - found.asked_at < seconds and not self.overtaken(slot, found.document)
+        if self._clock.monotonic() - found.asked_at >= seconds or self.overtaken(slot, found.document):
+            return False
+        # Whoever has written a later version may not have been able to tell the store.
+        return not self._expectations.lacks(slot, found.document)
 
     def _answer(self, slot: Slot, outcome: Outcome | None) -> Snapshot:
         self._stats.misses += 1

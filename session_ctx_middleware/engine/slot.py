@@ -48,16 +48,21 @@ DEGRADED: Final = Snapshot(degraded=True)
 class Slot:
     """The state of one token: only ever touched on its event loop, between awaits.
 
-    The session a token belongs to is `proven` by an authenticated answer; what an application says about it is used
-    for invalidation only. `settled` has the last changes that Emporix took from this shopper, as far as is known: an
-    earlier wish for one of their fields has had its time, and over a document of version `since` or later they show
-    what the shopper has chosen. `told` is the highest version that another process has told of, `rumour` what was
-    told of a context that has not been seen here yet, and `past` the context that has made room for that. `expected`
-    is what the last browser carried, `met` the last that was satisfied.
+    Two numbers keep a read that overlapped a write from being published: `generation` and `floor`.
 
-    Two numbers keep a read that overlapped a write from being published (DESIGN 3.3, 3.4): `generation` rises when
-    a write starts and when it ends, and a read publishes only into the generation it started in; `floor` is the
-    lowest version that may still be believed.
+    Attributes:
+        generation: rises when a write starts and when it ends; a read publishes only into the one it started in.
+        floor: the lowest version of the context `floor_of` that may still be believed.
+        proven: an authenticated answer told the session; what an application says about it counts for less.
+        settled: the last changes of the context `settled_of` that Emporix took from this shopper, as far as is known:
+            an earlier wish for one of their fields has had its time.
+        since: over a document of this version or later, `settled` shows what the shopper has chosen.
+        told: the highest version that another process has told of.
+        rumour: what was told of a context that has not been seen here yet.
+        past: the context that has made room for another one, and until when a lagging replica may still show it.
+        news: how often others have changed what is parked; `looked` is that count when the store was asked last.
+        expected: what the last browser carried; `met` is the last that was satisfied.
+        seen: the store's epoch in which this slot was compared with it.
     """
 
     __slots__ = (
@@ -75,8 +80,10 @@ class Slot:
         "generation",
         "kept_until",
         "key",
+        "looked",
         "met",
         "names",
+        "news",
         "next_attempt",
         "past",
         "pins",
@@ -124,6 +131,7 @@ class Slot:
         self.epoch = 0
         self.floor = -1
         self.names: tuple[str, ...] = ()
+        self.news = self.looked = 0
         self.floor_of: tuple[str | None, str | None] | None = None
         self.writers = 0
         self.pins = 0

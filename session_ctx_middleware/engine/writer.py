@@ -226,12 +226,20 @@ class Writer:
             latest = await self._latest(job)
             if latest is None:
                 return Commit.PARKED
+            await self._reconsider(job)
             # Always all of them: only a PATCH that is taken proves that a document was not an old one.
             changes = job.changes.rebase(first, latest.document, self._policy.on_conflict)
             base = latest
         self._seen(job, base.document)
         await self._tell(job, base.document)
         return Commit.APPLIED if in_doubt else Commit.ALREADY
+
+    async def _reconsider(self, job: Job) -> None:
+        """Leave out what was parked and has been sent, or replaced, by somebody else since this job began."""
+        if job.parked:
+            before = job.slot.snapshot.parked
+            await self._parking.look(job.slot, again=True)
+            job.parked = job.parked.without(before.ids - job.slot.snapshot.parked.ids)
 
     def _may_go_on(self, job: Job) -> None:
         if self._clock.monotonic() >= job.until:

@@ -98,7 +98,7 @@ def no_merge(patch: pytest.MonkeyPatch) -> None:
 def no_proof(patch: pytest.MonkeyPatch) -> None:
     """A cached document counts as proof that a change is there already."""
     original = ContextChanges.missing_from
-    patch.setattr(ContextChanges, "missing_from", lambda self, document, _: original(self, document, float("inf")))
+    patch.setattr(ContextChanges, "missing_from", lambda self, document, *_: original(self, document))
 
 
 def no_settling_of_earlier_changes(patch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""Several real worker processes, and shoppers who move between them."""

@@ -1,0 +1,54 @@
+"""What a shopper has switched is what the shopper reads next, on whatever worker."""
+
+from __future__ import annotations
+
+from ..support.redis_server import RedisServer
+from .conftest import MakeShoppers, OpenFleet, OpenUvicorn
+from .shoppers import Tally, wander
+
+SECRET = ["a secret that every worker of this shop has"]
+SHOPPERS, STEPS = 40, 30
+
+
+async def test_with_the_cookie_alone_every_worker_shows_what_was_switched_on_any(
+    open_fleet: OpenFleet, make_shoppers: MakeShoppers, tally: Tally
+) -> None:
+    fleet = open_fleet(secret_key=SECRET)
+    await wander(make_shoppers(SHOPPERS), fleet.addresses, steps=STEPS)
+
+    assert tally.violations == []
+    assert tally.statuses == {200: SHOPPERS * STEPS}
+    assert len(tally.pids) == 3
+
+
+async def test_with_redis_alone_every_worker_shows_what_was_switched_on_any(
+    open_fleet: OpenFleet, make_shoppers: MakeShoppers, redis: RedisServer, tally: Tally
+) -> None:
+    fleet = open_fleet(redis=redis.url)
+    await wander(make_shoppers(SHOPPERS), fleet.addresses, steps=STEPS)
+
+    assert tally.violations == []
+    assert tally.statuses == {200: SHOPPERS * STEPS}
+
+
+async def test_workers_of_one_uvicorn_show_what_was_switched_on_any_of_them(
+    open_uvicorn: OpenUvicorn, make_shoppers: MakeShoppers, tally: Tally
+) -> None:
+    uvicorn = open_uvicorn(secret_key=SECRET)
+    await wander(make_shoppers(20, fresh=True), [uvicorn.address], steps=16)
+
+    assert len(tally.pids) > 1
+    assert tally.violations == []
+    assert "share nothing" not in uvicorn.log
+
+
+async def test_workers_that_share_nothing_show_old_values_and_have_been_warned(
+    open_uvicorn: OpenUvicorn, make_shoppers: MakeShoppers, tally: Tally
+) -> None:
+    uvicorn = open_uvicorn()
+    await wander(make_shoppers(20, fresh=True), [uvicorn.address], steps=16)
+
+    assert len(tally.pids) > 1
+    assert tally.violations != []
+    assert tally.failures == 0
+    assert "Several workers share nothing" in uvicorn.log

@@ -1,0 +1,139 @@
+"""Redis dies and comes back empty, or was never there: pages go on, and browsers with a cookie notice nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import product
+
+import pytest
+
+from ..support.fault_proxy import FaultProxy
+from ..support.redis_server import RedisServer, free_port
+from .conftest import MakeShoppers, OpenFleet
+from .fleet import Fleet
+from .shoppers import Shopper, Tally, wander
+
+SECRET = ["a secret that every worker of this shop has"]
+SHOPPERS, STEPS = 20, 20
+DOWN, UP = 0.8, 1.0
+CONVERGENCE = 30.0
+BUDGET = 0.1
+CHANNEL = "session-ctx:v1:notices"
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def killed_again_and_again(redis: RedisServer) -> AsyncIterator[Callable[[], bool]]:
+    """Kill Redis and start it empty, twice, while the block runs; tells whether there is more to come."""
+
+    async def misfortune() -> None:
+        for _ in range(2):
+            await asyncio.sleep(UP)
+            redis.kill()
+            await asyncio.sleep(DOWN)
+            await asyncio.to_thread(redis.start)
+
+    task = asyncio.create_task(misfortune())
+    try:
+        yield lambda: not task.done()
+    finally:
+        await task
+
+
+async def converged(shoppers: list[Shopper], addresses: list[str]) -> float:
+    """Wait until every worker shows every shopper the last choice; return the seconds it took."""
+    began = time.monotonic()
+    while True:
+        pages = [(shopper, await shopper.page(address)) for shopper, address in product(shoppers, addresses)]
+        behind = [page for shopper, page in pages if not shopper.chosen.items() <= page.items()]
+        if not behind:
+            return time.monotonic() - began
+        assert time.monotonic() < began + CONVERGENCE, behind
+        await asyncio.sleep(0.1)
+
+
+def in_touch(redis: RedisServer, fleet: Fleet) -> bool:
+    """Tell whether every worker talks to Redis and hears what the others say."""
+    listening = redis.command("EVAL", "return redis.call('PUBSUB', 'NUMSUB', KEYS[1])[2]", 1, CHANNEL)
+    logs = [worker.log for worker in fleet.workers]
+    talking = [log.count("Redis fails") == log.count("Redis answers again") for log in logs]
+    return listening == f":{len(logs)}" and all(talking)
+
+
+async def test_with_the_cookie_nobody_notices_that_redis_is_killed(
+    open_fleet: OpenFleet, make_shoppers: MakeShoppers, redis: RedisServer, tally: Tally
+) -> None:
+    fleet = open_fleet(secret_key=SECRET, redis=redis.url)
+    shoppers, addresses = make_shoppers(SHOPPERS), fleet.addresses
+    async with killed_again_and_again(redis) as going_on:
+        await wander(shoppers, addresses, steps=STEPS, going_on=going_on)
+
+    assert tally.violations == []
+    assert set(tally.statuses) == {200}
+    assert any("Redis fails" in worker.log for worker in fleet.workers)
+
+
+async def test_without_the_cookie_pages_go_on_and_converge_when_redis_is_back(
+    open_fleet: OpenFleet, make_shoppers: MakeShoppers, redis: RedisServer, tally: Tally
+) -> None:
+    fleet = open_fleet(redis=redis.url)
+    shoppers, addresses = make_shoppers(SHOPPERS), fleet.addresses
+    async with killed_again_and_again(redis) as going_on:
+        await wander(shoppers, addresses, steps=STEPS, going_on=going_on)
+    _log.info("while Redis comes and goes: %s", tally)
+    _log.info("converged after %.1f s", await converged(shoppers, addresses))
+
+    async with asyncio.timeout(CONVERGENCE):
+        while not in_touch(redis, fleet):
+            await wander(shoppers, addresses, steps=2)
+    await converged(shoppers, addresses)
+    tally.violations.clear()
+    await wander(shoppers, addresses, steps=STEPS // 2)
+
+    assert tally.violations == []
+    assert set(tally.statuses) == {200}
+
+
+@asynccontextmanager
+async def out_of_reach(how: str, redis: RedisServer) -> AsyncIterator[str]:
+    """Provide the URL of a Redis that cannot be reached."""
+    if how == "closed":
+        yield f"redis://127.0.0.1:{free_port()}/0"
+        return
+    async with FaultProxy(redis.port) as proxy:
+        proxy.blackhole()
+        yield proxy.url
+
+
+async def seconds_for_a_page(shopper: Shopper, address: str) -> float:
+    """Measure how long a shopper waits for the first page, for which the worker knows nothing yet."""
+    began = time.perf_counter()
+    await shopper.page(address)
+    return time.perf_counter() - began
+
+
+@pytest.mark.parametrize("how", ["closed", "blackholed"])
+async def test_a_redis_that_cannot_be_reached_costs_pages_no_time(
+    open_fleet: OpenFleet, make_shoppers: MakeShoppers, redis: RedisServer, tally: Tally, how: str
+) -> None:
+    async with out_of_reach(how, redis) as url:
+        without, lonely = open_fleet(size=1, secret_key=SECRET), open_fleet(size=1, redis=url, budget=BUDGET)
+        addresses = [*without.addresses, *lonely.addresses]
+        for shopper, address in product(make_shoppers(5), addresses):
+            await shopper.page(address)
+        took: dict[str, list[float]] = {address: [] for address in addresses}
+        for shopper, address in product(make_shoppers(20), addresses):
+            took[address].append(await seconds_for_a_page(shopper, address))
+
+    # A page that waited for Redis would take all of the budget longer, and the median hides the probes.
+    usual, lonely_one = (statistics.median(took[address]) for address in addresses)
+    _log.info("a page takes %.1f ms, %.1f ms without Redis", lonely_one * 1000, usual * 1000)
+    assert lonely_one < usual + BUDGET / 2
+    assert set(tally.statuses) == {200}
+    assert "left alone" in lonely.workers[0].log
