@@ -54,6 +54,7 @@ def reads_your_writes(history: History) -> Iterator[str]:
                         and not _forgotten_since(history, session, write.start, read.end)
                         and value != write.value
                         and order.born(value) < write.start
+                        and not _sent_late(history, order, value, write)
                     ):
                         yield f"{path} was {value!r} at {read.start:.3f}, after {write.value!r} at {write.end:.3f}"
                         break
@@ -225,6 +226,16 @@ def _hearsay(history: History, write: Write, read: Read) -> float:
         return 0.0
     # What is stored for a token is found by its name; a worker that has not seen the other one cannot take it away.
     return LATENCY + NOTICE_DELAY if write.token == read.token else CACHE.longest
+
+
+def _sent_late(history: History, order: Order, value: object, write: Write) -> bool:
+    """Tell whether Emporix took an earlier wish, which one worker was sending, after the one of another worker.
+
+    With a store alone nothing tells the first worker before it is done: docs/workers.md says so.
+    """
+    if history.setup.workers == 1 or history.setup.cookie:
+        return False
+    return max(order.at_server.get(value, [-1.0])) > max(order.at_server.get(write.value, [INF]))
 
 
 def _several_tokens(history: History, session: str) -> bool:
