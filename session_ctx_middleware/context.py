@@ -130,13 +130,13 @@ class SessionContext(LoadableContext):
     @property
     def settled(self) -> bool:
         """Whether there is nothing to do before the response: neither changes to send nor a cookie to write."""
-        if self._changes or (self._known is not None and self._drains()):
+        if self._changes.operations or (self._known is not None and self._drains()):
             return False
         return self._services.cookie is None or not self._owes_cookie()
 
     def end(self, why: str) -> None:
         """Discard changes that nobody has committed, and say so."""
-        if self._changes and not self._late:
+        if self._changes.operations and not self._late:
             self._changes = NO_CHANGES
             if self._sending:
                 return  # the commit goes on without this request
@@ -153,8 +153,8 @@ class SessionContext(LoadableContext):
             return True
         if self._known is None:
             return False
-        brought = NO_CHANGES if self._brought is None else self._brought.parked
-        return self._known.parked.ids != brought.ids
+        shown, brought = self._known.parked, NO_CHANGES if self._brought is None else self._brought.parked
+        return bool(shown.operations or brought.operations) and shown.ids != brought.ids
 
     async def _write_cookie(self) -> None:
         cookie, token, brought = self._services.cookie, await self._credentials(), self._carried()
@@ -178,7 +178,7 @@ class SessionContext(LoadableContext):
     def _drains(self) -> bool:
         """Tell whether this request should send what is parked: its load found a context that is in good health."""
         known = self._known
-        if known is None or known.document is None or not known.parked or known.stale or self._token is None:
+        if known is None or known.document is None or not known.parked.operations or known.stale or self._token is None:
             return False
         return self._engine.may_drain(self._token)
 

@@ -27,7 +27,9 @@ ALGORITHM: Final = "HS256"
 MAX_BYTES: Final = 3 * 1024
 MAX_AGE: Final = 24 * 3600
 MAX_FINGERPRINT: Final = 64
-REMEMBERED: Final = 1024
+REMEMBERED: Final = 2048
+LONGEST_REMEMBERED: Final = 8 * 1024
+SECURE: Final = frozenset({"https", "wss"})
 PURPOSE: Final = b"session_ctx_middleware continuity cookie"
 
 _jws: Final = jwt.PyJWS()
@@ -81,24 +83,37 @@ class ContinuityCookie:
         self._names = (name.encode(), b"__Host-" + name.encode())
         self._https_only = https_only
         self._clock = clock
-        # One browser sends the same value with every request: its signature is checked once.
-        self._known: dict[bytes, Found] = {}
+        # One browser sends the same cookies with every request.
+        self._known: dict[bytes | tuple[bytes, bytes], Found] = {}
 
     def read(self, scope: Scope) -> Found:
         """Return what the cookie of a request says."""
-        value = _cookie(scope, self._names[self._secure(scope)])
-        if value is None:
-            return NOTHING
-        found = self._known.get(value)
-        if found is None:
-            found = self._parsed(value)
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            self._known[value] = found
-        carried = found.carried
-        if carried is not None and abs(self._clock.time() - carried.issued) > MAX_AGE:
-            return Found(ignored="expired")
+        name = self._names[self._https_only or scope.get("scheme") in SECURE]
+        for header, value in scope["headers"]:
+            if header == b"cookie" and name in value:
+                found = self._known.get((name, value)) or self._learnt(name, value)
+                if found is not NOTHING:
+                    carried = found.carried
+                    if carried is not None and abs(self._clock.time() - carried.issued) > MAX_AGE:
+                        return Found(ignored="expired")
+                    return found
+        return NOTHING
+
+    def _learnt(self, name: bytes, header: bytes) -> Found:
+        value = _cookie(header, name + b"=")
+        found = NOTHING
+        if value is not None:
+            # Other cookies come and go next to one value; a signature is checked once for all of them.
+            found = self._known.get(value) or self._parsed(value)
+            self._remember(value, found)
+        if len(header) <= LONGEST_REMEMBERED:
+            self._remember((name, header), found)
         return found
+
+    def _remember(self, key: bytes | tuple[bytes, bytes], found: Found) -> None:
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        self._known[key] = found
 
     def write(self, scope: Scope, carried: Carried) -> Written:
         """Return the cookie that says all this, or as much as there is room for: attributes go first."""
@@ -121,7 +136,7 @@ class ContinuityCookie:
         return self._header(scope, b"", 0)
 
     def _secure(self, scope: Scope) -> bool:
-        return self._https_only or scope.get("scheme") in {"https", "wss"}
+        return self._https_only or scope.get("scheme") in SECURE
 
     def _header(self, scope: Scope, value: bytes, seconds: int) -> bytes:
         secure = self._secure(scope)
@@ -175,15 +190,12 @@ class ContinuityCookie:
         )
 
 
-def _cookie(scope: Scope, name: bytes) -> bytes | None:
+def _cookie(header: bytes, start: bytes) -> bytes | None:
     """Return the value of a cookie: the first one of that name, as browsers send the more specific one first."""
-    wanted = name + b"="
-    for header, value in scope["headers"]:
-        if header == b"cookie" and wanted in value:
-            for pair in value.split(b";"):
-                stripped: bytes = pair.strip()
-                if stripped.startswith(wanted):
-                    return stripped[len(wanted) :]
+    for pair in header.split(b";"):
+        stripped = pair.strip()
+        if stripped.startswith(start):
+            return stripped[len(start) :]
     return None
 
 

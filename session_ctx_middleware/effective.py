@@ -22,7 +22,7 @@ _DOCUMENT_ONLY: Final = frozenset({"cart_id", "customer_id", "session_id", "vers
 
 def switch_value(field: str, changes: ContextChanges, known: Snapshot, defaults: ContextDefaults) -> str | None:
     """Return the effective value of one of the four fields that can be switched."""
-    if changes or known.parked or known.accepted:
+    if changes.operations or known.parked.operations or known.accepted.operations:
         for layer in (changes, known.parked, known.accepted):
             operation = layer.get(field)
             if operation is not None and isinstance(operation.value, str):

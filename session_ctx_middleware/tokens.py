@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from typing import Final, TypeAlias
 
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, cookie_parser
 from starlette.types import Scope
 
 from .credentials import StorefrontToken, usable
@@ -18,6 +19,8 @@ Found: TypeAlias = "str | StorefrontToken | None"
 TokenSource: TypeAlias = Callable[[HTTPConnection], "Found | Awaitable[Found]"]
 
 ANY_HEADER: Final = ("Authorization", "Cookie")
+REMEMBERED: Final = 1024
+LONGEST_REMEMBERED: Final = 8 * 1024
 
 
 class BearerToken:
@@ -33,8 +36,7 @@ class BearerToken:
         """Do the same with less around it."""
         for name, value in scope["headers"]:
             if name == b"authorization":
-                scheme, _, token = value.partition(b" ")
-                return str(token.strip(b" "), "latin-1") if scheme.lower() == b"bearer" else None
+                return _bearer(value)
         return None
 
     def __repr__(self) -> str:
@@ -57,11 +59,15 @@ class CookieToken:
 
     def __call__(self, connection: HTTPConnection) -> str | None:
         """Return the token, `None` where there is no such cookie."""
-        return connection.cookies.get(self._name)
+        return self.from_scope(connection.scope)
 
     def from_scope(self, scope: Scope) -> str | None:
         """Do the same with less around it."""
-        return HTTPConnection(scope).cookies.get(self._name)
+        found = None
+        for name, value in scope["headers"]:
+            if name == b"cookie":
+                found = _cookie(value, self._name) or found
+        return found
 
     def __repr__(self) -> str:
         return f"CookieToken({self._name!r})"
@@ -90,14 +96,16 @@ class TokenChain:
         # Exactly these: a subclass may decide otherwise, and wait.
         self.instant = all(type(source) in {BearerToken, CookieToken} for source in self._sources)
         """Whether `now` can tell the token: no source is a function of the application, which may wait."""
+        self._ways = tuple(
+            source.from_scope for source in self._sources if isinstance(source, BearerToken | CookieToken)
+        )
 
     def now(self, scope: Scope) -> str | None:
         """Return the token of a request without waiting, when the chain is `instant`."""
-        for source in self._sources:
-            if isinstance(source, BearerToken | CookieToken):
-                found = source.from_scope(scope)
-                if found is not None and usable(found):
-                    return found
+        for from_scope in self._ways:
+            found = from_scope(scope)
+            if found is not None:
+                return found
         return None
 
     async def find(self, connection: HTTPConnection) -> StorefrontToken | None:
@@ -110,6 +118,31 @@ class TokenChain:
             if token is not None:
                 return token
         return None
+
+
+def _remembered(parse: Callable[..., str | None]) -> Callable[..., str | None]:
+    """Take a header apart once: browsers send the same ones with every request, and a cache hit should not pay."""
+    remembering = lru_cache(REMEMBERED)(parse)
+
+    def parsed(value: bytes, *more: str) -> str | None:
+        return (remembering if len(value) <= LONGEST_REMEMBERED else parse)(value, *more)
+
+    return parsed
+
+
+@_remembered
+def _bearer(value: bytes) -> str | None:
+    scheme, _, token = value.partition(b" ")
+    return _usable(str(token.strip(b" "), "latin-1")) if scheme.lower() == b"bearer" else None
+
+
+@_remembered
+def _cookie(value: bytes, name: str) -> str | None:
+    return _usable(cookie_parser(value.decode("latin-1")).get(name, ""))
+
+
+def _usable(token: str) -> str | None:
+    return token if usable(token) else None
 
 
 def _checked(found: object) -> StorefrontToken | None:
