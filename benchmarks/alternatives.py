@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -159,13 +160,14 @@ async def redis_store(shop: Shop) -> Candidate:
     store = RedisStore(url)
     app = await shop.middleware(endpoint(touch), store=store)
     await store.load("warm")  # opens the subscription: until it stands, documents are believed for seconds only
+    await asyncio.sleep(0.2)
     return Candidate("touched, hit, RedisStore", app, shop.token)
 
 
 async def jinja_constant(shop: Shop) -> Candidate:
     """A template that is given the value."""
 
-    def known(request: Request) -> Document:
+    def known(_: Request) -> Document:
         return {"session_ctx": {"currency": "EUR"}}
 
     return Candidate("Jinja, constant", _page(known), shop.token)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
@@ -31,11 +33,17 @@ def run(effort: Effort) -> Section:
 
 def run_core(effort: Effort) -> Section:
     """Measure what needs nothing but this package and Starlette."""
-    return asyncio.run(measure(CORE, effort))
+    return asyncio.run(measure(CORE, effort, collecting=False))
 
 
-async def measure(builders: Sequence[Builder], effort: Effort) -> Section:
-    """Compare candidates, of which one is bare and one is SessionMiddleware."""
+async def measure(builders: Sequence[Builder], effort: Effort, *, collecting: bool = True) -> Section:
+    """Compare candidates, of which one is bare and one is SessionMiddleware.
+
+    Args:
+        builders: of the candidates.
+        effort: how long it may take.
+        collecting: measure some of them with the garbage collector on as well.
+    """
     async with AsyncExitStack() as stack:
         shop = Shop.open(stack)
         candidates = [await build(shop) for build in builders]
@@ -47,7 +55,8 @@ async def measure(builders: Sequence[Builder], effort: Effort) -> Section:
         if shop.emporix.count() != asked:
             raise RuntimeError("these were not all hits")
         watched = [each for each in contenders if each.name in {FLOOR, YARDSTICK, *GOALS}]
-        collected = await alternate(watched, rounds=effort.rounds, calls=effort.times(CALLS), collect=True)
+        again = effort.rounds if collecting else 0
+        collected = await alternate(watched, rounds=again, calls=effort.times(CALLS), collect=True)
     return _section(candidates, rounds, collected)
 
 
@@ -64,10 +73,11 @@ def _section(candidates: Sequence[Candidate], rounds: Rounds, collected: Rounds)
     rows = [_row(name, rounds[name], added.get(name), yardstick) for name in rounds]
     floor = collected[FLOOR]
     collected_yardstick = over(collected[YARDSTICK], floor)
-    for name in (name for name in collected if name != FLOOR):
-        rows.append(
-            _row(f"{name}, garbage collector on", collected[name], over(collected[name], floor), collected_yardstick)
-        )
+    rows += [
+        _row(f"{name}, garbage collector on", values, over(values, floor), collected_yardstick)
+        for name, values in collected.items()
+        if name != FLOOR and values
+    ]
     shown = [each.name for each in candidates if each.name in added and each.name != "Jinja, constant"]
     return Section(
         name="hit_path",
@@ -87,6 +97,7 @@ def _section(candidates: Sequence[Candidate], rounds: Rounds, collected: Rounds)
                 labels=shown,
                 series={"added": [spread(microseconds(added[name])).median for name in shown]},
                 unit="µs",
+                log=True,
             )
         ],
         raw={"nanoseconds": dict(rounds), "nanoseconds_with_garbage_collector": dict(collected)},
@@ -100,3 +111,8 @@ def _row(
     if added is None:
         return (name, total, "", "")
     return (name, total, str(spread(microseconds(added))), short(ratio(added, yardstick)))
+
+
+if __name__ == "__main__":
+    core = run_core(Effort(rounds=int(sys.argv[1]), scale=float(sys.argv[2])))
+    print(json.dumps({figure.name: figure.value for figure in core.figures}))

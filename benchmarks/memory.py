@@ -92,19 +92,10 @@ def _measured(size: int, effort: Effort) -> dict[str, Any]:
 
 
 class Documents:
-    """Answers in the place of Emporix, without HTTP.
-
-    Args:
-        arguments: not of interest.
-        options: not of interest.
-    """
-
-    def __init__(self, *arguments: object, **options: object) -> None:
-        self.asked = 0
+    """Answers in the place of Emporix, without HTTP."""
 
     async def get(self, token: str) -> ContextDocument:
         """Return a document that belongs to one token alone."""
-        self.asked += 1
         return ContextDocument.parse(document(token))
 
     async def aclose(self) -> None:
@@ -112,7 +103,7 @@ class Documents:
 
 
 def _middleware(size: int) -> SessionContextMiddleware:
-    with patch("session_ctx_middleware.middleware.OwnContextClient", Documents):
+    with patch("session_ctx_middleware.middleware.OwnContextClient", return_value=Documents()):
         policy = CachePolicy(ttl=24 * 3600, max_entries=size)
         return SessionContextMiddleware(endpoint(touch), tenant=TENANT, cache=policy)
 

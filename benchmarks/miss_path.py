@@ -65,7 +65,11 @@ async def _run(effort: Effort) -> Section:
         columns=COLUMNS,
         rows=rows,
         figures=[
-            Figure(f"miss, added over the same client's bare GET ({name})", ratio(added[name], misses[f"{name}, bare GET"]), 0.15)
+            Figure(
+                f"miss, added over the same client's bare GET ({name})",
+                ratio(added[name], misses[f"{name}, bare GET"]),
+                0.15,
+            )
             for name in clients
         ],
         plots=[_plot(clients, misses)],
@@ -85,11 +89,11 @@ def _plot(clients: Mapping[str, Any], misses: Rounds) -> Plot:
     return Plot("miss_path", "A miss, and the bare GET of the same client", tuple(clients), series, "µs")
 
 
-async def _httpx(stack: AsyncExitStack) -> Any:
+async def _httpx(_: AsyncExitStack) -> Any:
     return import_module("httpx").AsyncClient()
 
 
-async def _httpx2(stack: AsyncExitStack) -> Any:
+async def _httpx2(_: AsyncExitStack) -> Any:
     return import_module("httpx2").AsyncClient()
 
 

@@ -72,7 +72,9 @@ def free_port() -> int:
 @contextlib.contextmanager
 def serving(*command: str, port: int) -> Iterator[None]:
     """Run a command that listens on a port of this machine, for as long as the block lasts."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
     try:
         _wait_for(process, port)
         yield
