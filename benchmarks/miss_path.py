@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib import import_module
 from typing import Any
@@ -17,9 +17,11 @@ from session_ctx_middleware import CachePolicy, SessionContextMiddleware
 from .apps import PATH, TENANT, endpoint, make_scope, raw_headers, receive, send, touch
 from .figures import Effort, Figure, Plot, Section
 from .servers import emporix_server, upstream_server
-from .timing import Contender, Rounds, Spread, alternate, microseconds, over, ratio, ratios, short, spread
+from .timing import SMALL_BATCH, Contender, Rounds, Spread, alternate, microseconds, over, ratio, ratios, short, spread
 
-CALLS, SWITCHES = 200, 50
+CALLS, SWITCHES = 50, 20
+TURNS = 4
+"""Rounds for each round of the effort: other processes are involved, so turns are short and many."""
 POLICY = CachePolicy(stale_while_revalidate=0)
 CURRENCIES = ("EUR", "USD", "CHF")
 COLUMNS = ("candidate", "whole request, µs (middle half)", "over the bare GET", "calls to Emporix")
@@ -129,12 +131,16 @@ async def _misses(url: str, clients: Mapping[str, Any], effort: Effort) -> Round
             Contender(f"{name}, bare GET", _calling(endpoint(_bare_get(client, url + PATH))), prepare),
             Contender(name, _calling(ours), prepare),
         ]
-    rounds = await alternate(contenders, rounds=effort.rounds, calls=effort.times(CALLS))
+    rounds = await _alternate(contenders, effort, CALLS)
     for middleware in middlewares:
         if middleware.stats()["hits"]:
             raise RuntimeError("these were not all misses")
         await middleware.aclose()
     return rounds
+
+
+async def _alternate(contenders: Sequence[Contender], effort: Effort, calls: int) -> Rounds:
+    return await alternate(contenders, rounds=TURNS * effort.rounds, calls=effort.times(calls), batch=SMALL_BATCH)
 
 
 def _middleware(app: ASGIApp, url: str, client: Any) -> SessionContextMiddleware:
@@ -177,7 +183,7 @@ async def _switches(url: str, client: Any, effort: Effort) -> tuple[Rounds, dict
 
     by_hand = endpoint(_by_hand(client, url + PATH))
     contenders = [await contender(BY_HAND, by_hand), await contender(OURS, middleware)]
-    rounds = await alternate(contenders, rounds=effort.rounds, calls=effort.times(SWITCHES))
+    rounds = await _alternate(contenders, effort, SWITCHES)
     calls: dict[str, float] = {}
     for each in contenders:
         await client.delete(f"{url}/_fake/calls")

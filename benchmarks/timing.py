@@ -12,8 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-BATCH = 50
-"""Calls that are timed together; the median batch of a round counts, so that being interrupted does not."""
+BATCH, SMALL_BATCH = 50, 5
+"""Calls that are timed together, and where each waits for another process.
+
+The median batch of a round counts, so that being interrupted does not.
+"""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,13 @@ Rounds = Mapping[str, Sequence[float]]
 
 
 async def alternate(
-    contenders: Sequence[Contender], *, rounds: int, calls: int, seed: int = 0, collect: bool = False
+    contenders: Sequence[Contender],
+    *,
+    rounds: int,
+    calls: int,
+    seed: int = 0,
+    batch: int = BATCH,
+    collect: bool = False,
 ) -> Rounds:
     """Time contenders in turns, each round in another order.
 
@@ -63,26 +72,28 @@ async def alternate(
         rounds: how often each gets its turn.
         calls: of one turn.
         seed: of the order.
+        batch: calls that are timed together; few where each waits for another process.
         collect: leave the garbage collector on, as servers do, and take the mean of a turn.
     """
     order = list(contenders)
     shuffled = random.Random(seed)
     found: dict[str, list[float]] = {each.name: [] for each in contenders}
     for each in order:
-        await _turn(each, min(calls, 2 * BATCH), statistics.median)
+        await _turn(each, min(calls, 2 * BATCH), batch, statistics.median)
     for _ in range(rounds):
         shuffled.shuffle(order)
         for each in order:
             gc.collect()
             with _garbage_collector(collect):
                 # Collections are rare and long: the median would not see them.
-                found[each.name].append(await _turn(each, calls, statistics.fmean if collect else statistics.median))
+                middle = statistics.fmean if collect else statistics.median
+                found[each.name].append(await _turn(each, calls, batch, middle))
     return found
 
 
-async def _turn(contender: Contender, calls: int, middle: Callable[[Sequence[float]], float]) -> float:
+async def _turn(contender: Contender, calls: int, batch: int, middle: Callable[[Sequence[float]], float]) -> float:
     batches = []
-    size = min(BATCH, calls)
+    size = min(batch, calls)
     for _ in range(max(1, calls // size)):
         arguments = [contender.prepare() for _ in range(size)]
         call = contender.call
