@@ -17,7 +17,7 @@ from session_ctx_middleware.stores.redis import RedisStore
 from .apps import LONG, TENANT, URL, endpoint, make_scope, raw_headers, receive, send, touch
 from .figures import Effort, Figure, Section
 from .servers import redis_binary, redis_server, upstream
-from .timing import SMALL_BATCH, Contender, Rounds, alternate, microseconds, over, ratio, short, spread
+from .timing import ALONE, Contender, Rounds, alternate, microseconds, over, ratio, short, spread
 
 CALLS = 100
 LEEWAY = 200
@@ -78,7 +78,7 @@ async def _rounds(effort: Effort) -> Rounds:
             Contender("HGETALL", client.hgetall, lambda: next(keys)),
             Contender("hit in Redis", call, prepare),
         ]
-        rounds = await alternate(contenders, rounds=effort.rounds, calls=calls, batch=SMALL_BATCH)
+        rounds = await alternate(contenders, rounds=effort.rounds, calls=calls, batch=ALONE)
         if second.stats()["upstream_gets"] > len(tokens) * TOLERATED:
             raise RuntimeError("these were not all hits in Redis")
         return rounds

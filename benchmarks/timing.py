@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-BATCH, SMALL_BATCH = 50, 5
+BATCH, ALONE = 50, 1
 """Calls that are timed together, and where each waits for another process.
 
-The median batch of a round counts, so that being interrupted does not.
+The median of a round counts, so that being interrupted does not, if it happens less often than every other time.
 """
 
 
