@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help test soak campaign lint types demo format clean
+.PHONY: help test soak campaign bench lint types demo format clean
 
 help:
 	@echo "make demo    start the example storefront (PORT=8000) on a fake Emporix, or on yours with"
@@ -13,6 +13,7 @@ help:
 	@echo "make test    run all tests, with branch coverage"
 	@echo "make soak    a million simulated requests among faults; it must print 0 violations"
 	@echo "make campaign  the same, set-up by set-up: the table of docs/workers.md"
+	@echo "make bench   measure what the middleware costs (ARGS=--quick to see that it runs): build/bench"
 	@echo "make lint    check style          make format  repair style"
 	@echo "make types   check types          make clean   remove what the commands made"
 
@@ -31,6 +32,10 @@ soak: $(READY)
 
 campaign: $(READY)
 	$(BIN)/python -m tests.simulation.table --seeds 400 $(ARGS)
+
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
