@@ -129,6 +129,7 @@ class SessionContextMiddleware:
             )
         self._engines: WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = WeakKeyDictionary()
         self._last: tuple[asyncio.AbstractEventLoop, Engine] | None = None
+        self._instant = tokens.instant
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()))))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -207,7 +208,11 @@ class SessionContextMiddleware:
             # show this shopper's context to another one.
             state = scope["state"] = dict(state)
             self._services.events.emit(ContextEvent(name="state.shared", operation="request", outcome="copied"))
-        context = SessionContext(self._services, scope, asyncio.get_running_loop())
+        # The scope leads to the context: were it to lead back, every request would wait for the garbage collector.
+        seen = scope
+        if self._instant:
+            seen = {"type": scope["type"], "headers": scope["headers"], "scheme": scope.get("scheme", "http")}
+        context = SessionContext(self._services, seen, asyncio.get_running_loop())
         scope[SCOPE_KEY] = state[STATE_KEY] = context
         return context
 
