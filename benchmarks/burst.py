@@ -231,7 +231,7 @@ async def burst(make: Callable[[str], Any], url: str, tokens: Sequence[str], mea
     """Send one request for each token at once, into an application that knows nothing yet."""
     async with AsyncExitStack() as stack:
         app = await stack.enter_async_context(make(url))
-        await request(app, "another session")  # connects, and imports what is imported late
+        await request(app, "another-session")  # connects, and imports what is imported late
         await asyncio.to_thread(calls, url)
         sent = [asyncio.create_task(request(app, token)) for token in tokens]
         answers = await asyncio.gather(*sent, return_exceptions=True)
