@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -29,7 +30,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 class Platform:
     """Just enough of Emporix to be asked quickly: one context for each token, versions, and a count of the calls.
 
-    ``/_calls`` tells the counts and forgets them.
+    ``/_calls`` tells the counts and forgets them; ``/_fail/0.5`` makes it answer half of the calls with 503.
 
     Args:
         latency: seconds that every call takes at least.
@@ -39,6 +40,8 @@ class Platform:
         self._latency = latency
         self._contexts: dict[bytes, dict[str, Any]] = {}
         self._calls: Counter[str] = Counter()
+        self._failing = 0.0
+        self._random = random.Random(0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call."""
@@ -50,8 +53,15 @@ class Platform:
             await _answer(send, 200, dict(self._calls))
             self._calls.clear()
             return
+        if scope["path"].startswith("/_fail/"):
+            self._failing = float(scope["path"].removeprefix("/_fail/"))
+            await _answer(send, 204, None)
+            return
         self._calls[scope["method"]] += 1
         await asyncio.sleep(self._latency)
+        if self._random.random() < self._failing:
+            await _answer(send, 503, {"message": "try again"})
+            return
         token = dict(scope["headers"]).get(b"authorization", b"").removeprefix(b"Bearer ")
         context = self._contexts.setdefault(token, _new_context(token.decode()))
         if scope["method"] == "GET":
