@@ -24,7 +24,7 @@ from starlette.routing import Route
 from session_ctx_middleware import SessionContextMiddleware
 
 from .figures import Effort, Figure, Plot, Section
-from .processes import serve, serve_platform
+from .processes import Server, serve, serve_platform
 
 __all__ = ["application", "run"]
 
@@ -143,7 +143,7 @@ class Case:
     path: str
     workers: int
     kind: str
-    results: list[dict[str, int]] = field(default_factory=list)
+    results: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def server(self) -> str:
@@ -153,6 +153,10 @@ class Case:
     def rates(self) -> list[float]:
         """Return requests per second, of each round."""
         return [result["requests"] / result["duration"] * 1e6 for result in self.results]
+
+    def cpu(self) -> float:
+        """Return microseconds of processor time per request, in the server; the median over the rounds."""
+        return statistics.median(result["cpu"] / result["requests"] for result in self.results)
 
     def median(self, name: str) -> float:
         """Return the median over the rounds in milliseconds."""
@@ -170,7 +174,7 @@ def _cases(effort: Effort) -> list[list[Case]]:
     return [one, text, two]
 
 
-def _load(url: str, case: Case, number: int, seconds: float) -> dict[str, int]:
+def _load(server: Server, case: Case, number: int, seconds: float) -> dict[str, float]:
     """Run wrk for some seconds."""
     options = {
         "path": case.path,
@@ -182,10 +186,12 @@ def _load(url: str, case: Case, number: int, seconds: float) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as directory:
         script = Path(directory) / "load.lua"
         script.write_text(SCRIPT % options, "utf-8")
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(script), url]
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(script), server.url]
+        before = server.cpu_seconds()
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    result: dict[str, int] = json.loads(output.strip().splitlines()[-1])
-    return result
+        used = server.cpu_seconds() - before
+    result: dict[str, float] = json.loads(output.strip().splitlines()[-1])
+    return {**result, "cpu": used * 1e6}
 
 
 def _measure(groups: Sequence[Sequence[Case]], rounds: int, seconds: float) -> None:
@@ -194,14 +200,14 @@ def _measure(groups: Sequence[Sequence[Case]], rounds: int, seconds: float) -> N
         platform = stack.enter_context(serve_platform(LATENCY))
         for group in groups:
             with ExitStack() as servers:
-                urls = {
+                running = {
                     kind: servers.enter_context(_serve(kind, group[0].workers, platform)) for kind in ("bare", "shop")
                 }
                 for case in group:
-                    _load(urls[case.server], case, rounds, 1)
+                    _load(running[case.server], case, rounds, 1)
                 for number in range(rounds):
                     for case in group if number % 2 == 0 else reversed(group):
-                        case.results.append(_load(urls[case.server], case, number, seconds))
+                        case.results.append(_load(running[case.server], case, number, seconds))
 
 
 def _serve(kind: str, workers: int, platform: str) -> Any:
@@ -226,9 +232,22 @@ def run(effort: Effort) -> Section:
         title=title,
         method=f"uvicorn with h11 or httptools as installed, no access log; wrk on the same machine, {CONNECTIONS} "
         f"connections, {SESSIONS} sessions, upstream of {LATENCY * 1000:g} ms; bare and cached shop take turns of "
-        f"{seconds:g} s, {effort.rounds} rounds: medians, and the ratios of each round. The page is a "
+        f"{seconds:g} s, {effort.rounds} rounds: medians, and the ratios of each round. CPU is processor "
+        f"time of the server per request, which other load on the machine changes least. The page is a "
         f"Jinja2 template ({len(_render(CONSTANT).body):,} bytes), which shows constants in the bare shop.",
-        columns=("shop", "workers", "requests/s", "of bare", "range", "p50 ms", "p99 ms", "p99.9 ms", "errors"),
+        columns=(
+            "shop",
+            "workers",
+            "requests/s",
+            "of bare",
+            "range",
+            "CPU us",
+            "of bare, by CPU",
+            "p50 ms",
+            "p99 ms",
+            "p99.9 ms",
+            "errors",
+        ),
         rows=[_row(case, bare) for case, bare in pairs],
         figures=[
             Figure(f"requests/s with a cached context, of the bare app ({name})", _share(group), GOAL, at_least=True)
@@ -251,6 +270,8 @@ def _row(case: Case, bare: Case) -> Sequence[str | float | int]:
         round(statistics.median(case.rates())),
         f"{statistics.median(ratios):.1%}",
         f"{min(ratios):.1%}-{max(ratios):.1%}",
+        round(case.cpu(), 1),
+        f"{bare.cpu() / case.cpu():.1%}",
         *(round(case.median(name), 2) for name in ("p50", "p99", "p999")),
         sum(result["errors"] for result in case.results),
     )

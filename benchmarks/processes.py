@@ -13,13 +13,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 from starlette.types import Receive, Scope, Send
 
-__all__ = ["Platform", "free_port", "platform", "serve", "serve_platform"]
+__all__ = ["Platform", "Server", "calls", "free_port", "platform", "serve", "serve_platform"]
 
 LATENCY: Final = "BENCHMARK_LATENCY"
 START_SECONDS: Final = 20.0
@@ -85,13 +86,39 @@ def platform() -> Platform:
 @contextlib.contextmanager
 def serve_platform(latency: float) -> Iterator[str]:
     """Run the stand-in, and give its address."""
-    with serve("benchmarks.processes:platform", environment={LATENCY: str(latency)}) as url:
-        yield url
+    with serve("benchmarks.processes:platform", environment={LATENCY: str(latency)}) as server:
+        yield server.url
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that runs.
+
+    Args:
+        url: its address.
+        pid: its process.
+    """
+
+    url: str
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """Return what it and its workers have used of the processors so far; nan where the system does not tell."""
+        ticks, proc = 0, Path("/proc")
+        if not proc.exists():
+            return float("nan")
+        for status in proc.glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                pid, _, rest = status.read_text("utf-8").partition(" (")
+                fields = rest.rpartition(") ")[2].split()
+                if self.pid in {int(pid), int(fields[1])}:
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
-def serve(target: str, *, workers: int = 1, environment: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Run uvicorn with its own choice of loop and parser and without access log, and give its address.
+def serve(target: str, *, workers: int = 1, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Run uvicorn with its own choice of loop and parser and without access log.
 
     Args:
         target: an application factory, as uvicorn takes it.
@@ -108,7 +135,7 @@ def serve(target: str, *, workers: int = 1, environment: Mapping[str, str] | Non
     )
     try:
         _wait_for(port, process)
-        yield f"http://127.0.0.1:{port}"
+        yield Server(f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
         try:
