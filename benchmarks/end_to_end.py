@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -230,7 +231,7 @@ def run(effort: Effort) -> Section:
     return Section(
         name="end_to_end",
         title=title,
-        method=f"uvicorn with h11 or httptools as installed, no access log; wrk on the same machine, {CONNECTIONS} "
+        method=f"uvicorn ({_engine()}), no access log; wrk on the same machine, {CONNECTIONS} "
         f"connections, {SESSIONS} sessions, upstream of {LATENCY * 1000:g} ms; bare and cached shop take turns of "
         f"{seconds:g} s, {effort.rounds} rounds: medians, and the ratios of each round. CPU is processor "
         f"time of the server per request, which other load on the machine changes least. The page is a "
@@ -256,6 +257,12 @@ def run(effort: Effort) -> Section:
         plots=[_plot(groups)],
         raw={f"{case.title}, {case.workers}": case.results for case, _ in pairs},
     )
+
+
+def _engine() -> str:
+    """Return with which parser and event loop uvicorn runs here."""
+    parser, loop = ("httptools" if find_spec("httptools") else "h11"), ("uvloop" if find_spec("uvloop") else "asyncio")
+    return f"{parser}, {loop}"
 
 
 def _share(group: Sequence[Case]) -> float:
