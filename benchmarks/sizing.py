@@ -67,7 +67,7 @@ class Shop:
         stale_if_error: seconds, as in `CachePolicy`; documents are kept for that long after their TTL.
         document_bytes: of one context as JSON.
         entry_bytes: of one document in a worker's memory, with everything around it.
-        redis_bytes: of one visit in Redis.
+        redis_overhead: bytes of one visit in Redis besides the document: names, fields, floors.
     """
 
     set_up: SetUp = "single"
@@ -84,7 +84,7 @@ class Shop:
     stale_if_error: float = 600.0
     document_bytes: int = 600
     entry_bytes: int = 2048
-    redis_bytes: int = 1400
+    redis_overhead: int = 870
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -236,7 +236,9 @@ def _with_redis(shop: Shop, sizing: Sizing, visits: float, gets: float) -> Sizin
     delivery_bytes = notices * shop.workers * NOTICE_BYTES
     return replace(
         sizing,
-        redis_bytes=visits * (shop.seconds + shop.ttl + shop.stale_if_error) * shop.redis_bytes,
+        redis_bytes=visits
+        * (shop.seconds + shop.ttl + shop.stale_if_error)
+        * (shop.document_bytes + shop.redis_overhead),
         redis_commands=visits * commands + shop.workers * IDLE_COMMANDS,
         redis_traffic=visits * (loads + gets) * shop.document_bytes + delivery_bytes,
         notices=notices,
