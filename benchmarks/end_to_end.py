@@ -262,9 +262,9 @@ def _method(seconds: float, rounds: int) -> str:
     return (
         f"uvicorn ({_engine()}), no access log; wrk on the same machine, {CONNECTIONS} connections "
         f"({CONNECTIONS_OF_SEVERAL} to several workers, which answer 40 ms late on asyncio), {SESSIONS} sessions, "
-        f"upstream of {LATENCY * 1000:g} ms. Bare and cached shop take turns of {seconds:g} s, {rounds} rounds: medians, "
-        "and the ratios of each round. CPU is processor time of the server per request, which other load on the "
-        f"machine changes least. The page is a Jinja2 template ({len(_render(CONSTANT).body):,} bytes), which shows "
+        f"upstream of {LATENCY * 1000:g} ms. Bare and cached shop take turns of {seconds:g} s, {rounds} rounds: "
+        "medians, and the ratios of each round. CPU is processor time of the server per request, which other "
+        f"load changes least. The page is a Jinja2 template ({len(_render(CONSTANT).body):,} bytes), which shows "
         "constants in the bare shop."
     )
 
