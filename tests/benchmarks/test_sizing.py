@@ -1,0 +1,217 @@
+"""The sizing model against what it models: random numbers, the middleware in virtual time, and a redis-server."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import socket
+from collections.abc import Awaitable, Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from benchmarks import sizing
+from benchmarks.sizing import SET_UPS, Shop, fetches, size, touched
+from session_ctx_middleware import CachePolicy, SessionContextMiddleware
+from session_ctx_middleware.stores.redis import RedisStore
+from session_ctx_middleware.testing import FakeEmporix
+
+from ..support.redis_server import RedisServer, redis_server
+from ..support.virtual_time import VirtualClock
+
+SECRET = "0123456789abcdef" * 2
+
+
+def test_fetches_are_those_of_a_simulated_routing() -> None:
+    rng = random.Random(1)
+    pages, seconds, ttl, stale, runs = 12.0, 480.0, 60.0, 60.0, 3_000
+    for workers in (1, 4, 64):
+        total = waited = 0
+        for _ in range(runs):
+            moment, known = 0.0, dict[int, float]()
+            while moment < seconds:
+                worker = rng.randrange(workers)
+                age = moment - known.get(worker, float("-inf"))
+                if age >= ttl:
+                    known[worker] = moment
+                    total += 1
+                    waited += age >= ttl + stale
+                moment += rng.expovariate((pages - 1) / seconds)
+        gets, waits = fetches(pages, seconds, ttl, workers, stale)
+        assert total / runs == pytest.approx(gets, rel=0.03)
+        assert waited / runs == pytest.approx(waits, rel=0.03)
+
+
+def test_at_the_limits_the_formula_is_plain() -> None:
+    assert fetches(1, 480, 60, 1000)[0] == pytest.approx(1)
+    assert fetches(12, 480, 1e-6, 1)[0] == pytest.approx(12, rel=0.001)
+    assert fetches(12, 480, 1000, 1)[0] == pytest.approx(1)
+    assert fetches(12, 480, 60, 10**6)[0] == pytest.approx(12, rel=0.001)
+    assert touched(1, 5) == 1
+    assert touched(10**6, 5) == pytest.approx(5, rel=0.001)
+
+
+def test_more_sessions_need_proportionally_more_and_every_set_up_has_a_table() -> None:
+    for set_up in SET_UPS:
+        small, large = (size(Shop(set_up=set_up, workers=16, sessions_per_day=n)) for n in (10**5, 10**7))
+        assert large.gets == pytest.approx(100 * small.gets)
+        assert large.gets_per_page == small.gets_per_page
+        assert large.deliveries == pytest.approx(16 * large.notices)
+    assert size(Shop(pages_without_context=12)).gets_per_page >= 1
+    assert sizing.markdown().count("| 1,000 |") == 3 * len(sizing.SESSIONS)
+
+
+@pytest.mark.parametrize(("set_up", "workers"), [("single", 1), ("cookie", 4)])
+async def test_the_middleware_makes_as_many_calls_as_the_model_says(set_up: Any, workers: int) -> None:
+    shop = Shop(set_up=set_up, workers=workers, pages=10, switches=1, seconds=300)
+    emporix = FakeEmporix()
+    fleet = Fleet(emporix, workers, secret_key=SECRET, clock=VirtualClock(), cache=CachePolicy(ttl=shop.ttl))
+    rng = random.Random(2)
+    runs = 150
+    for _ in range(runs):
+        await fleet.visit(shop, rng)
+    await fleet.aclose()
+    assert emporix.count("context.get") / runs == pytest.approx(size(shop).gets_per_page * shop.pages, rel=0.08)
+    assert emporix.count("context.patch") / runs == pytest.approx(shop.switches, rel=0.02)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_redis_is_asked_as_often_as_the_model_says(server: RedisServer) -> None:
+    emporix = FakeEmporix()
+    first, second = (Fleet(emporix, 1, store=RedisStore(server.url, budget=2.0)) for _ in range(2))
+    await first.page(emporix.new_session().token)  # connects, and makes the scripts known
+    await second.page(emporix.new_session().token)
+    await asyncio.sleep(0.3)
+    token, load, save, meeting = emporix.new_session().token, *_constants()
+    assert await _commands(server, first.page(token)) == load + save + meeting
+    assert await _commands(server, first.page(token)) == 0
+    assert await _commands(server, second.page(token)) == load + meeting
+    await first.switch(token)  # the first notice ever begins the counter, which costs further look-ups
+    await _commands(server, first.page(token))
+    await _commands(server, second.page(token))
+    assert await _commands(server, first.switch(token)) == sizing.COMMIT_COMMANDS
+    assert await _commands(server, first.page(token)) == load + save
+    assert await _commands(server, second.page(token)) == load
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as listener:
+        listener.sendall(b"SUBSCRIBE session-ctx:v1:notices\r\n")
+        listener.recv(4096)
+        await first.switch(token)
+        heard = listener.recv(65_536)
+    assert heard.count(b"$7\r\nmessage\r\n") == sizing.COMMIT_NOTICES
+    assert len(heard) == pytest.approx(sizing.NOTICE_BYTES, rel=0.1)
+    await _commands(server, first.page(token))  # the document is saved after the page has been answered
+    keys = [key for key in _answer(server, "KEYS", "*").split() if key.startswith("session-ctx:v1:")]
+    largest = [max(_usage(server, key) for key in keys if kind in key) for kind in (":token-", ":session-")]
+    payload = max(int(_answer(server, "HSTRLEN", key, "payload")[1:]) for key in keys if ":token-" in key)
+    assert sum(largest) - payload == pytest.approx(Shop().redis_overhead, rel=0.1)
+    await first.aclose()
+    await second.aclose()
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    with redis_server() as server:
+        yield server
+
+
+class Fleet:
+    """Some workers in this process, and browsers that reach one of them."""
+
+    def __init__(self, emporix: FakeEmporix, workers: int, **options: Any) -> None:
+        self._emporix = emporix
+        self._upstream = emporix.client(httpx2)
+        apps = [_app(http_client=self._upstream, base_url="https://emporix.test", **options) for _ in range(workers)]
+        self._stores = [options["store"]] if "store" in options else []
+        self._clients = [
+            httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="https://shop.test") for app in apps
+        ]
+
+    async def page(self, token: str, worker: int = 0, cookies: dict[str, str] | None = None) -> None:
+        await self._send("GET", token, worker, cookies)
+
+    async def switch(self, token: str, worker: int = 0, cookies: dict[str, str] | None = None) -> None:
+        await self._send("POST", token, worker, cookies)
+
+    async def visit(self, shop: Shop, rng: random.Random) -> None:
+        """Play one visit: pages at random, changes evenly spread, each followed by a page."""
+        token, cookies, workers = self._emporix.new_session().token, dict[str, str](), len(self._clients)
+        parts = int(shop.switches) + 1
+        seconds, rest = shop.seconds / parts, (shop.pages - parts) / parts
+        for part in range(parts):
+            if part:
+                await self.switch(token, rng.randrange(workers), cookies)
+            await self.page(token, rng.randrange(workers), cookies)
+            left = seconds
+            while (pause := rng.expovariate(rest / seconds)) < left:
+                await asyncio.sleep(pause)
+                left -= pause
+                await self.page(token, rng.randrange(workers), cookies)
+            await asyncio.sleep(left)
+
+    async def aclose(self) -> None:
+        for each in (*self._clients, *self._stores, self._upstream):
+            await each.aclose()
+
+    async def _send(self, method: str, token: str, worker: int, cookies: dict[str, str] | None) -> None:
+        client = self._clients[worker]
+        client.cookies = cookies or {}
+        answer = await client.request(method, "/", headers={"Authorization": f"Bearer {token}"})
+        answer.raise_for_status()
+        if cookies is not None:
+            cookies.update(answer.cookies)
+
+
+def _app(**options: Any) -> Starlette:
+    numbers = iter(range(10**6))
+
+    async def page(request: Request) -> Response:
+        return PlainTextResponse((await request.state.session_ctx).currency or "")
+
+    async def switch(request: Request) -> Response:
+        request.state.session_ctx.switch(currency=("CHF", "USD", "GBP", "EUR")[next(numbers) % 4])
+        return PlainTextResponse("switched")
+
+    return Starlette(
+        routes=[Route("/", page), Route("/", switch, methods=["POST"])],
+        middleware=[Middleware(SessionContextMiddleware, tenant="acme", **options)],
+    )
+
+
+def _constants() -> tuple[int, int, int]:
+    return sizing.LOAD_COMMANDS, sizing.SAVE_COMMANDS, sizing.MEETING_COMMANDS
+
+
+async def _commands(server: RedisServer, work: Awaitable[None]) -> int:
+    """Return how many commands clients send because of something, but for those that watch the subscription."""
+    before = _counted(server)
+    await work
+    await asyncio.sleep(0.3)
+    return _counted(server) - before
+
+
+def _counted(server: RedisServer) -> int:
+    stats = dict(re.findall(r"cmdstat_(\w+):calls=(\d+)", _answer(server, "INFO", "commandstats")))
+    return sum(int(stats.get(name, 0)) for name in ("evalsha", "eval", "hgetall"))
+
+
+def _usage(server: RedisServer, key: str) -> int:
+    return int(_answer(server, "MEMORY", "USAGE", key, "SAMPLES", "0").removeprefix(":"))
+
+
+def _answer(server: RedisServer, *words: str) -> str:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall((" ".join(words) + "\r\n").encode())
+        connection.settimeout(0.1)
+        parts: list[bytes] = []
+        while True:
+            try:
+                parts.append(connection.recv(65_536))
+            except TimeoutError:
+                return b"".join(parts).decode()
