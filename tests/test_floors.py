@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from starlette.requests import Request
 
-from session_ctx_middleware import SessionContext
+from session_ctx_middleware import CachePolicy, SessionContext
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
@@ -130,3 +130,36 @@ async def test_while_emporix_is_down_no_other_worker_shows_what_was_before_the_s
 
     assert await two.currency(session.token) is None, "better the defaults than what the shopper knows to be past"
     assert await one.currency(session.token) == "USD"
+
+
+async def test_a_created_cart_shows_on_the_other_workers_too(workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+    one, two = workers
+    session = emporix.new_session(currency="EUR")
+    assert [await shop.currency(session.token) for shop in workers] == ["EUR", "EUR"]
+    emporix.edit(session.session_id, cartId="cart-1")
+
+    async def created(ctx: SessionContext, _: Request) -> None:
+        await ctx.cart_created("cart-1")
+
+    async def cart(ctx: SessionContext, _: Request) -> str | None:
+        return (await ctx).cart_id
+
+    await one.visit(created, token=session.token)
+
+    assert (await two.visit(cart, token=session.token)).text == "cart-1"
+
+
+async def test_a_shared_document_that_is_not_past_its_ttl_is_fresh(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    policy = CachePolicy(ttl=10, jitter=0.5, stale_while_revalidate=0)
+    shops = [make_shop(store=each, cache=policy) for each in (store, *(store.sibling() for _ in range(20)))]
+    session = emporix.new_session(currency="EUR")
+    await shops[0].currency(session.token)
+    await asyncio.sleep(9)
+
+    async def stale(ctx: SessionContext, _: Request) -> str:
+        return str((await ctx).is_stale)
+
+    assert {(await shop.visit(stale, token=session.token)).text for shop in shops[1:]} == {"False"}

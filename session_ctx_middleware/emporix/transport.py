@@ -7,7 +7,9 @@ import importlib
 import math
 import ssl
 import sys
+from concurrent.futures import Future
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
@@ -176,12 +178,32 @@ class OwnClients:
         self._timeout = _checked_timeout(timeout)
         self._max_connections = _checked_connections(max_connections)
         self._tls: ssl.SSLContext | None = None
+        self._loading: Future[None] | None = None
+        self._lock = Lock()
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
 
     async def ready(self) -> None:
         """Read the certificates, once, in a thread: it takes long, and event loops wait for nobody."""
         if self._tls is None:
-            self._tls = await asyncio.to_thread(_certificates)
+            await asyncio.wrap_future(self._load())
+
+    def _load(self) -> Future[None]:
+        """Start reading the certificates; a crowd of first calls waits for one reading, in whatever event loops."""
+        with self._lock:
+            if self._loading is None:
+                self._loading = Future()
+                self._loading.set_running_or_notify_cancel()  # a waiter that leaves does not take it along
+                Thread(target=self._read, args=(self._loading,), daemon=True).start()
+            return self._loading
+
+    def _read(self, loading: Future[None]) -> None:
+        try:
+            self._tls = _certificates()
+        except BaseException as error:  # noqa: BLE001 - whoever waits is told
+            self._loading = None
+            loading.set_exception(error)
+        else:
+            loading.set_result(None)
 
     def current(self) -> httpx.AsyncClient:
         """Return the client of the running loop, a new one for its first call or the first after `aclose`."""

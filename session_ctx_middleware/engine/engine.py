@@ -11,6 +11,7 @@ from typing import Final
 from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Budget, Clock
 from ..credentials import StorefrontToken
+from ..document import ContextDocument
 from ..policies import CachePolicy, UpstreamPolicy
 from ..stores import ContextStore, Notice
 from .carried import Carried
@@ -154,7 +155,15 @@ class Engine:
                 break
             low, high = CART_PAUSE
             await self._clock.sleep(min(low * 2**attempt, high) * (0.5 + 0.5 * self._clock.random()))
+        if snapshot.document is not None and not snapshot.stale:
+            await self._announce(token, snapshot.document)
         return snapshot
+
+    async def _announce(self, token: StorefrontToken, document: ContextDocument) -> None:
+        """Have the other processes show no less than a version that somebody else has made."""
+        async with self._slot(token) as slot:
+            slots = (slot, *self._table.siblings(slot))
+            await self._shelf.invalidate(slots, document.identity, document.version)
 
     async def commit(
         self,

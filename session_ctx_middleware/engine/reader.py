@@ -241,7 +241,9 @@ class Reader:
         cache, informed = self._cache, self._attachment.connected
         ttl = cache.ttl if informed else min(cache.ttl, UNINFORMED_TTL)
         slot.asked_at = slot.next_attempt = outcome.asked_at
-        slot.fresh_until = outcome.asked_at + ttl * (1 - cache.jitter * self._clock.random())
+        limit = outcome.asked_at + ttl
+        left = max(limit - self._clock.monotonic(), 0.0)
+        slot.fresh_until = limit - left * cache.jitter * self._clock.random()
         slot.stale_until = slot.fresh_until + (cache.stale_while_revalidate if informed else 0.0)
         slot.error_until = slot.fresh_until + cache.stale_if_error
         slot.snapshot = Snapshot(document=document, accepted=NO_CHANGES, parked=slot.snapshot.parked)

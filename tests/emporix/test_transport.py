@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import sys
 from typing import Any
 
@@ -9,7 +10,7 @@ import httpx
 import httpx2
 import pytest
 
-from session_ctx_middleware.emporix import OwnContextClient, ServiceToken
+from session_ctx_middleware.emporix import OwnContextClient, ServiceToken, transport
 from session_ctx_middleware.emporix.transport import OwnClients, adopt, build_client
 from session_ctx_middleware.errors import ConfigurationError, EmporixUnreachable
 
@@ -28,6 +29,43 @@ def own_clients(client: OwnContextClient) -> OwnClients:
     clients = client._http._clients
     assert isinstance(clients, OwnClients)
     return clients
+
+
+async def test_a_crowd_of_first_calls_reads_the_certificates_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[None] = []
+
+    def certificates() -> ssl.SSLContext:
+        read.append(None)
+        return ssl.create_default_context()
+
+    monkeypatch.setattr(transport, "_certificates", certificates)
+    clients = OwnClients(1.0, 1)
+
+    async def leaves() -> None:
+        waiting = asyncio.create_task(clients.ready())
+        await asyncio.sleep(0)
+        waiting.cancel()
+
+    await asyncio.gather(leaves(), *(clients.ready() for _ in range(100)))
+
+    assert len(read) == 1
+
+
+async def test_certificates_that_could_not_be_read_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[OSError | ssl.SSLContext] = [OSError("too many open files"), ssl.create_default_context()]
+
+    def certificates() -> ssl.SSLContext:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(transport, "_certificates", certificates)
+    clients = OwnClients(1.0, 1)
+
+    with pytest.raises(OSError, match="too many"):
+        await clients.ready()
+    await clients.ready()
 
 
 async def test_an_injected_client_is_left_open(upstream: Upstream) -> None:
