@@ -17,6 +17,11 @@ MODULES = (
     "miss_path",
     "l2",
     "memory",
+    "burst",
+    "end_to_end",
+    "failure",
+    "calls",
+    "sizing",
 )
 """Each has a function ``run(effort) -> Section``."""
 

@@ -145,6 +145,7 @@ async def test_a_created_cart_shows_on_the_other_workers_too(workers: tuple[Shop
         return (await ctx).cart_id
 
     await one.visit(created, token=session.token)
+    await asyncio.sleep(0.01)  # a notice takes its time
 
     assert (await two.visit(cart, token=session.token)).text == "cart-1"
 

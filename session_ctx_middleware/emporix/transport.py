@@ -190,11 +190,12 @@ class OwnClients:
     def _load(self) -> Future[None]:
         """Start reading the certificates; a crowd of first calls waits for one reading, in whatever event loops."""
         with self._lock:
-            if self._loading is None:
-                self._loading = Future()
-                self._loading.set_running_or_notify_cancel()  # a waiter that leaves does not take it along
-                Thread(target=self._read, args=(self._loading,), daemon=True).start()
-            return self._loading
+            loading = self._loading
+            if loading is None:
+                loading = self._loading = Future()
+                loading.set_running_or_notify_cancel()  # a waiter that leaves does not take it along
+                Thread(target=self._read, args=(loading,), daemon=True).start()
+            return loading
 
     def _read(self, loading: Future[None]) -> None:
         try:
