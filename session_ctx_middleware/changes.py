@@ -118,6 +118,8 @@ class ContextChanges:
 
     def within(self, attributes: int, size: int) -> ContextChanges:
         """Return the changes without the earliest attributes that are more than `attributes`, or than `size` bytes."""
+        if not self.operations:
+            return self
         room = size
         kept = {path: operation for path, operation in self.operations.items() if not path.startswith(ATTRIBUTE_PREFIX)}
         others = [(path, operation) for path, operation in self.operations.items() if path not in kept]
@@ -243,6 +245,8 @@ class ContextChanges:
         return {**fields, "attributes": MappingProxyType(attributes)} if attributes else fields
 
     def _where(self, keep: Callable[[str, Operation], bool]) -> ContextChanges:
+        if not self.operations:
+            return self
         left = {path: operation for path, operation in self.operations.items() if keep(path, operation)}
         return self if len(left) == len(self.operations) else ContextChanges(left)
 

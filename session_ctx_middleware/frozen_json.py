@@ -31,7 +31,7 @@ def freeze(value: object, depth: int = 0) -> Json:
     Raises:
         ValueError: the value, or something inside it, has no JSON form, or lies deeper than 64 levels.
     """
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, bool) or (type(value) is str and value.isascii()):
         return value
     if isinstance(value, str):
         return plain_text(value)
@@ -81,7 +81,7 @@ def loads(raw: bytes | str) -> object:
         ValueError: not JSON (RFC 8259 knows no NaN and no infinity), or nested too deeply to be parsed.
     """
     try:
-        return json.loads(raw, parse_constant=_refuse_constant)
+        return _DECODER.decode(raw if isinstance(raw, str) else raw.decode(json.detect_encoding(raw)))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -112,3 +112,6 @@ def _thaw(value: object) -> object:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -15,7 +15,7 @@ from ..errors import EmporixUnreachable, InvalidChange, MalformedAnswer, TokenRe
 from ..frozen_json import dumps
 from .answers import Answer, seconds_of
 from .redaction import redacted_request_lines
-from .transport import Clients, libraries, library_of
+from .transport import Clients, Library, libraries, library_of
 
 if TYPE_CHECKING:
     import httpx
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_BODY", "Http", "is_sendable"]
 
 MAX_BODY: Final = 256 * 1024
+ADDRESSES: Final = 16
 
 _SENDABLE: Final = re.compile(r"[!-~]+")
 
@@ -44,6 +45,9 @@ class Http:
     def __init__(self, base_url: str, clients: Clients, clock: Clock) -> None:
         self._base_url = base_url
         self._clients = clients
+        # Taking the same address and the same headers apart again would be a good part of a call.
+        self._urls: dict[tuple[type[httpx.URL], str], httpx.URL] = {}
+        self._last: tuple[Library, list[tuple[bytes, bytes]], httpx.Headers] | None = None
         self._clock = clock
 
     async def aclose(self) -> None:
@@ -129,16 +133,33 @@ class Http:
         params: Mapping[str, str] | None,
         headers: Mapping[str, str],
     ) -> httpx.Request:
-        # Not by the client: one that was passed in would add a shopper's cookies and its own credentials.
-        kept = {name: value for name, value in client.headers.items() if name not in {"cookie", "authorization"}}
-        return library_of(client).Request(
+        library = library_of(client)
+        fields = library.Headers(self._kept(library, client.headers.raw))
+        for name, value in headers.items():
+            fields[name] = value
+        return library.Request(
             method,
-            f"{self._base_url}{path}",
+            self._url(library.URL, path),
             params=params,
-            headers={**kept, **headers},
+            headers=fields,
             content=content,
             extensions={"timeout": client.timeout.as_dict()},
         )
+
+    def _url(self, kind: type[httpx.URL], path: str) -> httpx.URL:
+        url = self._urls.get((kind, path))
+        if url is None:
+            if len(self._urls) >= ADDRESSES:
+                self._urls.clear()
+            url = self._urls[kind, path] = kind(f"{self._base_url}{path}")
+        return url
+
+    def _kept(self, library: Library, raw: list[tuple[bytes, bytes]]) -> httpx.Headers:
+        """Return a client's headers without credentials: one that was passed in may add a shopper's, or its own."""
+        if self._last is None or self._last[0] is not library or self._last[1] != raw:
+            kept = [(name, value) for name, value in raw if name.lower() not in {b"cookie", b"authorization"}]
+            self._last = (library, raw, library.Headers(kept))
+        return self._last[2]
 
     async def _read(self, operation: str, response: httpx.Response) -> Answer:
         try:

@@ -44,6 +44,8 @@ class Library(Protocol):
 
     AsyncClient: type[httpx.AsyncClient]
     Request: type[httpx.Request]
+    Headers: type[httpx.Headers]
+    URL: type[httpx.URL]
     Limits: type[httpx.Limits]
     Timeout: type[httpx.Timeout]
     HTTPError: type[httpx.HTTPError]

@@ -66,16 +66,8 @@ class Permits:
         self._room = 2 * size
         self._queue: deque[asyncio.Future[None]] = deque()
 
-    @asynccontextmanager
-    async def one(self, operation: str) -> AsyncIterator[None]:
-        """Hold one permit inside the block, or raise `EmporixNotAsked` when the queue is full."""
-        await self._take(operation)
-        try:
-            yield
-        finally:
-            self._give()
-
-    async def _take(self, operation: str) -> None:
+    async def take(self, operation: str) -> None:
+        """Take one permit, or raise `EmporixNotAsked` when the queue is full."""
         if self._free:
             self._free -= 1
             return
@@ -87,10 +79,11 @@ class Permits:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._give()
+                self.give()
             raise
 
-    def _give(self) -> None:
+    def give(self) -> None:
+        """Give a permit back: to whoever waits longest, if anybody does."""
         while self._queue:
             turn = self._queue.popleft()
             if not turn.done():
@@ -122,7 +115,8 @@ class Guard:
     async def call(self) -> AsyncIterator[None]:
         """Make one call inside the block, or raise `EmporixNotAsked`; what it raises is counted."""
         self._gate.check(self._operation)
-        async with self._permits.one(self._operation):
+        await self._permits.take(self._operation)
+        try:
             verdict = _Verdict(self._breaker, probe=self._breaker.admit())
             timer = self._clock.call_later(self._slow_after, verdict.failed)
             try:
@@ -139,6 +133,8 @@ class Guard:
             finally:
                 timer.cancel()
                 verdict.open_ended()
+        finally:
+            self._permits.give()
 
 
 class _Verdict:

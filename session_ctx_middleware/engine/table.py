@@ -14,6 +14,7 @@ from .slot import Slot
 
 __all__ = ["SlotTable"]
 
+MAX_TOKENS: Final = 32
 TOKEN_PREFIX: Final = "token-"  # noqa: S105 - a prefix of names
 
 if TYPE_CHECKING:
@@ -139,8 +140,8 @@ class SlotTable:
         if slot.session is None:
             return
         for key in self._by_session.get(slot.session, ()):
-            other = self.get(key)
-            if other is not None and other is not slot:
+            other = None if key == slot.key else self.get(key)
+            if other is not None:
                 yield other
 
     def named(self, names: Iterable[str]) -> list[Slot]:
@@ -161,8 +162,14 @@ class SlotTable:
         if slot.session is None:
             return
         keys = self._by_session.get(slot.session, ())
-        if slot.key not in keys:
-            self._by_session[slot.session] = (*keys, slot.key)
+        if slot.key in keys:
+            return
+        self._by_session[slot.session] = (*keys, slot.key)
+        if len(keys) >= MAX_TOKENS:
+            # Every write has to reach all tokens of the session, and somebody may refresh one on and on.
+            oldest = next((other for other in self.siblings(slot) if not other.pins), None)
+            if oldest is not None:
+                self.drop(oldest)
 
     def _gone(self, slot: Slot) -> None:
         # An expired item is reported late: meanwhile its slot, or another one of its key, may be in use again.

@@ -129,6 +129,8 @@ class _Memory:
         self.audience = Audience() if shared else None
 
     def parked(self, names: Sequence[str]) -> ContextChanges:
+        if not (len(self.sessions) or len(self.tokens)):
+            return NO_CHANGES
         oldest = self._clock.time() - PARKED_TTL
         found = NO_CHANGES
         with self._lock:

@@ -123,6 +123,7 @@ def test_one_client_works_from_several_event_loops(library: Any, monkeypatch: py
         server, url = await serve(ANSWER)
         own = own or OwnContextClient("acme", base_url="http://127.0.0.1:1")
         own._http._base_url = url
+        own._http._urls.clear()
         document = await own.get("t")
         count = len(own_clients(own)._clients)
         await own.aclose()

@@ -295,13 +295,14 @@ async def test_permits_hold_back_queue_and_shed() -> None:
     async def call() -> str:
         nonlocal running, peak
         try:
-            async with permits.one("context.get"):
-                running += 1
-                peak = max(peak, running)
-                await asyncio.sleep(1)
-                running -= 1
+            await permits.take("context.get")
         except EmporixNotAsked:
             return "shed"
+        running += 1
+        peak = max(peak, running)
+        await asyncio.sleep(1)
+        running -= 1
+        permits.give()
         return "served"
 
     outcomes = await asyncio.gather(*(call() for _ in range(10)))
@@ -314,8 +315,11 @@ async def test_a_permit_given_to_somebody_who_left_is_not_lost() -> None:
     permits = Permits(1)
 
     async def call(seconds: float) -> None:
-        async with permits.one("context.get"):
+        await permits.take("context.get")
+        try:
             await asyncio.sleep(seconds)
+        finally:
+            permits.give()
 
     first = asyncio.create_task(call(1))
     second, third = asyncio.create_task(call(1)), asyncio.create_task(call(1))
