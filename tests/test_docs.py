@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
+import session_ctx_middleware.stores.redis  # noqa: F401 - a page imports it on the event loop, where nobody may wait
 from session_ctx_middleware.emporix import transport
 from session_ctx_middleware.testing import FakeEmporix
 
