@@ -130,6 +130,7 @@ class SessionContextMiddleware:
         self._engines: WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = WeakKeyDictionary()
         self._last: tuple[asyncio.AbstractEventLoop, Engine] | None = None
         self._instant = tokens.instant
+        self._warned = False
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()))))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -207,7 +208,9 @@ class SessionContextMiddleware:
             # A server that shares one state between requests (the ASGI specification wants a copy for each) would
             # show this shopper's context to another one.
             state = scope["state"] = dict(state)
-            self._services.events.emit(ContextEvent(name="state.shared", operation="request", outcome="copied"))
+            if not self._warned:  # it is the server's habit: once is enough
+                self._warned = True
+                self._services.events.emit(ContextEvent(name="state.shared", operation="request", outcome="copied"))
         # The scope leads to the context: were it to lead back, every request would wait for the garbage collector.
         seen = scope
         if self._instant:
