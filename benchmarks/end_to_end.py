@@ -18,9 +18,11 @@ from typing import Any, Final
 from jinja2 import Template
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from session_ctx_middleware import SessionContextMiddleware
 
@@ -66,11 +68,37 @@ CONSTANT: Final = Constant()
 
 def application() -> Starlette:
     """Build the shop: with or without the middleware, as the environment says."""
-    if os.environ[KIND] == "bare":
-        return Starlette(routes=[Route("/page", _bare_page), Route("/text", _bare_text)])
+    if os.environ[KIND] in BARE:
+        return Starlette(
+            routes=[Route("/page", _bare_page), Route("/text", _bare_text), Route("/key", _key)],
+            middleware=BARE[os.environ[KIND]],
+        )
     middleware = Middleware(SessionContextMiddleware, tenant="acme", base_url=os.environ[PLATFORM])
     routes = [Route("/page", _page), Route("/text", _text), Route("/switch", _switch, methods=["POST"])]
     return Starlette(routes=routes, middleware=[middleware])
+
+
+class NoOp:
+    """The least that an ASGI middleware can be."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        await self.app(scope, receive, send)
+
+
+BARE: Final[dict[str, list[Middleware]]] = {
+    "bare": [],
+    "no-op": [Middleware(NoOp)],
+    "session": [Middleware(SessionMiddleware, secret_key="0123456789abcdef0123456789abcdef")],
+}
+
+
+async def _key(request: Request) -> Response:
+    """Read one key, and write it the first time: SessionMiddleware signs and sends its cookie again each time."""
+    return PlainTextResponse(request.session.setdefault("currency", CONSTANT.currency))
 
 
 async def _bare_page(_: Request) -> Response:
@@ -138,7 +166,7 @@ class Case:
         title: what it is.
         path: the page.
         workers: processes of the server.
-        kind: ``bare``, ``hit``, ``miss`` or ``switch``; the last two with every 20th request.
+        kind: a name in `BARE`, ``hit``, ``miss`` or ``switch``; the last two with every 20th request.
         results: of wrk, one of each round; times are microseconds.
     """
 
@@ -150,8 +178,8 @@ class Case:
 
     @property
     def server(self) -> str:
-        """Return which of the two applications is loaded."""
-        return "bare" if self.kind == "bare" else "shop"
+        """Return which of the applications is loaded."""
+        return self.kind if self.kind in BARE else "shop"
 
     def rates(self) -> list[float]:
         """Return requests per second, of each round."""
@@ -170,6 +198,10 @@ def _cases(effort: Effort) -> list[list[Case]]:
     """Return groups; the first case of each is what the others are compared with, round by round."""
     one = [Case("page, bare", "/page", 1, "bare"), Case("page, cached context", "/page", 1, "hit")]
     text = [Case("plain text, bare", "/text", 1, "bare"), Case("plain text, cached context", "/text", 1, "hit")]
+    text += [
+        Case("plain text, no-op middleware", "/text", 1, "no-op"),
+        Case("plain text, SessionMiddleware", "/key", 1, "session"),
+    ]
     if effort.quick:
         return [one, text]
     one += [Case("page, 5 % misses", "/page", 1, "miss"), Case("page, 5 % switches", "/page", 1, "switch")]
@@ -205,7 +237,8 @@ def _measure(groups: Sequence[Sequence[Case]], rounds: int, seconds: float) -> N
         for group in groups:
             with ExitStack() as servers:
                 running = {
-                    kind: servers.enter_context(_serve(kind, group[0].workers, platform)) for kind in ("bare", "shop")
+                    kind: servers.enter_context(_serve(kind, group[0].workers, platform))
+                    for kind in dict.fromkeys(case.server for case in group)
                 }
                 for case in group:
                     _load(running[case.server], case, rounds, 1)
