@@ -8,6 +8,7 @@ import multiprocessing
 import sys
 from collections import Counter
 from functools import partial
+from multiprocessing.pool import Pool
 
 from .checkers import violations
 from .driver import Setup, play
@@ -29,7 +30,7 @@ def one(seed: int, operations: int, setup: Setup) -> tuple[int, int, dict[str, i
     return history.operations, history.faults, {name: len(texts) for name, texts in violations(history).items()}
 
 
-def row(name: str, setup: Setup, seeds: int, operations: int, pool: multiprocessing.pool.Pool) -> str:
+def row(name: str, setup: Setup, seeds: int, operations: int, pool: Pool) -> str:
     """Return one line of the table."""
     done = faults = 0
     found: Counter[str] = Counter()
