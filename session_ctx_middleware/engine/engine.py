@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from ..changes import NO_CHANGES, ContextChanges
@@ -23,7 +23,7 @@ from .parking import Parking
 from .ports import ContextSource
 from .protection import ProtectedSource
 from .reader import Reader
-from .shelf import Shelf
+from .shelf import Glance, Shelf
 from .slot import DEGRADED, Slot, Snapshot
 from .stats import Stats
 from .table import SlotTable
@@ -91,6 +91,7 @@ class Engine:
             tasks=self._tasks,
             clock=clock,
             arrive=self._arrived,
+            glanced=self._glanced,
             publish=reader.publish,
             usable=reader.usable,
             max_flights=parts.upstream.max_flights,
@@ -125,15 +126,16 @@ class Engine:
 
     async def read(self, token: StorefrontToken, until: float, carried: Carried | None = None) -> Snapshot:
         """Return the best that can be known about a token's context by `until`."""
-        async with self._slot(token, carried) as slot:
-            snapshot = await self._reader.read(slot, token.value, until)
-            return self._met(slot, token, carried, snapshot)
+        with self._pinned(token) as slot:
+            glance = await self._prepare(slot, token, carried)
+            snapshot = await self._reader.read(slot, token.value, until, glance)
+            return self._expectations.met(slot, token.value, carried, snapshot)
 
     async def refresh(self, token: StorefrontToken, until: float, carried: Carried | None = None) -> Snapshot:
         """Return what Emporix says from now on, past every cache."""
         async with self._slot(token, carried) as slot:
             snapshot = await self._reader.refresh(slot, token.value, until)
-            return self._met(slot, token, carried, snapshot)
+            return self._expectations.met(slot, token.value, carried, snapshot)
 
     async def expect_cart(
         self, token: StorefrontToken, cart_id: str | None, until: float, carried: Carried | None = None
@@ -210,7 +212,11 @@ class Engine:
     def view(self, token: StorefrontToken, carried: Carried | None = None) -> Snapshot | None:
         """Return what this process would show for a token right now without asking; `None` if it knows nothing."""
         slot = self._table.get(self.key(token.value))
-        return None if slot is None else self._with_parked(slot, token, carried, self._reader.current(slot))
+        return (
+            None
+            if slot is None
+            else self._expectations.with_parked(slot, token.value, carried, self._reader.current(slot))
+        )
 
     async def to_carry(self, token: StorefrontToken, carried: Carried | None, shown: ContextChanges) -> Carried:
         """Return what the shopper's browser should take to the next worker.
@@ -255,20 +261,34 @@ class Engine:
 
     @asynccontextmanager
     async def _slot(self, token: StorefrontToken, carried: Carried | None = None) -> AsyncIterator[Slot]:
+        with self._pinned(token) as slot:
+            await self._prepare(slot, token, carried)
+            yield slot
+
+    @contextmanager
+    def _pinned(self, token: StorefrontToken) -> Iterator[Slot]:
         slot = self._table.obtain(self.key(token.value), token.session_id)
         if slot.expires_at is None:
             slot.expires_at = token.ends_at()
         self._table.pin(slot)
         try:
-            missed = slot.seen != self._shelf.attachment.epoch
-            if missed:
-                await self._catch_up(slot)
-            await self._parking.look(slot, again=missed)
-            if carried is not None:
-                self._expectations.note(slot, carried, token.value)
             yield slot
         finally:
             self._table.unpin(slot)
+
+    async def _prepare(self, slot: Slot, token: StorefrontToken, carried: Carried | None) -> Glance | None:
+        """Let a slot know what is parked, and what the browser brought; return what the store has said, if asked."""
+        glance = None
+        missed = slot.seen != self._shelf.attachment.epoch
+        if missed:
+            await self._catch_up(slot)
+        if not slot.names and self._shelf.shared:
+            # One question for everything that is parked and for the document: no page waits for two answers.
+            glance = await self._shelf.glance(slot, self._clock.monotonic(), self._parking.changes)
+        await self._parking.look(slot, again=missed, glance=glance)
+        if carried is not None:
+            self._expectations.note(slot, carried, token.value)
+        return glance
 
     async def _catch_up(self, slot: Slot) -> None:
         """Compare a slot with the store: what other processes did may have been told while nobody listened."""
@@ -320,23 +340,10 @@ class Engine:
         slot.expected = slot.met = None
         self._table.drop(slot)
 
-    def _met(self, slot: Slot, token: StorefrontToken, carried: Carried | None, snapshot: Snapshot) -> Snapshot:
-        """Note that a browser was shown what it may expect, and show what it carries."""
-        if carried is None:
-            return snapshot
-        self._expectations.note(
-            slot, carried, token.value
-        )  # the answer may have told to which session the token belongs
-        document = snapshot.document
-        if document is not None and not snapshot.stale and not self._expectations.behind(slot, document):
-            slot.met = carried
-        return self._with_parked(slot, token, carried, snapshot)
-
-    def _with_parked(self, slot: Slot, token: StorefrontToken, carried: Carried | None, snapshot: Snapshot) -> Snapshot:
-        if carried is None or snapshot.rejected:
-            return snapshot
-        parked = self._expectations.parked(slot, carried, token.value).newest(snapshot.parked.minus(slot.settled))
-        return replace(snapshot, parked=parked)
+    def _glanced(self, slot: Slot, found: Found, glance: Glance) -> bool:
+        """Do the same as `_arrived` where a glance has told everything; tell whether it has."""
+        self._table.learn(slot, found.document.session_id)
+        return self._parking.glanced(slot, glance)
 
     async def _arrived(self, slot: Slot, outcome: Outcome) -> None:
         """Note which session an answer tells of, and show what is parked for it, before anybody reads the slot."""

@@ -10,7 +10,7 @@ from ..clock import Clock
 from ..document import ContextDocument
 from .carried import Carried
 from .identity import Naming
-from .slot import Slot
+from .slot import Slot, Snapshot
 
 __all__ = ["Expectations"]
 
@@ -101,6 +101,23 @@ class Expectations:
         slot.kept_until = self._clock.monotonic() + FORCED_MEMORY
         if slot.expected is not None and not self._may_force(slot):
             slot.expected = None
+
+    def met(self, slot: Slot, token: str, carried: Carried | None, snapshot: Snapshot) -> Snapshot:
+        """Note that a browser was shown what it may expect, and show what it carries."""
+        if carried is None:
+            return snapshot
+        self.note(slot, carried, token)  # the answer may have told to which session the token belongs
+        document = snapshot.document
+        if document is not None and not snapshot.stale and not self.behind(slot, document):
+            slot.met = carried
+        return self.with_parked(slot, token, carried, snapshot)
+
+    def with_parked(self, slot: Slot, token: str, carried: Carried | None, snapshot: Snapshot) -> Snapshot:
+        """Show what a browser carries and Emporix has not taken."""
+        if carried is None or snapshot.rejected:
+            return snapshot
+        parked = self.parked(slot, carried, token).newest(snapshot.parked.minus(slot.settled))
+        return replace(snapshot, parked=parked)
 
     def parked(self, slot: Slot, carried: Carried | None, token: str) -> ContextChanges:
         """Return what a browser carries and Emporix has not taken; to another session only the switches go along."""

@@ -12,7 +12,7 @@ from ..clock import Clock, wait
 from ..document import ContextDocument
 from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixNotAsked, EmporixUnreachable, TokenRejected
 from .ports import ContextSource
-from .shelf import Shelf
+from .shelf import Glance, Shelf
 from .slot import Slot
 from .table import SlotTable
 from .tasks import Tasks
@@ -108,6 +108,7 @@ class Flights:
         tasks: runs the flights.
         clock: where time comes from.
         arrive: awaited with every outcome first, for what a session's slot should know before anybody reads it.
+        glanced: the same, without waiting, for a document that was found by a glance; tells whether that was possible.
         publish: told every outcome, once.
         usable: tells whether a document that another process has read is new enough, for always or for when Emporix
             cannot be asked.
@@ -125,6 +126,7 @@ class Flights:
         tasks: Tasks,
         clock: Clock,
         arrive: Callable[[Slot, Outcome], Awaitable[None]],
+        glanced: Callable[[Slot, Found, Glance], bool],
         publish: Callable[[Flight, Outcome], None],
         usable: Callable[[Slot, Found, bool], bool],
         max_flights: int,
@@ -137,27 +139,34 @@ class Flights:
         self._tasks = tasks
         self._clock = clock
         self._arrive = arrive
+        self._glanced = glanced
         self._publish = publish
         self._max_flights = max_flights
         self._max_age = max_age
         self.in_air = 0
 
-    def join(self, slot: Slot, token: str) -> Flight:
-        """Return the flight of a slot, a new one where none is in the air or the one that is hangs."""
+    def join(self, slot: Slot, token: str, glance: Glance | None = None) -> Flight:
+        """Return the flight of a slot, a new one where none is in the air or the one that is hangs.
+
+        Args:
+            slot: to be filled.
+            token: to ask Emporix with.
+            glance: what the store has said just now, so that it need not be asked again.
+        """
         now = self._clock.monotonic()
         flight = slot.flight
         if flight is not None and now - flight.started <= self._max_age:
             return flight
         if flight is not None:
             slot.fence()
-        return self._start(slot, token, now, straight=False)
+        return self._start(slot, token, now, glance, straight=False)
 
     def start(self, slot: Slot, token: str) -> Flight:
         """Return a flight to Emporix that starts now, whatever is in the air; what was is not published any more."""
         slot.fence()
-        return self._start(slot, token, self._clock.monotonic(), straight=True)
+        return self._start(slot, token, self._clock.monotonic(), None, straight=True)
 
-    def _start(self, slot: Slot, token: str, now: float, *, straight: bool) -> Flight:
+    def _start(self, slot: Slot, token: str, now: float, glance: Glance | None, *, straight: bool) -> Flight:
         flight = Flight(slot, now, straight=straight)
         if self.in_air >= self._max_flights:
             flight.land(Failed(EmporixNotAsked(OPERATION, None, "too many sessions are being read at once")))
@@ -165,26 +174,44 @@ class Flights:
         self.in_air += 1
         slot.flight = flight
         self._table.pin(slot)
-        self._tasks.spawn(self._fly(flight, token))
+        if glance is not None and glance.generation != flight.generation:
+            glance = None  # something was written meanwhile
+        found = None if glance is None else self._at_hand(flight, glance)
+        if found is not None and glance is not None and self._glanced(slot, found, glance):
+            self._land(flight, found)  # without a task: there is nothing to wait for
+        else:
+            self._tasks.spawn(self._fly(flight, token, glance))
         return flight
 
-    async def _fly(self, flight: Flight, token: str) -> None:
+    def _at_hand(self, flight: Flight, glance: Glance) -> Found | None:
+        """Return the document of a glance, if it is new enough."""
+        stored = glance.stored
+        if stored is None or stored.document is None:
+            return None
+        flight.slot.rumour = (stored.identity, stored.floor)
+        found = Found(stored.document, glance.at - stored.age, shared=True)
+        return found if self._usable(flight.slot, found, False) else None
+
+    async def _fly(self, flight: Flight, token: str, glance: Glance | None) -> None:
         outcome: Outcome = Failed(EmporixUnreachable(OPERATION, None, "the application is shutting down"))
         try:
-            outcome = await self._find(flight, token)
+            outcome = await self._find(flight, token, glance)
             await self._arrive(flight.slot, outcome)
         finally:
             self._land(flight, outcome)
         await self._share(flight.slot, outcome)
 
-    async def _find(self, flight: Flight, token: str) -> Outcome:
-        stored = None if flight.straight else await self._shelf.load(flight.slot)
+    async def _find(self, flight: Flight, token: str, glance: Glance | None) -> Outcome:
+        asked_at = flight.started if glance is None else glance.at
+        stored = None if glance is None else glance.stored
+        if glance is None and not flight.straight:
+            stored = await self._shelf.load(flight.slot)
         if stored is None:
             return await self._ask(flight, token)
         flight.slot.rumour = (stored.identity, stored.floor)
         if stored.document is None:
             return await self._ask(flight, token)
-        found = Found(stored.document, flight.started - stored.age, shared=True)
+        found = Found(stored.document, asked_at - stored.age, shared=True)
         if self._usable(flight.slot, found, False):
             return found
         outcome = await self._ask(flight, token)

@@ -15,6 +15,7 @@ from ..stores import ContextStore
 from ..validation import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from .job import Commit, Job
 from .reader import Reader
+from .shelf import Glance
 from .slot import Slot
 from .spare import SparedStore
 from .table import SlotTable
@@ -50,19 +51,22 @@ class Parking:
         self._sessions = _Sessions(SESSIONS, SESSION_SECONDS, timer=clock.monotonic)
         self._settled = _Settled(SESSIONS, SESSION_SECONDS, timer=clock.monotonic)
 
-    async def look(self, slot: Slot, *, again: bool = False) -> None:
+    @property
+    def changes(self) -> int:
+        """How often this process has parked anything, or taken it away."""
+        return self._store.changes
+
+    async def look(self, slot: Slot, *, again: bool = False, glance: Glance | None = None) -> None:
         """Show in a slot what is parked for it; asks the store once, and when the session becomes known.
 
         Args:
             slot: the slot.
             again: ask in any case: somebody else may have sent it meanwhile.
+            glance: what the store has just said; it is not asked where that tells that nothing is parked.
         """
-        known = self._sessions.get(slot.key)
-        if known is not None and not slot.proven:
-            self._table.learn(slot, known)
-        names = self._names(slot)
-        if names != slot.names:
-            slot.remember(slot.settled.newest(self._settled.get(names[-1], NO_CHANGES)))
+        if glance is not None and self.glanced(slot, glance):
+            return
+        names = self._known_names(slot)
         if again or names != slot.names or slot.looked != slot.news:
             news = slot.news
             parked = await self._valid(names, slot)
@@ -71,6 +75,15 @@ class Parking:
                 await self._move(names, parked, slot)
             slot.names = names
             self._reader.show_parked(slot, parked)
+
+    def glanced(self, slot: Slot, glance: Glance) -> bool:
+        """Tell whether `look` has nothing to ask for after a glance, and do without waiting what it would do."""
+        names = self._known_names(slot)
+        if not self._unparked(names, slot, glance):
+            return False
+        slot.looked, slot.names = glance.news, names
+        self._reader.show_parked(slot, NO_CHANGES)
+        return True
 
     def settle(self, slot: Slot) -> None:
         """Remember what Emporix has taken for as long as an earlier wish may be parked: longer than the slot lives."""
@@ -152,6 +165,21 @@ class Parking:
         if len(valid) < len(parked):
             await self._store.unpark(names, slot.settled)
         return valid
+
+    def _known_names(self, slot: Slot) -> tuple[str, ...]:
+        known = self._sessions.get(slot.key)
+        if known is not None and not slot.proven:
+            self._table.learn(slot, known)
+        names = self._names(slot)
+        if names != slot.names:
+            slot.remember(slot.settled.newest(self._settled.get(names[-1], NO_CHANGES)))
+        return names
+
+    def _unparked(self, names: tuple[str, ...], slot: Slot, glance: Glance) -> bool:
+        """Tell whether nothing is parked under any of `names`, nor has been since the glance."""
+        if glance.stored is None or glance.news != slot.news or glance.parkings != self._store.changes:
+            return False
+        return all(name in glance.stored.unparked for name in names) and not self._store.spares(names)
 
     def _names(self, slot: Slot) -> tuple[str, ...]:
         """Return the names to look under; the last one, of the session where it is proven, is the one to park under."""

@@ -13,6 +13,7 @@ from ..stores import Attachment
 from .carried import Carried
 from .expectations import Expectations
 from .flights import Failed, Flight, Flights, Found, Missing, Outcome, Rejected
+from .shelf import Glance
 from .slot import DEGRADED, Slot, Snapshot
 from .stats import Stats
 from .table import SlotTable
@@ -72,8 +73,15 @@ class Reader:
         self._stats.hits += 1
         return slot.snapshot
 
-    async def read(self, slot: Slot, token: str, until: float) -> Snapshot:
-        """Return the best that can be known by `until` (monotonic seconds); never raises for Emporix' sake."""
+    async def read(self, slot: Slot, token: str, until: float, glance: Glance | None = None) -> Snapshot:
+        """Return the best that can be known by `until` (monotonic seconds); never raises for Emporix' sake.
+
+        Args:
+            slot: of the token.
+            token: to ask Emporix with.
+            until: monotonic seconds.
+            glance: what the store has said just now.
+        """
         now = self._clock.monotonic()
         if self._expired(slot):
             slot.clear(slot.snapshot.parked)
@@ -84,7 +92,7 @@ class Reader:
             return self._stale_while_revalidate(slot, token, now)
         if now < slot.next_attempt:
             return self.fallback(slot)
-        return await self._wait(slot, self.flights.join(slot, token), token, until)
+        return await self._wait(slot, self.flights.join(slot, token, glance), token, until)
 
     async def refresh(self, slot: Slot, token: str, until: float) -> Snapshot:
         """Return what Emporix says from now on, past every cache."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from ..document import ContextDocument
@@ -12,13 +13,32 @@ from ..stores import Attachment, ContextStore, Stored
 from .identity import Naming
 from .slot import Slot
 
-__all__ = ["Shelf", "tried"]
+__all__ = ["Glance", "Shelf", "tried"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
 T = TypeVar("T")
 
 NO_IDENTITY: Final = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Glance:
+    """What the store had about a token a moment ago, and what this process knew when it asked.
+
+    Args:
+        stored: what it had; `None` where that was nothing, or it failed.
+        at: when it was asked, in monotonic seconds.
+        generation: of the slot at that time.
+        news: of the slot at that time.
+        parkings: of this process at that time.
+    """
+
+    stored: Stored | None
+    at: float
+    generation: int
+    news: int
+    parkings: int
 
 
 class Shelf:
@@ -42,6 +62,17 @@ class Shelf:
         """Return what other processes know about a token; `None` where that is nothing."""
         return await tried(self._store.load(slot.name), None) if self.shared else None
 
+    async def glance(self, slot: Slot, at: float, parkings: int) -> Glance:
+        """Return what the store has about a token that is new here.
+
+        Args:
+            slot: of the token.
+            at: now, in monotonic seconds.
+            parkings: of this process until now.
+        """
+        generation, news = slot.generation, slot.news
+        return Glance(await self.load(slot), at, generation, news, parkings)
+
     async def save(self, slot: Slot, document: ContextDocument, age: float) -> None:
         """Let other processes have a document that came from a GET."""
         if self.shared:
@@ -51,6 +82,7 @@ class Shelf:
                 self._naming.identity(document.identity),
                 age=age,
                 lifetime=max(self._lifetime - age, 0.0),
+                session=slot.session if slot.proven and slot.session is not None else "",
             )
             await tried(saved, None)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
 
 from ..changes import ContextChanges
 from ..clock import Clock
@@ -10,6 +11,8 @@ from ..stores import ContextStore, MemoryStore
 from .shelf import tried
 
 __all__ = ["SparedStore"]
+
+T = TypeVar("T")
 
 
 class SparedStore:
@@ -23,6 +26,8 @@ class SparedStore:
     def __init__(self, store: ContextStore, clock: Clock) -> None:
         self._store = store
         self._spare = MemoryStore(clock=clock)
+        self.changes = 0
+        """How often anything has been parked or taken away here: what the store said before may be out of date."""
 
     async def parked(self, names: Sequence[str], known: ContextChanges) -> ContextChanges:
         """Return what is parked under any of `names`; what the store could not take before goes there now.
@@ -36,6 +41,10 @@ class SparedStore:
             await self._spare.unpark(names, spared)
         return spared.newest(await tried(self._store.parked(names), known))
 
+    def spares(self, names: Sequence[str]) -> bool:
+        """Tell whether anything is kept here that the store could not take."""
+        return self._spare.holds(names)
+
     async def park(self, name: str, changes: ContextChanges) -> None:
         """Keep `changes`; of two changes of one field the later one stays."""
         if not await self._taken(name, changes):
@@ -44,12 +53,12 @@ class SparedStore:
     async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
         """Forget these changes, and earlier ones of their fields, under all of `names`; later ones stay."""
         await self._spare.unpark(names, changes)
-        await tried(self._store.unpark(names, changes), None)
+        await self._changed(self._store.unpark(names, changes), None)
 
     async def forget(self, names: Sequence[str]) -> None:
         """Forget everything under `names`."""
         await self._spare.forget(names)
-        await tried(self._store.forget(names), None)
+        await self._changed(self._store.forget(names), None)
 
     async def _taken(self, name: str, changes: ContextChanges) -> bool:
         """Tell whether the store has taken changes."""
@@ -59,4 +68,10 @@ class SparedStore:
             return True
 
         failed = False
-        return await tried(park(), failed)
+        return await self._changed(park(), failed)
+
+    async def _changed(self, answer: Awaitable[T], instead: T) -> T:
+        try:
+            return await tried(answer, instead)
+        finally:
+            self.changes += 1

@@ -103,6 +103,10 @@ class Backplane:
             # Most likely it is on its way, on the other connection.
             self._clock.call_later(GRACE, lambda: self._check(number, epoch))
 
+    def is_past(self, number: int) -> bool:
+        """Tell whether a later notice has been passed on already than what was read with this number knows of."""
+        return self._seen is not None and self._seen > number
+
     def _check(self, number: int, epoch: int) -> None:
         if self._task is None or epoch != self.attachment.epoch or self._has_seen(number):
             return

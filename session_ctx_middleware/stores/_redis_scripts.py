@@ -1,8 +1,9 @@
-"""What runs inside Redis: each script touches one key, so that they work in a cluster too.
+"""What runs inside Redis: each script but `LOOK` touches one key, so that they work in a cluster too.
 
 A document's hash holds ``identity``, ``floor``, and where there is a document ``version``, ``payload``, ``age`` (when
-it was saved) and ``lifetime``. ``total`` is what the time to live of the hash was counted down from: the time since
-the document was saved is ``total`` less what is left, by the clock of Redis alone. All times are milliseconds.
+it was saved), ``lifetime`` and ``session`` (the name of its session). ``total`` is what the time to live of the hash
+was counted down from: the time since the document was saved is ``total`` less what is left, by the clock of Redis
+alone. All times are milliseconds.
 
 A parked change is one field of a hash, named by its path: ``[format, at, operation id, payload]``.
 """
@@ -18,6 +19,8 @@ __all__ = [
     "DROP_PARKED",
     "FLOOR",
     "FORGET",
+    "GET",
+    "LOOK",
     "PARK",
     "PUT",
     "UNPARK",
@@ -29,7 +32,7 @@ __all__ = [
 
 Command: TypeAlias = tuple[str | bytes | int | float, ...]
 
-FORGET: Final = ("version", "payload", "age", "lifetime")
+FORGET: Final = ("version", "payload", "age", "lifetime", "session")
 """Fields that go when a document is forgotten: its floor stays, so that a slow worker does not bring it back."""
 
 
@@ -49,9 +52,9 @@ class Script:
         """Return the command that runs it on a key."""
         return ("EVALSHA", self.sha, 1, key, *arguments)
 
-    def on(self, *keys: str) -> Command:
-        """Return the command that runs it on some keys, without arguments."""
-        return ("EVALSHA", self.sha, len(keys), *keys)
+    def on(self, *keys: str, with_: tuple[str, ...] = ()) -> Command:
+        """Return the command that runs it on some keys, with some arguments."""
+        return ("EVALSHA", self.sha, len(keys), *keys, *with_)
 
 
 _BY_SHA: Final[dict[str, Script]] = {}
@@ -76,7 +79,7 @@ def in_full(command: Command) -> Command:
 
 
 PUT: Final = _script("""
-local identity, version, payload, age, lifetime = unpack(ARGV)
+local identity, version, payload, age, lifetime, session = unpack(ARGV)
 local old = redis.call('HMGET', KEYS[1], 'identity', 'floor', 'version', 'age', 'total')
 local total, floor = tonumber(lifetime), false
 if old[1] == identity then
@@ -90,20 +93,32 @@ if old[1] == identity then
   if left > total then total = left end
 end
 redis.call('HSET', KEYS[1], 'identity', identity, 'version', version, 'payload', payload, 'age', age,
-  'lifetime', lifetime, 'total', string.format('%.0f', total))
+  'lifetime', lifetime, 'session', session, 'total', string.format('%.0f', total))
 if not floor then redis.call('HDEL', KEYS[1], 'floor') end
 redis.call('PEXPIRE', KEYS[1], total)
 return 1
 """)
-"""Save a document: identity, version, payload, age, lifetime."""
+"""Save a document: identity, version, payload, age, lifetime, name of its session."""
 
 GET: Final = _script("""
 local found = redis.call('HMGET', KEYS[1], 'identity', 'floor', 'total', 'version', 'payload', 'age', 'lifetime')
 found[8] = redis.call('PTTL', KEYS[1])
-if KEYS[2] then found[9] = redis.call('GET', KEYS[2]) end
 return found
 """)
-"""Read a document, the time it has left, and where it is on the same server the number of the last notice."""
+"""Read a document and the time it has left."""
+
+LOOK: Final = _script("""
+local found = redis.call('HMGET', KEYS[1], 'identity', 'floor', 'total', 'version', 'payload', 'age', 'lifetime')
+found[8] = redis.call('PTTL', KEYS[1])
+found[9] = redis.call('GET', KEYS[2])
+found[10] = redis.call('EXISTS', KEYS[3])
+found[11] = redis.call('HGET', KEYS[1], 'session')
+if found[11] and found[11] ~= '' then found[12] = redis.call('EXISTS', ARGV[1] .. found[11]) end
+return found
+""")
+"""Read in one go, where all is on one server, what a token that is new here needs: its document, the time it has left,
+the number of the last notice, and whether anything is parked for the token (its key) or for the session of the document
+(how keys of parked changes begin)."""
 
 FLOOR: Final = _script("""
 local identity, floor, lifetime = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -113,7 +128,7 @@ if old[1] == identity then
   total, left = tonumber(old[4]), redis.call('PTTL', KEYS[1])
   if old[2] and tonumber(old[2]) > floor then floor = tonumber(old[2]) end
   if old[3] and tonumber(old[3]) < floor then
-    redis.call('HDEL', KEYS[1], 'version', 'payload', 'age', 'lifetime')
+    redis.call('HDEL', KEYS[1], 'version', 'payload', 'age', 'lifetime', 'session')
   end
 else
   redis.call('DEL', KEYS[1])

@@ -29,6 +29,7 @@ class _Entry:
         document: what somebody read.
         asked_at: when Emporix was asked for it.
         document_until: when it is forgotten.
+        session: the name of the session that it is of.
     """
 
     identity: str
@@ -37,6 +38,7 @@ class _Entry:
     document: ContextDocument | None = None
     asked_at: float = 0.0
     document_until: float = 0.0
+    session: str = ""
 
 
 if TYPE_CHECKING:
@@ -58,18 +60,21 @@ class Documents:
         self._now = clock.monotonic
         self._lock = threading.Lock()
 
-    def load(self, name: str) -> Stored | None:
-        """Return what is kept under a name."""
+    def load(self, name: str) -> tuple[Stored, str] | None:
+        """Return what is kept under a name, and the name of the session that its document is of."""
         with self._lock:
             entry = self._entries.get(name)
             if entry is None:
                 return None
             now = self._now()
             if entry.document is None or entry.document_until <= now:
-                return Stored(identity=entry.identity, floor=entry.floor) if entry.floor >= 0 else None
-            return Stored(entry.document, max(0.0, now - entry.asked_at), entry.identity, entry.floor)
+                return (Stored(identity=entry.identity, floor=entry.floor), "") if entry.floor >= 0 else None
+            age = max(0.0, now - entry.asked_at)
+            return Stored(entry.document, age, entry.identity, entry.floor), entry.session
 
-    def save(self, name: str, document: ContextDocument, identity: str, age: float, lifetime: float) -> None:
+    def save(
+        self, name: str, document: ContextDocument, identity: str, age: float, lifetime: float, session: str
+    ) -> None:
         """Keep a document unless what is kept shows that it is out of date."""
         with self._lock:
             now = self._now()
@@ -79,7 +84,7 @@ class Documents:
                 if old.floor > document.version or _is_later(old, document, now - age):
                     return
                 floor, until = old.floor, max(until, old.until)
-            self._entries[name] = _Entry(identity, until, floor, document, now - age, now + lifetime)
+            self._entries[name] = _Entry(identity, until, floor, document, now - age, now + lifetime, session)
 
     def invalidate(self, names: Sequence[str], identity: str, floor: int, lifetime: float) -> None:
         """Raise the floor under all of `names`, and drop documents below it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cachetools import TTLCache
@@ -67,13 +68,14 @@ class MemoryStore:
 
     async def load(self, name: str) -> Stored | None:
         """Return what is kept under the name of a token; nothing where the store is not shared."""
-        documents = self._memory.documents
-        return None if documents is None else documents.load(name)
+        return self._memory.load(name)
 
-    async def save(self, name: str, document: ContextDocument, identity: str, *, age: float, lifetime: float) -> None:
+    async def save(
+        self, name: str, document: ContextDocument, identity: str, *, age: float, lifetime: float, session: str = ""
+    ) -> None:
         """Keep a document unless what is kept shows that it is out of date; do nothing where it is not shared."""
         if self._memory.documents is not None:
-            self._memory.documents.save(name, document, identity, age, lifetime)
+            self._memory.documents.save(name, document, identity, age, lifetime, session)
 
     async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
         """Let nobody believe less than `floor` any more; do nothing where it is not shared."""
@@ -87,6 +89,10 @@ class MemoryStore:
     async def parked(self, names: Sequence[str]) -> ContextChanges:
         """Return what is parked under any of `names`, the latest change of each field."""
         return self._memory.parked(names)
+
+    def holds(self, names: Sequence[str]) -> bool:
+        """Tell whether anything is parked under any of `names`."""
+        return bool(self._memory.parked(names))
 
     async def park(self, name: str, changes: ContextChanges) -> None:
         """Keep `changes`; of two changes of one field the later one stays."""
@@ -127,6 +133,13 @@ class _Memory:
         self._lock = threading.Lock()
         self.documents = Documents(max_entries, clock) if shared else None
         self.audience = Audience() if shared else None
+
+    def load(self, name: str) -> Stored | None:
+        found = None if self.documents is None else self.documents.load(name)
+        if found is None:
+            return None
+        stored, session = found
+        return replace(stored, unparked=tuple(each for each in (name, session) if each and not self.parked([each])))
 
     def parked(self, names: Sequence[str]) -> ContextChanges:
         if not (len(self.sessions) or len(self.tokens)):

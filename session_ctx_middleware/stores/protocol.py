@@ -24,12 +24,16 @@ class Stored:
         age: seconds since that process asked Emporix, by the store's clock alone.
         identity: which context the floor is of.
         floor: the lowest version of that context that may still be believed.
+        unparked: names under which nothing was parked at that moment: of the token, and of the session that `save`
+            was told. A store that has not looked, or may have passed on a notice since that moment, leaves them out,
+            and is asked by `ContextStore.parked`: only who finds them here is spared that call.
     """
 
     document: ContextDocument | None = None
     age: float = 0.0
     identity: str = ""
     floor: int = -1
+    unparked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,9 @@ class ContextStore(Protocol):
         """Return what is kept under the name of a token, `None` where nothing is."""
         ...
 
-    async def save(self, name: str, document: ContextDocument, identity: str, *, age: float, lifetime: float) -> None:
+    async def save(
+        self, name: str, document: ContextDocument, identity: str, *, age: float, lifetime: float, session: str = ""
+    ) -> None:
         """Keep a document that came from a GET, unless what is kept shows that it is out of date.
 
         A later version of the same identity, or a floor of it above this version, stays; another identity is replaced.
@@ -98,6 +104,7 @@ class ContextStore(Protocol):
             identity: tells this context from one that was created anew, where versions restart.
             age: seconds since Emporix was asked.
             lifetime: seconds from now until it is to be forgotten.
+            session: name of the session that the document is of, for `Stored.unparked`.
         """
         ...
 

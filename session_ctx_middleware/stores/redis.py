@@ -20,7 +20,7 @@ from ..document import ContextDocument
 from ..errors import ConfigurationError
 from ._redis_codec import Codec, EncryptionKey, notice_text, text_of
 from ._redis_repair import Repair, Repairs
-from ._redis_scripts import DROP_PARKED, FLOOR, FORGET, GET, PARK, PUT, UNPARK, Command
+from ._redis_scripts import DROP_PARKED, FLOOR, FORGET, GET, LOOK, PARK, PUT, UNPARK, Command
 from .memory import PARKED_TTL
 from .protocol import Attachment, Listener, Notice, Stored
 
@@ -107,15 +107,22 @@ class RedisStore:
             self._repair(here)
             return None
         key, epoch = self._keys.document(name), here.backplane.attachment.epoch
-        # In a cluster the counter may live on another node than the document.
-        keys = (key,) if self._clustered else (key, self._keys.sequence)
-        (found,) = await here.run([GET.on(*keys)])
-        if len(keys) > 1:
-            here.backplane.counted(here.read_count(found[8]), epoch)
+        unparked: tuple[str, ...] = ()
+        if self._clustered:
+            # The counter and what is parked may live on other nodes than the document.
+            (found,) = await here.run([GET.on(key)])
+        else:
+            (found,) = await here.run([self._look_at(name)])
+            number = here.read_count(found[8])
+            here.backplane.counted(number, epoch)
+            if not here.backplane.is_past(number):
+                unparked = _unparked(name, found)
         self._repair(here, now=True)
-        return None if self._repairs.hides_document(name) else self._stored(key, found)
+        return None if self._repairs.hides_document(name) else self._stored(key, found, unparked)
 
-    async def save(self, name: str, document: ContextDocument, identity: str, *, age: float, lifetime: float) -> None:
+    async def save(
+        self, name: str, document: ContextDocument, identity: str, *, age: float, lifetime: float, session: str = ""
+    ) -> None:
         """Keep a document unless what is kept shows that it is out of date."""
         here = self._here()
         if self._repairs.hides_document(name):
@@ -123,7 +130,7 @@ class RedisStore:
             return
         key = self._keys.document(name)
         payload = self._codec.document_text(key, document)
-        await here.run([PUT(key, identity, document.version, payload, _ms(age), _ms(lifetime))])
+        await here.run([PUT(key, identity, document.version, payload, _ms(age), _ms(lifetime), session)])
 
     async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
         """Let nobody believe less than `floor` any more; if Redis cannot be told now, it is told later."""
@@ -205,7 +212,11 @@ class RedisStore:
             raise
         self._repair(here, now=True)
 
-    def _stored(self, key: str, found: Sequence[Any]) -> Stored | None:
+    def _look_at(self, name: str) -> Command:
+        keys = self._keys
+        return LOOK.on(keys.document(name), keys.sequence, keys.parked(name), with_=(keys.parked(""),))
+
+    def _stored(self, key: str, found: Sequence[Any], unparked: tuple[str, ...]) -> Stored | None:
         identity, floor, total, version, payload, age, lifetime, left = found[:8]
         if identity is None or total is None or left < 0:
             return None
@@ -214,8 +225,8 @@ class RedisStore:
         if payload is not None and version is not None and since < int(lifetime):
             document = self._codec.document(key, payload)
             if document is not None and document.version == int(version) >= lowest:
-                return Stored(document, (int(age) + since) / 1000, text_of(identity), lowest)
-        return Stored(identity=text_of(identity), floor=lowest) if lowest >= 0 else None
+                return Stored(document, (int(age) + since) / 1000, text_of(identity), lowest, unparked)
+        return Stored(identity=text_of(identity), floor=lowest, unparked=unparked) if lowest >= 0 else None
 
     def _repair(self, here: Here, *, now: bool = False) -> None:
         """See to it that Redis will be told what it could not be told.
@@ -280,6 +291,12 @@ class RedisStore:
 def _unpark(key: str, changes: ContextChanges) -> Command:
     parts = ((path, change.at, change.op_id) for path, change in changes.operations.items())
     return UNPARK(key, *(part for each in parts for part in each))
+
+
+def _unparked(name: str, found: Sequence[Any]) -> tuple[str, ...]:
+    """Return under which of a token's and its session's name `LOOK` has found nothing parked."""
+    session = text_of(found[10]) if len(found) > 11 and found[11] == 0 else ""
+    return tuple(each for each in (name if found[9] == 0 else "", session) if each)
 
 
 def _ms(seconds: float) -> int:

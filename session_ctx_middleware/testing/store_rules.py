@@ -210,6 +210,17 @@ class _Rules:
         found = await other.parked([name])
         assert _comparable(found) == _comparable(changes)
 
+    async def nobody_is_told_that_nothing_is_parked_where_something_is(self, make_store: MakeStore) -> None:
+        one, other, token, session = await make_store(), await make_store(), _token(), _session()
+        await one.save(token, _document(1), "c", age=0.0, lifetime=LONG, session=session)
+        assert set((await _loaded(other, token)).unparked) <= {token, session}, "or fewer: they are asked for then"
+        await one.park(session, self._changes(currency="USD"))
+        assert set((await _loaded(other, token)).unparked) <= {token}
+        await one.park(token, self._changes(currency="USD"))
+        assert not (await _loaded(other, token)).unparked
+        await one.invalidate([token], "c", 2, lifetime=LONG)
+        assert not (await _loaded(other, token)).unparked, "nor where the document has gone"
+
     async def the_later_of_two_parked_changes_stays(self, make_store: MakeStore) -> None:
         one, other, name = await make_store(), await make_store(), _session()
         early, late = self._changes(-20, currency="EUR", language="de"), self._changes(-10, currency="USD")

@@ -66,6 +66,7 @@ class Landing:
             tasks=self.tasks,
             clock=self.clock,
             arrive=self._arrive,
+            glanced=lambda *_: False,
             publish=self._publish,
             usable=lambda *_: True,
             max_flights=max_flights,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from session_ctx_middleware.changes import ContextChanges
 from session_ctx_middleware.document import ContextDocument
@@ -88,6 +88,7 @@ class SimulatedStore:
         self.attachment = Attachment()
         self._owed: list[Owed] = []
         self._arrival = 0.0
+        self._heard = 0
         self.rejoin()
 
     def rejoin(self) -> None:
@@ -104,12 +105,17 @@ class SimulatedStore:
         if any(name in owed.names for owed in self._owed):
             return None
         found = await self._memory.load(name)
+        heard = self._heard
         await self._way()
+        if found is not None and self._heard != heard:
+            found = replace(found, unparked=())
         return found
 
-    async def save(self, name: str, document: ContextDocument, identity: str, *, age: float, lifetime: float) -> None:
+    async def save(
+        self, name: str, document: ContextDocument, identity: str, *, age: float, lifetime: float, session: str = ""
+    ) -> None:
         await self._way()
-        await self._memory.save(name, document, identity, age=age, lifetime=lifetime)
+        await self._memory.save(name, document, identity, age=age, lifetime=lifetime, session=session)
 
     async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
         await self._owing(
@@ -169,4 +175,5 @@ class SimulatedStore:
 
     def _arrive(self, notice: Notice) -> None:
         if self.attachment.connected:
+            self._heard += 1
             self._listener(notice)

@@ -23,7 +23,7 @@ from ..support.redis_server import RedisServer, free_port
 from .helpers import MakeRedisStore, answers, changes, document
 
 KEY = secrets.token_bytes(32)
-SAVED = {"age": 0.0, "lifetime": 60.0}
+SAVED: dict[str, Any] = {"age": 0.0, "lifetime": 60.0}
 QUICK: dict[str, Any] = {"socket_timeout": 0.05, "socket_connect_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
 
 

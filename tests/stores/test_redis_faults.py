@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import time
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from ..support.redis_server import RedisServer, free_port, redis_server
 from .helpers import SLOW, MakeRedisStore, answers, attached, changes, document, duration, eventually
 
 BUDGET = 0.05
-SAVED = {"age": 0.0, "lifetime": 60.0}
+SAVED: dict[str, Any] = {"age": 0.0, "lifetime": 60.0}
 
 
 async def opened(store: RedisStore) -> list[float]:

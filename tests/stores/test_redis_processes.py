@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from ..support.fault_proxy import FaultProxy
 from ..support.redis_server import RedisServer
 from .helpers import MakeRedisStore, attached, changes, document, eventually
 
-SAVED = {"age": 0.0, "lifetime": 60.0}
+SAVED: dict[str, Any] = {"age": 0.0, "lifetime": 60.0}
 
 
 async def test_f41_event_loops_of_two_threads_use_one_store(

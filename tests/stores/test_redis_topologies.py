@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -29,7 +30,7 @@ from session_ctx_middleware.testing.store_rules import Rule, store_rules
 from ..support.redis_server import RedisServer, free_port, redis_cluster, redis_server
 from .helpers import MakeRedisStore, answers, attached, changes, document, eventually
 
-SAVED = {"age": 0.0, "lifetime": 60.0}
+SAVED: dict[str, Any] = {"age": 0.0, "lifetime": 60.0}
 
 every_rule_without_waiting = pytest.mark.parametrize(
     "rule", [rule for rule in store_rules() if "lifetime" not in rule.__name__], ids=lambda rule: rule.__name__
