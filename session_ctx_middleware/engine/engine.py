@@ -212,11 +212,9 @@ class Engine:
     def view(self, token: StorefrontToken, carried: Carried | None = None) -> Snapshot | None:
         """Return what this process would show for a token right now without asking; `None` if it knows nothing."""
         slot = self._table.get(self.key(token.value))
-        return (
-            None
-            if slot is None
-            else self._expectations.with_parked(slot, token.value, carried, self._reader.current(slot))
-        )
+        if slot is None:
+            return None
+        return self._expectations.with_parked(slot, token.value, carried, self._reader.current(slot))
 
     async def to_carry(self, token: StorefrontToken, carried: Carried | None, shown: ContextChanges) -> Carried:
         """Return what the shopper's browser should take to the next worker.
@@ -278,13 +276,11 @@ class Engine:
 
     async def _prepare(self, slot: Slot, token: StorefrontToken, carried: Carried | None) -> Glance | None:
         """Let a slot know what is parked, and what the browser brought; return what the store has said, if asked."""
-        glance = None
         missed = slot.seen != self._shelf.attachment.epoch
         if missed:
             await self._catch_up(slot)
-        if not slot.names and self._shelf.shared:
-            # One question for everything that is parked and for the document: no page waits for two answers.
-            glance = await self._shelf.glance(slot, self._clock.monotonic(), self._parking.changes)
+        # One question for the document and for what is parked: no page waits for two answers.
+        glance = None if slot.names else await self._shelf.glance(slot, self._clock.monotonic(), self._parking.changes)
         await self._parking.look(slot, again=missed, glance=glance)
         if carried is not None:
             self._expectations.note(slot, carried, token.value)
