@@ -67,13 +67,14 @@ class Parking:
         if glance is not None and self.glanced(slot, glance):
             return
         names = self._known_names(slot)
-        if again or names != slot.names or slot.looked != slot.news:
+        session = _session(names)
+        if again or session != slot.looked_in or slot.looked != slot.news:
             news = slot.news
             parked = await self._valid(names, slot)
             slot.looked = news  # a page that comes before this looks itself
-            if slot.names and names != slot.names and parked:
+            if slot.looked_in is not None and session != slot.looked_in and parked:
                 await self._move(names, parked, slot)
-            slot.names = names
+            slot.looked_in = session
             self._reader.show_parked(slot, parked)
 
     def glanced(self, slot: Slot, glance: Glance) -> bool:
@@ -81,7 +82,7 @@ class Parking:
         names = self._known_names(slot)
         if not self._unparked(names, slot, glance):
             return False
-        slot.looked, slot.names = glance.news, names
+        slot.looked, slot.looked_in = glance.news, _session(names)
         self._reader.show_parked(slot, NO_CHANGES)
         return True
 
@@ -171,7 +172,7 @@ class Parking:
         if known is not None and not slot.proven:
             self._table.learn(slot, known)
         names = self._names(slot)
-        if names != slot.names:
+        if _session(names) != slot.looked_in:
             slot.remember(slot.settled.newest(self._settled.get(names[-1], NO_CHANGES)))
         return names
 
@@ -184,6 +185,10 @@ class Parking:
     def _names(self, slot: Slot) -> tuple[str, ...]:
         """Return the names to look under; the last one, of the session where it is proven, is the one to park under."""
         return (slot.name, slot.session) if slot.proven and slot.session is not None else (slot.name,)
+
+
+def _session(names: tuple[str, ...]) -> str:
+    return names[1] if len(names) > 1 else ""
 
 
 def visible(changes: ContextChanges, job: Job) -> ContextChanges:

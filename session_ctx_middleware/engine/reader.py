@@ -142,7 +142,7 @@ class Reader:
     def reject(self, slot: Slot) -> None:
         """Forget the context of a token that Emporix refused, and do not ask again for a while."""
         slot.fence()  # an answer from before the refusal must not bring the context back
-        slot.names = ()  # what is parked shows again should the token be taken again
+        slot.looked_in = None  # what is parked shows again should the token be taken again
         self._absent(slot, Snapshot(rejected=True), self._cache.rejected_ttl)
 
     def throttle(self, slot: Slot) -> None:

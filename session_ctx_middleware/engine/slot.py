@@ -60,7 +60,8 @@ class Slot:
         told: the highest version that another process has told of.
         rumour: what was told of a context that has not been seen here yet.
         past: the context that has made room for another one, and until when a lagging replica may still show it.
-        news: how often others have changed what is parked; `looked` is that count when the store was asked last.
+        news: how often others have changed what is parked; `looked` is that count when the store was asked last,
+            and `looked_in` the session under whose name it was asked as well: empty for none, `None` for not yet.
         expected: what the last browser carried; `met` is the last that was satisfied.
         seen: the store's epoch in which this slot was compared with it.
     """
@@ -81,8 +82,8 @@ class Slot:
         "kept_until",
         "key",
         "looked",
+        "looked_in",
         "met",
-        "names",
         "news",
         "next_attempt",
         "past",
@@ -130,7 +131,7 @@ class Slot:
         self.generation = 0
         self.epoch = 0
         self.floor = -1
-        self.names: tuple[str, ...] = ()
+        self.looked_in: str | None = None
         self.news = self.looked = 0
         self.floor_of: tuple[str | None, str | None] | None = None
         self.writers = 0
