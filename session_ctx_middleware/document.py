@@ -6,10 +6,10 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from .frozen_json import EMPTY, Json, loads
-from .wire import code_at, frozen, mapping_at, text_at, version_of
+from .frozen_json import EMPTY, Json, condense, expand, freeze, loads
+from .wire import code_at, object_at, text_at, version_of
 
 __all__ = [
     "ATTRIBUTE_PREFIX",
@@ -45,8 +45,47 @@ REMOVED: Final = Removed.token
 Value: TypeAlias = "Json | Literal[Removed.token]"
 
 
+class _Unread:
+    """Keeps `attributes` and `extra` of a document as JSON text until somebody reads one of them.
+
+    Most requests never do, and the text takes a quarter of what the mappings would in every session that is cached.
+    Until then the two fields are not set, and Python asks `__getattr__`; from then on they are fields as any other.
+    """
+
+    __slots__ = ("_text",)
+
+    _text: bytes
+    attributes: Mapping[str, Json]
+    extra: Mapping[str, Json]
+
+    def _leave(self, attributes: Mapping[str, object], extra: Mapping[str, object]) -> None:
+        """Hold these, as they were parsed, in place of what the fields are set to; or raise `ValueError`."""
+        if attributes or extra:
+            object.__setattr__(self, "_text", condense(attributes, extra))
+            object.__delattr__(self, "attributes")
+            object.__delattr__(self, "extra")
+
+    def _glance(self) -> list[Mapping[str, Json]]:
+        """Return both without keeping more than the text of them."""
+        text: bytes = getattr(self, "_text", b"")
+        return expand(text) if text else [self.attributes, self.extra]
+
+    if not TYPE_CHECKING:  # or misspelled fields would pass for some
+
+        def __getattr__(self, name: str) -> object:
+            if name not in {"attributes", "extra"}:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            text = self._text
+            if text:  # else another thread has read them since
+                attributes, extra = expand(text)
+                object.__setattr__(self, "attributes", attributes)
+                object.__setattr__(self, "extra", extra)
+                object.__setattr__(self, "_text", b"")
+            return object.__getattribute__(self, name)
+
+
 @dataclass(frozen=True, slots=True, repr=False)
-class ContextDocument:
+class ContextDocument(_Unread):
     """One version of a session context, as Emporix sent it; nothing in it can be changed.
 
     Args:
@@ -93,8 +132,9 @@ class ContextDocument:
         data = loads(raw)
         if not isinstance(data, dict):
             raise ValueError("not a JSON object")
-        metadata = mapping_at(data, "metadata")
-        return cls(
+        metadata = object_at(data, "metadata")
+        freeze(metadata)  # nothing of it is kept, but what has no JSON form is no document
+        document = cls(
             version=version_of(metadata.get("version")),
             session_id=text_at(data, "sessionId"),
             customer_id=text_at(data, "customerId"),
@@ -103,23 +143,25 @@ class ContextDocument:
             language=code_at(data, "language"),
             target_location=code_at(data, "targetLocation"),
             cart_id=text_at(data, "cartId"),
-            attributes=mapping_at(data, "context"),
             created_at=text_at(metadata, "createdAt"),
             modified_at=text_at(metadata, "modifiedAt"),
-            extra=frozen({key: value for key, value in data.items() if key not in _KNOWN}),
         )
+        extra = {key: value for key, value in data.items() if key not in _KNOWN}
+        document._leave(attributes=object_at(data, "context"), extra=extra)
+        return document
 
     def to_wire(self) -> dict[str, object]:
         """Return the document under the names that Emporix uses, without keys that have no value."""
+        attributes, extra = self._glance()
         metadata = {"version": self.version, "createdAt": self.created_at, "modifiedAt": self.modified_at}
         body: dict[str, object] = {
             "sessionId": self.session_id,
             "customerId": self.customer_id,
             **{wire: getattr(self, field) for field, wire in SWITCHES.items()},
             "cartId": self.cart_id,
-            "context": dict(self.attributes) or None,
+            "context": dict(attributes) or None,
             "metadata": {key: value for key, value in metadata.items() if value is not None},
-            **self.extra,
+            **extra,
         }
         return {key: value for key, value in body.items() if value is not None}
 

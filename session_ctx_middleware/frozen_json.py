@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-__all__ = ["EMPTY", "Json", "dumps", "freeze", "loads", "plain_text", "same"]
+__all__ = ["EMPTY", "Json", "condense", "dumps", "expand", "freeze", "frozen_map", "loads", "plain_text", "same"]
 
 Json: TypeAlias = "str | int | float | bool | Mapping[str, Json] | tuple[Json, ...] | None"
 
@@ -16,6 +18,7 @@ EMPTY: Final[Mapping[str, Json]] = MappingProxyType({})
 
 MAX_DEPTH: Final = 64
 MAX_BITS: Final = 1024
+MAX_INTERNED: Final = 64
 
 
 def freeze(value: object, depth: int = 0) -> Json:
@@ -53,6 +56,12 @@ def freeze(value: object, depth: int = 0) -> Json:
     raise ValueError(f"{type(value).__name__} has no JSON form")
 
 
+def frozen_map(value: Mapping[str, object]) -> Mapping[str, Json]:
+    """Return a deep, read-only copy of an object; see `freeze`."""
+    frozen = freeze(value) if value else EMPTY
+    return frozen if isinstance(frozen, Mapping) else EMPTY
+
+
 def plain_text(value: str) -> str:
     """Return a text as a plain `str`, whatever subclass of it it is.
 
@@ -86,6 +95,31 @@ def loads(raw: bytes | str) -> object:
         raise ValueError("nested too deeply") from None
 
 
+def condense(*parsed: Mapping[str, object]) -> bytes:
+    """Return the compact text of objects that `loads` has returned; `expand` makes of it what `freeze` would of them.
+
+    Raises:
+        ValueError: `freeze` would raise it.
+    """
+    try:
+        text = _ENCODER.encode(parsed).encode()
+    except (RecursionError, ValueError):
+        text = b""
+    # Numbers are finite and texts have a UTF-8 form, or there were no text: what is left is depth, and large numbers.
+    if not text or text.count(b"{") + text.count(b"[") > MAX_DEPTH or _LARGE.search(text):
+        for each in parsed:
+            freeze(each)  # which says what is wrong
+    if not text:
+        raise ValueError("nested too deeply")
+    return text
+
+
+def expand(text: bytes) -> list[Mapping[str, Json]]:
+    """Return the objects of which `condense` has made a text, read-only."""
+    parsed = loads(text)
+    return [frozen_map(each) for each in parsed] if isinstance(parsed, list) else []
+
+
 def dumps(value: object) -> str:
     """Return the one compact JSON text of a value: frozen or plain, keys in order."""
     return json.dumps(value, default=_thaw, separators=(",", ":"), sort_keys=True, allow_nan=False)
@@ -100,7 +134,9 @@ def same(one: object, other: object) -> bool:
 
 def _key(key: object) -> str:
     if isinstance(key, str):
-        return plain_text(key)
+        text = plain_text(key)
+        # Every session has the same few attributes.
+        return sys.intern(text) if len(text) <= MAX_INTERNED else text
     raise ValueError("keys must be strings")
 
 
@@ -114,4 +150,8 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
+_LARGE: Final = re.compile(rb"[0-9]{309}")  # a number of more than 1024 bits has no fewer digits
+_ENCODER: Final = json.JSONEncoder(
+    default=_thaw, ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
+)
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)

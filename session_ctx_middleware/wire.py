@@ -6,9 +6,9 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-from .frozen_json import EMPTY, Json, freeze, plain_text
+from .frozen_json import EMPTY, plain_text
 
-__all__ = ["code_at", "frozen", "mapping_at", "text_at", "version_of"]
+__all__ = ["code_at", "object_at", "text_at", "version_of"]
 
 MAX_VERSION: Final = 2**53 - 1
 
@@ -37,19 +37,11 @@ def code_at(data: Mapping[str, object], key: str) -> str | None:
     return None if value is None else sys.intern(value)
 
 
-def mapping_at(data: Mapping[str, object], key: str) -> Mapping[str, Json]:
-    """Return the object of a key, read-only, empty where there is none; raise `ValueError` for another type."""
+def object_at(data: Mapping[str, object], key: str) -> Mapping[str, object]:
+    """Return the object of a key, an empty one where there is none; raise `ValueError` for another type."""
     value = data.get(key)
     if value is None:
         return EMPTY
     if not isinstance(value, Mapping):
         raise ValueError(f"{key} is not an object")
-    return frozen(value)
-
-
-def frozen(value: Mapping[str, object]) -> Mapping[str, Json]:
-    """Return a read-only deep copy of an object."""
-    if not value:
-        return EMPTY
-    frozen = freeze(value)
-    return frozen if isinstance(frozen, Mapping) else EMPTY
+    return value

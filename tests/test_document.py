@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -44,6 +46,42 @@ def test_a_document_survives_the_way_to_emporix_and_back() -> None:
     assert document.to_wire() == WIRE | {"context": document.attributes, "futureKey": document.extra["futureKey"]}
     assert json.loads(json.dumps(document.to_wire(), default=dict)) == WIRE
     assert dict(document.extra) == {"futureKey": document.extra["futureKey"]}
+
+
+def test_attributes_are_kept_as_text_until_somebody_reads_them() -> None:
+    document = parse()
+    document.to_wire()
+    unread = document._text
+
+    attributes = document.attributes
+
+    assert json.loads(unread) == [WIRE["context"], {"futureKey": {"a": [1]}}]
+    assert document._text == b""
+    assert attributes == {"tier": {"name": "gold", "since": (2024, 1.5, True, None)}, "ref": "x"}
+    assert document.attributes is attributes
+    assert parse(context={}, futureKey=None).extra == {"futureKey": None}
+    assert parse(context=None).attributes is parse(context={}).attributes is ContextDocument(1).attributes
+
+
+def test_whether_attributes_have_been_read_makes_no_difference() -> None:
+    read = parse()
+    assert (read.attributes["ref"], read.extra["futureKey"]["a"]) == ("x", (1,))  # type: ignore[call-overload, index]
+
+    assert parse() == read == replace(parse(), version=5) == copy.copy(parse())
+    assert read != parse(context={}) != parse(futureKey=1)
+    assert replace(parse(), version=6).attributes == read.attributes
+    assert parse().to_wire() == read.to_wire()
+    assert parse().value_at("attributes.ref") == "x"
+    assert parse() == ContextDocument(**{each.name: getattr(read, each.name) for each in fields(read)})
+    with pytest.raises(AttributeError, match="no attribute 'curency'"):
+        read.curency  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_of_two_threads_that_read_attributes_the_second_finds_what_the_first_has_read() -> None:
+    document = parse()
+    attributes = document.attributes
+
+    assert getattr(document, "__getattr__")("attributes") is attributes  # noqa: B009
 
 
 def test_everything_but_the_version_may_be_absent() -> None:

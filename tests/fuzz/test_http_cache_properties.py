@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from session_ctx_middleware.frozen_json import dumps, freeze, loads, same
+from session_ctx_middleware.frozen_json import condense, dumps, expand, freeze, frozen_map, loads, same
 from session_ctx_middleware.http_cache import Vary, make_private
 
 from .support import fuzz
@@ -267,6 +267,41 @@ def test_bytes_are_json_or_a_value_error(raw: bytes) -> None:
     except ValueError:
         return
     assert same(frozen, freeze(loads(dumps(frozen))))
+
+
+edges = st.one_of(
+    json_values,
+    st.sampled_from(
+        [2**1024 - 1, 2**1024, -(2**1024), 10**308, 10**400, math.inf, "\ud800", "9" * 309, "[" * 70, -0.0]
+    ),
+    st.tuples(st.integers(62, 67), st.booleans(), st.sampled_from([1, 1.5, [], {}])).map(
+        lambda deep: loads(
+            ("[" if deep[1] else '{"a":') * deep[0] + dumps(deep[2]) + ("]" if deep[1] else "}") * deep[0]
+        )
+    ),
+)
+
+
+@fuzz(300)
+@given(edges, st.dictionaries(st.sampled_from(["a", "b", "\ud800", "k" * 65]), edges, max_size=2))
+def test_what_is_kept_as_text_is_refused_or_expanded_as_if_it_were_frozen_at_once(value: Any, other: Any) -> None:
+    parsed = [{"a": value, "": None}, other]
+    try:
+        frozen = [frozen_map(each) for each in parsed]
+    except ValueError as error:
+        with pytest.raises(ValueError, match=f"^{error}$"):
+            condense(*parsed)
+        return
+    assert repr(expand(condense(*parsed))) == repr(frozen)
+
+
+def test_what_is_too_deep_for_any_parser_is_a_value_error_also_where_it_was_parsed() -> None:
+    deep: dict[str, object] = {}
+    for _ in range(100_000):
+        deep = {"a": deep}
+
+    with pytest.raises(ValueError, match="too deeply"):
+        condense(deep)
 
 
 twins = st.sampled_from([0, 0.0, -0.0, False, 1, 1.0, True, "1", None, "", (), {}, [1], [True], {"a": 1}, {"a": 1.0}])
