@@ -18,6 +18,7 @@ __all__ = ["DEGRADED", "NEVER", "NOTHING_KNOWN", "Slot", "Snapshot"]
 
 NEVER: Final = float("-inf")
 UNKNOWN: Final = sys.maxsize
+NOT_FORCED: Final = (0.0, NEVER)  # one for all slots
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -111,7 +112,7 @@ class Slot:
         self.seen = 0
         self.expected: Carried | None = None
         self.met: Carried | None = None
-        self.forced = (0.0, NEVER)
+        self.forced = NOT_FORCED
         self.kept_until = NEVER
         self.settled = NO_CHANGES
         self.settled_of: tuple[str | None, str | None] | None = None
