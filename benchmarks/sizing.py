@@ -35,14 +35,15 @@ LOAD_COMMANDS: Final = 1
 SAVE_COMMANDS: Final = 1
 """Redis commands when a GET has brought a document."""
 MEETING_COMMANDS: Final = 3
-"""Redis commands when a worker meets a session: what is parked under the token, then under token and session."""
+"""Redis commands besides, when the worker that meets a session is the first: what is parked under the token, then under
+token and session. With a document Redis says that along."""
 COMMIT_COMMANDS: Final = 3
 """Redis commands of a commit: a floor for the token, one for the session, and the notice."""
 COMMIT_NOTICES: Final = 1
 """Messages that a commit publishes; each worker gets each of them."""
 IDLE_COMMANDS: Final = 2 / 5
 """Redis commands per second and worker without any traffic: the subscription is watched every 5 seconds."""
-NOTICE_BYTES: Final = 330
+NOTICE_BYTES: Final = 265
 """A notice on the wire to one worker, with the name of the channel."""
 
 
@@ -229,7 +230,7 @@ def _with_redis(shop: Shop, sizing: Sizing, visits: float, gets: float) -> Sizin
     parts = shop.switches + 1
     windows = max(_gets(shop)[0], parts)
     loads = windows * touched(shop.workers, parts * _touches(shop) / windows) + shop.pages_without_context
-    meetings = touched(shop.workers, shop.pages + shop.switches)
+    meetings = min(gets, touched(shop.workers, shop.pages + shop.switches))
     commands = loads * LOAD_COMMANDS + gets * SAVE_COMMANDS + meetings * MEETING_COMMANDS
     commands += shop.switches * COMMIT_COMMANDS
     notices = visits * shop.switches * COMMIT_NOTICES

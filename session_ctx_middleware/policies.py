@@ -25,7 +25,7 @@ class CachePolicy:
         rejected_ttl: a refused token is not tried again for this long.
         failure_throttle: after a failed GET, this session asks again only after about this long.
         jitter: up to this share of `ttl` is taken off at random, so that entries do not expire in step.
-        max_entries: documents kept; the least recently used one goes first.
+        max_entries: documents kept; above that one goes that nobody has asked for lately (CLOCK).
     """
 
     ttl: float = 60.0

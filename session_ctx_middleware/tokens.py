@@ -120,25 +120,20 @@ class TokenChain:
         return None
 
 
-def _remembered(parse: Callable[..., str | None]) -> Callable[..., str | None]:
-    """Take a header apart once: browsers send the same ones with every request, and a cache hit should not pay."""
-    remembering = lru_cache(REMEMBERED)(parse)
-
-    def parsed(value: bytes, *more: str) -> str | None:
-        return (remembering if len(value) <= LONGEST_REMEMBERED else parse)(value, *more)
-
-    return parsed
-
-
-@_remembered
 def _bearer(value: bytes) -> str | None:
-    scheme, _, token = value.partition(b" ")
-    return _usable(str(token.strip(b" "), "latin-1")) if scheme.lower() == b"bearer" else None
+    return _usable(str(value[7:].strip(b" "), "latin-1")) if value[:7].lower() == b"bearer " else None
 
 
-@_remembered
 def _cookie(value: bytes, name: str) -> str | None:
+    # Browsers send the same cookies with every request, and taking them apart is slow.
+    return (_remembered if len(value) <= LONGEST_REMEMBERED else _in_cookies)(value, name)
+
+
+def _in_cookies(value: bytes, name: str) -> str | None:
     return _usable(cookie_parser(value.decode("latin-1")).get(name, ""))
+
+
+_remembered = lru_cache(REMEMBERED)(_in_cookies)
 
 
 def _usable(token: str) -> str | None:

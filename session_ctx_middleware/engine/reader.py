@@ -60,7 +60,7 @@ class Reader:
 
     def peek(self, key: bytes, carried: Carried | None) -> Snapshot | None:
         """Return what is fresh, without waiting for anything; ``None`` means ask `read`."""
-        slot = self._table.get(key)
+        slot = self._table.find(key)
         if (
             slot is None
             or self._clock.monotonic() >= slot.fresh_until

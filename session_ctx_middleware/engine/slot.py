@@ -64,6 +64,8 @@ class Slot:
         news: how often others have changed what is parked; `looked` is that count when the store was asked last,
             and `looked_in` the session under whose name it was asked as well: empty for none, `None` for not yet.
         expected: what the last browser carried; `met` is the last that was satisfied.
+        filed_until: how long the table has promised to keep it.
+        used: whether anybody has asked for it since the table last looked for one to do without.
         seen: the store's epoch in which this slot was compared with it.
     """
 
@@ -74,6 +76,7 @@ class Slot:
         "error_until",
         "expected",
         "expires_at",
+        "filed_until",
         "flight",
         "floor",
         "floor_of",
@@ -101,6 +104,7 @@ class Slot:
         "snapshot",
         "stale_until",
         "told",
+        "used",
         "writers",
     )
 
@@ -114,6 +118,8 @@ class Slot:
         self.met: Carried | None = None
         self.forced = NOT_FORCED
         self.kept_until = NEVER
+        self.filed_until = NEVER
+        self.used = False
         self.settled = NO_CHANGES
         self.settled_of: tuple[str | None, str | None] | None = None
         self.since = UNKNOWN

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
-
-from cachetools import TLRUCache
+from typing import Final
 
 from ..clock import Clock
+from .bounded import Bounded
 from .identity import Naming
 from .slot import Slot
 
@@ -16,34 +15,6 @@ __all__ = ["SlotTable"]
 
 MAX_TOKENS: Final = 32
 TOKEN_PREFIX: Final = "token-"  # noqa: S105 - a prefix of names
-
-if TYPE_CHECKING:
-    _Cache = TLRUCache[bytes, Slot]
-else:
-    _Cache = TLRUCache
-
-
-class _Bounded(_Cache):
-    """A TLRU cache that says which slots have gone."""
-
-    def __init__(
-        self, size: int, ttu: Callable[[bytes, Slot, float], float], clock: Clock, gone: Callable[[Slot], None]
-    ):
-        super().__init__(size, ttu, timer=clock.monotonic)
-        self._gone = gone
-
-    def expire(self, time: float | None = None) -> list[tuple[bytes, Slot]]:
-        """Remove what is too old, and say so."""
-        expired = list(super().expire(time))
-        for _, slot in expired:
-            self._gone(slot)
-        return expired
-
-    def popitem(self) -> tuple[bytes, Slot]:
-        """Remove the least recently used slot, and say so."""
-        key, slot = super().popitem()
-        self._gone(slot)
-        return key, slot
 
 
 class SlotTable:
@@ -61,24 +32,18 @@ class SlotTable:
 
     def __init__(self, max_entries: int, naming: Naming, clock: Clock) -> None:
         self._naming = naming
-        self.found = _Bounded(
-            max_entries, lambda _k, slot, _n: max(slot.stale_until, slot.error_until), clock, self._gone
-        )
-        self.absent = _Bounded(
-            max_entries,
-            lambda _k, slot, _n: max(slot.fresh_until, slot.next_attempt, slot.kept_until),
-            clock,
-            self._gone,
-        )
+        self.found = Bounded(max_entries, clock, self._gone)
+        self.absent = Bounded(max_entries, clock, self._gone)
         self._busy: dict[bytes, Slot] = {}
         self._by_session: dict[str, tuple[bytes, ...]] = {}
 
     def get(self, key: bytes) -> Slot | None:
         """Return the slot of a key, ``None`` where nothing is known."""
-        try:
-            return self.found[key]
-        except KeyError:
-            return self.absent.get(key) or self._busy.get(key)
+        return self.found.get(key) or self.absent.get(key) or self._busy.get(key)
+
+    def find(self, key: bytes) -> Slot | None:
+        """Return the slot of a key, which may be out of date: what a hit needs, at the least cost."""
+        return self.found.find(key) or self.absent.find(key)
 
     def obtain(self, key: bytes, session_id: str | None) -> Slot:
         """Return the slot of a key, a new one where nothing is known."""
@@ -121,9 +86,12 @@ class SlotTable:
 
     def keep(self, slot: Slot) -> None:
         """File a slot by what it now knows, and for as long as that is of use."""
-        here, there = (self.found, self.absent) if slot.snapshot.document is not None else (self.absent, self.found)
-        there.pop(slot.key, None)
-        here[slot.key] = slot
+        if slot.snapshot.document is not None:
+            self.absent.discard(slot.key)
+            self.found.put(slot, max(slot.stale_until, slot.error_until))
+        else:
+            self.found.discard(slot.key)
+            self.absent.put(slot, max(slot.fresh_until, slot.next_attempt, slot.kept_until))
         if self._in_reach(slot.key):
             self._index(slot)
         else:
@@ -131,8 +99,8 @@ class SlotTable:
 
     def drop(self, slot: Slot) -> None:
         """Forget a slot, whatever it knows."""
-        self.found.pop(slot.key, None)
-        self.absent.pop(slot.key, None)
+        self.found.discard(slot.key)
+        self.absent.discard(slot.key)
         self._gone(slot)
 
     def siblings(self, slot: Slot) -> Iterator[Slot]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import hmac
 
 import pytest
 
@@ -17,6 +18,7 @@ from session_ctx_middleware import (
     UpstreamPolicy,
 )
 from session_ctx_middleware.changes import NO_CHANGES, ContextChanges, Operation
+from session_ctx_middleware.engine.bounded import Bounded
 from session_ctx_middleware.engine.flights import Failed, Flight, Flights, Found, Outcome
 from session_ctx_middleware.engine.identity import Naming
 from session_ctx_middleware.engine.lanes import Lanes
@@ -30,6 +32,7 @@ from session_ctx_middleware.stores import Attachment, MemoryStore
 from ..support.virtual_time import VirtualClock
 
 NAMING = Naming("acme", "https://emporix")
+KINDS = (b"token", b"session")
 
 
 class Source:
@@ -372,6 +375,17 @@ def test_names_give_nothing_away_and_keep_tenants_and_tokens_apart() -> None:
     assert Naming("acme", "https://a").key("t") != Naming("acme", "https://a").key("t")
 
 
+@pytest.mark.parametrize("length", [1, 32, 64, 65, 300])
+def test_names_are_hmac_sha256_whatever_the_length_of_the_key(length: int) -> None:
+    secret = bytes(range(1, 256)) * 2
+    naming = Naming("acme", "https://emporix.example", secret[:length])
+    text = b"\x1fhttps://emporix.example\x1facme\x1f"
+    for value in ("t", "token" * 200):
+        key, name = (hmac.digest(secret[:length], kind + text + value.encode(), "sha256")[:16] for kind in KINDS)
+        assert naming.key(value) == key
+        assert naming.session(value) == f"session-{name.hex()}"
+
+
 def filed(table: SlotTable, clock: VirtualClock, key: bytes, session_id: str | None = None) -> Slot:
     slot = table.obtain(key, session_id)
     slot.snapshot = Snapshot(document=ContextDocument(version=1))
@@ -393,6 +407,60 @@ async def test_a_slot_in_use_stays_one_object_though_its_cache_drops_it() -> Non
     table.unpin(slot)
     assert table.get(b"a") is None
     assert [*table.siblings(table.obtain(b"c", "s"))] == []
+
+
+def keys(*numbers: int) -> list[bytes]:
+    return [number.to_bytes(4, "big") for number in numbers]
+
+
+def bounded(size: int) -> tuple[Bounded, VirtualClock, list[bytes]]:
+    clock = VirtualClock()
+    gone: list[bytes] = []
+    return Bounded(size, clock, lambda slot: gone.append(slot.key)), clock, gone
+
+
+async def test_a_slot_that_somebody_came_back_to_stays_longer_than_one_that_was_read_once() -> None:
+    slots, clock, gone = bounded(3)
+    first, second, third, *others = keys(*range(20))
+    for key in (first, second, third):
+        slots.put(Slot(key), clock.monotonic() + 10)
+    for key in others:
+        assert slots.get(second) is not None
+        slots.put(Slot(key), clock.monotonic() + 10)
+        assert len(slots) == 3
+    assert second in slots
+    assert second not in gone
+    assert {first, third} < set(gone)
+
+
+async def test_room_is_made_though_all_slots_are_in_use() -> None:
+    slots, clock, gone = bounded(100)
+    for key in keys(*range(500)):
+        slots.put(Slot(key), clock.monotonic() + 10)
+        for other in keys(*range(500)):
+            slots.get(other)
+        assert len(slots) <= 100
+    assert len(gone) == len(set(gone)) == 400
+
+
+async def test_slots_that_are_too_old_are_not_found_and_go_a_few_at_a_time() -> None:
+    slots, clock, gone = bounded(1000)
+    for key in keys(*range(100)):
+        slots.put(Slot(key), clock.monotonic() + 10)
+    kept = keys(7)[0]
+    slots.put(Slot(kept), clock.monotonic() + 100)
+    await asyncio.sleep(11)
+    assert [key for key in keys(*range(100)) if slots.get(key)] == [kept]
+    assert keys(8)[0] not in slots
+    slots.put(Slot(b"new"), clock.monotonic() + 10)
+    assert 0 < len(gone) < 50  # no page waits for all of them
+    for key in keys(*range(200, 240)):
+        slots.put(Slot(key), clock.monotonic() + 10)
+    assert sorted(gone) == [key for key in keys(*range(100)) if key != kept]
+    slots.discard(kept)
+    slots.discard(kept)
+    assert slots.get(kept) is None
+    assert kept not in gone
 
 
 async def test_the_index_of_sessions_shrinks_with_the_cache() -> None:

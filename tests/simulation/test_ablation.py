@@ -150,11 +150,12 @@ def no_map_of_its_own_for_the_absent(patch: pytest.MonkeyPatch) -> None:
     def init(self: SlotTable, *arguments: Any) -> None:
         original(self, *arguments)
         self.absent = self.found
-        ttu = lambda _, slot, __: max(slot.stale_until, slot.error_until, slot.fresh_until, slot.next_attempt)  # noqa: E731
-        self.found._TLRUCache__ttu = ttu  # type: ignore[attr-defined]
+
+    def keep(self: SlotTable, slot: Slot) -> None:
+        self.found.put(slot, max(slot.stale_until, slot.error_until, slot.fresh_until, slot.next_attempt))
 
     patch.setattr(SlotTable, "__init__", init)
-    patch.setattr(SlotTable, "keep", lambda self, slot: self.found.__setitem__(slot.key, slot))
+    patch.setattr(SlotTable, "keep", keep)
 
 
 def no_identity_check(patch: pytest.MonkeyPatch) -> None:

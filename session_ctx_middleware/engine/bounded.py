@@ -1,0 +1,88 @@
+"""Slots by key, bounded in number and age."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from ..clock import Clock
+from .slot import Slot
+
+__all__ = ["Bounded"]
+
+STEPS: Final = 16
+
+
+class Bounded:
+    """Keeps slots until they are of no use; when there are too many, one goes that nobody has asked for lately.
+
+    The CLOCK algorithm finds it (Corbató 1968): a hand goes round, and takes the first slot that was not used since it
+    came by last. So a hit writes to one slot and to nothing else, where a list in order of use would be written to in
+    four places, which among a million sessions is most of what a hit costs. And what was read once only, as by a
+    crawler, goes before what a shopper came back to.
+
+    Args:
+        size: slots at most.
+        clock: where time comes from.
+        gone: told every slot that goes because of its age, or to make room.
+    """
+
+    def __init__(self, size: int, clock: Clock, gone: Callable[[Slot], None]) -> None:
+        self._size = size
+        self._clock = clock
+        self._gone = gone
+        # The hand points at the first; a plain dict is slow to find it once others have gone.
+        self._slots: OrderedDict[bytes, Slot] = OrderedDict()
+
+    def get(self, key: bytes) -> Slot | None:
+        """Return the slot of a key, `None` where there is none any more."""
+        slot = self.find(key)
+        return None if slot is None or slot.filed_until <= self._clock.monotonic() else slot
+
+    def find(self, key: bytes) -> Slot | None:
+        """Return the slot of a key, also one that is too old, for callers that look at its age themselves."""
+        slot = self._slots.get(key)
+        if slot is not None:
+            slot.used = True
+        return slot
+
+    def put(self, slot: Slot, until: float) -> None:
+        """Keep a slot.
+
+        Args:
+            slot: found from now on, also if it was kept before.
+            until: monotonic seconds.
+        """
+        slot.filed_until = until
+        self._slots[slot.key] = slot
+        self._sweep()
+
+    def discard(self, key: bytes) -> None:
+        """Do without the slot of a key, if there is one."""
+        self._slots.pop(key, None)
+
+    def __contains__(self, key: bytes) -> bool:
+        slot = self._slots.get(key)
+        return slot is not None and slot.filed_until > self._clock.monotonic()
+
+    def __len__(self) -> int:
+        """Return how many there are; some of them may be too old already."""
+        return len(self._slots)
+
+    def _sweep(self) -> None:
+        """Move the hand on, past one slot at least; however many are used or too old, nobody waits for a full round."""
+        now = self._clock.monotonic()
+        for left in reversed(range(STEPS)):
+            if not self._slots:
+                return
+            key, slot = next(iter(self._slots.items()))
+            too_many = len(self._slots) > self._size
+            if slot.filed_until <= now or (too_many and not (slot.used and left)):
+                del self._slots[key]
+                self._gone(slot)
+                continue
+            self._slots.move_to_end(key)
+            if not too_many:
+                return
+            slot.used = False
