@@ -25,6 +25,7 @@ __all__ = [
     "PUT",
     "UNPARK",
     "Command",
+    "Looked",
     "Script",
     "in_full",
     "loading",
@@ -108,17 +109,54 @@ return found
 """Read a document and the time it has left."""
 
 LOOK: Final = _script("""
-local found = redis.call('HMGET', KEYS[1], 'identity', 'floor', 'total', 'version', 'payload', 'age', 'lifetime')
-found[8] = redis.call('PTTL', KEYS[1])
-found[9] = redis.call('GET', KEYS[2])
-found[10] = redis.call('EXISTS', KEYS[3])
-found[11] = redis.call('HGET', KEYS[1], 'session')
-if found[11] and found[11] ~= '' then found[12] = redis.call('EXISTS', ARGV[1] .. found[11]) end
-return found
+local found = redis.call('HMGET', KEYS[1], 'floor', 'total', 'version', 'age', 'lifetime', 'identity', 'session',
+  'payload')
+local session, on_session = found[7] or '', 1
+if session ~= '' then on_session = redis.call('EXISTS', ARGV[1] .. session) end
+local number = tonumber(redis.call('GET', KEYS[2]) or 0) or 0
+return table.concat({
+  found[1] or '-', found[2] or '-', found[3] or '-', found[4] or '-', found[5] or '-', redis.call('PTTL', KEYS[1]),
+  string.format('%.0f', number), redis.call('EXISTS', KEYS[3]), on_session,
+  found[6] and #found[6] or '-', #session
+}, ' ') .. '\\n' .. (found[6] or '') .. session .. (found[8] or '')
 """)
 """Read in one go, where all is on one server, what a token that is new here needs: its document, the time it has left,
 the number of the last notice, and whether anything is parked for the token (its key) or for the session of the document
-(how keys of parked changes begin)."""
+(how keys of parked changes begin). All of that is one string (`Looked`), which a client reads faster than a list."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Looked:
+    """What `LOOK` has found.
+
+    Args:
+        found: as `GET` returns it.
+        number: of the last notice.
+        session: the name of the session of the document, empty where it is not known.
+        on_token: whether anything is parked for the token.
+        on_session: whether anything is parked for the session.
+    """
+
+    found: tuple[bytes | int | None, ...]
+    number: int
+    session: str
+    on_token: bool
+    on_session: bool
+
+    @classmethod
+    def read(cls, answer: bytes | str) -> Looked:
+        """Take an answer of Redis apart; `ValueError` where it is none."""
+        raw = answer.encode() if isinstance(answer, str) else answer
+        head, _, rest = raw.partition(b"\n")
+        *fields, left, number, on_token, on_session, of_identity, of_session = head.split(b" ")
+        floor, total, version, age, lifetime = (None if field == b"-" else field for field in fields)
+        known = of_identity != b"-"
+        at = int(of_identity) if known else 0
+        end = at + int(of_session)
+        identity, session, payload = rest[:at] if known else None, rest[at:end].decode(), rest[end:]
+        found = (identity, floor, total, version, payload, age, lifetime, int(left))
+        return cls(found, int(number), session, on_token != b"0", on_session != b"0")
+
 
 FLOOR: Final = _script("""
 local identity, floor, lifetime = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])

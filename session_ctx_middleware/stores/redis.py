@@ -20,7 +20,7 @@ from ..document import ContextDocument
 from ..errors import ConfigurationError
 from ._redis_codec import Codec, EncryptionKey, notice_text, text_of
 from ._redis_repair import Repair, Repairs
-from ._redis_scripts import DROP_PARKED, FLOOR, FORGET, GET, LOOK, PARK, PUT, UNPARK, Command
+from ._redis_scripts import DROP_PARKED, FLOOR, FORGET, GET, LOOK, PARK, PUT, UNPARK, Command, Looked
 from .memory import PARKED_TTL
 from .protocol import Attachment, Listener, Notice, Stored
 
@@ -112,11 +112,12 @@ class RedisStore:
             # The counter and what is parked may live on other nodes than the document.
             (found,) = await here.run([GET.on(key)])
         else:
-            (found,) = await here.run([self._look_at(name)])
-            number = here.read_count(found[8])
-            here.backplane.counted(number, epoch)
-            if not here.backplane.is_past(number):
-                unparked = _unparked(name, found)
+            (answer,) = await here.run([self._look_at(name)])
+            looked = Looked.read(answer)
+            found = looked.found
+            here.backplane.counted(looked.number, epoch)
+            if not here.backplane.is_past(looked.number):
+                unparked = _unparked(name, looked)
         self._repair(here, now=True)
         return None if self._repairs.hides_document(name) else self._stored(key, found, unparked)
 
@@ -293,10 +294,10 @@ def _unpark(key: str, changes: ContextChanges) -> Command:
     return UNPARK(key, *(part for each in parts for part in each))
 
 
-def _unparked(name: str, found: Sequence[Any]) -> tuple[str, ...]:
-    """Return under which of a token's and its session's name `LOOK` has found nothing parked."""
-    session = text_of(found[10]) if len(found) > 11 and found[11] == 0 else ""
-    return tuple(each for each in (name if found[9] == 0 else "", session) if each)
+def _unparked(name: str, looked: Looked) -> tuple[str, ...]:
+    """Return under which of a token's and its session's name nothing is parked."""
+    token = () if looked.on_token else (name,)
+    return token if looked.on_session else (*token, looked.session)
 
 
 def _ms(seconds: float) -> int:
