@@ -62,6 +62,16 @@ def verdict(figure: Figure) -> str:
     return f"{word} {figure.name}: {short(figure.value)}{unit} (goal {sign} {short(figure.goal)}{unit})"
 
 
+def goals(figures: Sequence[Figure]) -> str:
+    """Return a table of what was promised and what was measured."""
+    rows = []
+    for figure in figures:
+        limit = f"{'at least' if figure.at_least else 'at most'} {short(figure.goal)} {figure.unit}".strip()
+        value = f"{short(figure.value)} {figure.unit}".strip()
+        rows.append((figure.name, limit, value, "reached" if figure.passed else "**not reached**"))
+    return table(Section("goals", "", "", ("what", "goal", "measured", ""), rows))
+
+
 def table(section: Section) -> str:
     """Return the rows of a section as a table of Markdown that can be read as it is."""
     cells = [[str(each) for each in section.columns], *([_cell(each) for each in row] for row in section.rows)]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 
 from session_ctx_middleware import (
@@ -18,6 +18,7 @@ from session_ctx_middleware import (
     ContextUnavailable,
     InvalidChange,
     SessionContext,
+    StorefrontToken,
     TokenRejected,
     UpstreamPolicy,
 )
@@ -423,6 +424,24 @@ async def test_one_patch_per_session_at_a_time_in_order(shop: Shop, emporix: Fak
     await asyncio.gather(first, second)
 
     assert [body["currency"] for body in patches(emporix)] == ["USD", "CHF"]
+    assert [call.status for call in emporix.calls if call.operation == "context.patch"] == [204, 204]
+
+
+async def test_tokens_that_an_app_takes_for_two_sessions_take_turns_once_emporix_tells_that_they_are_one(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR", language="en")
+    tokens = session.token, emporix.new_token(session.session_id)
+
+    def source(connection: HTTPConnection) -> StorefrontToken:
+        value = connection.headers["authorization"].removeprefix("Bearer ")
+        return StorefrontToken(value, session_id=f"guess-{tokens.index(value)}")
+
+    shop = make_shop(token=source)
+    emporix.fault("context.patch", Fault(delay=0.1), times=None)
+
+    await asyncio.gather(shop.switch(tokens[0], currency="USD"), shop.switch(tokens[1], language="de"))
+
     assert [call.status for call in emporix.calls if call.operation == "context.patch"] == [204, 204]
 
 

@@ -280,9 +280,7 @@ class Engine:
         if missed:
             await self._catch_up(slot)
         # One question for the document and for what is parked: no page waits for two answers.
-        glance = None
-        if slot.looked_in is None:
-            glance = await self._shelf.glance(slot, self._clock.monotonic(), self._parking.changes)
+        glance = await self._shelf.glance(slot, self._clock.monotonic(), self._parking.changes)
         await self._parking.look(slot, again=missed, glance=glance)
         if carried is not None:
             self._expectations.note(slot, carried, token.value)

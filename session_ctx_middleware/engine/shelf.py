@@ -63,14 +63,14 @@ class Shelf:
         return await tried(self._store.load(slot.name), None) if self.shared else None
 
     async def glance(self, slot: Slot, at: float, parkings: int) -> Glance | None:
-        """Return what the store has about a token that is new here; `None` where it is not shared.
+        """Return what the store has about a token that is new here; `None` for others, and where it is not shared.
 
         Args:
             slot: of the token.
             at: now, in monotonic seconds.
             parkings: of this process until now.
         """
-        if not self.shared:
+        if not self.shared or slot.looked_in is not None:
             return None
         generation, news = slot.generation, slot.news
         return Glance(await self.load(slot), at, generation, news, parkings)

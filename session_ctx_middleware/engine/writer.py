@@ -201,13 +201,14 @@ class Writer:
 
     async def _in_turn(self, job: Job) -> Commit:
         """Send a job when it is the session's turn: other tokens of the session write the same context."""
-        if job.slot.session is None:
-            await self._base(job)  # an answer tells which session this is
-        async with self._lanes.turn(job.slot.session or job):
-            return await self._send(job)
+        while True:
+            session = job.slot.session
+            async with self._lanes.turn(session or job):
+                base = await self._base(job)
+                if job.slot.session == session:  # else the answer has told which session this is
+                    return await self._send(job, base)
 
-    async def _send(self, job: Job) -> Commit:
-        base = await self._base(job)
+    async def _send(self, job: Job, base: Base | None) -> Commit:
         await self._parking.look(job.slot, again=bool(job.slot.snapshot.parked))
         carried = self._expectations.parked(job.slot, job.carried, job.token)
         job.parked = carried.newest(job.slot.snapshot.parked)

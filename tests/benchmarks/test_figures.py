@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.figures import Effort, Figure, Section
+from benchmarks.figures import Effort, Figure, Plot, Section
+from benchmarks.page import filled
 from benchmarks.report import table, verdict, write
 from benchmarks.timing import Contender, alternate, over, ratio, spread
 
@@ -54,6 +55,26 @@ def test_results_are_written_for_people_and_for_programs(tmp_path: Path) -> None
     data = json.loads((tmp_path / "new" / "results.json").read_text("utf-8"))
     assert data["sections"][0]["figures"][0]["passed"] is True
     assert "## Title" in (tmp_path / "new" / "results.md").read_text("utf-8")
+
+
+def test_a_page_gets_the_results_of_a_run_in_their_places(tmp_path: Path) -> None:
+    plot = Plot("bars", "Bars", ["a"], {"x": [1.0]}, "us")
+    figures = [Figure("speed", 3, 2), Figure("rate", 0.5, 0.4, at_least=True)]
+    write([Section("x", "Title", "Method.", ("what",), [("new",)], figures, [plot])], tmp_path, "a machine")
+    results = json.loads((tmp_path / "results.json").read_text("utf-8"))
+    page = "".join(f"before\n<!-- {name} -->\nold\n<!-- end -->\n" for name in ("machine", "goals", "x"))
+
+    text = filled(page, results)
+
+    assert text == filled(text, results)
+    assert "old" not in text
+    assert text.count("before") == 3
+    assert "a machine" in text
+    assert "| speed | at most 2.00  | 3.00     | **not reached** |" in text
+    assert "| rate  | at least 0.40 | 0.50     | reached         |" in text
+    assert "Method.\n\n| what |\n|------|\n| new  |\n\n![Bars](images/performance/bars.svg)\n" in text
+    with pytest.raises(KeyError):
+        filled("<!-- other -->\n<!-- end -->", results)
 
 
 def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

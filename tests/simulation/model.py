@@ -115,6 +115,9 @@ class Weather:
 
 CLEAR = Weather()
 
+HANGS = 6.0
+"""Seconds: twice the timeout of `UpstreamPolicy`."""
+
 
 class ModelEmporix:
     """A `ContextSource` with chaos.
@@ -131,7 +134,7 @@ class ModelEmporix:
         self.weather = CLEAR
         self.calls = 0
         self.faults = 0
-        self.in_flight: dict[str, int] = {}
+        self.in_flight: dict[str, list[float]] = {}
         self.most_patches_at_once = 0
         self.foul_play: list[str] = []
         self.wishes: dict[str, dict[str, set[object]]] = {}
@@ -150,8 +153,12 @@ class ModelEmporix:
     async def patch(self, token: str, body: Mapping[str, Any], /) -> None:
         session = self.tokens.get(token)
         name = session.name if session is not None else ""
-        self.in_flight[name] = self.in_flight.get(name, 0) + 1
-        self.most_patches_at_once = max(self.most_patches_at_once, self.in_flight[name])
+        began = asyncio.get_running_loop().time()
+        calls = self.in_flight.setdefault(name, [])
+        calls.append(began)
+        # A call that hangs for twice the timeout is left behind.
+        waited_for = [each for each in calls if began - each < HANGS]
+        self.most_patches_at_once = max(self.most_patches_at_once, len(waited_for))
         try:
             await self._arrive("context.patch", token)
             self._apply(self.tokens[token], body)
@@ -161,7 +168,7 @@ class ModelEmporix:
                 self._apply(self.tokens[token], body)
             await self._leave("context.patch")
         finally:
-            self.in_flight[name] -= 1
+            calls.remove(began)
 
     def _apply(self, session: ServerSession, body: Mapping[str, Any]) -> None:
         if not session.version or body["metadata"]["version"] != session.version:
