@@ -188,6 +188,23 @@ async def test_when_emporix_fails_the_old_value_is_served_and_it_is_left_alone_f
     assert emporix.count("context.get") == 2
 
 
+async def test_a_token_is_read_again_once_another_one_of_its_session_has_got_an_answer(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    other = emporix.new_token(session.session_id)
+    shop = make_shop(cache=CachePolicy(ttl=1, stale_while_revalidate=0, failure_throttle=30))
+    assert [await shop.currency(token) for token in (session.token, other)] == ["EUR", "EUR"]
+    emporix.edit(session.session_id, currency="USD")
+    await asyncio.sleep(2)
+    emporix.fault("context.get", Fault(status=500), times=None)
+    assert await shop.currency(session.token) == "EUR"  # stale, and Emporix is left alone for a while
+    emporix.clear_faults()
+
+    assert await shop.currency(other) == "USD"
+    assert await shop.currency(session.token) == "USD"
+
+
 async def test_stale_if_error_ends(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
     shop = make_shop(defaults=DEFAULTS)
     session = emporix.new_session(currency="EUR")

@@ -263,9 +263,12 @@ class Reader:
     def _tell_siblings(self, slot: Slot, document: ContextDocument) -> None:
         """Have the other tokens of the session ask again when this one has seen a later version."""
         for sibling in self._table.siblings(slot):
-            if sibling.floor_of == document.identity and sibling.floor < document.version:
+            shown = sibling.snapshot.document
+            behind = sibling.floor < document.version or (shown is not None and shown.version < document.version)
+            if sibling.floor_of == document.identity and behind:
                 sibling.raise_floor(document.identity, document.version)
                 sibling.expire()
+                sibling.next_attempt = self._clock.monotonic()  # Emporix answers again
 
     def _last_resort(self, slot: Slot, outcome: Found) -> None:
         """Hold a document that a write overlapped: it is true, so no page may go behind it, but the next one asks."""
