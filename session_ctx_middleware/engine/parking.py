@@ -168,11 +168,10 @@ class Parking:
         return valid
 
     def _known_names(self, slot: Slot) -> tuple[str, ...]:
-        known = self._sessions.get(slot.key)
-        if known is not None and not slot.proven:
-            self._table.learn(slot, known)
+        if not slot.proven and slot.key in self._sessions:
+            self._table.learn(slot, self._sessions.get(slot.key))
         names = self._names(slot)
-        if _session(names) != slot.looked_in:
+        if _session(names) != slot.looked_in and names[-1] in self._settled:
             slot.remember(slot.settled.newest(self._settled.get(names[-1], NO_CHANGES)))
         return names
 

@@ -142,14 +142,13 @@ class _Memory:
         return replace(stored, unparked=tuple(each for each in (name, session) if each and not self.parked([each])))
 
     def parked(self, names: Sequence[str]) -> ContextChanges:
-        if not (len(self.sessions) or len(self.tokens)):
-            return NO_CHANGES
-        oldest = self._clock.time() - PARKED_TTL
         found = NO_CHANGES
         with self._lock:
             for name in names:
-                found = self._entries(name).get(name, NO_CHANGES).newest(found)
-        return found.since(oldest)
+                entries = self._entries(name)
+                if name in entries:  # which costs a fifth of `get`, and nothing is parked for most shoppers
+                    found = entries.get(name, NO_CHANGES).newest(found)
+        return found.since(self._clock.time() - PARKED_TTL) if found else found
 
     def park(self, name: str, changes: ContextChanges) -> None:
         with self._lock:
