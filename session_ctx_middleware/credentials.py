@@ -9,10 +9,12 @@ from typing import Final
 
 import jwt
 
-__all__ = ["StorefrontToken", "usable"]
+__all__ = ["USABLE", "StorefrontToken", "usable"]
 
 # RFC 6750 allows less, but Emporix promises nothing about its tokens; what a header cannot carry is out.
-_USABLE: Final = re.compile(r"[\x21-\x7e]{1,8192}")
+USABLE: Final = r"[\x21-\x7e]{1,8192}"
+
+_USABLE: Final = re.compile(USABLE)
 
 LEEWAY: Final = 1.0
 

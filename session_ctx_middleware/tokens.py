@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import Final, TypeAlias
@@ -10,7 +11,7 @@ from typing import Final, TypeAlias
 from starlette.requests import HTTPConnection, cookie_parser
 from starlette.types import Scope
 
-from .credentials import StorefrontToken, usable
+from .credentials import USABLE, StorefrontToken, usable
 from .errors import ConfigurationError
 
 __all__ = ["BearerToken", "CookieToken", "StorefrontToken", "TokenChain", "TokenSource"]
@@ -21,6 +22,8 @@ TokenSource: TypeAlias = Callable[[HTTPConnection], "Found | Awaitable[Found]"]
 ANY_HEADER: Final = ("Authorization", "Cookie")
 REMEMBERED: Final = 1024
 LONGEST_REMEMBERED: Final = 8 * 1024
+
+_BEARER: Final = re.compile(rb"(?i:bearer) +(%b) *" % USABLE.encode())
 
 
 class BearerToken:
@@ -121,7 +124,8 @@ class TokenChain:
 
 
 def _bearer(value: bytes) -> str | None:
-    return _usable(str(value[7:].strip(b" "), "latin-1")) if value[:7].lower() == b"bearer " else None
+    found = _BEARER.fullmatch(value)
+    return None if found is None else str(found[1], "ascii")
 
 
 def _cookie(value: bytes, name: str) -> str | None:
