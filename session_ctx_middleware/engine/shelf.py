@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from ..document import ContextDocument
 from ..policies import CachePolicy
-from ..stores import Attachment, ContextStore, Stored
+from ..stores import Attachment, ContextStore, ContextStoreUnavailable, Stored
 from .identity import Naming
 from .slot import Slot
 
@@ -109,6 +109,8 @@ async def tried(answer: Awaitable[T], instead: T) -> T:
     """Return what a store answers, or `instead` when it fails: the page is more important."""
     try:
         return await answer
+    except ContextStoreUnavailable:
+        return instead
     except Exception as error:  # noqa: BLE001 - whatever a store raises
         _log.error("the store failed: %s", type(error).__name__)
         return instead

@@ -13,8 +13,9 @@ from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
 from ..breaker import Breaker
 from ..clock import Clock, wait
 from ..errors import EmporixNotAsked
+from .protocol import ContextStoreUnavailable
 
-__all__ = ["CLUSTER_IN_A_ROW", "IN_A_ROW", "ContextStoreUnavailable", "Guard"]
+__all__ = ["CLUSTER_IN_A_ROW", "IN_A_ROW", "Guard"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
@@ -27,10 +28,6 @@ DENIED_PAUSE: Final = 60.0
 LAST_WORDS: Final = 1.0
 LATE: Final = 1.2
 SECOND_LOOK: Final = 0.2
-
-
-class ContextStoreUnavailable(Exception):
-    """Redis was not asked, or did not do what it was asked; the text quotes nothing that was sent."""
 
 
 @dataclass(frozen=True, slots=True)

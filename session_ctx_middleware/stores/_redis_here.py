@@ -12,9 +12,10 @@ from redis.exceptions import NoScriptError
 
 from ..clock import Clock, wait
 from ._redis_backplane import Backplane
-from ._redis_guard import CLUSTER_IN_A_ROW, IN_A_ROW, ContextStoreUnavailable, Guard
+from ._redis_guard import CLUSTER_IN_A_ROW, IN_A_ROW, Guard
 from ._redis_link import Link
 from ._redis_scripts import ANNOUNCE, Command, in_full, loading
+from .protocol import ContextStoreUnavailable
 
 __all__ = ["Borrowed", "Here", "Keys"]
 

@@ -12,7 +12,11 @@ from typing import Literal, Protocol, TypeAlias
 from ..changes import ContextChanges
 from ..document import ContextDocument
 
-__all__ = ["Attachment", "ContextStore", "Listener", "Notice", "Stored"]
+__all__ = ["Attachment", "ContextStore", "ContextStoreUnavailable", "Listener", "Notice", "Stored"]
+
+
+class ContextStoreUnavailable(Exception):
+    """A store cannot do what it was asked, and has said so in the log once; the text quotes nothing that was sent."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -75,9 +79,9 @@ class ContextStore(Protocol):
 
     A name stands for one token (``token-...``) or one session that Emporix knows (``session-...``); it holds a keyed
     hash, never the thing itself. Implementations bound what they keep in number and age, and the time that a call may
-    take. They are used by every event loop of the process. What they raise is logged, and pages go on without them;
-    but what `invalidate`, `forget` or `unpark` could not take away must not be handed out again by this process, and
-    is taken away as soon as that is possible.
+    take. They are used by every event loop of the process. What they raise is logged, unless it is a
+    `ContextStoreUnavailable`, and pages go on without them; but what `invalidate`, `forget` or `unpark` could not take
+    away must not be handed out again by this process, and is taken away as soon as that is possible.
     """
 
     shared: bool

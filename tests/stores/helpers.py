@@ -10,8 +10,7 @@ from typing import Any
 
 from session_ctx_middleware.changes import ContextChanges, Operation
 from session_ctx_middleware.document import ContextDocument
-from session_ctx_middleware.stores import Attachment, ContextStore, Notice
-from session_ctx_middleware.stores._redis_guard import ContextStoreUnavailable
+from session_ctx_middleware.stores import Attachment, ContextStore, ContextStoreUnavailable, Notice
 from session_ctx_middleware.stores.redis import RedisStore
 
 MakeRedisStore = Callable[..., RedisStore]

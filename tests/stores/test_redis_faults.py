@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from session_ctx_middleware.stores._redis_guard import ContextStoreUnavailable
+from session_ctx_middleware.stores import ContextStoreUnavailable
 from session_ctx_middleware.stores.redis import RedisStore
 
 from ..support.fault_proxy import FaultProxy

@@ -7,8 +7,7 @@ import json
 
 import pytest
 
-from session_ctx_middleware.stores import Notice, _redis_backplane
-from session_ctx_middleware.stores._redis_guard import ContextStoreUnavailable
+from session_ctx_middleware.stores import ContextStoreUnavailable, Notice, _redis_backplane
 
 from ..support.fault_proxy import FaultProxy
 from ..support.redis_server import RedisServer

@@ -12,7 +12,8 @@ from redis.exceptions import OutOfMemoryError
 
 from session_ctx_middleware.breaker import Breaker
 from session_ctx_middleware.errors import EmporixNotAsked
-from session_ctx_middleware.stores._redis_guard import ContextStoreUnavailable, Guard
+from session_ctx_middleware.stores import ContextStoreUnavailable
+from session_ctx_middleware.stores._redis_guard import Guard
 from session_ctx_middleware.stores._redis_repair import Repairs
 
 from ..support.virtual_time import VIRTUAL_BACKEND, VirtualClock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -158,6 +159,24 @@ async def test_f39_a_choice_outlives_the_worker_that_took_it(workers: tuple[Shop
 
     assert await two.currency(session.token) == "USD"
     assert (held(emporix, session.session_id), patches(emporix)) == ("USD", 1)
+
+
+async def test_f21_a_redis_that_is_gone_is_logged_once_and_not_with_every_page(
+    make_worker: MakeWorker, proxy: FaultProxy, emporix: FakeEmporix, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = make_worker(proxy.url, budget=0.2)
+    await shop.currency(emporix.new_session(currency="EUR").token)
+    await proxy.refuse()
+
+    for _ in range(30):
+        session = emporix.new_session(currency="EUR")
+        assert await shop.currency(session.token) == "EUR"
+        await shop.switch(session.token, currency="USD")
+        assert await shop.currency(session.token) == "USD"
+
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [text for text in told if "left alone" in text]
+    assert len(told) <= 5
 
 
 async def test_f39_a_redis_that_does_not_answer_does_not_keep_the_shop_from_shutting_down(
