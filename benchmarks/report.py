@@ -82,7 +82,9 @@ def table(section: Section) -> str:
 
 
 def _cell(value: str | float) -> str:
-    return value if isinstance(value, str) else short(value)
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if value == int(value) else short(value)
 
 
 def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
