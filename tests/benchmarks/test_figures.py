@@ -57,7 +57,8 @@ def test_results_are_written_for_people_and_for_programs(tmp_path: Path) -> None
     assert "## Title" in (tmp_path / "new" / "results.md").read_text("utf-8")
 
 
-def test_a_page_gets_the_results_of_a_run_in_their_places(tmp_path: Path) -> None:
+def test_a_page_gets_the_results_of_a_run_in_their_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.report.draw", lambda *_: None)  # matplotlib is for benchmarks alone
     plot = Plot("bars", "Bars", ["a"], {"x": [1.0]}, "us")
     figures = [Figure("speed", 3, 2), Figure("rate", 0.5, 0.4, at_least=True)]
     write([Section("x", "Title", "Method.", ("what",), [("new",)], figures, [plot])], tmp_path, "a machine")

@@ -76,7 +76,7 @@ async def test_with_the_cookie_nobody_notices_that_redis_is_killed(
 
     assert tally.violations == []
     assert set(tally.statuses) == {200}
-    assert any("the store failed" in worker.log for worker in fleet.workers)
+    assert any("Redis fails" in worker.log for worker in fleet.workers)
 
 
 async def test_without_the_cookie_pages_go_on_and_converge_when_redis_is_back(
