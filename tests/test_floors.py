@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 from starlette.requests import Request
 
 from session_ctx_middleware import CachePolicy, SessionContext
-from session_ctx_middleware.stores import MemoryStore
+from session_ctx_middleware.changes import ContextChanges
+from session_ctx_middleware.stores import Attachment, Listener, MemoryStore, Notice
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .support.shop import Shop
@@ -164,3 +166,56 @@ async def test_a_shared_document_that_is_not_past_its_ttl_is_fresh(
         return str((await ctx).is_stale)
 
     assert {(await shop.visit(stale, token=session.token)).text for shop in shops[1:]} == {"False"}
+
+
+class LateNotices:
+    """A store whose notices take a while; once armed, something happens when it is asked for parked changes."""
+
+    shared = True
+
+    def __init__(self, store: MemoryStore, happens: Callable[[], Awaitable[None]]) -> None:
+        self._store, self._happens, self.armed = store, happens, False
+
+    def attach(self, listener: Listener) -> Attachment:
+        loop = asyncio.get_running_loop()
+
+        def late(notice: Notice) -> None:
+            loop.call_later(0.5, listener, notice)
+
+        return self._store.attach(late)
+
+    async def parked(self, names: Sequence[str]) -> ContextChanges:
+        if self.armed:
+            self.armed = False
+            await self._happens()
+        return await self._store.parked(names)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+async def test_a_choice_that_another_worker_sends_while_this_one_looks_for_it_is_shown(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shared, session = MemoryStore(clock=VirtualClock(), shared=True), emporix.new_session(currency="EUR")
+    sender, reader = make_shop(store=shared), make_shop(store=shared.sibling())
+
+    async def send() -> None:
+        for _ in range(50):
+            if await sender.currency(session.token) == (emporix.document(session.session_id) or {})["currency"]:
+                return
+            await asyncio.sleep(0.01)
+
+    store = LateNotices(shared.sibling(), send)
+    late = make_shop(store=store)
+    await late.currency(emporix.new_session().token)  # it listens from here on
+    await reader.currency(session.token)
+    emporix.fault("context.patch", Fault(status=503), times=None)
+    await sender.switch(session.token, currency="USD")
+    emporix.clear_faults()
+    await asyncio.sleep(10)
+    store.armed = True
+
+    assert await late.currency(session.token) == "USD"
+    assert not store.armed
+    assert (emporix.document(session.session_id) or {})["currency"] == "USD"

@@ -281,7 +281,7 @@ class Engine:
             await self._catch_up(slot)
         # One question for the document and for what is parked: no page waits for two answers.
         glance = await self._shelf.glance(slot, self._clock.monotonic(), self._parking.changes)
-        await self._parking.look(slot, again=missed, glance=glance)
+        glance = await self._parking.heed(slot, glance, again=missed)
         if carried is not None:
             self._expectations.note(slot, carried, token.value)
         return glance
@@ -341,10 +341,10 @@ class Engine:
         self._table.learn(slot, found.document.session_id)
         return self._parking.glanced(slot, glance)
 
-    async def _arrived(self, slot: Slot, outcome: Outcome) -> None:
-        """Note which session an answer tells of, and show what is parked for it, before anybody reads the slot."""
+    async def _arrived(self, slot: Slot, outcome: Outcome) -> bool:
+        """Note which session an answer tells of, and show what is parked for it; tell whether that had to be asked."""
         if isinstance(outcome, Found):
             self._table.learn(slot, outcome.document.session_id)
         elif isinstance(outcome, Missing):
             self._table.learn(slot, outcome.session_id)
-        await self._parking.look(slot)
+        return await self._parking.look(slot)

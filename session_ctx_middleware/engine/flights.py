@@ -107,7 +107,8 @@ class Flights:
         table: keeps the slots of flights in reach.
         tasks: runs the flights.
         clock: where time comes from.
-        arrive: awaited with every outcome first, for what a session's slot should know before anybody reads it.
+        arrive: awaited with every outcome first, for what a session's slot should know before anybody reads it; tells
+            whether the store had to be asked.
         glanced: the same, without waiting, for a document that was found by a glance; tells whether that was possible.
         publish: told every outcome, once.
         usable: tells whether a document that another process has read is new enough, for always or for when Emporix
@@ -125,7 +126,7 @@ class Flights:
         table: SlotTable,
         tasks: Tasks,
         clock: Clock,
-        arrive: Callable[[Slot, Outcome], Awaitable[None]],
+        arrive: Callable[[Slot, Outcome], Awaitable[bool]],
         glanced: Callable[[Slot, Found, Glance], bool],
         publish: Callable[[Flight, Outcome], None],
         usable: Callable[[Slot, Found, bool], bool],
@@ -196,7 +197,11 @@ class Flights:
         outcome: Outcome = Failed(EmporixUnreachable(OPERATION, None, "the application is shutting down"))
         try:
             outcome = await self._find(flight, token, glance)
-            await self._arrive(flight.slot, outcome)
+            asked = await self._arrive(flight.slot, outcome)
+            if asked and isinstance(outcome, Found) and outcome.shared:
+                # Whoever has sent what was parked a moment ago has told of a later version than this one.
+                outcome = await self._find(flight, token, None)
+                await self._arrive(flight.slot, outcome)
         finally:
             self._land(flight, outcome)
         await self._share(flight.slot, outcome)

@@ -56,26 +56,36 @@ class Parking:
         """How often this process has parked anything, or taken it away."""
         return self._store.changes
 
-    async def look(self, slot: Slot, *, again: bool = False, glance: Glance | None = None) -> None:
+    async def look(self, slot: Slot, *, again: bool = False) -> bool:
         """Show in a slot what is parked for it; asks the store once, and when the session becomes known.
 
         Args:
             slot: the slot.
             again: ask in any case: somebody else may have sent it meanwhile.
-            glance: what the store has just said; it is not asked where that tells that nothing is parked.
+
+        Returns:
+            Whether the store was asked. What has been read before is then older than what is parked: somebody may have
+            sent that in between, and told of a later version.
         """
-        if glance is not None and self.glanced(slot, glance):
-            return
         names = self._known_names(slot)
         session = _session(names)
-        if again or session != slot.looked_in or slot.looked != slot.news:
-            news = slot.news
-            parked = await self._valid(names, slot)
-            slot.looked = news  # a page that comes before this looks itself
-            if slot.looked_in is not None and session != slot.looked_in and parked:
-                await self._move(names, parked, slot)
-            slot.looked_in = session
-            self._reader.show_parked(slot, parked)
+        if not again and session == slot.looked_in and slot.looked == slot.news:
+            return False
+        news = slot.news
+        parked = await self._valid(names, slot)
+        slot.looked = news  # a page that comes before this looks itself
+        if slot.looked_in is not None and session != slot.looked_in and parked:
+            await self._move(names, parked, slot)
+        slot.looked_in = session
+        self._reader.show_parked(slot, parked)
+        return True
+
+    async def heed(self, slot: Slot, glance: Glance | None, *, again: bool) -> Glance | None:
+        """Do what `look` does, without asking where a glance tells enough; return the glance if it still counts."""
+        if glance is not None and self.glanced(slot, glance):
+            return glance
+        asked = await self.look(slot, again=again)
+        return None if asked and glance is not None and glance.stored is not None else glance
 
     def glanced(self, slot: Slot, glance: Glance) -> bool:
         """Tell whether `look` has nothing to ask for after a glance, and do without waiting what it would do."""

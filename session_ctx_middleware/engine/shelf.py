@@ -78,15 +78,17 @@ class Shelf:
     async def save(self, slot: Slot, document: ContextDocument, age: float) -> None:
         """Let other processes have a document that came from a GET."""
         if self.shared:
-            saved = self._store.save(
-                slot.name,
-                document,
-                self._naming.identity(document.identity),
-                age=age,
-                lifetime=max(self._lifetime - age, 0.0),
-                session=slot.session if slot.proven and slot.session is not None else "",
-            )
-            await tried(saved, None)
+            await tried(self._save(slot, document, age), None)
+
+    async def _save(self, slot: Slot, document: ContextDocument, age: float) -> None:
+        await self._store.save(
+            slot.name,
+            document,
+            self._naming.identity(document.identity),
+            age=age,
+            lifetime=max(self._lifetime - age, 0.0),
+            session=slot.session if slot.proven and slot.session is not None else "",
+        )
 
     async def invalidate(self, slots: Iterable[Slot], identity: tuple[str | None, str | None], floor: int) -> None:
         """Keep other processes from believing less than `floor` of a context."""

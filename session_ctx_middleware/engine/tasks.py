@@ -23,12 +23,12 @@ class Tasks:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[object]] = set()
 
     def __len__(self) -> int:
         return len(self._running)
 
-    def spawn(self, work: Coroutine[object, object, None]) -> None:
+    def spawn(self, work: Coroutine[object, object, object]) -> None:
         """Run `work` to its end, in a context of its own: it serves many requests, not the one that began it."""
         task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
         if task.done():  # an eager task factory may have run it to its end already
@@ -49,7 +49,7 @@ class Tasks:
     async def _one_ends(self, timeout: float) -> None:
         ended: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
 
-        def notice(_: asyncio.Task[None]) -> None:
+        def notice(_: asyncio.Task[object]) -> None:
             if not ended.done():
                 ended.set_result(True)
 
@@ -60,7 +60,7 @@ class Tasks:
         for task in tasks:
             task.remove_done_callback(notice)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[object]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             # Only the class: the text of an unexpected error is not ours and could quote data.

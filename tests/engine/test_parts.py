@@ -76,8 +76,9 @@ class Landing:
             max_age=max_age,
         )
 
-    async def _arrive(self, _slot: Slot, _outcome: Outcome) -> None:
+    async def _arrive(self, _slot: Slot, _outcome: Outcome) -> bool:
         """Have nothing to look up."""
+        return False
 
     def _publish(self, flight: Flight, outcome: Outcome) -> None:
         if flight.generation == flight.slot.generation:
