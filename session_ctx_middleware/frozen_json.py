@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -18,7 +17,8 @@ EMPTY: Final[Mapping[str, Json]] = MappingProxyType({})
 
 MAX_DEPTH: Final = 64
 MAX_BITS: Final = 1024
-MAX_INTERNED: Final = 64
+LONGEST_SHARED: Final = 64
+SHARED: Final = 4096
 
 
 def freeze(value: object, depth: int = 0) -> Json:
@@ -135,8 +135,9 @@ def same(one: object, other: object) -> bool:
 def _key(key: object) -> str:
     if isinstance(key, str):
         text = plain_text(key)
-        # Every session has the same few attributes.
-        return sys.intern(text) if len(text) <= MAX_INTERNED else text
+        if len(text) > LONGEST_SHARED or len(_KEYS) >= SHARED:
+            return _KEYS.get(text, text)
+        return _KEYS.setdefault(text, text)
     raise ValueError("keys must be strings")
 
 
@@ -154,4 +155,6 @@ _LARGE: Final = re.compile(rb"[0-9]{309}")  # a number of more than 1024 bits ha
 _ENCODER: Final = json.JSONEncoder(
     default=_thaw, ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
 )
+# Every session has the same few attributes. Some versions of Python 3.12 never let go of what `sys.intern` is given.
+_KEYS: Final[dict[str, str]] = {}
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)

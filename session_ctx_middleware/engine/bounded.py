@@ -25,7 +25,7 @@ class Bounded:
     Args:
         size: slots at most.
         clock: where time comes from.
-        gone: told every slot that goes because of its age, or to make room.
+        gone: told every slot that goes, whatever the reason.
     """
 
     def __init__(self, size: int, clock: Clock, gone: Callable[[Slot], None]) -> None:
@@ -55,12 +55,17 @@ class Bounded:
             until: monotonic seconds.
         """
         slot.filed_until = until
+        old = self._slots.get(slot.key)
+        self._sweep(new=old is None)
         self._slots[slot.key] = slot
-        self._sweep()
+        if old is not None and old is not slot:
+            self._gone(old)
 
     def discard(self, key: bytes) -> None:
         """Do without the slot of a key, if there is one."""
-        self._slots.pop(key, None)
+        old = self._slots.pop(key, None)
+        if old is not None:
+            self._gone(old)
 
     def __contains__(self, key: bytes) -> bool:
         slot = self._slots.get(key)
@@ -70,14 +75,14 @@ class Bounded:
         """Return how many there are; some of them may be too old already."""
         return len(self._slots)
 
-    def _sweep(self) -> None:
-        """Move the hand on, past one slot at least; however many are used or too old, nobody waits for a full round."""
+    def _sweep(self, *, new: bool) -> None:
+        """Move the hand on, and make room for a new one; nobody waits for a full round, whatever is used or old."""
         now = self._clock.monotonic()
         for left in reversed(range(STEPS)):
             if not self._slots:
                 return
             key, slot = next(iter(self._slots.items()))
-            too_many = len(self._slots) > self._size
+            too_many = len(self._slots) + new > self._size
             if slot.filed_until <= now or (too_many and not (slot.used and left)):
                 del self._slots[key]
                 self._gone(slot)

@@ -132,6 +132,8 @@ class SlotTable:
         keys = self._by_session.get(slot.session, ())
         if slot.key in keys:
             return
+        if len(keys) >= MAX_TOKENS:
+            keys = tuple(key for key in keys if self._in_reach(key))
         self._by_session[slot.session] = (*keys, slot.key)
         if len(keys) >= MAX_TOKENS:
             # Every write has to reach all tokens of the session, and somebody may refresh one on and on.
@@ -141,7 +143,8 @@ class SlotTable:
 
     def _gone(self, slot: Slot) -> None:
         # An expired item is reported late: meanwhile its slot, or another one of its key, may be in use again.
-        if not self._in_reach(slot.key):
+        held = self.get(slot.key)
+        if held is None or held.session != slot.session:
             self._unindex(slot)
 
     def _in_reach(self, key: bytes) -> bool:

@@ -25,7 +25,7 @@ from session_ctx_middleware.engine.lanes import Lanes
 from session_ctx_middleware.engine.protection import Gate, Permits
 from session_ctx_middleware.engine.shelf import Shelf
 from session_ctx_middleware.engine.slot import Slot, Snapshot
-from session_ctx_middleware.engine.table import SlotTable
+from session_ctx_middleware.engine.table import MAX_TOKENS, SlotTable
 from session_ctx_middleware.engine.tasks import Tasks
 from session_ctx_middleware.stores import Attachment, MemoryStore
 
@@ -450,6 +450,8 @@ async def test_slots_that_are_too_old_are_not_found_and_go_a_few_at_a_time() -> 
         slots.put(Slot(key), clock.monotonic() + 10)
     kept = keys(7)[0]
     slots.put(Slot(kept), clock.monotonic() + 100)
+    assert gone == [kept]  # the one in whose place it is
+    gone.clear()
     await asyncio.sleep(11)
     assert [key for key in keys(*range(100)) if slots.get(key)] == [kept]
     assert keys(8)[0] not in slots
@@ -461,7 +463,45 @@ async def test_slots_that_are_too_old_are_not_found_and_go_a_few_at_a_time() -> 
     slots.discard(kept)
     slots.discard(kept)
     assert slots.get(kept) is None
-    assert kept not in gone
+    assert gone.count(kept) == 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 8, 15, 100])
+async def test_what_was_just_put_is_there_however_many_are_in_use(size: int) -> None:
+    slots, clock, _ = bounded(size)
+    for key in keys(*range(3 * size)):
+        for other in keys(*range(3 * size)):
+            slots.get(other)
+        slots.put(Slot(key), clock.monotonic() + 10)
+        assert slots.get(key) is not None
+        assert len(slots) <= size
+
+
+async def test_a_token_that_has_moved_to_another_session_is_not_found_under_the_first() -> None:
+    clock = VirtualClock()
+    table = SlotTable(100, NAMING, clock)
+    for number in range(50):
+        filed(table, clock, b"others" + bytes([number]), f"other-{number}").error_until = clock.monotonic() + 1000
+    filed(table, clock, b"a", "first")
+    await asyncio.sleep(11)
+
+    filed(table, clock, b"a", "second")
+
+    assert table.named([NAMING.session("first")]) == []
+    assert [*table.siblings(table.obtain(b"b", "first"))] == []
+    assert NAMING.session("first") not in table._by_session
+
+
+async def test_tokens_that_have_ended_do_not_count_for_how_many_a_session_may_have() -> None:
+    clock = VirtualClock()
+    table = SlotTable(1000, NAMING, clock)
+    for number in range(MAX_TOKENS):
+        filed(table, clock, b"old" + bytes([number]), "s")
+    await asyncio.sleep(11)
+
+    fresh = [filed(table, clock, b"new" + bytes([number]), "s") for number in range(5)]
+
+    assert [table.get(slot.key) for slot in fresh] == fresh
 
 
 async def test_the_index_of_sessions_shrinks_with_the_cache() -> None:
