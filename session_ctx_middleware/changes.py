@@ -151,6 +151,10 @@ class ContextChanges:
         """Return the changes of the four fields that a shopper can switch."""
         return self._where(lambda path, _: path in SWITCHES)
 
+    def attributes(self) -> ContextChanges:
+        """Return the changes of custom attributes."""
+        return self._where(lambda path, _: path.startswith(ATTRIBUTE_PREFIX))
+
     def since(self, moment: float) -> ContextChanges:
         """Return the changes recorded at or after `moment` (seconds since the epoch)."""
         return self._where(lambda _, operation: operation.at >= moment)

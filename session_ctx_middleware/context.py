@@ -153,8 +153,10 @@ class SessionContext(LoadableContext):
             return True
         if self._known is None:
             return False
-        shown, brought = self._known.parked, NO_CHANGES if self._brought is None else self._brought.parked
-        return bool(shown.operations or brought.operations) and shown.ids != brought.ids
+        shown, brought = self._known.parked, self._brought
+        if brought is None or not brought.waiting:
+            return bool(shown.operations)
+        return shown.ids != brought.waiting
 
     async def _write_cookie(self) -> None:
         cookie, token, brought = self._services.cookie, await self._credentials(), self._carried()
@@ -164,14 +166,13 @@ class SessionContext(LoadableContext):
         if token is not None and not self._forgotten:
             shown = NO_CHANGES if self._known is None else self._known.parked
             carry = await self._engine.to_carry(token, brought, shown)
-        if token is None or not carry or not (self._committed or carry.parked or brought):
+        if token is None or not carry or not (self._committed or carry.waiting or brought):
             if brought is not None or self._cookie_ignored:
                 self.set_cookie = cookie.cleared(self._scope)
         elif brought is None or carry.says() != brought.says():
             written = cookie.write(self._scope, carry)
-            await self._engine.handed_over(token, written.taken, written.left)
             self.set_cookie = written.header
-            if written.left:
+            if await self._engine.handed_over(token, carry, written.carried):
                 self._emit("continuity.overflow", "respond", "attributes are kept by the store")
         self.used = self.used or self.set_cookie is not None
 

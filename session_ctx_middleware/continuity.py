@@ -6,13 +6,13 @@ import hmac
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import jwt
 from starlette.types import Scope
 
-from .changes import NO_CHANGES, ContextChanges
+from .changes import ContextChanges
 from .clock import Clock
 from .engine import Carried
 from .errors import ConfigurationError
@@ -54,13 +54,11 @@ class Written:
 
     Args:
         header: the value of ``Set-Cookie``.
-        taken: the parked changes in it.
-        left: the parked changes that it has no room for.
+        carried: what it says, which may be less than it was to say.
     """
 
     header: bytes
-    taken: ContextChanges
-    left: ContextChanges
+    carried: Carried
 
 
 NOTHING: Final = Found()
@@ -118,18 +116,17 @@ class ContinuityCookie:
     def write(self, scope: Scope, carried: Carried) -> Written:
         """Return the cookie that says all this, or as much as there is room for: attributes go first."""
         value = self._signed(carried)
-        if len(value) > MAX_BYTES:
-            kept = carried.settled.switches()
-            gone = max((op.taken for path, op in carried.settled.operations.items() if path not in kept), default=-1)
-            carried = replace(carried, settled=kept, since=max(carried.since, gone))
+        # Of what waits, the request's own gives way first: the store can keep that for it.
+        for lighter in (
+            Carried.without_settled_attributes,
+            Carried.without_own_attributes,
+            Carried.without_attributes,
+        ):
+            if len(value) <= MAX_BYTES:
+                break
+            carried = lighter(carried)
             value = self._signed(carried)
-        left = NO_CHANGES
-        if len(value) > MAX_BYTES:
-            kept = carried.parked.switches()
-            left = carried.parked.minus(kept)
-            carried = replace(carried, parked=kept)
-            value = self._signed(carried)
-        return Written(self._header(scope, value, MAX_AGE), carried.parked, left)
+        return Written(self._header(scope, value, MAX_AGE), carried)
 
     def cleared(self, scope: Scope) -> bytes:
         """Return the ``Set-Cookie`` that takes the cookie away."""
@@ -154,6 +151,7 @@ class ContinuityCookie:
             "d": pack(carried.settled),
             "n": carried.since,
             "p": pack(carried.parked),
+            "a": {token: pack(changes) for token, changes in carried.apart.items()},
         }
         return _jws.encode(dumps(payload).encode(), self._keys[0], ALGORITHM).encode()
 
@@ -185,9 +183,19 @@ class ContinuityCookie:
             floor=-1 if floor == -1 else version_of(floor),
             settled=unpack(data["d"], self._clock),
             since=since if isinstance(since, int) else sys.maxsize,
-            parked=unpack(data["p"], self._clock).since(self._clock.time() - MAX_AGE),
+            parked=self._waiting(data["p"]),
+            apart=self._apart(data["a"]),
             issued=float(issued),
         )
+
+    def _apart(self, data: object) -> dict[str, ContextChanges]:
+        if not isinstance(data, dict):
+            raise ValueError("not set apart")
+        apart = {_text(token): self._waiting(packed).attributes() for token, packed in data.items()}
+        return {token: changes for token, changes in apart.items() if changes}
+
+    def _waiting(self, packed: object) -> ContextChanges:
+        return unpack(packed, self._clock).since(self._clock.time() - MAX_AGE)
 
 
 def _cookie(header: bytes, start: bytes) -> bytes | None:

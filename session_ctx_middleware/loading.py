@@ -121,7 +121,7 @@ class LoadableContext(WritableContext):
 
     def _seen(self) -> float:
         carried = self._carried()
-        return 0.0 if carried is None else max(carried.parked.newest_at, carried.settled.newest_at)
+        return 0.0 if carried is None else carried.newest_at
 
     @property
     def _engine(self) -> Engine:

@@ -71,6 +71,15 @@ async def tier(ctx: SessionContext, _: Request) -> str:
     return str((await ctx).attributes.get("tier", ""))
 
 
+def named(key: str, value: str) -> Handler:
+    """Return an endpoint that sets an attribute."""
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        ctx.set_attribute(key, value)
+
+    return endpoint
+
+
 @pytest.fixture
 def workers(make_shop: Callable[..., Shop]) -> tuple[Shop, Shop, Shop]:
     """Three processes of one shop that share nothing but a secret."""
@@ -345,6 +354,111 @@ async def test_a_refreshed_token_of_the_same_session_takes_everything_along(
     browser.token = emporix.new_token(session.session_id)
 
     assert (await browser.visit(workers[1], tier)).text == "gold"
+
+
+async def test_an_attribute_follows_the_shopper_before_anybody_knows_whose_session_the_token_is_of(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    await browser.switch(workers[0], currency="USD")  # this is what the cookie is bound to
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await browser.visit(workers[0], named("size", "XL"))
+    browser.token = emporix.new_token(session.session_id)
+    await browser.visit(workers[0], attribute)
+
+    assert (await browser.visit(workers[1], tier)).text == "gold"
+
+    emporix.clear_faults()
+    await asyncio.sleep(15)
+    assert (await browser.visit(workers[2], tier)).text == "gold"
+    assert (emporix.document(session.session_id) or {})["context"] == {"tier": "gold", "size": "XL"}
+    assert payload(browser.cookies[NAME])["p"] == []
+    assert payload(browser.cookies[NAME])["a"] == {}
+
+
+async def test_an_attribute_of_an_unknown_session_goes_to_its_own_session_alone(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    guest, customer = emporix.new_session(currency="EUR"), emporix.new_session(currency="EUR")
+    browser = Browser(guest.token)
+    await browser.switch(workers[0], currency="USD")
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await browser.visit(workers[0], named("size", "XL"))
+    browser.token = customer.token
+    await browser.visit(workers[0], attribute)
+    emporix.clear_faults()
+    await asyncio.sleep(15)
+
+    browser.token = guest.token
+    assert (await browser.visit(workers[1], tier)).text == ""
+    browser.token = customer.token
+    assert (await browser.visit(workers[2], tier)).text == "gold"
+    assert (emporix.document(guest.session_id) or {})["context"] == {"size": "XL"}
+    assert (emporix.document(customer.session_id) or {})["context"] == {"tier": "gold"}
+
+
+async def test_what_waits_under_a_token_that_never_told_its_session_outlives_the_next_token(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    first, second = emporix.new_session(currency="EUR"), emporix.new_session(currency="EUR")
+    browser = Browser(first.token)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await browser.visit(workers[0], attribute)
+    emporix.clear_faults()
+    await asyncio.sleep(15)
+    browser.token = second.token
+    await browser.switch(workers[1], currency="USD")
+    assert (await browser.visit(workers[1], tier)).text == ""
+
+    browser.token = first.token
+    assert (await browser.visit(workers[2], tier)).text == "gold"
+    assert (emporix.document(first.session_id) or {})["context"] == {"tier": "gold"}
+    assert (emporix.document(second.session_id) or {}).get("context") is None
+
+
+async def test_attributes_of_any_number_of_unknown_tokens_find_their_session(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    tokens = [session.token, emporix.new_token(session.session_id), emporix.new_token(session.session_id)]
+    browser = Browser(session.token)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    for number, token in enumerate(tokens):
+        browser.token = token
+        await browser.visit(workers[0], named(f"a{number}", "yes"))
+    emporix.clear_faults()
+    await asyncio.sleep(15)
+
+    async def sent_after(token: str) -> list[str]:
+        browser.token = token
+        await browser.currency(workers[1])
+        return sorted((emporix.document(session.session_id) or {}).get("context") or {})
+
+    assert await sent_after(tokens[2]) == ["a2"]
+    assert await sent_after(tokens[0]) == ["a0", "a2"]
+    assert await sent_after(tokens[1]) == ["a0", "a1", "a2"]
+
+
+async def test_what_was_brought_along_has_the_room_before_attributes_of_an_unknown_token(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await browser.visit(workers[0], named("size", "x" * 1000))
+    browser.token = emporix.new_token(session.session_id)
+    await browser.visit(workers[0], named("tier", "g" * 1500))
+
+    assert len(browser.cookies[NAME]) <= 3 * 1024
+    assert len(workers[0].named("continuity.overflow")) == 1
+
+    emporix.clear_faults()
+    await asyncio.sleep(15)
+    assert len((await browser.visit(workers[0], tier)).text) == 1500
+    browser.token = session.token
+    await browser.currency(workers[1])
+    assert sorted((emporix.document(session.session_id) or {})["context"]) == ["size", "tier"]
 
 
 async def test_a_floor_of_another_session_costs_no_call(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:

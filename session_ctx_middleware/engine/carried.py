@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from ..changes import NO_CHANGES, ContextChanges
 
@@ -21,6 +22,8 @@ class Carried:
         settled: what Emporix took last of each field: for showing it over a document that is older.
         since: the lowest version of a document over which `settled` shows all that the shopper has chosen.
         parked: changes that Emporix could not take yet.
+        apart: attributes that wait as well, for other tokens (fingerprints) of which nobody knows yet whose they are.
+        borrower: fingerprint of the token at hand where it is one of those; this is not carried.
         issued: seconds since the epoch.
     """
 
@@ -31,10 +34,22 @@ class Carried:
     settled: ContextChanges = NO_CHANGES
     since: int = 0
     parked: ContextChanges = NO_CHANGES
+    apart: Mapping[str, ContextChanges] = field(default_factory=dict)
+    borrower: str = ""
     issued: float = 0.0
 
     def __bool__(self) -> bool:
-        return self.floor >= 0 or bool(self.settled) or bool(self.parked)
+        return self.floor >= 0 or bool(self.settled) or bool(self.waiting)
+
+    @property
+    def waiting(self) -> frozenset[str]:
+        """The ids of all changes that Emporix could not take yet."""
+        return self.parked.ids.union(*(changes.ids for changes in self.apart.values()))
+
+    @property
+    def newest_at(self) -> float:
+        """When the last of all these changes was recorded, in seconds since the epoch; 0 where there is none."""
+        return max(changes.newest_at for changes in (self.settled, self.parked, *self.apart.values()))
 
     def says(self) -> tuple[object, ...]:
         """Return all that counts when two of them are compared: everything but when they were issued."""
@@ -45,4 +60,21 @@ class Carried:
             self.floor,
             self.settled.ids,
             self.parked.ids,
+            {token: changes.ids for token, changes in self.apart.items()},
         )
+
+    def without_settled_attributes(self) -> Carried:
+        """Return as much as is needed to tell which documents are too old, for want of room."""
+        kept = self.settled.switches()
+        gone = max((op.taken for path, op in self.settled.operations.items() if path not in kept), default=-1)
+        return replace(self, settled=kept, since=max(self.since, gone))
+
+    def without_own_attributes(self) -> Carried:
+        """Return the same without the attributes that wait for the token at hand."""
+        if not self.borrower:
+            return replace(self, parked=self.parked.switches())
+        return replace(self, apart={token: each for token, each in self.apart.items() if token != self.borrower})
+
+    def without_attributes(self) -> Carried:
+        """Return the same without any attributes."""
+        return replace(self.without_settled_attributes(), parked=self.parked.switches(), apart={})

@@ -227,12 +227,24 @@ class Engine:
         async with self._slot(token, carried) as slot:
             return self._expectations.to_carry(slot, carried, token.value, shown)
 
-    async def handed_over(self, token: StorefrontToken, taken: ContextChanges, left: ContextChanges) -> None:
-        """Note which parked changes a browser keeps from now on, and keep those that it has no room for."""
+    async def handed_over(self, token: StorefrontToken, wanted: Carried, written: Carried) -> bool:
+        """Note what a browser keeps from now on, and keep here what it has no room for.
+
+        Args:
+            token: the shopper's token.
+            wanted: what the browser was to carry.
+            written: as much of it as there was room for.
+
+        Returns:
+            Whether there were changes that it had no room for.
+        """
         async with self._slot(token) as slot:
+            taken = self._expectations.parked(slot, written, token.value)
+            left = self._expectations.parked(slot, wanted, token.value).minus(taken)
             await self._parking.hand_over(slot, taken)
             if left:
                 await self._parking.keep(Job(slot, token.value, left, self._clock.monotonic(), True, slot.epoch))
+            return len(written.waiting) < len(wanted.waiting)
 
     def may_drain(self, token: StorefrontToken) -> bool:
         """Tell whether it is worth sending parked changes now: not shortly after that failed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -108,7 +109,8 @@ class Expectations:
             return snapshot
         self.note(slot, carried, token)  # the answer may have told to which session the token belongs
         document = snapshot.document
-        if document is not None and not snapshot.stale and not self.behind(slot, document):
+        seen = document is not None and not snapshot.stale and not self.behind(slot, document)
+        if seen and not self._apart(carried, token):
             slot.met = carried
         return self.with_parked(slot, token, carried, snapshot)
 
@@ -121,12 +123,12 @@ class Expectations:
 
     def parked(self, slot: Slot, carried: Carried | None, token: str) -> ContextChanges:
         """Return what a browser carries and Emporix has not taken; to another session only the switches go along."""
-        if carried is None or not carried.parked:
+        if carried is None or not carried.waiting:
             return NO_CHANGES
         changes = carried.parked
         if not self.binds(carried, slot, token):
             changes = changes.switches()
-        return changes.minus(slot.settled)
+        return changes.newest(self._apart(carried, token)).minus(slot.settled)
 
     def to_carry(self, slot: Slot, carried: Carried | None, token: str, shown: ContextChanges) -> Carried:
         """Return what the browser should take to the next worker, in place of what it brought along.
@@ -138,16 +140,15 @@ class Expectations:
             shown: the parked changes that the request has shown; a store may have lost them since.
         """
         here = shown.newest(slot.snapshot.parked).minus(slot.settled)
+        waiting = self.parked(slot, carried, token).newest(here)
+        if carried is not None and not slot.proven and not self.binds(carried, slot, token):
+            return self._lend(carried, token, waiting)
         identity = "" if slot.floor_of is None else self._naming.identity(slot.floor_of)
         floor, settled, since = slot.floor, slot.settled, slot.since
         if carried is not None and self._still_stands(slot, carried, token, identity):
             if identity != carried.identity:
                 settled, since = carried.settled.newest(settled.taken_at(-1)), carried.since
             identity, floor = carried.identity, carried.floor
-        if carried is not None and not slot.proven and not self.binds(carried, slot, token):
-            # Nobody can tell yet whether it is the same session: what was brought along stays what it was.
-            parked = here.switches().newest(carried.parked)
-            return replace(carried, parked=parked, issued=self._clock.time())
         return Carried(
             token=self.of_token(token),
             # What the application says will do here: it counts only for a token that is proven to be of that session.
@@ -156,9 +157,43 @@ class Expectations:
             floor=floor,
             settled=settled,
             since=since,
-            parked=self.parked(slot, carried, token).newest(here),
+            parked=waiting,
+            apart={} if carried is None else self._left_apart(slot, carried, token),
             issued=self._clock.time(),
         )
+
+    def _lend(self, carried: Carried, token: str, waiting: ContextChanges) -> Carried:
+        """Return what was brought along as it was, as nobody can tell yet whether it is of the same session.
+
+        The switches go along with the shopper in any case; attributes have to wait for their own token.
+        """
+        return replace(
+            carried,
+            parked=waiting.switches().newest(carried.parked),
+            apart=self._others(carried, token, waiting.attributes()),
+            borrower=self.of_token(token),
+            issued=self._clock.time(),
+        )
+
+    def _left_apart(self, slot: Slot, carried: Carried, token: str) -> Mapping[str, ContextChanges]:
+        """Return the attributes that have to go on waiting until their own token tells its session."""
+        apart = self._others(carried, token, NO_CHANGES)
+        attributes = carried.parked.attributes()
+        if not attributes or carried.session or self.binds(carried, slot, token):
+            return apart
+        return {**apart, carried.token: attributes}
+
+    def _others(self, carried: Carried, token: str, own: ContextChanges) -> Mapping[str, ContextChanges]:
+        """Return what is set apart, with `own` instead of what there is for this token."""
+        if not own and not self._apart(carried, token):
+            return carried.apart
+        mine = self.of_token(token)
+        others = {other: changes for other, changes in carried.apart.items() if other != mine}
+        return {**others, mine: own} if own else others
+
+    def _apart(self, carried: Carried, token: str) -> ContextChanges:
+        """Return the attributes that were set apart for this token."""
+        return carried.apart.get(self.of_token(token), NO_CHANGES) if carried.apart else NO_CHANGES
 
     def _still_stands(self, slot: Slot, carried: Carried, token: str, identity: str) -> bool:
         """Tell whether a floor was brought along that nothing has come up to yet."""

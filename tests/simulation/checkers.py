@@ -49,7 +49,6 @@ def reads_your_writes(history: History) -> Iterator[str]:
                     if (
                         write.end is not None
                         and (write.token == read.token or not write.parked)
-                        and not _out_of_reach(history, write)
                         and write.end + _hearsay(history, write, read) < read.start
                         and not _forgotten_since(history, session, write.start, read.end)
                         and value != write.value
@@ -92,8 +91,6 @@ def nothing_lost(history: History) -> Iterator[str]:
             for write in order.writes:
                 if (
                     write.outcome == "acknowledged"
-                    and not (write.parked and _several_tokens(history, session))
-                    and not _out_of_reach(history, write)
                     and not _forgotten_since(history, session, write.start, INF)
                     and not _cut_off(history, session)
                     and final != write.value
@@ -236,17 +233,6 @@ def _sent_late(history: History, order: Order, value: object, write: Write) -> b
     if history.setup.workers == 1 or history.setup.cookie:
         return False
     return max(order.at_server.get(value, [-1.0])) > max(order.at_server.get(write.value, [INF]))
-
-
-def _several_tokens(history: History, session: str) -> bool:
-    """Tell whether a session has several tokens: until Emporix has answered, nobody knows that they belong together."""
-    return sum(read.session == session for read in history.final.values()) > 1
-
-
-def _out_of_reach(history: History, write: Write) -> bool:
-    """Tell whether other workers cannot see a wish: a cookie carries attributes for one token or known session only."""
-    alone = history.setup.workers > 1 and history.setup.store == "none"
-    return alone and write.parked and write.path.startswith("attributes.") and _several_tokens(history, write.session)
 
 
 def _cut_off(history: History, session: str) -> bool:
