@@ -338,6 +338,29 @@ async def test_f20_a_refreshed_token_of_the_session_sees_the_change_at_once(shop
     assert await shop.currency(session.token) == "USD"
 
 
+@pytest.mark.parametrize("language", ["de", "fr", None], ids=["sent", "there already", "only read"])
+async def test_f20_what_one_token_knows_of_a_session_created_anew_ends_its_last_context_for_the_others(
+    shop: Shop, emporix: FakeEmporix, language: str | None
+) -> None:
+    session = emporix.new_session(currency="EUR", language="en")
+    other = emporix.new_token(session.session_id)
+    await shop.currency(session.token)
+    await shop.currency(other)
+    await asyncio.sleep(1)
+    emporix.recreate_context(session.session_id, currency="CHF", language="fr")
+
+    async def switch(ctx: SessionContext, _: Request) -> None:
+        await ctx.refresh()
+        ctx.switch(language=language)
+        await ctx.commit()
+
+    await shop.visit(switch, token=other)
+    emporix.fault("context.*", Fault(status=503), times=None)
+
+    assert await shop.currency(session.token) is None
+    assert await shop.currency(other) == "CHF"
+
+
 async def test_a_value_that_is_known_to_be_there_already_costs_no_patch(shop: Shop, emporix: FakeEmporix) -> None:
     session = emporix.new_session(currency="EUR")
     outcome = []

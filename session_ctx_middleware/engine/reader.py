@@ -166,8 +166,17 @@ class Reader:
         slot.snapshot = snapshot
         self._table.keep(slot)
 
-    def overlay(self, slot: Slot, changes: ContextChanges) -> None:
-        """Show a change that Emporix took by way of another token of the session; each keeps its own document."""
+    def overlay(self, slot: Slot, base: ContextDocument, version: int, changes: ContextChanges) -> None:
+        """Show changes that Emporix took by way of another token of the session; each keeps its own document.
+
+        Args:
+            slot: of this token.
+            base: what they were made to.
+            version: the one that has them.
+            changes: what Emporix holds now in their fields.
+        """
+        self._replaced(slot, base)
+        slot.raise_floor(base.identity, version)
         slot.expire()
         slot.next_attempt = self._clock.monotonic()
         slot.overlay(changes)
@@ -244,8 +253,8 @@ class Reader:
         if self.overtaken(slot, outcome.document) or any(sibling.writers for sibling in self._table.siblings(slot)):
             self._stats.refused_publications += 1
             return
-        self._tell_siblings(slot, document)
         slot.believe(document)
+        self._tell_siblings(slot, document)
         cache, informed = self._cache, self._attachment.connected
         ttl = cache.ttl if informed else min(cache.ttl, UNINFORMED_TTL)
         slot.asked_at = slot.next_attempt = outcome.asked_at
@@ -264,11 +273,19 @@ class Reader:
         """Have the other tokens of the session ask again when this one has seen a later version."""
         for sibling in self._table.siblings(slot):
             shown = sibling.snapshot.document
-            behind = sibling.floor < document.version or (shown is not None and shown.version < document.version)
-            if sibling.floor_of == document.identity and behind:
-                sibling.raise_floor(document.identity, document.version)
-                sibling.expire()
-                sibling.next_attempt = self._clock.monotonic()  # Emporix answers again
+            if shown is not None and slot.outdated(shown):
+                self._replaced(sibling, document)
+            elif sibling.floor_of != document.identity or sibling.floor >= document.version:
+                continue
+            sibling.raise_floor(document.identity, document.version)
+            sibling.expire()
+            sibling.next_attempt = self._clock.monotonic()  # Emporix answers again
+
+    def _replaced(self, slot: Slot, document: ContextDocument) -> None:
+        """Show no document of another context than `document`, which the session has now."""
+        shown = slot.snapshot.document
+        if shown is not None and shown.identity != document.identity:
+            self._expectations.supersede(slot, shown)
 
     def _last_resort(self, slot: Slot, outcome: Found) -> None:
         """Hold a document that a write overlapped: it is true, so no page may go behind it, but the next one asks."""

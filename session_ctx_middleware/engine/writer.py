@@ -309,8 +309,7 @@ class Writer:
             return
         self._reader.accept(slot, Snapshot(document=base, accepted=changes, parked=visible(slot.snapshot.parked, job)))
         for sibling in self._table.siblings(slot):
-            sibling.raise_floor(base.identity, job.version)
-            self._reader.overlay(sibling, job.changes.held(base, changes))
+            self._reader.overlay(sibling, base, job.version, job.changes.held(base, changes))
 
     async def _tell(self, job: Job, document: ContextDocument) -> None:
         """Keep the other processes from showing less than the version that has the changes."""
@@ -324,6 +323,5 @@ class Writer:
         for sibling in self._table.siblings(job.slot):
             known = sibling.snapshot.document
             if known is None or known.identity != document.identity or known.version < document.version:
-                sibling.raise_floor(document.identity, document.version)
                 sibling.fence()
-                self._reader.overlay(sibling, job.changes.held(document, NO_CHANGES))
+                self._reader.overlay(sibling, document, document.version, job.changes.held(document, NO_CHANGES))
