@@ -45,10 +45,11 @@ class Notice:
     """Another process has changed what is known under some names.
 
     Args:
-        kind: ``written``: Emporix took a change; ``forgotten``: a logout, or a refused token; ``parked``: what waits
-            for Emporix is not what it was.
+        kind: ``written``: Emporix took a change, or refused the token; ``forgotten``: a logout; ``parked``: what waits
+            for Emporix is not what it was. A logout that is told late is ``written`` without an identity, then
+            ``parked``: what has been wanted since stays.
         names: of tokens and sessions.
-        identity: for ``written``: which context.
+        identity: for ``written``: which context, empty for none.
         floor: for ``written``: the lowest version of it that may still be believed.
     """
 

@@ -257,13 +257,14 @@ class RedisStore:
         document, parked = self._keys.document(name), self._keys.parked(name)
         commands: list[Command] = []
         notices: list[Notice] = []
+        if repair.forgotten_at is not None:
+            commands += [("HDEL", document, *FORGET), DROP_PARKED(parked, repair.forgotten_at)]
+            # Not as a logout, which would take what has been wanted since.
+            notices += [Notice("written", (name,), floor=0), Notice("parked", (name,))]
         if repair.floor >= 0:
             lifetime = max(0.001, repair.until - self._clock.monotonic())
             commands.append(FLOOR(document, repair.identity, repair.floor, _ms(lifetime)))
             notices.append(Notice("written", (name,), repair.identity, repair.floor))
-        if repair.forgotten_at is not None:
-            commands += [("HDEL", document, *FORGET), DROP_PARKED(parked, repair.forgotten_at)]
-            notices.append(Notice("forgotten", (name,)))
         if repair.unparked:
             commands.append(_unpark(parked, repair.unparked))
             notices.append(Notice("parked", (name,)))

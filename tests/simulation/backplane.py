@@ -15,6 +15,7 @@ from ..support.virtual_time import VirtualClock
 
 LATENCY = 0.02
 NOTICE_DELAY = 0.05
+LONGEST = 120.0
 
 
 class Backplane:
@@ -125,7 +126,13 @@ class SimulatedStore:
 
     async def forget(self, names: Sequence[str]) -> None:
         now = self._backplane.clock.time()
-        await self._owing(names, lambda memory: memory.forget(names), lambda parked: parked.since(now))
+
+        async def late(memory: MemoryStore) -> None:
+            await memory.invalidate(names, "", 0, lifetime=LONGEST)
+            parked = await memory.parked(names)
+            await memory.unpark(names, parked.minus(parked.since(now)))
+
+        await self._owing(names, lambda memory: memory.forget(names), lambda parked: parked.since(now), late)
 
     async def parked(self, names: Sequence[str]) -> ContextChanges:
         await self._way()
@@ -150,12 +157,13 @@ class SimulatedStore:
         names: Sequence[str],
         work: Callable[[MemoryStore], Awaitable[None]],
         left: Callable[[ContextChanges], ContextChanges],
+        late: Callable[[MemoryStore], Awaitable[None]] | None = None,
     ) -> None:
-        """Do what must not be forgotten when it fails."""
+        """Do what must not be forgotten when it fails; `late` instead of `work` once it can be done."""
         try:
             await self._way()
         except ConnectionError:
-            self._owed.append(Owed(tuple(names), work, left))
+            self._owed.append(Owed(tuple(names), late or work, left))
             raise
         await work(self._memory)
 

@@ -20,7 +20,7 @@ from ..support.fault_proxy import FaultProxy
 from ..support.redis_server import RedisServer
 from ..support.shop import Shop
 from .conftest import PATIENT
-from .helpers import SLOW, eventually
+from .helpers import SLOW, MakeRedisStore, attached, eventually
 
 MakeWorker = Callable[..., Shop]
 
@@ -62,6 +62,10 @@ def held(emporix: FakeEmporix, session_id: str) -> object:
 
 async def ask_emporix(ctx: SessionContext, _: Request) -> None:
     await ctx.refresh()
+
+
+async def log_out(ctx: SessionContext, _: Request) -> None:
+    await ctx.forget()
 
 
 async def stop(shop: Shop) -> None:
@@ -192,3 +196,29 @@ async def test_f39_a_redis_that_does_not_answer_does_not_keep_the_shop_from_shut
     await stop(shop)
 
     assert time.monotonic() - began < 2.0 * SLOW
+
+
+async def test_f32_a_logout_that_redis_hears_of_late_does_not_cost_a_change_on_its_way(
+    make_worker: MakeWorker,
+    make_redis_store: MakeRedisStore,
+    server: RedisServer,
+    proxy: FaultProxy,
+    emporix: FakeEmporix,
+) -> None:
+    one, two = make_worker(proxy.url), make_worker(server.url)
+    heard, _ = await attached(make_redis_store(server.url))
+    session = emporix.new_session(currency="EUR")
+    for shop in (one, two):
+        await shop.currency(session.token)
+    await proxy.refuse()
+    await one.visit(log_out, token=session.token)
+    heard.clear()
+    emporix.fault("context.patch", Fault(delay=1.0, status=503), times=None)
+    change = asyncio.ensure_future(two.switch(session.token, currency="USD"))
+    await eventually(lambda: patches(emporix) > 0)
+    await proxy.listen()
+    await eventually(lambda: len(heard) > 1)
+    assert not change.done()
+    await change
+
+    assert await two.currency(session.token) == "USD"
