@@ -461,6 +461,35 @@ async def test_what_was_brought_along_has_the_room_before_attributes_of_an_unkno
     assert sorted((emporix.document(session.session_id) or {})["context"]) == ["size", "tier"]
 
 
+async def test_what_a_lost_answer_would_have_told_is_carried_by_the_next_one_of_another_token(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    one, two = (make_shop(secret_key=SECRET) for _ in range(2))
+    session = emporix.new_session(currency="EUR")
+    other = emporix.new_token(session.session_id)
+    browser = Browser(other)
+    emporix.fault("context.patch", Fault(status=503), times=None)
+    await browser.switch(one, language="fr")  # so this worker remembers the session longer than the context
+    emporix.clear_faults()
+    await asyncio.sleep(1000)
+    browser.token = session.token
+    assert await browser.currency(two) == "EUR"
+    emporix.fault("context.patch", Fault(status=503), times=None)
+    await browser.switch(two, currency="USD")
+    emporix.clear_faults()
+    await asyncio.sleep(15)
+    before = dict(browser.cookies)
+    assert await browser.currency(one) == "USD"
+    assert (emporix.document(session.session_id) or {})["currency"] == "USD"
+    browser.cookies = before  # that answer never arrived
+    emporix.fault("context.*", Fault(status=503), times=None)
+    browser.token = other
+    await browser.currency(one)
+
+    browser.token = session.token
+    assert await browser.currency(two) == "USD"
+
+
 async def test_a_floor_of_another_session_costs_no_call(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
     one, two = emporix.new_session(currency="EUR"), emporix.new_session(currency="CHF")
     browser = Browser(two.token)

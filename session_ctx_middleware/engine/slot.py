@@ -204,7 +204,9 @@ class Slot:
             self.remember(changes.taken_at(version).over(self.settled))
 
     def learn(self, other: Slot) -> None:
-        """Add what is settled according to another token of the session."""
+        """Add what is settled, and what may be believed, according to another token of the session."""
+        if other.floor_of is not None and self.floor_of in {None, other.floor_of}:
+            self.raise_floor(other.floor_of, other.floor)
         if self.settled_of is None:
             self.settled_of = other.settled_of
         same = self.settled_of == other.settled_of
