@@ -63,6 +63,10 @@ async def page(ctx: SessionContext, _: Request) -> str:
     return (await ctx).currency or ""
 
 
+async def again(ctx: SessionContext, _: Request) -> None:
+    await ctx.refresh()
+
+
 async def attribute(ctx: SessionContext, _: Request) -> None:
     ctx.set_attribute("tier", "gold")
 
@@ -488,6 +492,29 @@ async def test_what_a_lost_answer_would_have_told_is_carried_by_the_next_one_of_
 
     browser.token = session.token
     assert await browser.currency(two) == "USD"
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_cookie_that_tells_of_the_last_context_does_not_bring_it_back_once_it_was_created_anew(
+    workers: tuple[Shop, ...], emporix: FakeEmporix, reads: bool
+) -> None:
+    one, two, three = workers
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    for shop in (two, three):
+        await browser.currency(shop)
+    await browser.switch(one, currency="USD")
+    await browser.currency(one)
+    await asyncio.sleep(1)
+    emporix.recreate_context(session.session_id, currency="CHF")
+    await browser.visit(one, again)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await browser.switch(two, language="fr")  # this worker knows of the last context only
+
+    if reads:
+        assert await browser.currency(one) == "CHF"
+    await browser.switch(one, target_location="CH")
+    assert await browser.currency(three) is None
 
 
 async def test_a_floor_of_another_session_costs_no_call(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:

@@ -324,6 +324,26 @@ async def test_two_workers_with_one_store_do_not_send_a_parked_change_twice(
     assert held(emporix, session.session_id)["currency"] == "CHF"
 
 
+async def test_a_parked_change_that_another_worker_replaces_while_it_is_on_its_way_is_not_sent_again(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(store=each) for each in (store, store.sibling()))
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.patch", Fault(status=429, retry_after=1), times=1)
+    await one.switch(session.token, currency="USD")
+    await asyncio.sleep(5)
+    emporix.fault("context.patch", Fault(delay=0.5), times=1)
+    page = asyncio.create_task(two.currency(session.token))  # sends USD, which takes its time
+    await asyncio.sleep(0.1)
+    await one.switch(session.token, currency="CHF")
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+    await page
+
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+
 class SlowStore(MemoryStore):
     """A store over a network."""
 

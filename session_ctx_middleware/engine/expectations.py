@@ -61,7 +61,7 @@ class Expectations:
                 slot.expected = None  # Emporix has been asked often enough whether it has that version
             elif self.binds(carried, slot, token) and self._may_force(slot):
                 slot.expire()  # there was no context a moment ago; there is one now
-        elif self.behind(slot, document) or self._another(document, carried):
+        elif self.behind(slot, document) or self._another(slot, document, carried):
             self._force(slot, document, carried)
 
     def heed(self, slot: Slot, document: ContextDocument) -> bool:
@@ -197,12 +197,11 @@ class Expectations:
 
     def _still_stands(self, slot: Slot, carried: Carried, token: str, identity: str) -> bool:
         """Tell whether a floor was brought along that nothing has come up to yet."""
-        return (
-            slot.met is not carried
-            and carried.floor >= 0
-            and self.binds(carried, slot, token)
-            and (carried.identity != identity or carried.floor > slot.floor)
-        )
+        if slot.met is carried or carried.floor < 0 or not self.binds(carried, slot, token):
+            return False
+        if carried.identity == identity:
+            return carried.floor > slot.floor
+        return self._tells_of_another(slot, carried, identity)
 
     def _learn(self, slot: Slot, carried: Carried) -> None:
         """Add to what a slot knows to be settled what other workers have settled."""
@@ -213,17 +212,21 @@ class Expectations:
         else:
             slot.remember(carried.settled.taken_at(-1).newest(slot.settled))
 
-    def _another(self, document: ContextDocument, carried: Carried) -> bool:
+    def _another(self, slot: Slot, document: ContextDocument, carried: Carried) -> bool:
         """Tell whether the browser has seen another context of this very session than the one that is cached."""
         session_id = document.session_id
         return (
-            carried.identity != self._naming.identity(document.identity)
+            self._tells_of_another(slot, carried, self._naming.identity(document.identity))
             and session_id is not None
             and carried.session == self.of_session(session_id)
         )
 
+    def _tells_of_another(self, slot: Slot, carried: Carried, identity: str) -> bool:
+        """Tell whether a cookie is of another context, and not of one that has made room for this one here."""
+        return carried.identity != identity and (slot.met is None or slot.met.identity != carried.identity)
+
     def _force(self, slot: Slot, document: ContextDocument, carried: Carried) -> None:
-        another = self._another(document, carried)
+        another = self._another(slot, document, carried)
         whole = slot.since <= document.version and not another
         if whole:
             slot.overlay(slot.settled.taken_after(document.version))

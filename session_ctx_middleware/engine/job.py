@@ -49,6 +49,8 @@ class Job:
         parks: whether the job itself parks what cannot be sent, because nobody else will.
         epoch: the slot's epoch when the job began; what is forgotten since must not come back.
         carried: what the shopper's browser brought along.
+        parked: what waited for Emporix when the job was first sent, and goes along.
+        stored: the ids of those of them that the store had.
         version: the version of the context in which Emporix has the changes.
     """
 
@@ -60,6 +62,7 @@ class Job:
     epoch: int
     carried: Carried | None = None
     parked: ContextChanges = NO_CHANGES
+    stored: frozenset[str] = frozenset()
     attempts: int = 0
     status: int | None = None
     version: int = -1

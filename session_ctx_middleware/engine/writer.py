@@ -212,6 +212,7 @@ class Writer:
         await self._parking.look(job.slot, again=bool(job.slot.snapshot.parked))
         carried = self._expectations.parked(job.slot, job.carried, job.token)
         job.parked = carried.newest(job.slot.snapshot.parked)
+        job.stored = job.slot.snapshot.parked.ids
         if base is None:
             return Commit.PARKED
         first = base.document
@@ -238,9 +239,8 @@ class Writer:
     async def _reconsider(self, job: Job) -> None:
         """Leave out what was parked and has been sent, or replaced, by somebody else since this job began."""
         if job.parked:
-            before = job.slot.snapshot.parked
             await self._parking.look(job.slot, again=True)
-            job.parked = job.parked.without(before.ids - job.slot.snapshot.parked.ids)
+            job.parked = job.parked.without(job.stored - job.slot.snapshot.parked.ids)
 
     def _may_go_on(self, job: Job) -> None:
         if self._clock.monotonic() >= job.until:

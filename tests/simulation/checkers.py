@@ -53,7 +53,6 @@ def reads_your_writes(history: History) -> Iterator[str]:
                         and not _forgotten_since(history, session, write.start, read.end)
                         and value != write.value
                         and order.born(value) < write.start
-                        and not _sent_late(history, order, value, write)
                     ):
                         yield f"{path} was {value!r} at {read.start:.3f}, after {write.value!r} at {write.end:.3f}"
                         break
@@ -62,24 +61,30 @@ def reads_your_writes(history: History) -> Iterator[str]:
 def monotonic_reads(history: History) -> Iterator[str]:
     """No page shows a value that the server had replaced before it took one that an earlier page has shown.
 
-    Each worker by itself: a page that only reads gives the browser nothing to carry.
+    Each worker by itself: a page that only reads gives the browser nothing to carry. And what is marked stale each
+    token by itself, as each has a document of its own; what the shopper wrote is the business of the checker above.
     """
     for session in history.server:
         for path, worker in itertools.product(PATHS, range(history.setup.workers)):
             order = Order(history, session, path)
-            pending: list[tuple[float, float, object]] = []
+            pending: list[tuple[Read, float]] = []
             reads = [read for read in _healthy(history, session) if read.worker == worker]
             for read in sorted(reads, key=lambda read: read.start):
                 value = read.values[path]
                 newest, when = -1.0, "nothing"
-                for end, time, shown in pending:
-                    if end < read.start and time > newest and not _forgotten_since(history, session, end, read.end):
-                        newest, when = time, f"{shown!r}"
+                for other, time in pending:
+                    if (
+                        other.end < read.start
+                        and time > newest
+                        and (other.token == read.token or not read.stale)
+                        and not _forgotten_since(history, session, other.end, read.end)
+                    ):
+                        newest, when = time, f"{other.values[path]!r}"
                 times = order.at_server.get(value, [INF])
                 gone = _replaced_at(order, value)
                 if gone < newest and not any(path_value == value for path_value in _open_values(order, read)):
                     yield f"{path} went back to {value!r} at {read.start:.3f}, after {when}"
-                pending.append((read.end, min((t for t in times if t <= read.end), default=-1.0), value))
+                pending.append((read, min((t for t in times if t <= read.end), default=-1.0)))
 
 
 def nothing_lost(history: History) -> Iterator[str]:

@@ -474,7 +474,8 @@ class Run:
 
         That Emporix had it so already is only as true as the replica that said so.
         """
-        refused = (ctx._known is not None and ctx._known.rejected) or (ctx.heard == "commit.already" and self._lagging)
+        unproven = ctx.heard == "commit.already" and self._lagging
+        refused = unproven or ctx.heard == "commit.refused" or (ctx._known is not None and ctx._known.rejected)
         for write in writes:
             if write.outcome == "open":
                 write.outcome = "refused" if refused else "acknowledged"
