@@ -53,6 +53,7 @@ def reads_your_writes(history: History) -> Iterator[str]:
                         and not _forgotten_since(history, session, write.start, read.end)
                         and value != write.value
                         and order.born(value) < write.start
+                        and not _sent_late(history, order, value, write)
                     ):
                         yield f"{path} was {value!r} at {read.start:.3f}, after {write.value!r} at {write.end:.3f}"
                         break
