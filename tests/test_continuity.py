@@ -517,6 +517,40 @@ async def test_a_cookie_that_tells_of_the_last_context_does_not_bring_it_back_on
     assert await browser.currency(three) is None
 
 
+async def test_a_cookie_does_not_vouch_for_a_change_that_another_process_has_told_of(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(secret_key=SECRET, store=each) for each in (store, store.sibling()))
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    await browser.currency(two)
+    await browser.switch(one, language="fr")
+    await one.switch(session.token, currency="USD")  # by something that carries no cookie, such as a job
+    emporix.fault("context.*", Fault(status=503), times=None)
+
+    assert await browser.currency(two) is None
+
+
+async def test_what_is_shown_after_a_commit_that_had_to_wait_says_that_it_is_stale(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    one, two = (make_shop(secret_key=SECRET) for _ in range(2))
+    browser = Browser(emporix.new_session(currency="EUR").token)
+    await browser.currency(two)
+    await asyncio.sleep(200)
+    await browser.switch(one, currency="USD")
+    emporix.fault("context.*", Fault(status=429), times=None)
+    await browser.currency(two)
+
+    async def endpoint(ctx: SessionContext, _: Request) -> str:
+        ctx.switch_language("fr")
+        outcome = await ctx.commit()
+        return f"{outcome.value} {ctx.currency} {ctx.is_stale}"
+
+    assert (await browser.visit(two, endpoint)).text == "parked USD True"
+
+
 async def test_a_floor_of_another_session_costs_no_call(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
     one, two = emporix.new_session(currency="EUR"), emporix.new_session(currency="CHF")
     browser = Browser(two.token)

@@ -207,7 +207,8 @@ class Expectations:
         """Add to what a slot knows to be settled what other workers have settled."""
         identity = None if slot.settled_of is None else self._naming.identity(slot.settled_of)
         if identity is None or identity == carried.identity:
-            slot.since = min(slot.since, carried.since)
+            if carried.floor >= slot.told:  # else another process has told of a change that the browser does not know
+                slot.since = min(slot.since, carried.since)
             slot.remember(carried.settled.newest(slot.settled))
         else:
             slot.remember(carried.settled.taken_at(-1).newest(slot.settled))

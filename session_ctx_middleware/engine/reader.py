@@ -115,9 +115,9 @@ class Reader:
 
     def current(self, slot: Slot) -> Snapshot:
         """Return what a read would show now if it did not ask Emporix."""
-        snapshot = slot.snapshot
+        snapshot, now = slot.snapshot, self._clock.monotonic()
         own = snapshot.document is not None and snapshot.accepted and not slot.lacks(snapshot.document)
-        if self._clock.monotonic() < slot.fresh_until or own:
+        if now < slot.fresh_until or (own and now < slot.asked_at + self._cache.ttl):
             return snapshot
         return self.fallback(slot)
 
@@ -157,9 +157,16 @@ class Reader:
         if slot.snapshot.parked is not parked and (slot.snapshot.parked or parked):
             slot.snapshot = replace(slot.snapshot, parked=parked)
 
-    def accept(self, slot: Slot, snapshot: Snapshot) -> None:
-        """Show a change that Emporix took: until a GET brings its new version, reads show the base and the change."""
+    def accept(self, slot: Slot, snapshot: Snapshot, asked_at: float) -> None:
+        """Show a change that Emporix took: until a GET brings its new version, reads show the base and the change.
+
+        Args:
+            slot: of the token.
+            snapshot: both.
+            asked_at: when Emporix was asked for the base, in monotonic seconds.
+        """
         now = self._clock.monotonic()
+        slot.asked_at = asked_at
         slot.expire()
         slot.error_until = now + max(self._cache.stale_if_error, self._cache.ttl)
         slot.next_attempt = now
@@ -292,7 +299,7 @@ class Reader:
         document = outcome.document
         if not self.overtaken(slot, document):
             slot.raise_floor(document.identity, document.version)
-            self.accept(slot, Snapshot(document=document, parked=slot.snapshot.parked))
+            self.accept(slot, Snapshot(document=document, parked=slot.snapshot.parked), outcome.asked_at)
 
     def _absent(self, slot: Slot, snapshot: Snapshot, seconds: float) -> None:
         slot.clear()

@@ -200,7 +200,7 @@ class Slot:
     def settle(self, changes: ContextChanges, version: int) -> None:
         """Note what Emporix has taken with `version` of the context."""
         if changes:
-            self.since = min(self.since, version - 1)
+            self.since = min(self.since, max(version - 1, self.told))
             self.remember(changes.taken_at(version).over(self.settled))
 
     def learn(self, other: Slot) -> None:
@@ -210,7 +210,7 @@ class Slot:
         if self.settled_of is None:
             self.settled_of = other.settled_of
         same = self.settled_of == other.settled_of
-        if same:
+        if same and other.told >= self.told:  # else it has not heard of a change that is not known here either
             self.since = min(self.since, other.since)
         self.remember(self.settled.newest(other.settled if same else other.settled.taken_at(-1)))
 

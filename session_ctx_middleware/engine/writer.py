@@ -222,7 +222,7 @@ class Writer:
             self._may_go_on(job)
             error = await self._patches.send(job, base.document, changes)
             if error is None:
-                await self._accepted(job, base.document, changes)
+                await self._accepted(job, base, changes)
                 return Commit.APPLIED
             in_doubt = in_doubt or not isinstance(error, CONFLICTS)
             latest = await self._latest(job)
@@ -289,27 +289,29 @@ class Writer:
                     break
         raise ContextUnavailable("Emporix did not answer in time.")
 
-    async def _accepted(self, job: Job, base: ContextDocument, changes: ContextChanges) -> None:
+    async def _accepted(self, job: Job, base: Base, changes: ContextChanges) -> None:
         """Make known that Emporix took changes: here at once, and elsewhere before anybody is told."""
         # Nobody has promised that a PATCH which changes nothing raises the version.
-        job.version = base.version + 1 if changes.missing_from(base) else base.version
+        document = base.document
+        job.version = document.version + 1 if changes.missing_from(document) else document.version
         self._show(job, base, changes)
-        await self._tell(job, base)
+        await self._tell(job, document)
 
-    def _show(self, job: Job, base: ContextDocument, changes: ContextChanges) -> None:
-        slot = job.slot
+    def _show(self, job: Job, base: Base, changes: ContextChanges) -> None:
+        slot, document = job.slot, base.document
         slot.met = job.carried
         job.kept = job.kept or bool(slot.snapshot.parked)
         if slot.snapshot.rejected:
             return  # refused meanwhile: nothing is to be shown any more
-        slot.raise_floor(base.identity, job.version)
+        slot.raise_floor(document.identity, job.version)
         if slot.epoch != job.epoch:
             slot.expire()
             slot.disown()  # logged out meanwhile: whoever comes now sees what Emporix has
             return
-        self._reader.accept(slot, Snapshot(document=base, accepted=changes, parked=visible(slot.snapshot.parked, job)))
+        parked = visible(slot.snapshot.parked, job)
+        self._reader.accept(slot, Snapshot(document=document, accepted=changes, parked=parked), base.asked_at)
         for sibling in self._table.siblings(slot):
-            self._reader.overlay(sibling, base, job.version, job.changes.held(base, changes))
+            self._reader.overlay(sibling, document, job.version, job.changes.held(document, changes))
 
     async def _tell(self, job: Job, document: ContextDocument) -> None:
         """Keep the other processes from showing less than the version that has the changes."""

@@ -492,6 +492,36 @@ async def test_a_token_that_has_moved_to_another_session_is_not_found_under_the_
     assert NAMING.session("first") not in table._by_session
 
 
+def taken(op_id: str, value: str) -> ContextChanges:
+    return ContextChanges({"currency": Operation(value, op_id, at=1.0, recorded=1.0)})
+
+
+@pytest.mark.parametrize("heard_first", [True, False])
+async def test_an_own_change_does_not_vouch_for_a_later_one_that_others_have_told_of(heard_first: bool) -> None:
+    document = ContextDocument(version=3, session_id="s", created_at="2026")
+    slot = Slot(b"slot")
+    slot.believe(document)
+    if heard_first:
+        slot.hear(document.identity, 6)
+    slot.settle(taken("a", "USD"), 4)  # its answer was late
+    assert slot.lacks(document) is heard_first
+
+    slot.hear(document.identity, 6)
+    assert slot.lacks(document)
+
+
+async def test_a_token_that_has_heard_less_does_not_vouch_for_what_another_one_lacks() -> None:
+    document = ContextDocument(version=3, session_id="s", created_at="2026")
+    slot, other = Slot(b"slot"), Slot(b"other")
+    for each in (slot, other):
+        each.believe(document)
+        each.settle(taken("a", "USD"), 4)
+    slot.hear(document.identity, 6)
+    slot.learn(other)
+
+    assert slot.lacks(document)
+
+
 async def test_tokens_that_have_ended_do_not_count_for_how_many_a_session_may_have() -> None:
     clock = VirtualClock()
     table = SlotTable(1000, NAMING, clock)

@@ -22,7 +22,7 @@ from session_ctx_middleware.engine.parking import Parking
 from session_ctx_middleware.engine.patches import Patches
 from session_ctx_middleware.engine.reader import Reader
 from session_ctx_middleware.engine.shelf import Shelf
-from session_ctx_middleware.engine.slot import Slot
+from session_ctx_middleware.engine.slot import Slot, Snapshot
 from session_ctx_middleware.engine.table import SlotTable
 from session_ctx_middleware.engine.tasks import Tasks
 from session_ctx_middleware.stores import MemoryStore
@@ -72,9 +72,11 @@ def no_siblings(patch: pytest.MonkeyPatch) -> None:
 def no_overlay(patch: pytest.MonkeyPatch) -> None:
     """After a write the base is shown without the change."""
     original = Reader.accept
-    patch.setattr(
-        Reader, "accept", lambda self, slot, known: original(self, slot, replace(known, accepted=ContextChanges()))
-    )
+
+    def accept(self: Reader, slot: Slot, known: Snapshot, asked_at: float) -> None:
+        original(self, slot, replace(known, accepted=ContextChanges()), asked_at)
+
+    patch.setattr(Reader, "accept", accept)
 
 
 def no_rebase(patch: pytest.MonkeyPatch) -> None:
