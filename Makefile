@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help test soak campaign bench lint types demo format clean
+.PHONY: help test soak siege campaign bench lint types demo format clean
 
 help:
 	@echo "make demo    start the example storefront (PORT=8000) on a fake Emporix, or on yours with"
 	@echo "             EMPORIX_TENANT and EMPORIX_CLIENT_ID"
 	@echo "make test    run all tests, with branch coverage"
 	@echo "make soak    a million simulated requests among faults; it must print 0 violations"
+	@echo "make siege   300,000 requests to real workers, a Redis is killed meanwhile; it must print 0 violations"
 	@echo "make campaign  the same, set-up by set-up: the table of docs/workers.md"
 	@echo "make bench   measure what the middleware costs (ARGS=--quick to see that it runs): build/bench"
 	@echo "make lint    check style          make format  repair style"
@@ -29,6 +30,9 @@ test: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m tests.simulation --seeds 0:2000 --operations 520 $(ARGS)
+
+siege: $(READY)
+	$(BIN)/python -m tests.workers $(ARGS)
 
 campaign: $(READY)
 	$(BIN)/python -m tests.simulation.table --seeds 400 $(ARGS)

@@ -55,7 +55,7 @@ def open_fleet(emporix: Platform, tmp_path: Path) -> Iterator[OpenFleet]:
             directory = tmp_path / f"fleet-{next(numbers)}"
             directory.mkdir()
             fleet = Fleet({"base_url": emporix.address, **settings}, directory, size)
-            stack.callback(fleet.stop)
+            stack.callback(fleet.close)
             return fleet
 
         yield open_fleet

@@ -131,7 +131,7 @@ class Fleet:
         """Where the workers are."""
         return [worker.address for worker in self.workers]
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Stop all of them."""
         for worker in self.workers:
             worker.terminate()

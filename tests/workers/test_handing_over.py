@@ -85,7 +85,7 @@ async def test_a_cookie_that_was_signed_with_the_old_key_is_still_honoured(
     loyal, unlucky = make_shoppers(2, exists=False)
     for shopper in (loyal, unlucky):
         await shopper.switch(before.addresses[0], currency="USD")
-    before.stop()
+    before.close()
     rotated, careless = open_fleet(size=2, secret_key=[NEW, OLD]), open_fleet(size=1, secret_key=[NEW])
 
     assert [(await loyal.page(address))["currency"] for address in rotated.addresses] == ["USD", "USD"]

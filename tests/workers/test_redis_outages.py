@@ -6,7 +6,7 @@ import asyncio
 import logging
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import product
 
@@ -14,36 +14,20 @@ import pytest
 
 from ..support.fault_proxy import FaultProxy
 from ..support.redis_server import RedisServer, free_port
+from .__main__ import SETUPS, main
 from .conftest import MakeShoppers, OpenFleet
 from .fleet import Fleet
+from .outages import killed_again_and_again
 from .shoppers import Shopper, Tally, wander
 
 SECRET = ["a secret that every worker of this shop has"]
 SHOPPERS, STEPS = 20, 20
-DOWN, UP = 0.8, 1.0
+OUTAGES = 2
 CONVERGENCE = 30.0
 BUDGET = 0.1
 CHANNEL = "session-ctx:v1:notices"
 
 _log = logging.getLogger(__name__)
-
-
-@asynccontextmanager
-async def killed_again_and_again(redis: RedisServer) -> AsyncIterator[Callable[[], bool]]:
-    """Kill Redis and start it empty, twice, while the block runs; tells whether there is more to come."""
-
-    async def misfortune() -> None:
-        for _ in range(2):
-            await asyncio.sleep(UP)
-            redis.kill()
-            await asyncio.sleep(DOWN)
-            await asyncio.to_thread(redis.start)
-
-    task = asyncio.create_task(misfortune())
-    try:
-        yield lambda: not task.done()
-    finally:
-        await task
 
 
 async def converged(shoppers: list[Shopper], addresses: list[str]) -> float:
@@ -71,8 +55,8 @@ async def test_with_the_cookie_nobody_notices_that_redis_is_killed(
 ) -> None:
     fleet = open_fleet(secret_key=SECRET, redis=redis.url)
     shoppers, addresses = make_shoppers(SHOPPERS), fleet.addresses
-    async with killed_again_and_again(redis) as going_on:
-        await wander(shoppers, addresses, steps=STEPS, going_on=going_on)
+    async with killed_again_and_again(redis, OUTAGES) as outages:
+        await wander(shoppers, addresses, steps=STEPS, going_on=lambda: outages.to_come)
 
     assert tally.violations == []
     assert set(tally.statuses) == {200}
@@ -84,8 +68,8 @@ async def test_without_the_cookie_pages_go_on_and_converge_when_redis_is_back(
 ) -> None:
     fleet = open_fleet(redis=redis.url)
     shoppers, addresses = make_shoppers(SHOPPERS), fleet.addresses
-    async with killed_again_and_again(redis) as going_on:
-        await wander(shoppers, addresses, steps=STEPS, going_on=going_on)
+    async with killed_again_and_again(redis, OUTAGES) as outages:
+        await wander(shoppers, addresses, steps=STEPS, going_on=lambda: outages.to_come)
     _log.info("while Redis comes and goes: %s", tally)
     _log.info("converged after %.1f s", await converged(shoppers, addresses))
 
@@ -137,3 +121,12 @@ async def test_a_redis_that_cannot_be_reached_costs_pages_no_time(
     assert lonely_one < usual + BUDGET / 2
     assert set(tally.statuses) == {200}
     assert "left alone" in lonely.workers[0].log
+
+
+def test_the_long_run_counts_what_it_plays(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--requests", "400", "--shoppers", "10"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(SETUPS)
+    assert all(" 0 violations, 0 failures" in line for line in lines)
+    assert not any(" 0 requests" in line for line in lines)
