@@ -77,6 +77,11 @@ class Breaker:
         """Take back a probe that ended without telling anything."""
         self._probing = False
 
+    def trip(self) -> None:
+        """Open at once, unless it is open already: one failure that leaves no doubt."""
+        if not self.is_open:
+            self._open(self._first_pause)
+
     def record(self, *, failed: bool, probe: bool) -> None:
         """Count a call that was let through."""
         if probe:

@@ -15,7 +15,7 @@ from ..clock import Clock, wait
 from ..errors import EmporixNotAsked
 from .protocol import ContextStoreUnavailable
 
-__all__ = ["CLUSTER_IN_A_ROW", "IN_A_ROW", "Guard"]
+__all__ = ["Guard"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
@@ -47,31 +47,41 @@ class _Flight:
     outcome: _Outcome | None = None
     started: bool = False
     judged: bool = False
+    overdue: bool = False
 
 
 class Guard:
     """Runs calls of one event loop in tasks of their own, for a bounded time, and not at all while Redis fails.
 
     A command that nobody waits for any more is left to end by its own timeouts: cancelling it could leave its answer
-    to somebody else.
+    to somebody else. Until it ends, a single server is asked nothing else, so that one page waits and not the next
+    ones too; and if it ends without an answer, that server is left alone. A page never waits for the call that finds
+    out whether Redis is back.
 
     Args:
         budget: seconds that a caller waits.
         room: calls at once; further ones wait, within their budget.
         clock: where time comes from.
         replace: is called when connections keep failing, to build new ones.
-        in_a_row: failures in a row after which Redis is left alone; more of them where one server of several may be
-            gone, which the others need not suffer for.
+        clustered: one server of several may be gone, which the others need not suffer for.
     """
 
     def __init__(
-        self, budget: float, room: int, clock: Clock, replace: Callable[[], None], *, in_a_row: int = IN_A_ROW
+        self, budget: float, room: int, clock: Clock, replace: Callable[[], None], *, clustered: bool = False
     ) -> None:
         self._budget = budget
         self._clock = clock
         self._replace = replace
         self._room = asyncio.Semaphore(room)
-        self._breaker = Breaker("redis", clock, in_a_row=in_a_row, first_pause=FIRST_PAUSE, longest_pause=LONGEST_PAUSE)
+        self._clustered = clustered
+        self._breaker = Breaker(
+            "redis",
+            clock,
+            in_a_row=CLUSTER_IN_A_ROW if clustered else IN_A_ROW,
+            first_pause=FIRST_PAUSE,
+            longest_pause=LONGEST_PAUSE,
+        )
+        self._overdue = 0
         self._failures = 0
         self._last_failure = ""
         self._denied_until = 0.0
@@ -96,12 +106,15 @@ class Guard:
         task = loop.create_task(self._fly(work, flight), name="session_ctx_middleware redis")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if flight.probe:
+            raise ContextStoreUnavailable("Redis is being asked whether it is back")
         began = self._clock.monotonic()
         outcome = await wait(flight.waiter, self._budget, self._clock)
         if outcome is None and self._clock.monotonic() - began > LATE * self._budget:
             # It was this event loop that took too long; the answer may have been there for a while.
             flight.waiter = loop.create_future()
             outcome = flight.outcome or await wait(flight.waiter, SECOND_LOOK * self._budget, self._clock)
+        outcome = outcome or flight.outcome
         if outcome is None:
             self._give_up(flight, task)
             raise ContextStoreUnavailable("no answer from Redis in time")
@@ -117,6 +130,8 @@ class Guard:
     def _admit(self) -> bool:
         if self._denied_until > self._clock.monotonic():
             raise ContextStoreUnavailable("Redis denies what is needed")
+        if self._overdue and not self._clustered:
+            raise ContextStoreUnavailable("Redis owes an answer")
         try:
             return self._breaker.admit()
         except EmporixNotAsked:
@@ -133,18 +148,30 @@ class Guard:
             except Exception as failure:  # noqa: BLE001 - told to the caller, by its class
                 error = failure
         self._judge(flight, error)
+        if flight.overdue:
+            self._settle(error)
         flight.outcome = _Outcome(answers, error)
         if not flight.waiter.done():
             flight.waiter.set_result(flight.outcome)
 
     def _give_up(self, flight: _Flight, task: asyncio.Task[None]) -> None:
         if flight.started:
+            flight.overdue = True
+            self._overdue += 1
             self._judge(flight, TimeoutError())
             return
         # Nothing was sent, and waiting in the own queue says nothing about Redis.
         task.cancel()
-        if flight.probe:
-            self._breaker.release()
+
+    def _settle(self, error: Exception | None) -> None:
+        """Note the end of a call that nobody waited for any more."""
+        self._overdue -= 1
+        if error is not None and not self._clustered and not _is_answer(error) and not self._breaker.is_open:
+            self._breaker.trip()
+            self._left_alone()
+
+    def _left_alone(self) -> None:
+        _log.warning("Redis fails (%s): it is left alone for a while", self._last_failure)
 
     def _judge(self, flight: _Flight, error: Exception | None) -> None:
         if flight.judged:
@@ -159,7 +186,7 @@ class Guard:
         was_open = self._breaker.is_open
         self._breaker.record(failed=failed, probe=flight.probe)
         if self._breaker.is_open and not was_open:
-            _log.warning("Redis fails (%s): it is left alone for a while", self._last_failure)
+            self._left_alone()
         elif was_open and not self._breaker.is_open:
             _log.warning("Redis answers again")
         self._failures = self._failures + 1 if failed else 0

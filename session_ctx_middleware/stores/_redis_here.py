@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError
 
 from ..clock import Clock, wait
 from ._redis_backplane import Backplane
-from ._redis_guard import CLUSTER_IN_A_ROW, IN_A_ROW, Guard
+from ._redis_guard import Guard
 from ._redis_link import Link
 from ._redis_scripts import ANNOUNCE, Command, in_full, loading
 from .protocol import ContextStoreUnavailable
@@ -102,8 +102,7 @@ class Here:
         self._nudge: asyncio.Future[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.source = secrets.token_hex(8)
-        patience = CLUSTER_IN_A_ROW if clustered else IN_A_ROW
-        self.guard = Guard(budget, room, clock, self._replace_link, in_a_row=patience)
+        self.guard = Guard(budget, room, clock, self._replace_link, clustered=clustered)
         self.backplane = Backplane(self.link, keys.channel, self._count, on_up, clock, self.source)
         self.repairing: asyncio.Task[None] | None = None
 

@@ -25,7 +25,7 @@ SAVED: dict[str, Any] = {"age": 0.0, "lifetime": 60.0}
 
 
 async def opened(store: RedisStore) -> list[float]:
-    """Call until the breaker is open; return how long each of those calls took."""
+    """Call as often as it takes to open the breaker; return how long each of those calls took."""
     return [await duration(lambda: store.load("token-1")) for _ in range(3)]
 
 
@@ -51,7 +51,7 @@ async def test_f21_the_first_calls_cost_the_budget_and_further_ones_nothing(
     first = await opened(store)
     later = sorted([await duration(lambda: store.load("token-1")) for _ in range(100)])
 
-    assert max(first) < BUDGET * SLOW
+    assert sum(first) < 1.2 * BUDGET * SLOW, "one call waits, and no other"
     assert later[50] < 0.0005 * SLOW
 
 
@@ -77,8 +77,7 @@ async def test_redis_is_used_again_when_it_answers_again(
     await store.save("token-1", document(1), "c", **SAVED)
     (proxy.blackhole if fault == "blackholed" else server.pause)()
     await opened(store)
-    for _ in range(20):
-        await duration(lambda: store.load("token-1"))
+    await eventually(lambda: "left alone" in caplog.text)
     (proxy.pass_on if fault == "blackholed" else server.resume)()
 
     took = await eventually(lambda: answers(lambda: store.load("token-1")))

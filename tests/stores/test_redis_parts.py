@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from session_ctx_middleware.breaker import Breaker
 from session_ctx_middleware.errors import EmporixNotAsked
@@ -25,9 +27,9 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return VIRTUAL_BACKEND
 
 
-def guarded(replaced: list[None] | None = None, room: int = 4) -> Guard:
+def guarded(replaced: list[None] | None = None, room: int = 4, *, clustered: bool = False) -> Guard:
     gone: list[None] = [] if replaced is None else replaced
-    return Guard(0.05, room, VirtualClock(), lambda: gone.append(None))
+    return Guard(0.05, room, VirtualClock(), lambda: gone.append(None), clustered=clustered)
 
 
 async def works() -> list[Any]:
@@ -47,6 +49,14 @@ async def hangs() -> list[Any]:
     return []
 
 
+async def answered(guard: Guard, work: Any) -> bool:
+    try:
+        await guard.call(work)
+    except ContextStoreUnavailable:
+        return False
+    return True
+
+
 async def refuses(guard: Guard, work: Any) -> float:
     began = asyncio.get_running_loop().time()
     with pytest.raises(ContextStoreUnavailable):
@@ -63,8 +73,65 @@ async def test_three_failures_open_and_one_probe_closes() -> None:
     assert await refuses(guard, works) == 0
 
     await asyncio.sleep(1.3)
+    assert await refuses(guard, works) == 0, "nobody waits for the answer"
+    await asyncio.sleep(0)
+    assert await guard.call(works) == ["yes"]
+
+
+def late(seconds: float, error: Exception | None = None) -> Callable[[], Awaitable[list[Any]]]:
+    """Return a call that takes its time."""
+
+    async def work() -> list[Any]:
+        await asyncio.sleep(seconds)
+        if error is not None:
+            raise error
+        return ["late"]
+
+    return work
+
+
+async def test_while_an_answer_is_owed_nobody_else_waits_for_one() -> None:
+    guard = guarded()
+    assert await refuses(guard, late(0.15)) == pytest.approx(0.05)
+    for _ in range(9):
+        assert await refuses(guard, works) == 0
+        await asyncio.sleep(0.01)
+
+    await asyncio.sleep(0.02)
     assert await guard.call(works) == ["yes"]
     assert not guard.is_open
+
+
+async def test_an_answer_that_never_comes_opens_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    guard = guarded()
+    waited = await refuses(guard, late(0.2, RedisTimeoutError()))
+    for _ in range(50):
+        waited += await refuses(guard, late(0.2, RedisTimeoutError()))
+        await asyncio.sleep(0.01)
+
+    assert waited == pytest.approx(0.05)
+    assert guard.is_open
+    assert [record.message for record in caplog.records] == ["Redis fails (TimeoutError): it is left alone for a while"]
+
+
+async def test_one_server_of_a_cluster_does_not_keep_the_others_from_being_asked() -> None:
+    guard = guarded(clustered=True)
+    for _ in range(9):
+        await refuses(guard, late(0.2, RedisTimeoutError()))
+        for _ in range(3):
+            assert await guard.call(works) == ["yes"]
+    await asyncio.sleep(1)
+    assert await guard.call(works) == ["yes"]
+
+
+async def test_an_answer_that_comes_just_in_time_is_not_owed_for_ever() -> None:
+    guard = guarded(room=100)
+    await asyncio.gather(*(answered(guard, late(0.05)) for _ in range(100)))
+    await asyncio.sleep(1.3)
+    await answered(guard, works)
+    await asyncio.sleep(0)
+
+    assert await guard.call(works) == ["yes"]
 
 
 async def test_a_call_that_hangs_costs_the_budget_and_lives_on() -> None:
@@ -95,13 +162,16 @@ async def test_pauses_grow_and_end_at_fifteen_seconds() -> None:
 async def test_five_failures_in_a_row_replace_the_connections() -> None:
     replaced: list[None] = []
     guard = guarded(replaced)
-    failures = 0
+    failures: list[None] = []
+
+    async def fails_again() -> list[Any]:
+        failures.append(None)
+        raise RedisConnectionError
+
     while not replaced:
-        with pytest.raises(ContextStoreUnavailable) as refusal:
-            await guard.call(fails)
-        failures += "ConnectionError" in str(refusal.value)
+        await refuses(guard, fails_again)
         await asyncio.sleep(1)
-    assert failures == 5
+    assert len(failures) == 5
 
 
 async def test_a_full_redis_is_no_reason_to_leave_it_alone() -> None:

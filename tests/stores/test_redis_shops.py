@@ -222,3 +222,26 @@ async def test_f32_a_logout_that_redis_hears_of_late_does_not_cost_a_change_on_i
     await change
 
     assert await two.currency(session.token) == "USD"
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["a worker that knows the session", "a worker that does not"])
+async def test_f21_one_page_waits_once_for_a_redis_that_swallows_everything(
+    make_worker: MakeWorker, server: RedisServer, proxy: FaultProxy, emporix: FakeEmporix, knows: bool
+) -> None:
+    budget = 0.5
+    worker = make_worker(proxy.url, budget=budget)
+    session = emporix.new_session(currency="EUR")
+    await worker.currency(session.token if knows else emporix.new_session().token)
+    proxy.blackhole()
+
+    waited: list[float] = []
+    for _ in range(10):
+        for visit in (worker.currency(session.token), worker.switch(session.token, currency="USD")):
+            began = time.monotonic()
+            await visit
+            waited.append(time.monotonic() - began)
+        await asyncio.sleep(0.3)
+
+    assert sorted(waited)[-2] < 0.9 * budget
+    assert max(waited) < 1.8 * budget
+    assert await worker.currency(session.token) == "USD"
