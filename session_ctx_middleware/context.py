@@ -171,8 +171,10 @@ class SessionContext(LoadableContext):
                 self.set_cookie = cookie.cleared(self._scope)
         elif brought is None or carry.says() != brought.says():
             written = cookie.write(self._scope, carry)
-            self.set_cookie = written.header
-            if await self._engine.handed_over(token, carry, written.carried):
+            overflows = await self._engine.handed_over(token, carry, written.carried)
+            if brought is None or written.carried.says() != brought.says():
+                self.set_cookie = written.header
+            if overflows and (self._committed or self.set_cookie is not None):
                 self._emit("continuity.overflow", "respond", "attributes are kept by the store")
         self.used = self.used or self.set_cookie is not None
 
