@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
 
@@ -30,12 +30,15 @@ LATE: Final = 1.2
 SECOND_LOOK: Final = 0.2
 
 
+Work: TypeAlias = Callable[[], Awaitable[list[Any]]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     """What came of a call."""
 
     answers: list[Any]
-    error: Exception | None
+    error: BaseException | None
 
 
 @dataclass(slots=True, eq=False)
@@ -46,7 +49,6 @@ class _Flight:
     waiter: asyncio.Future[_Outcome | None]
     outcome: _Outcome | None = None
     started: bool = False
-    judged: bool = False
     overdue: bool = False
 
 
@@ -55,20 +57,29 @@ class Guard:
 
     A command that nobody waits for any more is left to end by its own timeouts: cancelling it could leave its answer
     to somebody else. Until it ends, a single server is asked nothing else, so that one page waits and not the next
-    ones too; and if it ends without an answer, that server is left alone. A page never waits for the call that finds
-    out whether Redis is back.
+    ones too; and if it ends without an answer, that server is left alone. No page waits for the call that finds out
+    whether Redis is back.
 
     Args:
         budget: seconds that a caller waits.
         room: calls at once; further ones wait, within their budget.
         clock: where time comes from.
         replace: is called when connections keep failing, to build new ones.
+        probe: asks Redis something that changes nothing.
         clustered: one server of several may be gone, which the others need not suffer for.
     """
 
     def __init__(
-        self, budget: float, room: int, clock: Clock, replace: Callable[[], None], *, clustered: bool = False
+        self,
+        budget: float,
+        room: int,
+        clock: Clock,
+        replace: Callable[[], None],
+        probe: Work,
+        *,
+        clustered: bool = False,
     ) -> None:
+        self._probe = probe
         self._budget = budget
         self._clock = clock
         self._replace = replace
@@ -92,7 +103,7 @@ class Guard:
         """Whether calls fail at once, but for a probe now and then."""
         return self._breaker.is_open or self._denied_until > self._clock.monotonic()
 
-    async def call(self, work: Callable[[], Awaitable[list[Any]]]) -> list[Any]:
+    async def call(self, work: Work) -> list[Any]:
         """Return what `work` returns.
 
         Args:
@@ -101,18 +112,15 @@ class Guard:
         Raises:
             ContextStoreUnavailable: there is no good answer, for whatever reason.
         """
-        loop = asyncio.get_running_loop()
-        flight = _Flight(self._admit(), loop.create_future())
-        task = loop.create_task(self._fly(work, flight), name="session_ctx_middleware redis")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        if flight.probe:
+        if self._admit():
+            self._start(self._probe, probe=True)
             raise ContextStoreUnavailable("Redis is being asked whether it is back")
+        flight, task = self._start(work)
         began = self._clock.monotonic()
         outcome = await wait(flight.waiter, self._budget, self._clock)
         if outcome is None and self._clock.monotonic() - began > LATE * self._budget:
             # It was this event loop that took too long; the answer may have been there for a while.
-            flight.waiter = loop.create_future()
+            flight.waiter = asyncio.get_running_loop().create_future()
             outcome = flight.outcome or await wait(flight.waiter, SECOND_LOOK * self._budget, self._clock)
         outcome = outcome or flight.outcome
         if outcome is None:
@@ -137,54 +145,69 @@ class Guard:
         except EmporixNotAsked:
             raise ContextStoreUnavailable("Redis failed too often lately") from None
 
-    async def _fly(self, work: Callable[[], Awaitable[list[Any]]], flight: _Flight) -> None:
+    def _start(self, work: Work, *, probe: bool = False) -> tuple[_Flight, asyncio.Task[None]]:
+        loop = asyncio.get_running_loop()
+        flight = _Flight(probe, loop.create_future())
+        task = loop.create_task(self._fly(work, flight), name="session_ctx_middleware redis")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return flight, task
+
+    async def _fly(self, work: Work, flight: _Flight) -> None:
         answers: list[Any] = []
-        error: Exception | None
+        error: BaseException | None
         async with self._room:
             flight.started = True
+            began = self._clock.monotonic()
             try:
                 answers = await work()
                 error = next((each for each in answers if isinstance(each, Exception)), None)
-            except Exception as failure:  # noqa: BLE001 - told to the caller, by its class
+            except BaseException as failure:  # noqa: BLE001 - told to the caller, by its class
                 error = failure
-        self._judge(flight, error)
+        if flight.probe and error is None and self._clock.monotonic() - began > self._budget:
+            error = TimeoutError()  # it is back, but too slow for a page
         if flight.overdue:
-            self._settle(error)
+            self._settle(flight, error)
+        else:
+            self._judge(flight, error)
         flight.outcome = _Outcome(answers, error)
         if not flight.waiter.done():
             flight.waiter.set_result(flight.outcome)
+        if error is not None and not isinstance(error, Exception):
+            raise error
 
     def _give_up(self, flight: _Flight, task: asyncio.Task[None]) -> None:
-        if flight.started:
-            flight.overdue = True
-            self._overdue += 1
-            self._judge(flight, TimeoutError())
+        if not flight.started:
+            # Nothing was sent, and waiting in the own queue says nothing about Redis.
+            task.cancel()
             return
-        # Nothing was sent, and waiting in the own queue says nothing about Redis.
-        task.cancel()
+        if not self._overdue or self._clustered:  # those that wait together are one failure
+            self._count(TimeoutError(), probe=False)
+        flight.overdue = True
+        self._overdue += 1
 
-    def _settle(self, error: Exception | None) -> None:
+    def _settle(self, flight: _Flight, error: BaseException | None) -> None:
         """Note the end of a call that nobody waited for any more."""
         self._overdue -= 1
-        if error is not None and not self._clustered and not _is_answer(error) and not self._breaker.is_open:
+        if is_denied(error):
+            self._deny(flight)
+        elif _is_failure(error) and not self._clustered and not self._breaker.is_open:
             self._breaker.trip()
             self._left_alone()
 
-    def _left_alone(self) -> None:
-        _log.warning("Redis fails (%s): it is left alone for a while", self._last_failure)
-
-    def _judge(self, flight: _Flight, error: Exception | None) -> None:
-        if flight.judged:
-            return
-        flight.judged = True
+    def _judge(self, flight: _Flight, error: BaseException | None) -> None:
+        """Note the end of a call."""
         if is_denied(error):
             self._deny(flight)
-            return
-        failed = error is not None and not _is_answer(error)
+        else:
+            self._count(error, probe=flight.probe)
+
+    def _count(self, error: BaseException | None, *, probe: bool) -> None:
+        failed = _is_failure(error)
         if failed:
             self._last_failure = type(error).__name__
         was_open = self._breaker.is_open
-        self._breaker.record(failed=failed, probe=flight.probe)
+        self._breaker.record(failed=failed, probe=probe)
         if self._breaker.is_open and not was_open:
             self._left_alone()
         elif was_open and not self._breaker.is_open:
@@ -193,6 +216,9 @@ class Guard:
         if self._failures >= POOL_FAILURES:
             self._failures = 0
             self._replace()
+
+    def _left_alone(self) -> None:
+        _log.warning("Redis fails (%s): it is left alone for a while", self._last_failure)
 
     def _deny(self, flight: _Flight) -> None:
         if flight.probe:
@@ -205,14 +231,15 @@ class Guard:
         self._denied_until = self._clock.monotonic() + DENIED_PAUSE
 
 
-def is_denied(error: Exception | None) -> bool:
+def is_denied(error: BaseException | None) -> bool:
     """Tell whether the access rules of Redis are in the way."""
     if isinstance(error, NoPermissionError):
         return True
     return isinstance(error, ResponseError) and "can't run this command" in str(error)
 
 
-def _is_answer(error: Exception) -> bool:
-    """Tell whether Redis is well: it refuses to take more, but can be read from."""
-    # Older versions wrap what happens inside a script.
-    return isinstance(error, OutOfMemoryError) or (isinstance(error, ResponseError) and "OOM command" in str(error))
+def _is_failure(error: BaseException | None) -> bool:
+    """Tell whether Redis is not well: one that only refuses to take more can be read from."""
+    if error is None or isinstance(error, OutOfMemoryError):
+        return False
+    return not (isinstance(error, ResponseError) and "OOM command" in str(error))  # what happens inside a script

@@ -102,7 +102,7 @@ class Here:
         self._nudge: asyncio.Future[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.source = secrets.token_hex(8)
-        self.guard = Guard(budget, room, clock, self._replace_link, clustered=clustered)
+        self.guard = Guard(budget, room, clock, self._replace_link, self._probe, clustered=clustered)
         self.backplane = Backplane(self.link, keys.channel, self._count, on_up, clock, self.source)
         self.repairing: asyncio.Task[None] | None = None
 
@@ -120,6 +120,9 @@ class Here:
         """
         self.backplane.ensure()
         return await self.guard.call(lambda: self._send(commands, then))
+
+    async def _probe(self) -> list[Any]:
+        return await self._send([("GET", self._keys.sequence)], ())
 
     def read_count(self, answer: Any) -> int:
         """Return the number of the last notice, from the answer to reading its key."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import NoPermissionError, OutOfMemoryError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from session_ctx_middleware.breaker import Breaker
@@ -27,13 +27,18 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return VIRTUAL_BACKEND
 
 
-def guarded(replaced: list[None] | None = None, room: int = 4, *, clustered: bool = False) -> Guard:
-    gone: list[None] = [] if replaced is None else replaced
-    return Guard(0.05, room, VirtualClock(), lambda: gone.append(None), clustered=clustered)
+Work = Callable[[], Awaitable[list[Any]]]
 
 
 async def works() -> list[Any]:
     return ["yes"]
+
+
+def guarded(
+    replaced: list[None] | None = None, room: int = 4, *, probe: Work = works, clustered: bool = False
+) -> Guard:
+    gone: list[None] = [] if replaced is None else replaced
+    return Guard(0.05, room, VirtualClock(), lambda: gone.append(None), probe, clustered=clustered)
 
 
 async def fails() -> list[Any]:
@@ -78,7 +83,7 @@ async def test_three_failures_open_and_one_probe_closes() -> None:
     assert await guard.call(works) == ["yes"]
 
 
-def late(seconds: float, error: Exception | None = None) -> Callable[[], Awaitable[list[Any]]]:
+def late(seconds: float, error: BaseException | None = None) -> Work:
     """Return a call that takes its time."""
 
     async def work() -> list[Any]:
@@ -114,6 +119,52 @@ async def test_an_answer_that_never_comes_opens_at_once(caplog: pytest.LogCaptur
     assert [record.message for record in caplog.records] == ["Redis fails (TimeoutError): it is left alone for a while"]
 
 
+async def test_calls_that_are_late_together_are_one_failure() -> None:
+    guard = guarded()
+    await asyncio.gather(*(refuses(guard, late(0.06)) for _ in range(4)))
+    await asyncio.sleep(0.02)
+
+    assert await guard.call(works) == ["yes"]
+
+
+async def test_a_redis_that_is_back_but_too_slow_is_left_alone_for_longer_and_longer() -> None:
+    guard, loop, waited = guarded(probe=late(0.06)), asyncio.get_running_loop(), 0.0
+    while loop.time() < 600:
+        waited += await refuses(guard, late(0.06))
+        await asyncio.sleep(0.1)
+
+    assert waited == pytest.approx(3 * 0.05)
+
+
+@pytest.mark.parametrize("first", [late(0.01, asyncio.CancelledError()), late(0.1, asyncio.CancelledError())])
+@pytest.mark.parametrize("failures", [0, 3], ids=["a call", "a probe"])
+async def test_a_call_that_somebody_cancels_is_over(first: Work, failures: int) -> None:
+    probes = iter([first] if failures else [])
+
+    async def probe() -> list[Any]:
+        return await next(probes, works)()
+
+    guard = guarded(probe=probe)
+    for _ in range(failures):
+        await refuses(guard, fails)
+    await asyncio.sleep(1.3)
+    await answered(guard, first)
+
+    await asyncio.sleep(20)
+    await answered(guard, works)
+    await asyncio.sleep(0.1)
+    assert await guard.call(works) == ["yes"]
+
+
+async def test_a_denial_that_comes_late_is_one_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    guard = guarded()
+    await refuses(guard, late(0.06, NoPermissionError()))
+    await asyncio.sleep(0.02)
+
+    assert "denies" in caplog.text
+    assert "left alone" not in caplog.text
+
+
 async def test_one_server_of_a_cluster_does_not_keep_the_others_from_being_asked() -> None:
     guard = guarded(clustered=True)
     for _ in range(9):
@@ -143,13 +194,13 @@ async def test_a_call_that_hangs_costs_the_budget_and_lives_on() -> None:
 
 
 async def test_pauses_grow_and_end_at_fifteen_seconds() -> None:
-    guard = guarded()
     calls: list[float] = []
 
     async def fails_at() -> list[Any]:
         calls.append(asyncio.get_running_loop().time())
         raise RedisConnectionError
 
+    guard = guarded(probe=fails_at)
     for _ in range(600):
         await refuses(guard, fails_at)
         await asyncio.sleep(0.25)
@@ -161,13 +212,13 @@ async def test_pauses_grow_and_end_at_fifteen_seconds() -> None:
 
 async def test_five_failures_in_a_row_replace_the_connections() -> None:
     replaced: list[None] = []
-    guard = guarded(replaced)
     failures: list[None] = []
 
     async def fails_again() -> list[Any]:
         failures.append(None)
         raise RedisConnectionError
 
+    guard = guarded(replaced, probe=fails_again)
     while not replaced:
         await refuses(guard, fails_again)
         await asyncio.sleep(1)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from session_ctx_middleware import CachePolicy, SessionContext, SessionContextMiddleware
+from session_ctx_middleware import CachePolicy, SessionContext, SessionContextMiddleware, UpstreamPolicy
 from session_ctx_middleware.clock import SystemClock
 from session_ctx_middleware.stores.redis import RedisStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
@@ -23,6 +23,7 @@ from .conftest import PATIENT
 from .helpers import SLOW, MakeRedisStore, attached, eventually
 
 MakeWorker = Callable[..., Shop]
+UNHURRIED = UpstreamPolicy(deadline=15.0, commit_deadline=15.0, timeout=15.0)
 
 
 @pytest.fixture
@@ -205,7 +206,7 @@ async def test_f32_a_logout_that_redis_hears_of_late_does_not_cost_a_change_on_i
     proxy: FaultProxy,
     emporix: FakeEmporix,
 ) -> None:
-    one, two = make_worker(proxy.url), make_worker(server.url)
+    one, two = make_worker(proxy.url), make_worker(server.url, upstream=UNHURRIED)
     heard, _ = await attached(make_redis_store(server.url))
     session = emporix.new_session(currency="EUR")
     for shop in (one, two):
@@ -213,7 +214,7 @@ async def test_f32_a_logout_that_redis_hears_of_late_does_not_cost_a_change_on_i
     await proxy.refuse()
     await one.visit(log_out, token=session.token)
     heard.clear()
-    emporix.fault("context.patch", Fault(delay=1.0, status=503), times=None)
+    emporix.fault("context.patch", Fault(delay=4.0, status=429), times=None)
     change = asyncio.ensure_future(two.switch(session.token, currency="USD"))
     await eventually(lambda: patches(emporix) > 0)
     await proxy.listen()
