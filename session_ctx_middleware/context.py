@@ -171,11 +171,11 @@ class SessionContext(LoadableContext):
                 self.set_cookie = cookie.cleared(self._scope)
         elif brought is None or carry.says() != brought.says():
             written = cookie.write(self._scope, carry)
-            overflows = await self._engine.handed_over(token, carry, written.carried)
+            overflow = await self._engine.handed_over(token, carry, written.carried)
             if brought is None or written.carried.says() != brought.says():
                 self.set_cookie = written.header
-            if overflows and (self._committed or self.set_cookie is not None):
-                self._emit("continuity.overflow", "respond", "attributes are kept by the store")
+            if overflow and (self._committed or self.set_cookie is not None):
+                self._emit("continuity.overflow", "respond", overflow)
         self.used = self.used or self.set_cookie is not None
 
     def _drains(self) -> bool:

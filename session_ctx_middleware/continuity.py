@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +13,10 @@ from starlette.types import Scope
 
 from .changes import ContextChanges
 from .clock import Clock
-from .engine import Carried
+from .engine import Carried, Waiting
 from .errors import ConfigurationError
 from .frozen_json import dumps, loads
-from .packing import pack, unpack
+from .packing import moment_of, pack, unpack
 from .wire import version_of
 
 __all__ = ["ContinuityCookie", "Found", "Written"]
@@ -151,7 +150,7 @@ class ContinuityCookie:
             "d": pack(carried.settled),
             "n": carried.since,
             "p": pack(carried.parked),
-            "a": {token: pack(changes) for token, changes in carried.apart.items()},
+            "a": [[each.token, each.session, pack(each.changes)] for each in carried.apart],
         }
         return _jws.encode(dumps(payload).encode(), self._keys[0], ALGORITHM).encode()
 
@@ -173,9 +172,7 @@ class ContinuityCookie:
         if not isinstance(data, dict) or data.get("v") != FORMAT:
             raise ValueError("another format")
         floor = data["f"]
-        issued, since = data["i"], data["n"]
-        if isinstance(issued, bool) or not isinstance(issued, int | float) or not math.isfinite(issued):
-            raise ValueError("not a time")
+        since = data["n"]
         return Carried(
             token=_text(data["t"]),
             session=_text(data["s"]),
@@ -185,14 +182,14 @@ class ContinuityCookie:
             since=since if isinstance(since, int) else sys.maxsize,
             parked=self._waiting(data["p"]),
             apart=self._apart(data["a"]),
-            issued=float(issued),
+            issued=moment_of(data["i"]),
         )
 
-    def _apart(self, data: object) -> dict[str, ContextChanges]:
-        if not isinstance(data, dict):
+    def _apart(self, data: object) -> tuple[Waiting, ...]:
+        if not isinstance(data, list | tuple):
             raise ValueError("not set apart")
-        apart = {_text(token): self._waiting(packed).attributes() for token, packed in data.items()}
-        return {token: changes for token, changes in apart.items() if changes}
+        every = (Waiting(_text(token), _text(session), self._waiting(packed)) for token, session, packed in data)
+        return tuple(each for each in every if each.changes.attributes())
 
     def _waiting(self, packed: object) -> ContextChanges:
         return unpack(packed, self._clock).since(self._clock.time() - MAX_AGE)

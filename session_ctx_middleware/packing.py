@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 from .changes import ContextChanges, Operation
@@ -13,12 +12,16 @@ from .frozen_json import Json
 from .validation import checked_attribute, checked_key, checked_switch
 from .wire import version_of
 
-__all__ = ["Packed", "pack", "unpack"]
+__all__ = ["Packed", "moment_of", "pack", "unpack"]
 
 Packed = list[object]
 """One change: path, value (``None`` for a removal), operation id, seconds since the epoch, version that has it."""
 
 MAX_ID: Final = 32
+END_OF_TIME: Final = 1e11
+"""Seconds since the epoch: numbers that are no moments are far beyond it."""
+AHEAD: Final = 24 * 3600.0
+"""Seconds by which the clock of another host may be ahead: what is later than that would be later than everything."""
 
 
 def pack(changes: ContextChanges) -> list[Packed]:
@@ -55,12 +58,24 @@ def unpack(packed: object, clock: Clock) -> ContextChanges:
         path, value, op_id, at, taken = item
         if not isinstance(op_id, str) or len(op_id) > MAX_ID:
             raise ValueError("not an operation id")
-        if isinstance(at, bool) or not isinstance(at, int | float) or not math.isfinite(at):
-            raise ValueError("not a time")
+        at = moment_of(at)
+        if at > wall + AHEAD:
+            raise ValueError("not yet")
         recorded = now - max(0.0, wall - at)
         taken = -1 if taken == -1 else version_of(taken)
         operations[path] = Operation(_value(path, value), op_id, at=at, recorded=recorded, taken=taken)
     return ContextChanges(operations)
+
+
+def moment_of(value: object) -> float:
+    """Return seconds since the epoch.
+
+    Raises:
+        ValueError: this is no moment.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < END_OF_TIME:
+        raise ValueError("not a time")
+    return float(value)
 
 
 def _value(path: str, value: object) -> Value:

@@ -378,7 +378,7 @@ async def test_an_attribute_follows_the_shopper_before_anybody_knows_whose_sessi
     assert (await browser.visit(workers[2], tier)).text == "gold"
     assert (emporix.document(session.session_id) or {})["context"] == {"tier": "gold", "size": "XL"}
     assert payload(browser.cookies[NAME])["p"] == []
-    assert payload(browser.cookies[NAME])["a"] == {}
+    assert payload(browser.cookies[NAME])["a"] == []
 
 
 async def test_an_attribute_of_an_unknown_session_goes_to_its_own_session_alone(
@@ -551,6 +551,61 @@ async def test_what_is_shown_after_a_commit_that_had_to_wait_says_that_it_is_sta
     assert (await browser.visit(two, endpoint)).text == "parked USD True"
 
 
+async def test_attributes_that_wait_for_a_session_are_there_when_the_shopper_comes_back_to_it(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    one, two = emporix.new_session(currency="EUR"), emporix.new_session(currency="EUR")
+    browser = Browser(one.token)
+    await browser.switch(workers[0], currency="USD")
+    emporix.fault("context.patch", Fault(status=503), times=None)
+    await browser.visit(workers[0], attribute)
+    emporix.clear_faults()
+    browser.token = two.token
+    assert (await browser.visit(workers[1], tier)).text == ""
+    await asyncio.sleep(15)
+
+    browser.token = emporix.new_token(one.session_id)
+    assert (await browser.visit(workers[2], tier)).text == "gold"
+    assert (emporix.document(one.session_id) or {})["context"] == {"tier": "gold"}
+    assert (emporix.document(two.session_id) or {}).get("context") is None
+
+
+async def test_an_attribute_that_waits_apart_does_not_undo_a_later_one(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    one, two, three = workers
+    session, other = emporix.new_session(currency="EUR"), emporix.new_session(currency="EUR")
+    refreshed = emporix.new_token(session.session_id)
+    browser = Browser(session.token)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await browser.switch(one, currency="USD")
+    browser.token = refreshed
+    await browser.visit(one, named("tier", "old"))
+    browser.token = session.token
+    await browser.visit(one, named("tier", "new"))
+    emporix.clear_faults()
+    await asyncio.sleep(15)
+    assert (await browser.visit(two, tier)).text == "new"
+    browser.token = other.token
+    await browser.currency(three)
+
+    browser.token = refreshed
+    assert (await browser.visit(three, tier)).text == "new"
+    assert (emporix.document(session.session_id) or {})["context"] == {"tier": "new"}
+
+
+async def test_what_two_cookies_say_is_not_taken_for_what_was_between_them(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    browser = Browser(emporix.new_session(currency="EUR").token)
+    await browser.visit(workers[1], named("tier", "old"))
+    await browser.visit(workers[2], named("tier", "new"))
+    await browser.visit(workers[0], named("size", "g" * 2500))  # takes so much room that the cookie forgets the tier
+    emporix.fault("context.*", Fault(status=503), times=None)
+
+    assert (await browser.visit(workers[1], tier)).text != "old"
+
+
 async def test_a_floor_of_another_session_costs_no_call(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
     one, two = emporix.new_session(currency="EUR"), emporix.new_session(currency="CHF")
     browser = Browser(two.token)
@@ -602,6 +657,38 @@ async def test_a_cookie_that_cannot_be_believed_is_ignored_and_cleared(
     assert (response.status_code, response.text) == (200, "USD")
     assert browser.cookies == {}
     assert [event.outcome for event in workers[1].named("continuity.ignored")] == [why]
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [
+        {"i": 10**400},
+        {"i": -1},
+        {"p": [["currency", "USD", "x", 10**400, -1]]},
+        {"p": [["currency", "USD", "x", 1e300, -1]]},
+        {"p": [["currency", "USD", "x", 2e9, -1]]},
+        {"a": [["t", "", [["attributes.k", "v", "x", 10**400, -1]]]]},
+        {"a": [["t", "", [["attributes.k", "v", "x", 1e12, -1]]]]},
+        {"a": [["t", ""]]},
+        {"a": [[1, 2, 3]]},
+        {"a": 1},
+    ],
+    ids=lambda absurd: str(absurd)[:40],
+)
+async def test_numbers_and_moments_that_are_none_are_not_believed(
+    workers: tuple[Shop, ...], emporix: FakeEmporix, absurd: dict[str, Any]
+) -> None:
+    browser, other = (Browser(emporix.new_session(currency="EUR").token) for _ in range(2))
+    await browser.switch(workers[0], currency="USD")
+    browser.cookies[NAME] = cookie = signed({**payload(browser.cookies[NAME]), **absurd})
+    assert await browser.currency(workers[1]) == "USD"
+    assert browser.cookies == {}
+
+    browser.cookies[NAME] = cookie
+    await browser.switch(workers[0], currency="CHF")
+    for code in ("USD", "GBP", "SEK"):  # the clock of this worker has come to no harm
+        await other.switch(workers[0], currency=code)
+        assert await other.currency(workers[1]) == code
 
 
 async def test_a_forged_cookie_does_not_cost_its_own_request_the_change(

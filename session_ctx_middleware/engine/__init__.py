@@ -1,6 +1,6 @@
 """Reading and writing one session context: knows neither ASGI nor an HTTP library."""
 
-from .carried import Carried
+from .carried import Carried, Waiting
 from .engine import Engine, Parts
 from .identity import Naming
 from .job import Commit, Settled
@@ -19,4 +19,5 @@ __all__ = [
     "Settled",
     "Snapshot",
     "Stats",
+    "Waiting",
 ]

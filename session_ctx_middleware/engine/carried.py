@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ..changes import NO_CHANGES, ContextChanges
 
-__all__ = ["Carried"]
+__all__ = ["Carried", "Waiting"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Waiting:
+    """Attributes that Emporix could not take yet, and that are not for the session a browser is in now.
+
+    Args:
+        token: fingerprint of the token that they were made with.
+        session: fingerprint of its session, empty where nobody knows yet which one that is.
+        changes: the attributes.
+    """
+
+    token: str
+    session: str
+    changes: ContextChanges
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -22,7 +36,7 @@ class Carried:
         settled: what Emporix took last of each field: for showing it over a document that is older.
         since: the lowest version of a document over which `settled` shows all that the shopper has chosen.
         parked: changes that Emporix could not take yet.
-        apart: attributes that wait as well, for other tokens (fingerprints) of which nobody knows yet whose they are.
+        apart: what waits for other tokens.
         borrower: fingerprint of the token at hand where it is one of those; this is not carried.
         issued: seconds since the epoch.
     """
@@ -34,7 +48,7 @@ class Carried:
     settled: ContextChanges = NO_CHANGES
     since: int = 0
     parked: ContextChanges = NO_CHANGES
-    apart: Mapping[str, ContextChanges] = field(default_factory=dict)
+    apart: tuple[Waiting, ...] = ()
     borrower: str = ""
     issued: float = 0.0
 
@@ -44,12 +58,13 @@ class Carried:
     @property
     def waiting(self) -> frozenset[str]:
         """The ids of all changes that Emporix could not take yet."""
-        return self.parked.ids.union(*(changes.ids for changes in self.apart.values()))
+        return self.parked.ids.union(*(each.changes.ids for each in self.apart))
 
     @property
     def newest_at(self) -> float:
         """When the last of all these changes was recorded, in seconds since the epoch; 0 where there is none."""
-        return max(changes.newest_at for changes in (self.settled, self.parked, *self.apart.values()))
+        every = (self.settled, self.parked, *(each.changes for each in self.apart))
+        return max(changes.newest_at for changes in every)
 
     def says(self) -> tuple[object, ...]:
         """Return all that counts when two of them are compared: everything but when they were issued."""
@@ -60,7 +75,7 @@ class Carried:
             self.floor,
             self.settled.ids,
             self.parked.ids,
-            {token: changes.ids for token, changes in self.apart.items()},
+            {(each.token, each.session): each.changes.ids for each in self.apart},
         )
 
     def without_settled_attributes(self) -> Carried:
@@ -73,8 +88,8 @@ class Carried:
         """Return the same without the attributes that wait for the token at hand."""
         if not self.borrower:
             return replace(self, parked=self.parked.switches())
-        return replace(self, apart={token: each for token, each in self.apart.items() if token != self.borrower})
+        return replace(self, apart=tuple(each for each in self.apart if each.token != self.borrower))
 
     def without_attributes(self) -> Carried:
         """Return the same without any attributes."""
-        return replace(self.without_settled_attributes(), parked=self.parked.switches(), apart={})
+        return replace(self.without_settled_attributes(), parked=self.parked.switches(), apart=())

@@ -227,7 +227,7 @@ class Engine:
         async with self._slot(token, carried) as slot:
             return self._expectations.to_carry(slot, carried, token.value, shown)
 
-    async def handed_over(self, token: StorefrontToken, wanted: Carried, written: Carried) -> bool:
+    async def handed_over(self, token: StorefrontToken, wanted: Carried, written: Carried) -> str:
         """Note what a browser keeps from now on, and keep here what it has no room for.
 
         Args:
@@ -236,7 +236,7 @@ class Engine:
             written: as much of it as there was room for.
 
         Returns:
-            Whether there were changes that it had no room for.
+            What became of changes that it had no room for; empty where there are none.
         """
         async with self._slot(token) as slot:
             taken = self._expectations.parked(slot, written, token.value)
@@ -244,7 +244,9 @@ class Engine:
             await self._parking.hand_over(slot, taken)
             if left:
                 await self._parking.keep(Job(slot, token.value, left, self._clock.monotonic(), True, slot.epoch))
-            return len(written.waiting) < len(wanted.waiting)
+            if len(written.waiting) + len(left) < len(wanted.waiting):
+                return "attributes of another session were dropped"
+            return "attributes are kept by the store" if left else ""
 
     def may_drain(self, token: StorefrontToken) -> bool:
         """Tell whether it is worth sending parked changes now: not shortly after that failed."""

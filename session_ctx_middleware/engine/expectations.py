@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Clock
 from ..document import ContextDocument
-from .carried import Carried
+from .carried import Carried, Waiting
 from .identity import Naming
 from .slot import Slot, Snapshot
 
@@ -34,11 +33,11 @@ class Expectations:
         self._naming = naming
         self._clock = clock
 
-    def binds(self, carried: Carried, slot: Slot, token: str) -> bool:
-        """Tell whether what was carried was made for this token, or for another one of its session."""
-        if carried.token == self.of_token(token):
+    def binds(self, made: Carried | Waiting, slot: Slot, token: str) -> bool:
+        """Tell whether something was made for this token, or for another one of its session."""
+        if made.token == self.of_token(token):
             return True
-        return slot.proven and slot.session_id is not None and carried.session == self.of_session(slot.session_id)
+        return slot.proven and slot.session_id is not None and made.session == self.of_session(slot.session_id)
 
     def of_token(self, token: str) -> str:
         """Return the fingerprint of a token."""
@@ -110,7 +109,7 @@ class Expectations:
         self.note(slot, carried, token)  # the answer may have told to which session the token belongs
         document = snapshot.document
         seen = document is not None and not snapshot.stale and not self.behind(slot, document)
-        if seen and not self._apart(carried, token):
+        if seen and not self._apart(slot, carried, token):
             slot.met = carried
         return self.with_parked(slot, token, carried, snapshot)
 
@@ -128,7 +127,7 @@ class Expectations:
         changes = carried.parked
         if not self.binds(carried, slot, token):
             changes = changes.switches()
-        return changes.newest(self._apart(carried, token)).minus(slot.settled)
+        return changes.newest(self._apart(slot, carried, token)).minus(slot.settled)
 
     def to_carry(self, slot: Slot, carried: Carried | None, token: str, shown: ContextChanges) -> Carried:
         """Return what the browser should take to the next worker, in place of what it brought along.
@@ -142,7 +141,7 @@ class Expectations:
         here = shown.newest(slot.snapshot.parked).minus(slot.settled)
         waiting = self.parked(slot, carried, token).newest(here)
         if carried is not None and not slot.proven and not self.binds(carried, slot, token):
-            return self._lend(carried, token, waiting)
+            return self._lend(slot, carried, token, waiting)
         identity = "" if slot.floor_of is None else self._naming.identity(slot.floor_of)
         floor, settled, since = slot.floor, slot.settled, slot.since
         if carried is not None and self._still_stands(slot, carried, token, identity):
@@ -158,42 +157,47 @@ class Expectations:
             settled=settled,
             since=since,
             parked=waiting,
-            apart={} if carried is None else self._left_apart(slot, carried, token),
+            apart=() if carried is None else self._left_apart(slot, carried, token),
             issued=self._clock.time(),
         )
 
-    def _lend(self, carried: Carried, token: str, waiting: ContextChanges) -> Carried:
+    def _lend(self, slot: Slot, carried: Carried, token: str, waiting: ContextChanges) -> Carried:
         """Return what was brought along as it was, as nobody can tell yet whether it is of the same session.
 
         The switches go along with the shopper in any case; attributes have to wait for their own token.
         """
+        mine, attributes = self.of_token(token), waiting.attributes()
+        own = (Waiting(mine, "", attributes),) if attributes else ()
         return replace(
             carried,
             parked=waiting.switches().newest(carried.parked),
-            apart=self._others(carried, token, waiting.attributes()),
-            borrower=self.of_token(token),
+            apart=(*self._others(slot, carried, token), *own),
+            borrower=mine,
             issued=self._clock.time(),
         )
 
-    def _left_apart(self, slot: Slot, carried: Carried, token: str) -> Mapping[str, ContextChanges]:
-        """Return the attributes that have to go on waiting until their own token tells its session."""
-        apart = self._others(carried, token, NO_CHANGES)
-        attributes = carried.parked.attributes()
-        if not attributes or carried.session or self.binds(carried, slot, token):
-            return apart
-        return {**apart, carried.token: attributes}
+    def _left_apart(self, slot: Slot, carried: Carried, token: str) -> tuple[Waiting, ...]:
+        """Return the attributes that have to go on waiting for their own session."""
+        others = self._others(slot, carried, token)
+        if self.binds(carried, slot, token):
+            return others
+        left = [Waiting(carried.token, carried.session, carried.parked.attributes())]
+        # A later choice of the same field is not undone, though nobody will know any more that Emporix has it.
+        left += [
+            each if each.session else replace(each, changes=each.changes.minus(carried.settled)) for each in others
+        ]
+        return tuple(each for each in left if each.changes)
 
-    def _others(self, carried: Carried, token: str, own: ContextChanges) -> Mapping[str, ContextChanges]:
-        """Return what is set apart, with `own` instead of what there is for this token."""
-        if not own and not self._apart(carried, token):
-            return carried.apart
-        mine = self.of_token(token)
-        others = {other: changes for other, changes in carried.apart.items() if other != mine}
-        return {**others, mine: own} if own else others
+    def _others(self, slot: Slot, carried: Carried, token: str) -> tuple[Waiting, ...]:
+        return tuple(each for each in carried.apart if not self.binds(each, slot, token))
 
-    def _apart(self, carried: Carried, token: str) -> ContextChanges:
-        """Return the attributes that were set apart for this token."""
-        return carried.apart.get(self.of_token(token), NO_CHANGES) if carried.apart else NO_CHANGES
+    def _apart(self, slot: Slot, carried: Carried, token: str) -> ContextChanges:
+        """Return the attributes that were set apart for this token, or for another one of its session."""
+        own = NO_CHANGES
+        for each in carried.apart:
+            if self.binds(each, slot, token):
+                own = own.newest(each.changes.attributes())
+        return own
 
     def _still_stands(self, slot: Slot, carried: Carried, token: str, identity: str) -> bool:
         """Tell whether a floor was brought along that nothing has come up to yet."""
@@ -208,7 +212,7 @@ class Expectations:
         identity = None if slot.settled_of is None else self._naming.identity(slot.settled_of)
         if identity is None or identity == carried.identity:
             if carried.floor >= slot.told:  # else another process has told of a change that the browser does not know
-                slot.since = min(slot.since, carried.since)
+                slot.vouch(carried.since, carried.floor, slot.floor)
             slot.remember(carried.settled.newest(slot.settled))
         else:
             slot.remember(carried.settled.taken_at(-1).newest(slot.settled))

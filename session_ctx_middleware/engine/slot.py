@@ -205,14 +205,27 @@ class Slot:
 
     def learn(self, other: Slot) -> None:
         """Add what is settled, and what may be believed, according to another token of the session."""
+        known = self.floor
         if other.floor_of is not None and self.floor_of in {None, other.floor_of}:
             self.raise_floor(other.floor_of, other.floor)
         if self.settled_of is None:
             self.settled_of = other.settled_of
         same = self.settled_of == other.settled_of
         if same and other.told >= self.told:  # else it has not heard of a change that is not known here either
-            self.since = min(self.since, other.since)
+            self.vouch(other.since, other.floor, known)
         self.remember(self.settled.newest(other.settled if same else other.settled.taken_at(-1)))
+
+    def vouch(self, since: int, until: int, known: int) -> None:
+        """Note that what is learnt of settled changes goes from one version to another.
+
+        Args:
+            since: over a document of this version or later, all of them show,
+            until: up to this version.
+            known: up to which version those that were known here before show.
+        """
+        earlier, later = sorted(((self.since, known), (since, until)), key=lambda each: each[1])
+        joined = later[0] <= earlier[1]  # else nobody knows what was between
+        self.since = min(earlier[0], later[0]) if joined else later[0]
 
     def remember(self, settled: ContextChanges) -> None:
         """Keep what was settled, as much of it as there is room for."""
