@@ -51,9 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.workers", description=main.__doc__)
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--shoppers", type=int, default=SHOPPERS)
+    parser.add_argument("--setup", choices=SETUPS, action="append", help="play this one; several times for several")
     options = parser.parse_args(arguments)
     bad = 0
-    for setup in SETUPS:
+    for setup in options.setup or SETUPS:
         began = time.monotonic()
         tally, outages = asyncio.run(played(setup, options.requests, options.shoppers))
         seconds = time.monotonic() - began
