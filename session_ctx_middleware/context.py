@@ -154,7 +154,7 @@ class SessionContext(LoadableContext):
         if self._known is None:
             return False
         shown, brought = self._known.parked, self._brought
-        if brought is None or not brought.waiting:
+        if brought is None or not brought.waits:
             return bool(shown.operations)
         return shown.ids != brought.waiting
 
@@ -166,7 +166,7 @@ class SessionContext(LoadableContext):
         if token is not None and not self._forgotten:
             shown = NO_CHANGES if self._known is None else self._known.parked
             carry = await self._engine.to_carry(token, brought, shown)
-        if token is None or not carry or not (self._committed or carry.waiting or brought):
+        if token is None or not carry or not (self._committed or carry.waits or brought):
             if brought is not None or self._cookie_ignored:
                 self.set_cookie = cookie.cleared(self._scope)
         elif brought is None or carry.says() != brought.says():

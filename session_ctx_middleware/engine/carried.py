@@ -53,7 +53,12 @@ class Carried:
     issued: float = 0.0
 
     def __bool__(self) -> bool:
-        return self.floor >= 0 or bool(self.settled) or bool(self.waiting)
+        return self.floor >= 0 or bool(self.settled) or self.waits
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are changes that Emporix could not take yet."""
+        return bool(self.parked.operations or self.apart)
 
     @property
     def waiting(self) -> frozenset[str]:

@@ -122,7 +122,7 @@ class Expectations:
 
     def parked(self, slot: Slot, carried: Carried | None, token: str) -> ContextChanges:
         """Return what a browser carries and Emporix has not taken; to another session only the switches go along."""
-        if carried is None or not carried.waiting:
+        if carried is None or not carried.waits:
             return NO_CHANGES
         changes = carried.parked
         if not self.binds(carried, slot, token):
