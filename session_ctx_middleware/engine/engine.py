@@ -14,7 +14,9 @@ from ..credentials import StorefrontToken
 from ..document import ContextDocument
 from ..policies import CachePolicy, UpstreamPolicy
 from ..stores import ContextStore, Notice
+from .binding import Binding
 from .carried import Carried
+from .carrying import Carrying
 from .expectations import Expectations
 from .flights import Flights, Found, Missing, Outcome
 from .identity import Naming
@@ -73,7 +75,9 @@ class Engine:
         self._table = table = SlotTable(parts.cache.max_entries, parts.naming, clock)
         attachment = parts.store.attach(self._noticed)
         self._shelf = shelf = Shelf(parts.store, attachment, parts.cache, parts.naming)
-        self._expectations = expectations = Expectations(parts.naming, clock)
+        binding = Binding(parts.naming)
+        self._expectations = expectations = Expectations(parts.naming, binding, clock)
+        self._carrying = Carrying(parts.naming, binding, expectations, clock)
         protected = ProtectedSource(source, parts.upstream, clock, parts.stats)
         self._reader = reader = Reader(
             cache=parts.cache,
@@ -106,7 +110,7 @@ class Engine:
             flights=flights,
             parking=self._parking,
             shelf=shelf,
-            expectations=expectations,
+            carrying=self._carrying,
             tasks=self._tasks,
             clock=clock,
             stats=parts.stats,
@@ -129,13 +133,13 @@ class Engine:
         with self._pinned(token) as slot:
             glance = await self._prepare(slot, token, carried)
             snapshot = await self._reader.read(slot, token.value, until, glance)
-            return self._expectations.met(slot, token.value, carried, snapshot)
+            return self._shown(slot, token.value, carried, snapshot)
 
     async def refresh(self, token: StorefrontToken, until: float, carried: Carried | None = None) -> Snapshot:
         """Return what Emporix says from now on, past every cache."""
         async with self._slot(token, carried) as slot:
             snapshot = await self._reader.refresh(slot, token.value, until)
-            return self._expectations.met(slot, token.value, carried, snapshot)
+            return self._shown(slot, token.value, carried, snapshot)
 
     async def expect_cart(
         self, token: StorefrontToken, cart_id: str | None, until: float, carried: Carried | None = None
@@ -214,7 +218,7 @@ class Engine:
         slot = self._table.get(self.key(token.value))
         if slot is None:
             return None
-        return self._expectations.with_parked(slot, token.value, carried, self._reader.current(slot))
+        return self._carrying.with_parked(slot, token.value, carried, self._reader.current(slot))
 
     async def to_carry(self, token: StorefrontToken, carried: Carried | None, shown: ContextChanges) -> Carried:
         """Return what the shopper's browser should take to the next worker.
@@ -225,7 +229,7 @@ class Engine:
             shown: the parked changes that the request has shown.
         """
         async with self._slot(token, carried) as slot:
-            return self._expectations.to_carry(slot, carried, token.value, shown)
+            return self._carrying.to_carry(slot, carried, token.value, shown)
 
     async def handed_over(self, token: StorefrontToken, wanted: Carried, written: Carried) -> str:
         """Note what a browser keeps from now on, and keep here what it has no room for.
@@ -239,8 +243,8 @@ class Engine:
             What became of changes that it had no room for; empty where there are none.
         """
         async with self._slot(token) as slot:
-            taken = self._expectations.parked(slot, written, token.value)
-            left = self._expectations.parked(slot, wanted, token.value).minus(taken)
+            taken = self._carrying.parked(slot, written, token.value)
+            left = self._carrying.parked(slot, wanted, token.value).minus(taken)
             await self._parking.hand_over(slot, taken)
             if left:
                 await self._parking.keep(Job(slot, token.value, left, self._clock.monotonic(), True, slot.epoch))
@@ -270,6 +274,10 @@ class Engine:
     async def aclose(self, timeout: float) -> None:
         """Wait for commits and reads in the air for at most `timeout` seconds, then cancel what is left."""
         await self._tasks.drain(timeout)
+
+    def _shown(self, slot: Slot, token: str, carried: Carried | None, snapshot: Snapshot) -> Snapshot:
+        self._expectations.met(slot, token, carried, snapshot)
+        return self._carrying.with_parked(slot, token, carried, snapshot)
 
     @asynccontextmanager
     async def _slot(self, token: StorefrontToken, carried: Carried | None = None) -> AsyncIterator[Slot]:

@@ -23,7 +23,7 @@ from ..errors import (
     VersionConflict,
 )
 from ..policies import UpstreamPolicy
-from .expectations import Expectations
+from .carrying import Carrying
 from .flights import Failed, Flights, Found, Missing, Rejected
 from .job import Commit, Job, Settled
 from .lanes import Lanes
@@ -65,7 +65,7 @@ class Writer:
         flights: the way to a new document.
         parking: where changes wait that cannot be sent.
         shelf: where other processes look for documents.
-        expectations: what browsers have been told by other workers.
+        carrying: what browsers have brought along.
         tasks: runs the commits.
         clock: where time and randomness come from.
         stats: the counters.
@@ -81,7 +81,7 @@ class Writer:
         flights: Flights,
         parking: Parking,
         shelf: Shelf,
-        expectations: Expectations,
+        carrying: Carrying,
         tasks: Tasks,
         clock: Clock,
         stats: Stats,
@@ -92,7 +92,7 @@ class Writer:
         self._flights = flights
         self._parking = parking
         self._shelf = shelf
-        self._expectations = expectations
+        self._carrying = carrying
         self._tasks = tasks
         self._clock = clock
         self._stats = stats
@@ -210,7 +210,7 @@ class Writer:
 
     async def _send(self, job: Job, base: Base | None) -> Commit:
         await self._parking.look(job.slot, again=bool(job.slot.snapshot.parked))
-        carried = self._expectations.parked(job.slot, job.carried, job.token)
+        carried = self._carrying.parked(job.slot, job.carried, job.token)
         job.parked = carried.newest(job.slot.snapshot.parked)
         job.stored = job.slot.snapshot.parked.ids
         if base is None:
