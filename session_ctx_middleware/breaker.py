@@ -77,10 +77,12 @@ class Breaker:
         """Take back a probe that ended without telling anything."""
         self._probing = False
 
-    def trip(self) -> None:
-        """Open at once, unless it is open already: one failure that leaves no doubt."""
-        if not self.is_open:
-            self._open(self._first_pause)
+    def trip(self) -> bool:
+        """Open at once, for one failure that leaves no doubt; return whether it was closed."""
+        if self.is_open:
+            return False
+        self._open(self._first_pause)
+        return True
 
     def record(self, *, failed: bool, probe: bool) -> None:
         """Count a call that was let through."""

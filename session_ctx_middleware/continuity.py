@@ -119,7 +119,7 @@ class ContinuityCookie:
         for lighter in (
             Carried.without_settled_attributes,
             Carried.without_own_attributes,
-            Carried.without_attributes,
+            Carried.without_waiting_attributes,
         ):
             if len(value) <= MAX_BYTES:
                 break

@@ -95,6 +95,6 @@ class Carried:
             return replace(self, parked=self.parked.switches())
         return replace(self, apart=tuple(each for each in self.apart if each.token != self.borrower))
 
-    def without_attributes(self) -> Carried:
-        """Return the same without any attributes."""
-        return replace(self.without_settled_attributes(), parked=self.parked.switches(), apart=())
+    def without_waiting_attributes(self) -> Carried:
+        """Return the same without any attributes that wait."""
+        return replace(self, parked=self.parked.switches(), apart=())

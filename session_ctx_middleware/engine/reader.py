@@ -182,10 +182,7 @@ class Reader:
             version: the one that has them.
             changes: what Emporix holds now in their fields.
         """
-        self._replaced(slot, base)
-        slot.raise_floor(base.identity, version)
-        slot.expire()
-        slot.next_attempt = self._clock.monotonic()
+        self._follow(slot, base, version)
         slot.overlay(changes)
 
     def _stale_while_revalidate(self, slot: Slot, token: str, now: float) -> Snapshot:
@@ -280,19 +277,18 @@ class Reader:
         """Have the other tokens of the session ask again when this one has seen a later version."""
         for sibling in self._table.siblings(slot):
             shown = sibling.snapshot.document
-            if shown is not None and slot.outdated(shown):
-                self._replaced(sibling, document)
-            elif sibling.floor_of != document.identity or sibling.floor >= document.version:
-                continue
-            sibling.raise_floor(document.identity, document.version)
-            sibling.expire()
-            sibling.next_attempt = self._clock.monotonic()  # Emporix answers again
+            below = sibling.floor_of == document.identity and sibling.floor < document.version
+            if below or (shown is not None and slot.outdated(shown)):
+                self._follow(sibling, document, document.version)
 
-    def _replaced(self, slot: Slot, document: ContextDocument) -> None:
-        """Show no document of another context than `document`, which the session has now."""
+    def _follow(self, slot: Slot, document: ContextDocument, version: int) -> None:
+        """Have a token ask again, as its session has this version of the context of `document` now."""
         shown = slot.snapshot.document
         if shown is not None and shown.identity != document.identity:
             self._expectations.supersede(slot, shown)
+        slot.raise_floor(document.identity, version)
+        slot.expire()
+        slot.next_attempt = self._clock.monotonic()  # Emporix answers again
 
     def _last_resort(self, slot: Slot, outcome: Found) -> None:
         """Hold a document that a write overlapped: it is true, so no page may go behind it, but the next one asks."""

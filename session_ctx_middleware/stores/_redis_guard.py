@@ -166,10 +166,7 @@ class Guard:
                 error = failure
         if flight.probe and error is None and self._clock.monotonic() - began > self._budget:
             error = TimeoutError()  # it is back, but too slow for a page
-        if flight.overdue:
-            self._settle(flight, error)
-        else:
-            self._judge(flight, error)
+        self._judge(flight, error)
         flight.outcome = _Outcome(answers, error)
         if not flight.waiter.done():
             flight.waiter.set_result(flight.outcome)
@@ -186,21 +183,15 @@ class Guard:
         flight.overdue = True
         self._overdue += 1
 
-    def _settle(self, flight: _Flight, error: BaseException | None) -> None:
-        """Note the end of a call that nobody waited for any more."""
-        self._overdue -= 1
-        if is_denied(error):
-            self._deny(flight)
-        elif _is_failure(error) and not self._clustered and not self._breaker.is_open:
-            self._breaker.trip()
-            self._left_alone()
-
     def _judge(self, flight: _Flight, error: BaseException | None) -> None:
-        """Note the end of a call."""
+        """Note the end of a call; that nobody waited for it any more has been counted before."""
+        self._overdue -= flight.overdue
         if is_denied(error):
             self._deny(flight)
-        else:
+        elif not flight.overdue:
             self._count(error, probe=flight.probe)
+        elif _is_failure(error) and not self._clustered and self._breaker.trip():
+            self._left_alone()
 
     def _count(self, error: BaseException | None, *, probe: bool) -> None:
         failed = _is_failure(error)
