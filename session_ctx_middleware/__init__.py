@@ -1,7 +1,6 @@
 """The Emporix session context in every Starlette or FastAPI request, at the price of a dictionary look-up."""
 
 from .context import SessionContext, get_session_context
-from .document import ContextDocument
 from .engine import Commit
 from .errors import (
     ChangeRefused,
@@ -26,7 +25,9 @@ from .errors import (
 )
 from .events import ContextEvent
 from .middleware import SessionContextMiddleware
-from .policies import CachePolicy, ContextDefaults, UpstreamPolicy
+from .model.document import ContextDocument
+from .model.view import ContextDefaults
+from .policies import CachePolicy, UpstreamPolicy
 from .tokens import BearerToken, CookieToken, StorefrontToken
 
 __all__ = [

@@ -9,11 +9,12 @@ from typing import Final
 
 from starlette.requests import HTTPConnection
 
-from .changes import NO_CHANGES, ContextChanges
-from .engine import NOTHING_KNOWN, Commit, Settled
+from .engine import Commit, Settled
 from .errors import ChangeRefused, ConfigurationError, ContextUnavailable, TokenRejected
 from .events import ContextEvent
 from .loading import COMMITTING, READING, LoadableContext, Services
+from .model.changes import NO_CHANGES, ContextChanges
+from .model.view import NOTHING_KNOWN
 from .recording import batch_of_changes
 
 __all__ = ["SCOPE_KEY", "STATE_KEY", "Services", "SessionContext", "get_session_context"]

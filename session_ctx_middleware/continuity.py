@@ -11,13 +11,12 @@ from typing import Final
 import jwt
 from starlette.types import Scope
 
-from .changes import ContextChanges
 from .clock import Clock
 from .engine import Carried, Waiting
 from .errors import ConfigurationError
-from .frozen_json import dumps, loads
-from .packing import moment_of, pack, unpack
-from .wire import version_of
+from .model.changes import ContextChanges
+from .model.frozen_json import dumps, loads, version_of
+from .model.packing import moment_of, pack, unpack
 
 __all__ = ["ContinuityCookie", "Found", "Written"]
 

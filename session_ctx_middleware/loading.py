@@ -13,11 +13,11 @@ from starlette.types import Scope
 
 from .clock import Budget, Clock, Stamps
 from .continuity import ContinuityCookie
-from .engine import NOTHING_KNOWN, Carried, Engine, Snapshot
+from .engine import Carried, Engine
 from .errors import ContextNotLoaded, ContextUnavailable, TokenRejected
 from .events import ContextEvent, Events
 from .http_cache import invites_shared_caches
-from .policies import ContextDefaults
+from .model.view import NOTHING_KNOWN, ContextDefaults, Snapshot
 from .recording import WritableContext
 from .tokens import StorefrontToken, TokenChain
 

@@ -20,7 +20,8 @@ from .engine import Engine, Naming, Parts, Stats
 from .errors import ConfigurationError, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
 from .http_cache import Vary, make_private
-from .policies import CachePolicy, ContextDefaults, UpstreamPolicy
+from .model.view import ContextDefaults
+from .policies import CachePolicy, UpstreamPolicy
 from .processes import several_workers
 from .stores import ContextStore, MemoryStore
 from .tokens import BearerToken, TokenChain, TokenSource

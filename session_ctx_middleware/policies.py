@@ -1,15 +1,14 @@
-"""How long things are kept, how long anything may take, and what a shop shows when nothing is known."""
+"""How long things are kept, and how long anything may take."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
 
-from .changes import OnConflict
-from .errors import ConfigurationError, InvalidChange
-from .validation import checked_switch
+from .errors import ConfigurationError
+from .model.changes import OnConflict
 
-__all__ = ["CachePolicy", "ContextDefaults", "UpstreamPolicy"]
+__all__ = ["CachePolicy", "UpstreamPolicy"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,32 +82,6 @@ class UpstreamPolicy:
             _require_whole(getattr(self, name), f"UpstreamPolicy({name}=...)")
         if self.on_conflict is not None and not callable(self.on_conflict):
             raise ConfigurationError("UpstreamPolicy(on_conflict=...) must be a function.")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContextDefaults:
-    """What a shop shows where neither the shopper nor Emporix has said anything.
-
-    Args:
-        site_code: code of a site.
-        currency: ISO 4217 code, upper case.
-        language: BCP 47 tag.
-        target_location: ISO 3166-1 alpha-2 country code, upper case.
-    """
-
-    site_code: str | None = None
-    currency: str | None = None
-    language: str | None = None
-    target_location: str | None = None
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None:
-                try:
-                    checked_switch(field.name, value)
-                except InvalidChange as error:
-                    raise ConfigurationError(f"ContextDefaults: {error}") from None
 
 
 def _require_numbers(policy: CachePolicy | UpstreamPolicy, name: str, *, at_least: float) -> None:

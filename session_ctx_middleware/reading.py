@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from . import effective
-from .changes import NO_CHANGES, ContextChanges
-from .document import ContextDocument
-from .effective import Source
-from .engine import Snapshot
-from .frozen_json import Json
-from .policies import ContextDefaults
+from .model import view
+from .model.changes import NO_CHANGES, ContextChanges
+from .model.document import ContextDocument
+from .model.frozen_json import Json
+from .model.view import ContextDefaults, Snapshot, Source
 
 __all__ = ["ReadableContext"]
 
@@ -57,7 +55,7 @@ class ReadableContext:
     @property
     def attributes(self) -> Mapping[str, Json]:
         """The effective custom attributes, read-only."""
-        return effective.attributes(self._changes, self._read())
+        return view.attributes(self._changes, self._read())
 
     @property
     def document(self) -> ContextDocument | None:
@@ -130,7 +128,7 @@ class ReadableContext:
         Raises:
             UnknownField: there is no such field.
         """
-        return effective.source(field, self._changes, self._read(), self._defaults)
+        return view.source(field, self._changes, self._read(), self._defaults)
 
     def _switch(self, field: str) -> str | None:
-        return effective.switch_value(field, self._changes, self._read(), self._defaults)
+        return view.switch_value(field, self._changes, self._read(), self._defaults)

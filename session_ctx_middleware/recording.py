@@ -11,12 +11,12 @@ from typing import Final
 
 from starlette.types import Message
 
-from .changes import NO_CHANGES, Operation
 from .clock import Clock, Stamps
-from .document import ATTRIBUTE_PREFIX, REMOVED, SWITCHES, Value
 from .errors import ContextSealed
+from .model.changes import NO_CHANGES, Operation
+from .model.document import ATTRIBUTE_PREFIX, REMOVED, SWITCHES, Value
+from .model.fields import check_room, checked_attribute, checked_key, checked_switch
 from .reading import ReadableContext
-from .validation import check_room, checked_attribute, checked_key, checked_switch
 
 __all__ = ["WritableContext", "batch_of_changes"]
 

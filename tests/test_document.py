@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_ctx_middleware import ContextDocument, InvalidChange
-from session_ctx_middleware.changes import NO_CHANGES, ContextChanges, Operation
-from session_ctx_middleware.document import REMOVED, Value
+from session_ctx_middleware.model.changes import NO_CHANGES, ContextChanges, Operation
+from session_ctx_middleware.model.document import REMOVED, Value
 
 WIRE: dict[str, Any] = {
     "sessionId": "s-1",

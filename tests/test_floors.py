@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 
 from session_ctx_middleware import CachePolicy, SessionContext
-from session_ctx_middleware.changes import ContextChanges
+from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.stores import Attachment, Listener, MemoryStore, Notice
 from session_ctx_middleware.testing import FakeEmporix, Fault
 

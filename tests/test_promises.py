@@ -25,7 +25,7 @@ from session_ctx_middleware import (
     StorefrontToken,
     UpstreamPolicy,
 )
-from session_ctx_middleware.changes import ContextChanges
+from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 

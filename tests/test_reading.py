@@ -19,7 +19,7 @@ from session_ctx_middleware import (
     TokenRejected,
     UnknownField,
 )
-from session_ctx_middleware.frozen_json import dumps
+from session_ctx_middleware.model.frozen_json import dumps
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .support.shop import Shop

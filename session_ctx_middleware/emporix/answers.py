@@ -10,7 +10,6 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from ..clock import Clock
-from ..document import ContextDocument
 from ..errors import (
     ChangeRefused,
     ContextNotFound,
@@ -21,7 +20,8 @@ from ..errors import (
     TooManyRequests,
     VersionConflict,
 )
-from ..frozen_json import loads
+from ..model.document import ContextDocument
+from ..model.frozen_json import loads
 
 __all__ = ["READING", "SIGNING_IN", "WRITING", "Answer", "document_of", "error_of", "require_success", "seconds_of"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import InvalidChange
-from ..validation import checked_attribute, checked_key
+from ..model.fields import checked_attribute, checked_key
 from .address import segment
 
 __all__ = ["attribute_body", "attribute_segment"]

@@ -12,7 +12,7 @@ import anyio
 
 from ..clock import Clock
 from ..errors import EmporixUnreachable, InvalidChange, MalformedAnswer, TokenRejected
-from ..frozen_json import dumps
+from ..model.frozen_json import dumps
 from .answers import Answer, seconds_of
 from .redaction import redacted_request_lines
 from .transport import Clients, Library, libraries, library_of

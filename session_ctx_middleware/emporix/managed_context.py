@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..clock import Clock
-from ..document import ContextDocument
 from ..errors import ConfigurationError, ContextNotFound, TokenRejected
+from ..model.document import ContextDocument
 from .address import BASE_URL, segment
 from .answers import Answer, document_of, require_success
 from .attributes import attribute_body, attribute_segment

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..clock import Clock
-from ..document import ContextDocument
+from ..model.document import ContextDocument
 from .address import BASE_URL
 from .answers import document_of, require_success
 from .attributes import attribute_body, attribute_segment

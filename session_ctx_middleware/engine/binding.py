@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..changes import NO_CHANGES, ContextChanges
+from ..model.changes import NO_CHANGES, ContextChanges
 from .carried import Carried, Waiting
 from .identity import Naming
 from .slot import Slot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..changes import NO_CHANGES, ContextChanges
+from ..model.changes import NO_CHANGES, ContextChanges
 
 __all__ = ["Carried", "Waiting"]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Clock
+from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.view import Snapshot
 from .binding import Binding
 from .carried import Carried, Waiting
 from .expectations import Expectations
 from .identity import Naming
-from .slot import Slot, Snapshot
+from .slot import Slot
 
 __all__ = ["Carrying"]
 

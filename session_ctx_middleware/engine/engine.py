@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Budget, Clock
 from ..credentials import StorefrontToken
-from ..document import ContextDocument
+from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.document import ContextDocument
+from ..model.view import DEGRADED, Snapshot
 from ..policies import CachePolicy, UpstreamPolicy
 from ..stores import ContextStore, Notice
 from .binding import Binding
@@ -26,7 +27,7 @@ from .ports import ContextSource
 from .protection import ProtectedSource
 from .reader import Reader
 from .shelf import Glance, Shelf
-from .slot import DEGRADED, Slot, Snapshot
+from .slot import Slot
 from .stats import Stats
 from .table import SlotTable
 from .tasks import Tasks

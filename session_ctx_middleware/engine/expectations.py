@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from ..clock import Clock
-from ..document import ContextDocument
+from ..model.document import ContextDocument
+from ..model.view import Snapshot
 from .binding import Binding
 from .carried import Carried
 from .identity import Naming
-from .slot import Slot, Snapshot
+from .slot import Slot
 
 __all__ = ["Expectations"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from ..clock import Clock, wait
-from ..document import ContextDocument
 from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixNotAsked, EmporixUnreachable, TokenRejected
+from ..model.document import ContextDocument
 from .ports import ContextSource
 from .shelf import Glance, Shelf
 from .slot import Slot

@@ -6,8 +6,8 @@ import asyncio
 import enum
 from dataclasses import dataclass, field
 
-from ..changes import NO_CHANGES, ContextChanges
 from ..errors import SessionContextError
+from ..model.changes import NO_CHANGES, ContextChanges
 from .carried import Carried
 from .slot import Slot
 

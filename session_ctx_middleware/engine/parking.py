@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from cachetools import TTLCache
 
-from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Clock
+from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from ..stores import ContextStore
-from ..validation import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from .job import Commit, Job
 from .reader import Reader
 from .shelf import Glance

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from ..changes import ContextChanges
 from ..clock import Clock, wait
-from ..document import ContextDocument
 from ..errors import (
     ChangeRefused,
     EmporixError,
@@ -17,6 +15,8 @@ from ..errors import (
     TokenRejected,
     TooManyRequests,
 )
+from ..model.changes import ContextChanges
+from ..model.document import ContextDocument
 from .job import Job
 from .ports import ContextSource
 from .reader import Reader

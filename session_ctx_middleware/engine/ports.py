@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from ..document import ContextDocument
+from ..model.document import ContextDocument
 
 __all__ = ["ContextSource"]
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from ..breaker import Breaker, RetryBudget
 from ..clock import Clock
-from ..document import ContextDocument
 from ..errors import EmporixError, EmporixNotAsked, EmporixUnreachable, TooManyRequests
+from ..model.document import ContextDocument
 from ..policies import UpstreamPolicy
 from .ports import ContextSource
 from .stats import Stats

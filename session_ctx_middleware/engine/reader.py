@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Clock
-from ..document import ContextDocument
+from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.document import ContextDocument
+from ..model.view import DEGRADED, Snapshot
 from ..policies import CachePolicy
 from ..stores import Attachment
 from .carried import Carried
 from .expectations import Expectations
 from .flights import Failed, Flight, Flights, Found, Missing, Outcome, Rejected
 from .shelf import Glance
-from .slot import DEGRADED, Slot, Snapshot
+from .slot import Slot
 from .stats import Stats
 from .table import SlotTable
 

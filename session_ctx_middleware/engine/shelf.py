@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from ..document import ContextDocument
+from ..model.document import ContextDocument
 from ..policies import CachePolicy
 from ..stores import Attachment, ContextStore, ContextStoreUnavailable, Stored
 from .identity import Naming

@@ -3,47 +3,23 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from ..changes import NO_CHANGES, ContextChanges
-from ..document import ContextDocument
-from ..validation import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
+from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.document import ContextDocument
+from ..model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
+from ..model.view import NOTHING_KNOWN, Snapshot
 from .carried import Carried
 
 if TYPE_CHECKING:
     from .flights import Flight
 
-__all__ = ["DEGRADED", "NEVER", "NOTHING_KNOWN", "Slot", "Snapshot"]
+__all__ = ["NEVER", "Slot"]
 
 NEVER: Final = float("-inf")
 UNKNOWN: Final = sys.maxsize
 NOT_FORCED: Final = (0.0, NEVER)  # one for all slots
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Snapshot:
-    """What one read found; immutable, so that a cache hit hands out the same object again.
-
-    Args:
-        document: the context as Emporix sent it.
-        accepted: changes that Emporix took after that document; its new version has not been read back yet.
-        parked: changes that Emporix could not take yet.
-        stale: older than the policy wants, served because Emporix could not be asked or is being asked.
-        degraded: Emporix could not be asked and there was nothing stale to serve.
-        rejected: Emporix refused the token.
-    """
-
-    document: ContextDocument | None = None
-    accepted: ContextChanges = NO_CHANGES
-    parked: ContextChanges = NO_CHANGES
-    stale: bool = False
-    degraded: bool = False
-    rejected: bool = False
-
-
-NOTHING_KNOWN: Final = Snapshot()
-DEGRADED: Final = Snapshot(degraded=True)
 
 
 class Slot:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
-from ..changes import ContextChanges
 from ..clock import Clock
+from ..model.changes import ContextChanges
 from ..stores import ContextStore, MemoryStore
 from .shelf import tried
 

@@ -7,9 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
-from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Clock, wait
-from ..document import ContextDocument
 from ..errors import (
     ChangeRefused,
     CommitConflict,
@@ -22,6 +20,9 @@ from ..errors import (
     TooManyRequests,
     VersionConflict,
 )
+from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.document import ContextDocument
+from ..model.view import Snapshot
 from ..policies import UpstreamPolicy
 from .carrying import Carrying
 from .flights import Failed, Flights, Found, Missing, Rejected
@@ -32,7 +33,7 @@ from .patches import Patches
 from .ports import ContextSource
 from .reader import Reader
 from .shelf import Shelf
-from .slot import Slot, Snapshot
+from .slot import Slot
 from .stats import Stats
 from .table import SlotTable
 from .tasks import Tasks

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from cachetools import TTLCache
 
-from ..changes import NO_CHANGES, ContextChanges
 from ..clock import Clock, SystemClock
-from ..document import ContextDocument
 from ..errors import ConfigurationError
-from ._shared_memory import Audience, Documents
+from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.document import ContextDocument
+from .bus import Audience
+from .documents import Documents
 from .protocol import Attachment, Listener, Notice, Stored
 
 __all__ = ["PARKED_TTL", "MemoryStore"]

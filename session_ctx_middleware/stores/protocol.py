@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from ..changes import ContextChanges
-from ..document import ContextDocument
+from ..model.changes import ContextChanges
+from ..model.document import ContextDocument
 
 __all__ = ["Attachment", "ContextStore", "ContextStoreUnavailable", "Listener", "Notice", "Stored"]
 

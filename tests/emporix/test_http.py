@@ -15,7 +15,6 @@ import httpx
 import httpx2
 import pytest
 
-from session_ctx_middleware.document import ContextDocument
 from session_ctx_middleware.emporix import ManagedContextClient, OwnContextClient, ServiceToken
 from session_ctx_middleware.emporix.http import MAX_BODY
 from session_ctx_middleware.emporix.transport import build_client
@@ -29,6 +28,7 @@ from session_ctx_middleware.errors import (
     TokenRejected,
     TooManyRequests,
 )
+from session_ctx_middleware.model.document import ContextDocument
 
 from .conftest import Call, Upstream, VirtualClock
 

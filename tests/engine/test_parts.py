@@ -17,16 +17,17 @@ from session_ctx_middleware import (
     TooManyRequests,
     UpstreamPolicy,
 )
-from session_ctx_middleware.changes import NO_CHANGES, ContextChanges, Operation
 from session_ctx_middleware.engine.bounded import Bounded
 from session_ctx_middleware.engine.flights import Failed, Flight, Flights, Found, Outcome
 from session_ctx_middleware.engine.identity import Naming
 from session_ctx_middleware.engine.lanes import Lanes
 from session_ctx_middleware.engine.protection import Gate, Permits
 from session_ctx_middleware.engine.shelf import Shelf
-from session_ctx_middleware.engine.slot import Slot, Snapshot
+from session_ctx_middleware.engine.slot import Slot
 from session_ctx_middleware.engine.table import MAX_TOKENS, SlotTable
 from session_ctx_middleware.engine.tasks import Tasks
+from session_ctx_middleware.model.changes import NO_CHANGES, ContextChanges, Operation
+from session_ctx_middleware.model.view import Snapshot
 from session_ctx_middleware.stores import Attachment, MemoryStore
 
 from ..support.virtual_time import VirtualClock

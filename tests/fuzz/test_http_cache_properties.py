@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from session_ctx_middleware.frozen_json import condense, dumps, expand, freeze, frozen_map, loads, same
 from session_ctx_middleware.http_cache import Vary, make_private
+from session_ctx_middleware.model.frozen_json import condense, dumps, expand, freeze, frozen_map, loads, same
 
 from .support import fuzz
 

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from session_ctx_middleware import InvalidChange, SessionContext
-from session_ctx_middleware.validation import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
+from session_ctx_middleware.model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 
 from .support import Reply, Site, Upstream, fuzz, page, play
 

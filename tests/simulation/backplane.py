@@ -7,8 +7,8 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from session_ctx_middleware.changes import ContextChanges
-from session_ctx_middleware.document import ContextDocument
+from session_ctx_middleware.model.changes import ContextChanges
+from session_ctx_middleware.model.document import ContextDocument
 from session_ctx_middleware.stores import Attachment, Listener, MemoryStore, Notice, Stored
 
 from ..support.virtual_time import VirtualClock

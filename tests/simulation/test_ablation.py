@@ -11,9 +11,7 @@ from typing import Any
 
 import pytest
 
-from session_ctx_middleware.changes import ContextChanges
 from session_ctx_middleware.clock import Stamps
-from session_ctx_middleware.document import ContextDocument
 from session_ctx_middleware.engine.engine import Engine
 from session_ctx_middleware.engine.expectations import Expectations
 from session_ctx_middleware.engine.flights import Flight, Flights
@@ -22,9 +20,12 @@ from session_ctx_middleware.engine.parking import Parking
 from session_ctx_middleware.engine.patches import Patches
 from session_ctx_middleware.engine.reader import Reader
 from session_ctx_middleware.engine.shelf import Shelf
-from session_ctx_middleware.engine.slot import Slot, Snapshot
+from session_ctx_middleware.engine.slot import Slot
 from session_ctx_middleware.engine.table import SlotTable
 from session_ctx_middleware.engine.tasks import Tasks
+from session_ctx_middleware.model.changes import ContextChanges
+from session_ctx_middleware.model.document import ContextDocument
+from session_ctx_middleware.model.view import Snapshot
 from session_ctx_middleware.stores import MemoryStore
 
 from ..support.virtual_time import VirtualTimeLoop

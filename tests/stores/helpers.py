@@ -8,8 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from session_ctx_middleware.changes import ContextChanges, Operation
-from session_ctx_middleware.document import ContextDocument
+from session_ctx_middleware.model.changes import ContextChanges, Operation
+from session_ctx_middleware.model.document import ContextDocument
 from session_ctx_middleware.stores import Attachment, ContextStore, ContextStoreUnavailable, Notice
 from session_ctx_middleware.stores.redis import RedisStore
 

@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from session_ctx_middleware.stores import ContextStoreUnavailable, Notice, _redis_backplane
+from session_ctx_middleware.stores import ContextStoreUnavailable, Notice
+from session_ctx_middleware.stores.redis import backplane
 
 from ..support.fault_proxy import FaultProxy
 from ..support.redis_server import RedisServer
@@ -54,9 +55,9 @@ async def test_f23_what_was_written_while_the_subscription_was_cut_raises_the_ep
 async def test_f24_a_subscription_that_fell_silent_is_given_up(
     proxy: FaultProxy, make_redis_store: MakeRedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert _redis_backplane.PING_EVERY + _redis_backplane.PONG_WITHIN <= 7.0
-    monkeypatch.setattr(_redis_backplane, "PING_EVERY", 0.4)
-    monkeypatch.setattr(_redis_backplane, "PONG_WITHIN", 0.2)
+    assert backplane.PING_EVERY + backplane.PONG_WITHIN <= 7.0
+    monkeypatch.setattr(backplane, "PING_EVERY", 0.4)
+    monkeypatch.setattr(backplane, "PONG_WITHIN", 0.2)
     store = make_redis_store(proxy.url, budget=0.05)
     _, attachment = await attached(store)
     epoch = attachment.epoch
@@ -80,9 +81,9 @@ async def test_f25_notices_that_were_lost_without_a_word_raise_the_epoch(
     make_redis_store: MakeRedisStore,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert _redis_backplane.PING_EVERY <= 5.0
+    assert backplane.PING_EVERY <= 5.0
     if noticed_by == "the poll":
-        monkeypatch.setattr(_redis_backplane, "PING_EVERY", 0.3)
+        monkeypatch.setattr(backplane, "PING_EVERY", 0.3)
     store, other = make_redis_store(proxy.url), make_redis_store(server.url)
     heard, attachment = await attached(store)
     await other.invalidate(["token-0"], "c", 1, lifetime=60.0)
@@ -117,7 +118,7 @@ async def test_a_notice_on_its_way_is_not_taken_for_lost(
     for floor in range(1, 51):
         await asyncio.gather(other.invalidate(["token-1"], "c", floor, lifetime=60.0), store.load("token-2"))
     await eventually(lambda: len(heard) == 50)
-    await asyncio.sleep(1.5 * _redis_backplane.GRACE)
+    await asyncio.sleep(1.5 * backplane.GRACE)
 
     assert [notice.floor for notice in heard] == list(range(1, 51))
     # The very first number there ever was may, or may not, be the first one.

@@ -15,8 +15,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from session_ctx_middleware.breaker import Breaker
 from session_ctx_middleware.errors import EmporixNotAsked
 from session_ctx_middleware.stores import ContextStoreUnavailable
-from session_ctx_middleware.stores._redis_guard import Guard
-from session_ctx_middleware.stores._redis_repair import Repairs
+from session_ctx_middleware.stores.redis.guard import Guard
+from session_ctx_middleware.stores.redis.recovery import Repairs
 
 from ..support.virtual_time import VIRTUAL_BACKEND, VirtualClock
 from .helpers import changes

@@ -102,7 +102,7 @@ async def test_a_client_of_the_app_serves_one_event_loop(
 
 FORK = """
 import asyncio, json, os, socket, sys
-from session_ctx_middleware.document import ContextDocument
+from session_ctx_middleware.model.document import ContextDocument
 from session_ctx_middleware.stores.redis import RedisStore
 
 store = RedisStore(sys.argv[1], namespace=sys.argv[2], budget=5.0)

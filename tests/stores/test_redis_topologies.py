@@ -78,7 +78,7 @@ async def test_a_cluster_client_of_the_app(cluster: Sequence[RedisServer], make_
 async def test_f25_the_poll_finds_notices_that_a_cluster_lost(
     cluster: Sequence[RedisServer], make_redis_store: MakeRedisStore, monkeypatch: pytest.MonkeyPatch, namespace: str
 ) -> None:
-    monkeypatch.setattr("session_ctx_middleware.stores._redis_backplane.PING_EVERY", 0.2)
+    monkeypatch.setattr("session_ctx_middleware.stores.redis.backplane.PING_EVERY", 0.2)
     store = make_redis_store(f"redis+cluster://127.0.0.1:{cluster[0].port}")
     await store.park("session-1", changes(currency="USD"))
     _, attachment = await attached(store)

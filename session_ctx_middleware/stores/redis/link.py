@@ -15,8 +15,8 @@ from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from ..errors import ConfigurationError
-from ._redis_scripts import Command
+from ...errors import ConfigurationError
+from .scripts import Command
 
 __all__ = ["Client", "Link", "link_to", "opener"]
 

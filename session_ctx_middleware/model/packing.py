@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..clock import Clock
+from ..errors import InvalidChange
 from .changes import ContextChanges, Operation
-from .clock import Clock
 from .document import ATTRIBUTE_PREFIX, REMOVED, SWITCHES, Removed, Value
-from .errors import InvalidChange
-from .frozen_json import Json
-from .validation import checked_attribute, checked_key, checked_switch
-from .wire import version_of
+from .fields import checked_attribute, checked_key, checked_switch
+from .frozen_json import Json, version_of
 
 __all__ = ["Packed", "moment_of", "pack", "unpack"]
 

@@ -9,13 +9,13 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeGuard
 
-from ..changes import ContextChanges
-from ..clock import Clock
-from ..document import ContextDocument
-from ..errors import ConfigurationError
-from ..frozen_json import dumps, loads
-from ..packing import pack, unpack
-from .protocol import Notice
+from ...clock import Clock
+from ...errors import ConfigurationError
+from ...model.changes import ContextChanges
+from ...model.document import ContextDocument
+from ...model.frozen_json import dumps, loads
+from ...model.packing import pack, unpack
+from ..protocol import Notice
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM

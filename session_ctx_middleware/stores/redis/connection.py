@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from redis.exceptions import NoScriptError
 
-from ..clock import Clock, wait
-from ._redis_backplane import Backplane
-from ._redis_guard import Guard
-from ._redis_link import Link
-from ._redis_scripts import ANNOUNCE, Command, in_full, loading
-from .protocol import ContextStoreUnavailable
+from ...clock import Clock, wait
+from ..protocol import ContextStoreUnavailable
+from .backplane import Backplane
+from .guard import Guard
+from .link import Link
+from .scripts import ANNOUNCE, Command, in_full, loading
 
 __all__ = ["Borrowed", "Here", "Keys"]
 

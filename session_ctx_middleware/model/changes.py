@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from .document import ATTRIBUTE_PREFIX, REMOVED, SWITCHES, ContextDocument, Removed, Value
+from .fields import checked_attribute, checked_switch
 from .frozen_json import Json, dumps, same
-from .validation import checked_attribute, checked_switch
 
 __all__ = ["NO_CHANGES", "ContextChanges", "OnConflict", "Operation"]
 

@@ -14,20 +14,20 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from ..changes import NO_CHANGES, ContextChanges
-from ..clock import Clock, SystemClock
-from ..document import ContextDocument
-from ..errors import ConfigurationError
-from ._redis_codec import Codec, EncryptionKey, notice_text, text_of
-from ._redis_repair import Repair, Repairs
-from ._redis_scripts import DROP_PARKED, FLOOR, FORGET, GET, LOOK, PARK, PUT, UNPARK, Command, Looked
-from .memory import PARKED_TTL
-from .protocol import Attachment, Listener, Notice, Stored
+from ...clock import Clock, SystemClock
+from ...errors import ConfigurationError
+from ...model.changes import NO_CHANGES, ContextChanges
+from ...model.document import ContextDocument
+from ..memory import PARKED_TTL
+from ..protocol import Attachment, Listener, Notice, Stored
+from .codec import Codec, EncryptionKey, notice_text, text_of
+from .recovery import Repair, Repairs
+from .scripts import DROP_PARKED, FLOOR, FORGET, GET, LOOK, PARK, PUT, UNPARK, Command, Looked
 
 try:
-    from ._redis_fork import after_fork
-    from ._redis_here import Borrowed, Here, Keys
-    from ._redis_link import Client, link_to, opener
+    from .connection import Borrowed, Here, Keys
+    from .fork import after_fork
+    from .link import Client, link_to, opener
 except ImportError as error:
     if (error.name or "").partition(".")[0] != "redis":
         raise

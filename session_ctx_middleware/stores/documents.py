@@ -1,21 +1,19 @@
-"""What several `MemoryStore` objects, or several event loops, share within one process."""
+"""Documents and their floors by name, in the memory of this process."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from cachetools import TLRUCache
 
 from ..clock import Clock
-from ..document import ContextDocument
-from .protocol import Attachment, Listener, Notice, Stored
+from ..model.document import ContextDocument
+from .protocol import Stored
 
-__all__ = ["Audience", "Documents"]
+__all__ = ["Documents"]
 
 
 @dataclass(slots=True, repr=False)
@@ -112,76 +110,3 @@ class Documents:
 def _is_later(old: _Entry, document: ContextDocument, asked_at: float) -> bool:
     """Tell whether what is kept is a later version, or a later look at the same one."""
     return old.document is not None and (old.document.version, old.asked_at) > (document.version, asked_at)
-
-
-@dataclass(slots=True, eq=False, repr=False)
-class _Seat:
-    """One event loop that listens through one store object."""
-
-    listeners: list[Listener]
-    attachment: Attachment
-
-
-class Audience:
-    """Passes on what one store object does to everybody else who shares its memory."""
-
-    def __init__(self) -> None:
-        self._members: WeakKeyDictionary[Member, None] = WeakKeyDictionary()  # in the order in which they came
-        self._lock = threading.Lock()
-
-    def join(self) -> Member:
-        """Return a place for one store object."""
-        member = Member(self)
-        with self._lock:
-            self._members[member] = None
-        return member
-
-    def members(self) -> list[Member]:
-        """Return the places of all store objects."""
-        with self._lock:
-            return list(self._members)
-
-
-class Member:
-    """One store object's place in an `Audience`."""
-
-    def __init__(self, audience: Audience) -> None:
-        self._audience = audience
-        self._seats: WeakKeyDictionary[asyncio.AbstractEventLoop, _Seat] = WeakKeyDictionary()
-        self._lock = threading.Lock()
-
-    def attach(self, listener: Listener) -> Attachment:
-        """Let a listener hear, on the running event loop, what is not done here."""
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            # A listener keeps its loop alive, so a closed loop does not go by itself.
-            for closed in [each for each in self._seats if each.is_closed()]:
-                del self._seats[closed]
-            seat = self._seats.setdefault(loop, _Seat([], Attachment()))
-            seat.listeners.append(listener)
-            return seat.attachment
-
-    def tell(self, notice: Notice) -> None:
-        """Tell every listener of other store objects, and of other event loops of this one."""
-        here = asyncio.get_running_loop()
-        for member in self._audience.members():
-            for loop, seat in member.seats():
-                if member is self and loop is here:
-                    continue
-                for listener in seat.listeners:
-                    _call(loop, listener, notice, here=loop is here)
-
-    def seats(self) -> list[tuple[asyncio.AbstractEventLoop, _Seat]]:
-        """Return who listens here."""
-        with self._lock:
-            return list(self._seats.items())
-
-
-def _call(loop: asyncio.AbstractEventLoop, listener: Listener, notice: Notice, *, here: bool) -> None:
-    # Later, even on this very loop: the other engine may be in the middle of something.
-    call = loop.call_soon if here else loop.call_soon_threadsafe
-    try:
-        call(listener, notice)
-    except RuntimeError:
-        # Closed: nobody reads what that loop knew.
-        return

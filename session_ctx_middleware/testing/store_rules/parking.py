@@ -7,8 +7,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from ..document import REMOVED
-from ._store_checks import (
+from ...model.document import REMOVED
+from .checks import (
     LONG,
     MakeStore,
     Rules,

@@ -8,11 +8,11 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
-from ..changes import ContextChanges, Operation
-from ..clock import Clock
-from ..document import REMOVED, ContextDocument, Value
-from ..frozen_json import freeze
-from ..stores.protocol import Attachment, ContextStore, Notice, Stored
+from ...clock import Clock
+from ...model.changes import ContextChanges, Operation
+from ...model.document import REMOVED, ContextDocument, Value
+from ...model.frozen_json import freeze
+from ...stores.protocol import Attachment, ContextStore, Notice, Stored
 
 __all__ = [
     "LONG",

@@ -10,10 +10,10 @@ from typing import Any, Final, TypeAlias
 
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
 
-from ..breaker import Breaker
-from ..clock import Clock, wait
-from ..errors import EmporixNotAsked
-from .protocol import ContextStoreUnavailable
+from ...breaker import Breaker
+from ...clock import Clock, wait
+from ...errors import EmporixNotAsked
+from ..protocol import ContextStoreUnavailable
 
 __all__ = ["Guard"]
 

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from ..stores.protocol import Notice
-from ._store_checks import (
+from ...stores.protocol import Notice
+from .checks import (
     LONG,
     PATIENCE,
     MakeStore,

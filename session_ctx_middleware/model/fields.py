@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from .errors import InvalidChange
+from ..errors import InvalidChange
 from .frozen_json import Json, dumps, freeze
 
 __all__ = [

@@ -9,10 +9,10 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from ..clock import Clock
-from ._redis_codec import notice_from, text_of
-from ._redis_link import Link
-from .protocol import Attachment, Listener
+from ...clock import Clock
+from ..protocol import Attachment, Listener
+from .codec import notice_from, text_of
+from .link import Link
 
 __all__ = ["Backplane"]
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from .frozen_json import EMPTY, Json, condense, expand, freeze, loads
-from .wire import code_at, object_at, text_at, version_of
+from .frozen_json import EMPTY, Json, code_at, condense, expand, freeze, loads, object_at, text_at, version_of
 
 __all__ = [
     "ATTRIBUTE_PREFIX",

@@ -20,11 +20,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
-from ..clock import Clock, SystemClock
-from ._store_checks import MakeStore
-from ._store_documents import DocumentRules
-from ._store_notices import NoticeRules
-from ._store_parking import ParkingRules
+from ...clock import Clock, SystemClock
+from .checks import MakeStore
+from .documents import DocumentRules
+from .notices import NoticeRules
+from .parking import ParkingRules
 
 __all__ = ["MakeStore", "Rule", "store_rules"]
 

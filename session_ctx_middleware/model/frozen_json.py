@@ -5,17 +5,34 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-__all__ = ["EMPTY", "Json", "condense", "dumps", "expand", "freeze", "frozen_map", "loads", "plain_text", "same"]
+__all__ = [
+    "EMPTY",
+    "Json",
+    "code_at",
+    "condense",
+    "dumps",
+    "expand",
+    "freeze",
+    "frozen_map",
+    "loads",
+    "object_at",
+    "plain_text",
+    "same",
+    "text_at",
+    "version_of",
+]
 
 Json: TypeAlias = "str | int | float | bool | Mapping[str, Json] | tuple[Json, ...] | None"
 
 EMPTY: Final[Mapping[str, Json]] = MappingProxyType({})
 
 MAX_DEPTH: Final = 64
+MAX_VERSION: Final = 2**53 - 1
 MAX_BITS: Final = 1024
 LONGEST_SHARED: Final = 64
 SHARED: Final = 4096
@@ -130,6 +147,40 @@ def same(one: object, other: object) -> bool:
     if one is other or isinstance(one, str) or isinstance(other, str):
         return one == other
     return one == other and dumps(one) == dumps(other)
+
+
+def version_of(value: object) -> int:
+    """Return a version, or raise `ValueError`: a whole number from 0 to what JSON carries exactly."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_VERSION:
+        return value
+    raise ValueError("no usable metadata.version")
+
+
+def text_at(data: Mapping[str, object], key: str) -> str | None:
+    """Return the text of a key, `None` where there is none or an empty one; raise `ValueError` for another type."""
+    value = data.get(key)
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        return plain_text(value)
+    raise ValueError(f"{key} is not a string")
+
+
+def code_at(data: Mapping[str, object], key: str) -> str | None:
+    """Return the text of a key whose values are few: a site, a currency, a language, a country."""
+    value = text_at(data, key)
+    # Few distinct codes stand in very many cached documents.
+    return None if value is None else sys.intern(value)
+
+
+def object_at(data: Mapping[str, object], key: str) -> Mapping[str, object]:
+    """Return the object of a key, an empty one where there is none; raise `ValueError` for another type."""
+    value = data.get(key)
+    if value is None:
+        return EMPTY
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{key} is not an object")
+    return value
 
 
 def _key(key: object) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ._store_checks import (
+from .checks import (
     LONG,
     PATIENCE,
     RICH,

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..changes import NO_CHANGES, ContextChanges
-from ..clock import Clock
-from .memory import PARKED_TTL
+from ...clock import Clock
+from ...model.changes import NO_CHANGES, ContextChanges
+from ..memory import PARKED_TTL
 
 __all__ = ["Repair", "Repairs"]
 

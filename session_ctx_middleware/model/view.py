@@ -3,19 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from .changes import ContextChanges
-from .document import ATTRIBUTE_PREFIX, SWITCHES, Removed
-from .engine import Snapshot
-from .errors import UnknownField
+from ..errors import ConfigurationError, InvalidChange, UnknownField
+from .changes import NO_CHANGES, ContextChanges
+from .document import ATTRIBUTE_PREFIX, SWITCHES, ContextDocument, Removed
+from .fields import checked_switch
 from .frozen_json import EMPTY, Json
-from .policies import ContextDefaults
 
-__all__ = ["Source", "attributes", "source", "switch_value"]
+__all__ = [
+    "DEGRADED",
+    "NOTHING_KNOWN",
+    "ContextDefaults",
+    "Snapshot",
+    "Source",
+    "attributes",
+    "source",
+    "switch_value",
+]
 
 Source: TypeAlias = Literal["change", "parked", "document", "default", "unset"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Snapshot:
+    """What one read found; immutable, so that a cache hit hands out the same object again.
+
+    Args:
+        document: the context as Emporix sent it.
+        accepted: changes that Emporix took after that document; its new version has not been read back yet.
+        parked: changes that Emporix could not take yet.
+        stale: older than the policy wants, served because Emporix could not be asked or is being asked.
+        degraded: Emporix could not be asked and there was nothing stale to serve.
+        rejected: Emporix refused the token.
+    """
+
+    document: ContextDocument | None = None
+    accepted: ContextChanges = NO_CHANGES
+    parked: ContextChanges = NO_CHANGES
+    stale: bool = False
+    degraded: bool = False
+    rejected: bool = False
+
+
+NOTHING_KNOWN: Final = Snapshot()
+DEGRADED: Final = Snapshot(degraded=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContextDefaults:
+    """What a shop shows where neither the shopper nor Emporix has said anything.
+
+    Args:
+        site_code: code of a site.
+        currency: ISO 4217 code, upper case.
+        language: BCP 47 tag.
+        target_location: ISO 3166-1 alpha-2 country code, upper case.
+    """
+
+    site_code: str | None = None
+    currency: str | None = None
+    language: str | None = None
+    target_location: str | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                try:
+                    checked_switch(field.name, value)
+                except InvalidChange as error:
+                    raise ConfigurationError(f"ContextDefaults: {error}") from None
+
 
 _DOCUMENT_ONLY: Final = frozenset({"cart_id", "customer_id", "session_id", "version"})
 
