@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 from collections import deque
 from typing import Final
 
 from .clock import Clock
-from .errors import EmporixNotAsked
 
-__all__ = ["Breaker", "RetryBudget"]
+__all__ = ["Admission", "Breaker", "Change", "RetryBudget"]
 
 WINDOW: Final = 10.0
 BUCKET: Final = 1.0
@@ -20,6 +20,24 @@ LONGEST_PAUSE: Final = 60.0
 SPREAD: Final = 0.2
 
 
+class Admission(enum.Enum):
+    """Whether a call may be made."""
+
+    CALL = "call"
+    """It may."""
+    PROBE = "probe"
+    """It may, and decides whether an open breaker closes."""
+    REFUSED = "refused"
+    """It may not."""
+
+
+class Change(enum.Enum):
+    """What became of a breaker."""
+
+    OPENED = "opened"
+    CLOSED = "closed"
+
+
 class Breaker:
     """Opens when some calls in a row failed (five by default), or at least half of at least ten within ten seconds.
 
@@ -28,7 +46,6 @@ class Breaker:
     caller; a client that went away and an answer below 500 do not.
 
     Args:
-        name: of the operations it stands for.
         clock: where time and randomness come from.
         in_a_row: failures in a row that open it.
         first_pause: seconds before the first probe, give or take a fifth.
@@ -37,14 +54,12 @@ class Breaker:
 
     def __init__(
         self,
-        name: str,
         clock: Clock,
         *,
         in_a_row: int = IN_A_ROW,
         first_pause: float = FIRST_PAUSE,
         longest_pause: float = LONGEST_PAUSE,
     ) -> None:
-        self._name = name
         self._clock = clock
         self._limit = in_a_row
         self._first_pause = first_pause
@@ -60,42 +75,36 @@ class Breaker:
         """Whether calls are refused, but for a probe now and then."""
         return self._pause > 0
 
-    def admit(self) -> bool:
-        """Let a call through, or raise `EmporixNotAsked`.
-
-        Returns:
-            Whether the call is the probe of an open breaker.
-        """
+    def admit(self) -> Admission:
+        """Tell whether a call may be made now; whoever is admitted has to `record` it, or `release` a probe."""
         if not self.is_open:
-            return False
+            return Admission.CALL
         if self._probing or self._clock.monotonic() < self._open_until:
-            raise EmporixNotAsked(self._name, None, "it failed too often lately")
+            return Admission.REFUSED
         self._probing = True
-        return True
+        return Admission.PROBE
 
     def release(self) -> None:
         """Take back a probe that ended without telling anything."""
         self._probing = False
 
-    def trip(self) -> bool:
-        """Open at once, for one failure that leaves no doubt; return whether it was closed."""
+    def trip(self) -> Change | None:
+        """Open at once, for one failure that leaves no doubt."""
         if self.is_open:
-            return False
-        self._open(self._first_pause)
-        return True
+            return None
+        return self._open(self._first_pause)
 
-    def record(self, *, failed: bool, probe: bool) -> None:
-        """Count a call that was let through."""
+    def record(self, *, failed: bool, probe: bool) -> Change | None:
+        """Count a call that was let through; return what that changed."""
         if probe:
             self._probing = False
-            if failed:
-                self._open(min(2 * self._pause, self._longest_pause))
-            else:
-                self._close()
-        elif not self.is_open:
-            self._count(failed=failed)
+            if not failed:
+                return self._close()
+            self._open(min(2 * self._pause, self._longest_pause))
+            return None
+        return None if self.is_open else self._count(failed=failed)
 
-    def _count(self, *, failed: bool) -> None:
+    def _count(self, *, failed: bool) -> Change | None:
         self._in_a_row = self._in_a_row + 1 if failed else 0
         start = self._clock.monotonic() // BUCKET
         if not self._buckets or self._buckets[-1][0] != start:
@@ -107,17 +116,20 @@ class Breaker:
         calls = sum(bucket[1] for bucket in self._buckets)
         failures = sum(bucket[2] for bucket in self._buckets)
         if self._in_a_row >= self._limit or (calls >= MIN_CALLS and failures >= FAILURE_SHARE * calls):
-            self._open(self._first_pause)
+            return self._open(self._first_pause)
+        return None
 
-    def _open(self, pause: float) -> None:
+    def _open(self, pause: float) -> Change:
         self._pause = pause
         spread = 1 - SPREAD + 2 * SPREAD * self._clock.random()
         self._open_until = self._clock.monotonic() + pause * spread
+        return Change.OPENED
 
-    def _close(self) -> None:
+    def _close(self) -> Change:
         self._pause = 0.0
         self._in_a_row = 0
         self._buckets.clear()
+        return Change.CLOSED
 
 
 class RetryBudget:

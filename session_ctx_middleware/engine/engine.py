@@ -15,6 +15,7 @@ from ..model.document import ContextDocument
 from ..model.view import DEGRADED, Snapshot
 from ..policies import CachePolicy, UpstreamPolicy
 from ..stores import ContextStore, Notice
+from ..tasks import Tasks
 from .binding import Binding
 from .carried import Carried
 from .carrying import Carrying
@@ -30,7 +31,6 @@ from .shelf import Glance, Shelf
 from .slot import Slot
 from .stats import Stats
 from .table import SlotTable
-from .tasks import Tasks
 from .writer import Writer
 
 __all__ = ["Engine", "Parts"]

@@ -11,11 +11,11 @@ from typing import Final, TypeAlias
 from ..clock import Clock, wait
 from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixNotAsked, EmporixUnreachable, TokenRejected
 from ..model.document import ContextDocument
+from ..tasks import Tasks
 from .ports import ContextSource
 from .shelf import Glance, Shelf
 from .slot import Slot
 from .table import SlotTable
-from .tasks import Tasks
 
 __all__ = ["Failed", "Flight", "Flights", "Found", "Missing", "Outcome", "Rejected"]
 

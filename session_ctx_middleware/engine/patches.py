@@ -17,13 +17,13 @@ from ..errors import (
 )
 from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
+from ..tasks import Tasks
 from .job import Job
 from .ports import ContextSource
 from .reader import Reader
 from .shelf import Shelf
 from .slot import Slot
 from .table import SlotTable
-from .tasks import Tasks
 
 __all__ = ["Patches"]
 

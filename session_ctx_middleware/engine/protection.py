@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
-from ..breaker import Breaker, RetryBudget
+from ..breaker import Admission, Breaker, RetryBudget
 from ..clock import Clock
 from ..errors import EmporixError, EmporixNotAsked, EmporixUnreachable, TooManyRequests
 from ..model.document import ContextDocument
@@ -109,7 +109,7 @@ class Guard:
         self._gate = gate
         self._clock = clock
         self._slow_after = slow_after
-        self._breaker = Breaker(operation, clock)
+        self._breaker = Breaker(clock)
 
     @asynccontextmanager
     async def call(self) -> AsyncIterator[None]:
@@ -117,7 +117,7 @@ class Guard:
         self._gate.check(self._operation)
         await self._permits.take(self._operation)
         try:
-            verdict = _Verdict(self._breaker, probe=self._breaker.admit())
+            verdict = _Verdict(self._breaker, probe=self._admit())
             timer = self._clock.call_later(self._slow_after, verdict.failed)
             try:
                 yield
@@ -135,6 +135,12 @@ class Guard:
                 verdict.open_ended()
         finally:
             self._permits.give()
+
+    def _admit(self) -> bool:
+        admission = self._breaker.admit()
+        if admission is Admission.REFUSED:
+            raise EmporixNotAsked(self._operation, None, "it failed too often lately")
+        return admission is Admission.PROBE
 
 
 class _Verdict:

@@ -24,10 +24,10 @@ from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument
 from ..model.view import Snapshot
 from ..policies import UpstreamPolicy
+from ..tasks import KeyedLock, Tasks
 from .carrying import Carrying
 from .flights import Failed, Flights, Found, Missing, Rejected
 from .job import Commit, Job, Settled
-from .lanes import Lanes
 from .parking import Parking, visible
 from .patches import Patches
 from .ports import ContextSource
@@ -36,7 +36,6 @@ from .shelf import Shelf
 from .slot import Slot
 from .stats import Stats
 from .table import SlotTable
-from .tasks import Tasks
 
 __all__ = ["Writer"]
 
@@ -97,7 +96,7 @@ class Writer:
         self._tasks = tasks
         self._clock = clock
         self._stats = stats
-        self._lanes = Lanes()
+        self._turns = KeyedLock()
         self._patches = Patches(source, table, reader, shelf, tasks, clock, MAX_AGE_FACTOR * policy.timeout)
         self._running = 0
 
@@ -135,7 +134,7 @@ class Writer:
     async def _run(self, job: Job) -> None:
         settled = Settled(error=ContextUnavailable("The application is shutting down."))
         try:
-            async with self._lanes.turn(job.slot.key):
+            async with self._turns.hold(job.slot.key):
                 settled = await self._settle(job)
         except asyncio.CancelledError:
             if job.parks:
@@ -204,7 +203,7 @@ class Writer:
         """Send a job when it is the session's turn: other tokens of the session write the same context."""
         while True:
             session = job.slot.session
-            async with self._lanes.turn(session or job):
+            async with self._turns.hold(session or job):
                 base = await self._base(job)
                 if job.slot.session == session:  # else the answer has told which session this is
                     return await self._send(job, base)

@@ -20,15 +20,14 @@ from session_ctx_middleware import (
 from session_ctx_middleware.engine.bounded import Bounded
 from session_ctx_middleware.engine.flights import Failed, Flight, Flights, Found, Outcome
 from session_ctx_middleware.engine.identity import Naming
-from session_ctx_middleware.engine.lanes import Lanes
 from session_ctx_middleware.engine.protection import Gate, Permits
 from session_ctx_middleware.engine.shelf import Shelf
 from session_ctx_middleware.engine.slot import Slot
 from session_ctx_middleware.engine.table import MAX_TOKENS, SlotTable
-from session_ctx_middleware.engine.tasks import Tasks
 from session_ctx_middleware.model.changes import NO_CHANGES, ContextChanges, Operation
 from session_ctx_middleware.model.view import Snapshot
 from session_ctx_middleware.stores import Attachment, MemoryStore
+from session_ctx_middleware.tasks import KeyedLock, Tasks
 
 from ..support.virtual_time import VirtualClock
 
@@ -277,12 +276,12 @@ async def test_an_eager_task_factory_may_run_work_to_its_end_at_once() -> None:
     assert (done, len(tasks)) == ([1], 0)
 
 
-async def test_lanes_serve_in_order_and_forget_unused_names() -> None:
-    lanes = Lanes()
+async def test_turns_serve_in_order_and_forget_unused_names() -> None:
+    lanes = KeyedLock()
     order: list[str] = []
 
     async def user(name: str, lane: str) -> None:
-        async with lanes.turn(lane):
+        async with lanes.hold(lane):
             order.append(f"{name} in")
             await asyncio.sleep(1)
             order.append(f"{name} out")

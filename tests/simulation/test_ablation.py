@@ -15,18 +15,17 @@ from session_ctx_middleware.clock import Stamps
 from session_ctx_middleware.engine.engine import Engine
 from session_ctx_middleware.engine.expectations import Expectations
 from session_ctx_middleware.engine.flights import Flight, Flights
-from session_ctx_middleware.engine.lanes import Lanes
 from session_ctx_middleware.engine.parking import Parking
 from session_ctx_middleware.engine.patches import Patches
 from session_ctx_middleware.engine.reader import Reader
 from session_ctx_middleware.engine.shelf import Shelf
 from session_ctx_middleware.engine.slot import Slot
 from session_ctx_middleware.engine.table import SlotTable
-from session_ctx_middleware.engine.tasks import Tasks
 from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.model.document import ContextDocument
 from session_ctx_middleware.model.view import Snapshot
 from session_ctx_middleware.stores import MemoryStore
+from session_ctx_middleware.tasks import KeyedLock, Tasks
 
 from ..support.virtual_time import VirtualTimeLoop
 from . import scenarios
@@ -59,10 +58,10 @@ def no_write_queue(patch: pytest.MonkeyPatch) -> None:
     """Commits of one session run at once."""
 
     @asynccontextmanager
-    async def turn(_: Lanes, __: object) -> AsyncIterator[None]:
+    async def turn(_: KeyedLock, __: object) -> AsyncIterator[None]:
         yield
 
-    patch.setattr(Lanes, "turn", turn)
+    patch.setattr(KeyedLock, "hold", turn)
 
 
 def no_siblings(patch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, OutOfMemoryError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from session_ctx_middleware.breaker import Breaker
-from session_ctx_middleware.errors import EmporixNotAsked
+from session_ctx_middleware.breaker import Admission, Breaker, Change
 from session_ctx_middleware.stores import ContextStoreUnavailable
 from session_ctx_middleware.stores.redis.guard import Guard
 from session_ctx_middleware.stores.redis.recovery import Repairs
@@ -261,12 +260,16 @@ async def test_a_caller_that_goes_away_does_not_end_the_call() -> None:
 
 
 async def test_a_breaker_keeps_its_numbers_unless_it_is_told_otherwise() -> None:
-    breaker = Breaker("x", VirtualClock())
-    for _ in range(5):
-        assert not breaker.is_open
-        breaker.record(failed=True, probe=False)
-    with pytest.raises(EmporixNotAsked):
-        breaker.admit()
+    breaker = Breaker(VirtualClock())
+    for _ in range(4):
+        assert breaker.record(failed=True, probe=False) is None
+    assert breaker.record(failed=True, probe=False) is Change.OPENED
+    assert breaker.admit() is Admission.REFUSED
+    await asyncio.sleep(7)
+    assert breaker.admit() is Admission.PROBE
+    assert breaker.admit() is Admission.REFUSED
+    assert breaker.record(failed=False, probe=True) is Change.CLOSED
+    assert breaker.admit() is Admission.CALL
 
 
 async def test_the_highest_floor_of_one_context_is_remembered() -> None:

@@ -10,9 +10,8 @@ from typing import Any, Final, TypeAlias
 
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
 
-from ...breaker import Breaker
+from ...breaker import Admission, Breaker, Change
 from ...clock import Clock, wait
-from ...errors import EmporixNotAsked
 from ..protocol import ContextStoreUnavailable
 
 __all__ = ["Guard"]
@@ -86,7 +85,6 @@ class Guard:
         self._room = asyncio.Semaphore(room)
         self._clustered = clustered
         self._breaker = Breaker(
-            "redis",
             clock,
             in_a_row=CLUSTER_IN_A_ROW if clustered else IN_A_ROW,
             first_pause=FIRST_PAUSE,
@@ -140,10 +138,10 @@ class Guard:
             raise ContextStoreUnavailable("Redis denies what is needed")
         if self._overdue and not self._clustered:
             raise ContextStoreUnavailable("Redis owes an answer")
-        try:
-            return self._breaker.admit()
-        except EmporixNotAsked:
-            raise ContextStoreUnavailable("Redis failed too often lately") from None
+        admission = self._breaker.admit()
+        if admission is Admission.REFUSED:
+            raise ContextStoreUnavailable("Redis failed too often lately")
+        return admission is Admission.PROBE
 
     def _start(self, work: Work, *, probe: bool = False) -> tuple[_Flight, asyncio.Task[None]]:
         loop = asyncio.get_running_loop()
@@ -197,11 +195,10 @@ class Guard:
         failed = _is_failure(error)
         if failed:
             self._last_failure = type(error).__name__
-        was_open = self._breaker.is_open
-        self._breaker.record(failed=failed, probe=probe)
-        if self._breaker.is_open and not was_open:
+        change = self._breaker.record(failed=failed, probe=probe)
+        if change is Change.OPENED:
             self._left_alone()
-        elif was_open and not self._breaker.is_open:
+        elif change is Change.CLOSED:
             _log.warning("Redis answers again")
         self._failures = self._failures + 1 if failed else 0
         if self._failures >= POOL_FAILURES:

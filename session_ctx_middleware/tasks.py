@@ -1,0 +1,180 @@
+"""Work that goes on when the request that began it is gone, and waiting for it without owning it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import AsyncIterator, Coroutine, Hashable
+from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
+
+from .clock import Clock, wait
+
+__all__ = ["KeyedLock", "SharedResult", "Tasks"]
+
+_log = logging.getLogger("session_ctx_middleware")
+
+T = TypeVar("T")
+
+
+class SharedResult(Generic[T]):
+    """A result that any number of waiters share; each has a future of its own, so that any of them may leave.
+
+    Waiting for a task itself would let a waiter that is cancelled cancel the work, and `asyncio.shield` leaves errors
+    unnoticed. Resolve it, and wait for it, on one event loop.
+    """
+
+    __slots__ = ("_result", "_waiters")
+
+    def __init__(self) -> None:
+        self._result: T | None = None
+        # In order of arrival, so that they are woken in that order too.
+        self._waiters: dict[asyncio.Future[T | None], None] = {}
+
+    @property
+    def result(self) -> T | None:
+        """The result, `None` while there is none."""
+        return self._result
+
+    @property
+    def waiting(self) -> int:
+        """How many wait at the moment."""
+        return len(self._waiters)
+
+    def resolve(self, result: T) -> None:
+        """Give everybody the result; only the first one counts."""
+        if self._result is not None:
+            return
+        self._result = result
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(result)
+
+    async def wait(self, timeout: float, clock: Clock) -> T | None:
+        """Return the result, or `None` when `timeout` seconds were up first; the work goes on in any case."""
+        if self._result is not None:
+            return self._result
+        waiter = self._join()
+        try:
+            return await wait(waiter, timeout, clock)
+        finally:
+            self._waiters.pop(waiter, None)
+
+    async def get(self) -> T:
+        """Return the result, however long it takes."""
+        if self._result is None:
+            waiter = self._join()
+            try:
+                await waiter
+            finally:
+                self._waiters.pop(waiter, None)
+        if self._result is None:  # pragma: no cover - a waiter is only woken by the result
+            raise RuntimeError("woken without a result")
+        return self._result
+
+    def _join(self) -> asyncio.Future[T | None]:
+        waiter: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = None
+        return waiter
+
+
+class Tasks:
+    """Detached tasks, held until they end; a client that goes away cannot cancel them.
+
+    Args:
+        clock: where timers come from.
+    """
+
+    __slots__ = ("_clock", "_running")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._running: set[asyncio.Task[object]] = set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def spawn(self, work: Coroutine[object, object, object]) -> None:
+        """Run `work` to its end, in a context of its own: it serves many requests, not the one that began it."""
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        if task.done():  # an eager task factory may have run it to its end already
+            self._ended(task)
+        else:
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+
+    def share(self, work: Coroutine[object, object, T], *, otherwise: T) -> SharedResult[T]:
+        """Run `work` to its end and share its result.
+
+        Args:
+            work: as for `spawn`.
+            otherwise: what waiters get when it is cancelled at shutdown, or fails unexpectedly.
+        """
+        shared: SharedResult[T] = SharedResult()
+
+        async def run() -> None:
+            result = otherwise
+            try:
+                result = await work
+            finally:
+                shared.resolve(result)
+
+        self.spawn(run())
+        return shared
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until every task has ended, and cancel what is left after `timeout` seconds."""
+        until = self._clock.monotonic() + timeout
+        while self._running and (left := until - self._clock.monotonic()) > 0:
+            await self._one_ends(left)
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _one_ends(self, timeout: float) -> None:
+        ended: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+
+        def notice(_: asyncio.Task[object]) -> None:
+            if not ended.done():
+                ended.set_result(True)
+
+        tasks = tuple(self._running)
+        for task in tasks:
+            task.add_done_callback(notice)
+        await wait(ended, timeout, self._clock)
+        for task in tasks:
+            task.remove_done_callback(notice)
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Only the class: the text of an unexpected error is not ours and could quote data.
+            _log.error("background work failed unexpectedly: %s", type(error).__name__)
+
+
+class KeyedLock:
+    """A first-come-first-served lock for each key; keys that nobody uses take no memory."""
+
+    __slots__ = ("_locks",)
+
+    def __init__(self) -> None:
+        self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._locks)
+
+    @asynccontextmanager
+    async def hold(self, key: Hashable) -> AsyncIterator[None]:
+        """Wait for the lock of `key`, and hold it inside the block."""
+        lock, users = self._locks.get(key) or (asyncio.Lock(), 0)
+        self._locks[key] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks[key]
+            if users == 1:
+                del self._locks[key]
+            else:
+                self._locks[key] = (lock, users - 1)
