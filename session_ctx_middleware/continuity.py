@@ -12,7 +12,7 @@ import jwt
 from starlette.types import Scope
 
 from .clock import Clock
-from .engine import Carried, Waiting
+from .engine import ForeignPending, Note
 from .errors import ConfigurationError
 from .model.changes import ContextChanges
 from .model.frozen_json import dumps, loads, version_of
@@ -42,7 +42,7 @@ class Found:
         ignored: why a cookie that is there is not believed; empty where it is, or where there is none.
     """
 
-    carried: Carried | None = None
+    carried: Note | None = None
     ignored: str = ""
 
 
@@ -56,7 +56,7 @@ class Written:
     """
 
     header: bytes
-    carried: Carried
+    carried: Note
 
 
 NOTHING: Final = Found()
@@ -111,14 +111,14 @@ class ContinuityCookie:
             self._known.clear()
         self._known[key] = found
 
-    def write(self, scope: Scope, carried: Carried) -> Written:
+    def write(self, scope: Scope, carried: Note) -> Written:
         """Return the cookie that says all this, or as much as there is room for: attributes go first."""
         value = self._signed(carried)
         # Of what waits, the request's own gives way first: the store can keep that for it.
         for lighter in (
-            Carried.without_settled_attributes,
-            Carried.without_own_attributes,
-            Carried.without_waiting_attributes,
+            Note.without_settled_attributes,
+            Note.without_own_attributes,
+            Note.without_waiting_attributes,
         ):
             if len(value) <= MAX_BYTES:
                 break
@@ -138,7 +138,7 @@ class ContinuityCookie:
         end = b"; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax" % seconds
         return self._names[secure] + b"=" + value + end + (b"; Secure" if secure else b"")
 
-    def _signed(self, carried: Carried) -> bytes:
+    def _signed(self, carried: Note) -> bytes:
         payload = {
             "v": FORMAT,
             "i": round(carried.issued, 3),
@@ -167,12 +167,12 @@ class ContinuityCookie:
                 return Found(ignored="unknown format")
         return Found(ignored="bad signature")
 
-    def _carried(self, data: object) -> Carried:
+    def _carried(self, data: object) -> Note:
         if not isinstance(data, dict) or data.get("v") != FORMAT:
             raise ValueError("another format")
         floor = data["f"]
         since = data["n"]
-        return Carried(
+        return Note(
             token=_text(data["t"]),
             session=_text(data["s"]),
             identity=_text(data["c"]),
@@ -184,10 +184,10 @@ class ContinuityCookie:
             issued=moment_of(data["i"]),
         )
 
-    def _apart(self, data: object) -> tuple[Waiting, ...]:
+    def _apart(self, data: object) -> tuple[ForeignPending, ...]:
         if not isinstance(data, list | tuple):
             raise ValueError("not set apart")
-        every = (Waiting(_text(token), _text(session), self._waiting(packed)) for token, session, packed in data)
+        every = (ForeignPending(_text(token), _text(session), self._waiting(packed)) for token, session, packed in data)
         return tuple(each for each in every if each.changes.attributes())
 
     def _waiting(self, packed: object) -> ContextChanges:

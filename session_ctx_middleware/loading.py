@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from .clock import Budget, Clock, Stamps
 from .continuity import ContinuityCookie
-from .engine import Carried, Engine
+from .engine import Engine, Note
 from .errors import ContextNotLoaded, ContextUnavailable, TokenRejected
 from .events import ContextEvent, Events
 from .http_cache import invites_shared_caches
@@ -59,7 +59,7 @@ class LoadableContext(WritableContext):
     _seeking: asyncio.Task[StorefrontToken | None] | None = None
     _known: Snapshot | None = None
     _budgets: tuple[Budget, Budget] | None = None
-    _brought: Carried | None = None
+    _brought: Note | None = None
     _cookie_read = False
     _cookie_ignored = False
 
@@ -146,7 +146,7 @@ class LoadableContext(WritableContext):
             self._token_sought = True
         return self._token
 
-    def _carried(self) -> Carried | None:
+    def _carried(self) -> Note | None:
         """Return what the shopper's browser brought along from other workers."""
         cookie = self._services.cookie
         if cookie is None or self._cookie_read:

@@ -16,7 +16,7 @@ from .clock import Clock, Stamps, SystemClock
 from .context import SCOPE_KEY, STATE_KEY, Services, SessionContext
 from .continuity import ContinuityCookie
 from .emporix import OwnContextClient
-from .engine import Engine, Naming, Parts, Stats
+from .engine import Engine, Keys, Parts, Stats
 from .errors import ConfigurationError, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
 from .http_cache import Vary, make_private
@@ -110,7 +110,7 @@ class SessionContextMiddleware:
             cache=cache,
             upstream=upstream,
             store=store,
-            naming=Naming(tenant, base_url, secrets[0] if secrets else SHARED_SECRET if store.shared else None),
+            naming=Keys(tenant, base_url, secrets[0] if secrets else SHARED_SECRET if store.shared else None),
             clock=clock,
             stats=self._stats,
         )

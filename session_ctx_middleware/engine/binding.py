@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..model.changes import NO_CHANGES, ContextChanges
-from .carried import Carried, Waiting
-from .identity import Naming
-from .slot import Slot
+from .entry import Entry
+from .keys import Keys
+from .note import ForeignPending, Note
 
 __all__ = ["Binding"]
 
@@ -17,7 +17,7 @@ class Binding:
         naming: makes them.
     """
 
-    def __init__(self, naming: Naming) -> None:
+    def __init__(self, naming: Keys) -> None:
         self._naming = naming
 
     def of_token(self, token: str) -> str:
@@ -28,16 +28,16 @@ class Binding:
         """Return the fingerprint of a session."""
         return self._naming.fingerprint("session", session_id)
 
-    def binds(self, made: Carried | Waiting, slot: Slot, token: str) -> bool:
+    def binds(self, made: Note | ForeignPending, entry: Entry, token: str) -> bool:
         """Tell whether something was made for this token, or for another one of its session."""
         if made.token == self.of_token(token):
             return True
-        return slot.proven and slot.session_id is not None and made.session == self.of_session(slot.session_id)
+        return entry.proven and entry.session_id is not None and made.session == self.of_session(entry.session_id)
 
-    def apart(self, slot: Slot, carried: Carried, token: str) -> ContextChanges:
+    def apart(self, entry: Entry, carried: Note, token: str) -> ContextChanges:
         """Return the attributes that were set apart for this token, or for another one of its session."""
         own = NO_CHANGES
         for each in carried.apart:
-            if self.binds(each, slot, token):
+            if self.binds(each, entry, token):
                 own = own.newest(each.changes.attributes())
         return own

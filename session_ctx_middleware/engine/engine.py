@@ -17,21 +17,21 @@ from ..policies import CachePolicy, UpstreamPolicy
 from ..stores import ContextStore, Notice
 from ..tasks import Tasks
 from .binding import Binding
-from .carried import Carried
-from .carrying import Carrying
-from .expectations import Expectations
+from .commits import Commits
+from .entries import Entries
+from .entry import Entry
 from .flights import Flights, Found, Missing, Outcome
-from .identity import Naming
+from .handover import Handover
 from .job import Commit, Job, Settled
-from .parking import Parking
+from .keys import Keys
+from .note import Note
+from .pending import Pending
 from .ports import ContextSource
-from .protection import ProtectedSource
-from .reader import Reader
-from .shelf import Glance, Shelf
-from .slot import Slot
+from .reads import Reads
+from .requirements import Requirements
+from .resilience import ProtectedSource
+from .sharing import Sharing, StoreRead
 from .stats import Stats
-from .table import SlotTable
-from .writer import Writer
 
 __all__ = ["Engine", "Parts"]
 
@@ -56,7 +56,7 @@ class Parts:
     cache: CachePolicy
     upstream: UpstreamPolicy
     store: ContextStore
-    naming: Naming
+    naming: Keys
     clock: Clock
     stats: Stats
 
@@ -73,14 +73,14 @@ class Engine:
         self._parts = parts
         self._clock = clock = parts.clock
         self._tasks = Tasks(clock)
-        self._table = table = SlotTable(parts.cache.max_entries, parts.naming, clock)
+        self._table = table = Entries(parts.cache.max_entries, parts.naming, clock)
         attachment = parts.store.attach(self._noticed)
-        self._shelf = shelf = Shelf(parts.store, attachment, parts.cache, parts.naming)
+        self._shelf = shelf = Sharing(parts.store, attachment, parts.cache, parts.naming)
         binding = Binding(parts.naming)
-        self._expectations = expectations = Expectations(parts.naming, binding, clock)
-        self._carrying = Carrying(parts.naming, binding, expectations, clock)
+        self._expectations = expectations = Requirements(parts.naming, binding, clock)
+        self._carrying = Handover(parts.naming, binding, expectations, clock)
         protected = ProtectedSource(source, parts.upstream, clock, parts.stats)
-        self._reader = reader = Reader(
+        self._reader = reader = Reads(
             cache=parts.cache,
             table=table,
             expectations=expectations,
@@ -102,8 +102,8 @@ class Engine:
             max_flights=parts.upstream.max_flights,
             max_age=MAX_AGE_FACTOR * parts.upstream.timeout,
         )
-        self._parking = Parking(parts.store, table, reader, clock)
-        self._writer = Writer(
+        self._parking = Pending(parts.store, table, reader, clock)
+        self._writer = Commits(
             policy=parts.upstream,
             source=protected,
             table=table,
@@ -129,21 +129,21 @@ class Engine:
         upstream = self._parts.upstream
         return Budget(upstream.deadline, self._clock), Budget(upstream.commit_deadline, self._clock)
 
-    async def read(self, token: StorefrontToken, until: float, carried: Carried | None = None) -> Snapshot:
+    async def read(self, token: StorefrontToken, until: float, carried: Note | None = None) -> Snapshot:
         """Return the best that can be known about a token's context by `until`."""
-        with self._pinned(token) as slot:
-            glance = await self._prepare(slot, token, carried)
-            snapshot = await self._reader.read(slot, token.value, until, glance)
-            return self._shown(slot, token.value, carried, snapshot)
+        with self._pinned(token) as entry:
+            store_read = await self._prepare(entry, token, carried)
+            snapshot = await self._reader.read(entry, token.value, until, store_read)
+            return self._shown(entry, token.value, carried, snapshot)
 
-    async def refresh(self, token: StorefrontToken, until: float, carried: Carried | None = None) -> Snapshot:
+    async def refresh(self, token: StorefrontToken, until: float, carried: Note | None = None) -> Snapshot:
         """Return what Emporix says from now on, past every cache."""
-        async with self._slot(token, carried) as slot:
-            snapshot = await self._reader.refresh(slot, token.value, until)
-            return self._shown(slot, token.value, carried, snapshot)
+        async with self._slot(token, carried) as entry:
+            snapshot = await self._reader.refresh(entry, token.value, until)
+            return self._shown(entry, token.value, carried, snapshot)
 
     async def expect_cart(
-        self, token: StorefrontToken, cart_id: str | None, until: float, carried: Carried | None = None
+        self, token: StorefrontToken, cart_id: str | None, until: float, carried: Note | None = None
     ) -> Snapshot:
         """Return the context after a cart was created: Emporix may need a moment until it shows.
 
@@ -168,9 +168,9 @@ class Engine:
 
     async def _announce(self, token: StorefrontToken, document: ContextDocument) -> None:
         """Have the other processes show no less than a version that somebody else has made."""
-        async with self._slot(token) as slot:
-            slots = (slot, *self._table.siblings(slot))
-            await self._shelf.invalidate(slots, document.identity, document.version)
+        async with self._slot(token) as entry:
+            entries = (entry, *self._table.siblings(entry))
+            await self._shelf.invalidate(entries, document.identity, document.version)
 
     async def commit(
         self,
@@ -179,7 +179,7 @@ class Engine:
         until: float,
         *,
         parks: bool,
-        carried: Carried | None = None,
+        carried: Note | None = None,
     ) -> Settled:
         """Send changes, and whatever is parked for the token, as one PATCH.
 
@@ -190,13 +190,13 @@ class Engine:
             parks: park what cannot be sent; otherwise the caller keeps it.
             carried: what the shopper's browser brought along.
         """
-        async with self._slot(token, carried) as slot:
-            return await self._writer.commit(Job(slot, token.value, changes, until, parks, slot.epoch, carried))
+        async with self._slot(token, carried) as entry:
+            return await self._writer.commit(Job(entry, token.value, changes, until, parks, entry.epoch, carried))
 
     async def park(self, token: StorefrontToken, changes: ContextChanges) -> Settled:
         """Keep changes without another attempt to send them now."""
-        async with self._slot(token) as slot:
-            await self._parking.keep(Job(slot, token.value, changes, self._clock.monotonic(), True, slot.epoch))
+        async with self._slot(token) as entry:
+            await self._parking.keep(Job(entry, token.value, changes, self._clock.monotonic(), True, entry.epoch))
         return Settled(Commit.PARKED)
 
     async def forget(self, token: StorefrontToken, until: float) -> None:
@@ -206,22 +206,22 @@ class Engine:
             token: the shopper's token.
             until: monotonic seconds; a token that is new here is asked until then to which session it belongs.
         """
-        async with self._slot(token) as slot:
-            if not slot.proven:
-                await self._reader.read(slot, token.value, until)
-            every = (slot, *self._table.siblings(slot))
+        async with self._slot(token) as entry:
+            if not entry.proven:
+                await self._reader.read(entry, token.value, until)
+            every = (entry, *self._table.siblings(entry))
             for each in every:
                 self._forget(each)
             await self._parking.forget(every)
 
-    def view(self, token: StorefrontToken, carried: Carried | None = None) -> Snapshot | None:
+    def view(self, token: StorefrontToken, carried: Note | None = None) -> Snapshot | None:
         """Return what this process would show for a token right now without asking; `None` if it knows nothing."""
-        slot = self._table.get(self.key(token.value))
-        if slot is None:
+        entry = self._table.get(self.key(token.value))
+        if entry is None:
             return None
-        return self._carrying.with_parked(slot, token.value, carried, self._reader.current(slot))
+        return self._carrying.with_parked(entry, token.value, carried, self._reader.current(entry))
 
-    async def to_carry(self, token: StorefrontToken, carried: Carried | None, shown: ContextChanges) -> Carried:
+    async def to_carry(self, token: StorefrontToken, carried: Note | None, shown: ContextChanges) -> Note:
         """Return what the shopper's browser should take to the next worker.
 
         Args:
@@ -229,10 +229,10 @@ class Engine:
             carried: what it brought along; of that, what is settled is left out.
             shown: the parked changes that the request has shown.
         """
-        async with self._slot(token, carried) as slot:
-            return self._carrying.to_carry(slot, carried, token.value, shown)
+        async with self._slot(token, carried) as entry:
+            return self._carrying.to_carry(entry, carried, token.value, shown)
 
-    async def handed_over(self, token: StorefrontToken, wanted: Carried, written: Carried) -> str:
+    async def handed_over(self, token: StorefrontToken, wanted: Note, written: Note) -> str:
         """Note what a browser keeps from now on, and keep here what it has no room for.
 
         Args:
@@ -243,20 +243,20 @@ class Engine:
         Returns:
             What became of changes that it had no room for; empty where there are none.
         """
-        async with self._slot(token) as slot:
-            taken = self._carrying.parked(slot, written, token.value)
-            left = self._carrying.parked(slot, wanted, token.value).minus(taken)
-            await self._parking.hand_over(slot, taken)
+        async with self._slot(token) as entry:
+            taken = self._carrying.parked(entry, written, token.value)
+            left = self._carrying.parked(entry, wanted, token.value).minus(taken)
+            await self._parking.hand_over(entry, taken)
             if left:
-                await self._parking.keep(Job(slot, token.value, left, self._clock.monotonic(), True, slot.epoch))
+                await self._parking.keep(Job(entry, token.value, left, self._clock.monotonic(), True, entry.epoch))
             if len(written.waiting) + len(left) < len(wanted.waiting):
                 return "attributes of another session were dropped"
             return "attributes are kept by the store" if left else ""
 
     def may_drain(self, token: StorefrontToken) -> bool:
         """Tell whether it is worth sending parked changes now: not shortly after that failed."""
-        slot = self._table.get(self.key(token.value))
-        return slot is not None and not slot.sending and self._clock.monotonic() >= slot.drain_after
+        entry = self._table.get(self.key(token.value))
+        return entry is not None and not entry.sending and self._clock.monotonic() >= entry.drain_after
 
     def detached(self, work: Coroutine[object, object, None]) -> asyncio.Future[None]:
         """Run `work` to its end; who waits for the future may leave."""
@@ -276,98 +276,98 @@ class Engine:
         """Wait for commits and reads in the air for at most `timeout` seconds, then cancel what is left."""
         await self._tasks.drain(timeout)
 
-    def _shown(self, slot: Slot, token: str, carried: Carried | None, snapshot: Snapshot) -> Snapshot:
-        self._expectations.met(slot, token, carried, snapshot)
-        return self._carrying.with_parked(slot, token, carried, snapshot)
+    def _shown(self, entry: Entry, token: str, carried: Note | None, snapshot: Snapshot) -> Snapshot:
+        self._expectations.met(entry, token, carried, snapshot)
+        return self._carrying.with_parked(entry, token, carried, snapshot)
 
     @asynccontextmanager
-    async def _slot(self, token: StorefrontToken, carried: Carried | None = None) -> AsyncIterator[Slot]:
-        with self._pinned(token) as slot:
-            await self._prepare(slot, token, carried)
-            yield slot
+    async def _slot(self, token: StorefrontToken, carried: Note | None = None) -> AsyncIterator[Entry]:
+        with self._pinned(token) as entry:
+            await self._prepare(entry, token, carried)
+            yield entry
 
     @contextmanager
-    def _pinned(self, token: StorefrontToken) -> Iterator[Slot]:
-        slot = self._table.obtain(self.key(token.value), token.session_id)
-        if slot.expires_at is None:
-            slot.expires_at = token.ends_at()
-        self._table.pin(slot)
+    def _pinned(self, token: StorefrontToken) -> Iterator[Entry]:
+        entry = self._table.obtain(self.key(token.value), token.session_id)
+        if entry.expires_at is None:
+            entry.expires_at = token.ends_at()
+        self._table.pin(entry)
         try:
-            yield slot
+            yield entry
         finally:
-            self._table.unpin(slot)
+            self._table.unpin(entry)
 
-    async def _prepare(self, slot: Slot, token: StorefrontToken, carried: Carried | None) -> Glance | None:
-        """Let a slot know what is parked, and what the browser brought; return what the store has said, if asked."""
-        missed = slot.seen != self._shelf.attachment.epoch
+    async def _prepare(self, entry: Entry, token: StorefrontToken, carried: Note | None) -> StoreRead | None:
+        """Let a entry know what is parked, and what the browser brought; return what the store has said, if asked."""
+        missed = entry.seen != self._shelf.attachment.epoch
         if missed:
-            await self._catch_up(slot)
+            await self._catch_up(entry)
         # One question for the document and for what is parked: no page waits for two answers.
-        glance = await self._shelf.glance(slot, self._clock.monotonic(), self._parking.changes)
-        glance = await self._parking.heed(slot, glance, again=missed)
+        store_read = await self._shelf.store_read(entry, self._clock.monotonic(), self._parking.changes)
+        store_read = await self._parking.heed(entry, store_read, again=missed)
         if carried is not None:
-            self._expectations.note(slot, carried, token.value)
-        return glance
+            self._expectations.note(entry, carried, token.value)
+        return store_read
 
-    async def _catch_up(self, slot: Slot) -> None:
-        """Compare a slot with the store: what other processes did may have been told while nobody listened."""
-        slot.seen = self._shelf.attachment.epoch
-        document = slot.snapshot.document
+    async def _catch_up(self, entry: Entry) -> None:
+        """Compare a entry with the store: what other processes did may have been told while nobody listened."""
+        entry.seen = self._shelf.attachment.epoch
+        document = entry.snapshot.document
         if document is None:
-            slot.expire()
+            entry.expire()
             return
-        stored = await self._shelf.load(slot)
+        stored = await self._shelf.load(entry)
         if stored is None:
             if not self._shelf.attachment.connected:
-                slot.expire()
-            slot.fresh_until = min(slot.fresh_until, self._clock.monotonic())
+                entry.expire()
+            entry.fresh_until = min(entry.fresh_until, self._clock.monotonic())
             return
-        slot.rumour = (stored.identity, stored.floor)
-        if not self._expectations.heed(slot, document):
-            self._expectations.supersede(slot, document)
+        entry.rumour = (stored.identity, stored.floor)
+        if not self._expectations.heed(entry, document):
+            self._expectations.supersede(entry, document)
         elif max(stored.floor, stored.document.version if stored.document else -1) > document.version:
-            slot.fence()
-            slot.expire()
+            entry.fence()
+            entry.expire()
 
     def _noticed(self, notice: Notice) -> None:
         """Do what another process says has to be done."""
-        for slot in self._table.named(notice.names):
+        for entry in self._table.named(notice.names):
             if notice.kind == "parked":
-                slot.news += 1
-                self._tasks.spawn(self._parking.look(slot))
+                entry.news += 1
+                self._tasks.spawn(self._parking.look(entry))
             elif notice.kind == "forgotten":
-                self._forget(slot)
+                self._forget(entry)
             else:
-                self._written(slot, notice)
+                self._written(entry, notice)
 
-    def _written(self, slot: Slot, notice: Notice) -> None:
-        slot.rumour = (notice.identity, notice.floor)
-        document = slot.snapshot.document
+    def _written(self, entry: Entry, notice: Notice) -> None:
+        entry.rumour = (notice.identity, notice.floor)
+        document = entry.snapshot.document
         if document is not None:
-            if not self._expectations.heed(slot, document):
-                self._expectations.supersede(slot, document)
+            if not self._expectations.heed(entry, document):
+                self._expectations.supersede(entry, document)
             elif document.version >= notice.floor:
                 return
-        slot.fence()
-        slot.expire()
+        entry.fence()
+        entry.expire()
 
-    def _forget(self, slot: Slot) -> None:
-        slot.epoch += 1
-        slot.fence()
-        slot.clear()
-        slot.settled = NO_CHANGES
-        slot.expected = slot.met = None
-        self._table.drop(slot)
+    def _forget(self, entry: Entry) -> None:
+        entry.epoch += 1
+        entry.fence()
+        entry.clear()
+        entry.settled = NO_CHANGES
+        entry.expected = entry.met = None
+        self._table.drop(entry)
 
-    def _glanced(self, slot: Slot, found: Found, glance: Glance) -> bool:
-        """Do the same as `_arrived` where a glance has told everything; tell whether it has."""
-        self._table.learn(slot, found.document.session_id)
-        return self._parking.glanced(slot, glance)
+    def _glanced(self, entry: Entry, found: Found, store_read: StoreRead) -> bool:
+        """Do the same as `_arrived` where a store_read has told everything; tell whether it has."""
+        self._table.learn(entry, found.document.session_id)
+        return self._parking.glanced(entry, store_read)
 
-    async def _arrived(self, slot: Slot, outcome: Outcome) -> bool:
+    async def _arrived(self, entry: Entry, outcome: Outcome) -> bool:
         """Note which session an answer tells of, and show what is parked for it; tell whether that had to be asked."""
         if isinstance(outcome, Found):
-            self._table.learn(slot, outcome.document.session_id)
+            self._table.learn(entry, outcome.document.session_id)
         elif isinstance(outcome, Missing):
-            self._table.learn(slot, outcome.session_id)
-        return await self._parking.look(slot)
+            self._table.learn(entry, outcome.session_id)
+        return await self._parking.look(entry)

@@ -12,10 +12,10 @@ from ..clock import Clock, wait
 from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixNotAsked, EmporixUnreachable, TokenRejected
 from ..model.document import ContextDocument
 from ..tasks import Tasks
+from .entries import Entries
+from .entry import Entry
 from .ports import ContextSource
-from .shelf import Glance, Shelf
-from .slot import Slot
-from .table import SlotTable
+from .sharing import Sharing, StoreRead
 
 __all__ = ["Failed", "Flight", "Flights", "Found", "Missing", "Outcome", "Rejected"]
 
@@ -66,14 +66,14 @@ Outcome: TypeAlias = Found | Missing | Rejected | Failed
 class Flight:
     """A GET in the air. It belongs to nobody: who waits has a future of its own, and can leave at any time."""
 
-    __slots__ = ("epoch", "generation", "outcome", "parked", "slot", "started", "straight", "waiters")
+    __slots__ = ("entry", "epoch", "generation", "outcome", "parked", "started", "straight", "waiters")
 
-    def __init__(self, slot: Slot, started: float, *, straight: bool) -> None:
-        self.slot = slot
+    def __init__(self, entry: Entry, started: float, *, straight: bool) -> None:
+        self.entry = entry
         self.straight = straight
-        self.generation = slot.generation
-        self.epoch = slot.epoch
-        self.parked = slot.snapshot.parked
+        self.generation = entry.generation
+        self.epoch = entry.epoch
+        self.parked = entry.snapshot.parked
         self.started = started
         self.outcome: Outcome | None = None
         # In order of arrival, so that they are woken in that order too.
@@ -104,12 +104,12 @@ class Flights:
     Args:
         source: Emporix.
         shelf: what other processes have read, asked first unless a flight goes `straight` to Emporix.
-        table: keeps the slots of flights in reach.
+        table: keeps the entries of flights in reach.
         tasks: runs the flights.
         clock: where time comes from.
-        arrive: awaited with every outcome first, for what a session's slot should know before anybody reads it; tells
+        arrive: awaited with every outcome first, for what a session's entry should know before anybody reads it; tells
             whether the store had to be asked.
-        glanced: the same, without waiting, for a document that was found by a glance; tells whether that was possible.
+        glanced: the same, without waiting, for a document of a store_read; tells whether that was possible.
         publish: told every outcome, once.
         usable: tells whether a document that another process has read is new enough, for always or for when Emporix
             cannot be asked.
@@ -122,14 +122,14 @@ class Flights:
         self,
         *,
         source: ContextSource,
-        shelf: Shelf,
-        table: SlotTable,
+        shelf: Sharing,
+        table: Entries,
         tasks: Tasks,
         clock: Clock,
-        arrive: Callable[[Slot, Outcome], Awaitable[bool]],
-        glanced: Callable[[Slot, Found, Glance], bool],
+        arrive: Callable[[Entry, Outcome], Awaitable[bool]],
+        glanced: Callable[[Entry, Found, StoreRead], bool],
         publish: Callable[[Flight, Outcome], None],
-        usable: Callable[[Slot, Found, bool], bool],
+        usable: Callable[[Entry, Found, bool], bool],
         max_flights: int,
         max_age: float,
     ) -> None:
@@ -146,88 +146,88 @@ class Flights:
         self._max_age = max_age
         self.in_air = 0
 
-    def join(self, slot: Slot, token: str, glance: Glance | None = None) -> Flight:
-        """Return the flight of a slot, a new one where none is in the air or the one that is hangs.
+    def join(self, entry: Entry, token: str, store_read: StoreRead | None = None) -> Flight:
+        """Return the flight of a entry, a new one where none is in the air or the one that is hangs.
 
         Args:
-            slot: to be filled.
+            entry: to be filled.
             token: to ask Emporix with.
-            glance: what the store has said just now, so that it need not be asked again.
+            store_read: what the store has said just now, so that it need not be asked again.
         """
         now = self._clock.monotonic()
-        flight = slot.flight
+        flight = entry.flight
         if flight is not None and now - flight.started <= self._max_age:
             return flight
         if flight is not None:
-            slot.fence()
-        return self._start(slot, token, now, glance, straight=False)
+            entry.fence()
+        return self._start(entry, token, now, store_read, straight=False)
 
-    def start(self, slot: Slot, token: str) -> Flight:
+    def start(self, entry: Entry, token: str) -> Flight:
         """Return a flight to Emporix that starts now, whatever is in the air; what was is not published any more."""
-        slot.fence()
-        return self._start(slot, token, self._clock.monotonic(), None, straight=True)
+        entry.fence()
+        return self._start(entry, token, self._clock.monotonic(), None, straight=True)
 
-    def _start(self, slot: Slot, token: str, now: float, glance: Glance | None, *, straight: bool) -> Flight:
-        flight = Flight(slot, now, straight=straight)
+    def _start(self, entry: Entry, token: str, now: float, store_read: StoreRead | None, *, straight: bool) -> Flight:
+        flight = Flight(entry, now, straight=straight)
         if self.in_air >= self._max_flights:
             flight.land(Failed(EmporixNotAsked(OPERATION, None, "too many sessions are being read at once")))
             return flight
         self.in_air += 1
-        slot.flight = flight
-        self._table.pin(slot)
-        if glance is not None and glance.generation != flight.generation:
-            glance = None  # something was written meanwhile
-        found = None if glance is None else self._at_hand(flight, glance)
-        if found is not None and glance is not None and self._glanced(slot, found, glance):
+        entry.flight = flight
+        self._table.pin(entry)
+        if store_read is not None and store_read.generation != flight.generation:
+            store_read = None  # something was written meanwhile
+        found = None if store_read is None else self._at_hand(flight, store_read)
+        if found is not None and store_read is not None and self._glanced(entry, found, store_read):
             self._land(flight, found)  # without a task: there is nothing to wait for
         else:
-            self._tasks.spawn(self._fly(flight, token, glance))
+            self._tasks.spawn(self._fly(flight, token, store_read))
         return flight
 
-    def _at_hand(self, flight: Flight, glance: Glance) -> Found | None:
-        """Return the document of a glance, if it is new enough."""
-        stored = glance.stored
+    def _at_hand(self, flight: Flight, store_read: StoreRead) -> Found | None:
+        """Return the document of a store_read, if it is new enough."""
+        stored = store_read.stored
         if stored is None or stored.document is None:
             return None
-        flight.slot.rumour = (stored.identity, stored.floor)
-        found = Found(stored.document, glance.at - stored.age, shared=True)
-        return found if self._usable(flight.slot, found, False) else None
+        flight.entry.rumour = (stored.identity, stored.floor)
+        found = Found(stored.document, store_read.at - stored.age, shared=True)
+        return found if self._usable(flight.entry, found, False) else None
 
-    async def _fly(self, flight: Flight, token: str, glance: Glance | None) -> None:
+    async def _fly(self, flight: Flight, token: str, store_read: StoreRead | None) -> None:
         outcome: Outcome = Failed(EmporixUnreachable(OPERATION, None, "the application is shutting down"))
         try:
-            outcome = await self._find(flight, token, glance)
-            asked = await self._arrive(flight.slot, outcome)
+            outcome = await self._find(flight, token, store_read)
+            asked = await self._arrive(flight.entry, outcome)
             if asked and isinstance(outcome, Found) and outcome.shared:
                 # Whoever has sent what was parked a moment ago has told of a later version than this one.
                 outcome = await self._find(flight, token, None)
-                await self._arrive(flight.slot, outcome)
+                await self._arrive(flight.entry, outcome)
         finally:
             self._land(flight, outcome)
-        await self._share(flight.slot, outcome)
+        await self._share(flight.entry, outcome)
 
-    async def _find(self, flight: Flight, token: str, glance: Glance | None) -> Outcome:
-        asked_at = flight.started if glance is None else glance.at
-        stored = None if glance is None else glance.stored
-        if glance is None and not flight.straight:
-            stored = await self._shelf.load(flight.slot)
+    async def _find(self, flight: Flight, token: str, store_read: StoreRead | None) -> Outcome:
+        asked_at = flight.started if store_read is None else store_read.at
+        stored = None if store_read is None else store_read.stored
+        if store_read is None and not flight.straight:
+            stored = await self._shelf.load(flight.entry)
         if stored is None:
             return await self._ask(flight, token)
-        flight.slot.rumour = (stored.identity, stored.floor)
+        flight.entry.rumour = (stored.identity, stored.floor)
         if stored.document is None:
             return await self._ask(flight, token)
         found = Found(stored.document, asked_at - stored.age, shared=True)
-        if self._usable(flight.slot, found, False):
+        if self._usable(flight.entry, found, False):
             return found
         outcome = await self._ask(flight, token)
-        return found if isinstance(outcome, Failed) and self._usable(flight.slot, found, True) else outcome
+        return found if isinstance(outcome, Failed) and self._usable(flight.entry, found, True) else outcome
 
-    async def _share(self, slot: Slot, outcome: Outcome) -> None:
+    async def _share(self, entry: Entry, outcome: Outcome) -> None:
         """Let other processes know, once those who wait here do."""
         if isinstance(outcome, Rejected):
-            await self._shelf.reject(slot)
-        elif isinstance(outcome, Found) and not outcome.shared and slot.snapshot.document is outcome.document:
-            await self._shelf.save(slot, outcome.document, self._clock.monotonic() - outcome.asked_at)
+            await self._shelf.reject(entry)
+        elif isinstance(outcome, Found) and not outcome.shared and entry.snapshot.document is outcome.document:
+            await self._shelf.save(entry, outcome.document, self._clock.monotonic() - outcome.asked_at)
 
     async def _ask(self, flight: Flight, token: str) -> Outcome:
         try:
@@ -244,13 +244,13 @@ class Flights:
 
     def _land(self, flight: Flight, outcome: Outcome) -> None:
         self.in_air -= 1
-        slot = flight.slot
-        if self._clock.monotonic() - flight.started > self._max_age and slot.generation == flight.generation:
-            slot.fence()
-        if slot.flight is flight:
-            slot.flight = None
+        entry = flight.entry
+        if self._clock.monotonic() - flight.started > self._max_age and entry.generation == flight.generation:
+            entry.fence()
+        if entry.flight is flight:
+            entry.flight = None
         try:
             self._publish(flight, outcome)
         finally:
-            self._table.unpin(slot)
+            self._table.unpin(entry)
             flight.land(outcome)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from ..errors import SessionContextError
 from ..model.changes import NO_CHANGES, ContextChanges
-from .carried import Carried
-from .slot import Slot
+from .entry import Entry
+from .note import Note
 
 __all__ = ["Commit", "Job", "Settled"]
 
@@ -42,25 +42,25 @@ class Job:
     """Changes of one request, sent by a task of their own so that a client that leaves does not stop them.
 
     Args:
-        slot: whose context.
+        entry: whose context.
         token: with which token.
         own: what the request wants.
         until: monotonic seconds; after that nothing new is begun.
         parks: whether the job itself parks what cannot be sent, because nobody else will.
-        epoch: the slot's epoch when the job began; what is forgotten since must not come back.
+        epoch: the entry's epoch when the job began; what is forgotten since must not come back.
         carried: what the shopper's browser brought along.
         parked: what waited for Emporix when the job was first sent, and goes along.
         stored: the ids of those of them that the store had.
         version: the version of the context in which Emporix has the changes.
     """
 
-    slot: Slot
+    entry: Entry
     token: str
     own: ContextChanges
     until: float
     parks: bool
     epoch: int
-    carried: Carried | None = None
+    carried: Note | None = None
     parked: ContextChanges = NO_CHANGES
     stored: frozenset[str] = frozenset()
     attempts: int = 0
@@ -74,7 +74,7 @@ class Job:
     @property
     def changes(self) -> ContextChanges:
         """What is to be sent: this request's changes and the parked ones, the later of each field, if not too late."""
-        return self.own.newest(self.parked).minus(self.slot.settled)
+        return self.own.newest(self.parked).minus(self.entry.settled)
 
     def settle(self, settled: Settled) -> None:
         """Tell the request, if it still waits."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 from ..clock import Clock
 from ..model.changes import ContextChanges
 from ..stores import ContextStore, MemoryStore
-from .shelf import tried
+from .sharing import tried
 
 __all__ = ["SparedStore"]
 

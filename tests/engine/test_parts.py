@@ -17,13 +17,13 @@ from session_ctx_middleware import (
     TooManyRequests,
     UpstreamPolicy,
 )
-from session_ctx_middleware.engine.bounded import Bounded
+from session_ctx_middleware.engine.cache import ClockCache
+from session_ctx_middleware.engine.entries import MAX_TOKENS, Entries
+from session_ctx_middleware.engine.entry import Entry
 from session_ctx_middleware.engine.flights import Failed, Flight, Flights, Found, Outcome
-from session_ctx_middleware.engine.identity import Naming
-from session_ctx_middleware.engine.protection import Gate, Permits
-from session_ctx_middleware.engine.shelf import Shelf
-from session_ctx_middleware.engine.slot import Slot
-from session_ctx_middleware.engine.table import MAX_TOKENS, SlotTable
+from session_ctx_middleware.engine.keys import Keys
+from session_ctx_middleware.engine.resilience import Bulkhead, Gate
+from session_ctx_middleware.engine.sharing import Sharing
 from session_ctx_middleware.model.changes import NO_CHANGES, ContextChanges, Operation
 from session_ctx_middleware.model.view import Snapshot
 from session_ctx_middleware.stores import Attachment, MemoryStore
@@ -31,7 +31,7 @@ from session_ctx_middleware.tasks import KeyedLock, Tasks
 
 from ..support.virtual_time import VirtualClock
 
-NAMING = Naming("acme", "https://emporix")
+NAMING = Keys("acme", "https://emporix")
 KINDS = (b"token", b"session")
 
 
@@ -59,12 +59,12 @@ class Landing:
     def __init__(self, *, max_flights: int = 10, max_age: float = 15.0) -> None:
         self.clock = VirtualClock()
         self.source = Source()
-        self.table = SlotTable(10, NAMING, self.clock)
+        self.table = Entries(10, NAMING, self.clock)
         self.tasks = Tasks(self.clock)
         self.landed: list[Outcome] = []
         self.flights = Flights(
             source=self.source,
-            shelf=Shelf(MemoryStore(), Attachment(), CachePolicy(), NAMING),
+            shelf=Sharing(MemoryStore(), Attachment(), CachePolicy(), NAMING),
             table=self.table,
             tasks=self.tasks,
             clock=self.clock,
@@ -76,12 +76,12 @@ class Landing:
             max_age=max_age,
         )
 
-    async def _arrive(self, _slot: Slot, _outcome: Outcome) -> bool:
+    async def _arrive(self, _slot: Entry, _outcome: Outcome) -> bool:
         """Have nothing to look up."""
         return False
 
     def _publish(self, flight: Flight, outcome: Outcome) -> None:
-        if flight.generation == flight.slot.generation:
+        if flight.generation == flight.entry.generation:
             self.landed.append(outcome)
 
 
@@ -91,7 +91,7 @@ def version(outcome: Outcome | None) -> int | None:
 
 async def test_f2_any_number_of_waiters_may_leave_and_the_others_are_served() -> None:
     tower = Landing()
-    flight = tower.flights.join(Slot(b"k"), "t")
+    flight = tower.flights.join(Entry(b"k"), "t")
     waiters = [asyncio.create_task(flight.wait(10, tower.clock)) for _ in range(6)]
     await asyncio.sleep(0)
     for waiter in waiters[:3]:
@@ -107,13 +107,13 @@ async def test_f2_any_number_of_waiters_may_leave_and_the_others_are_served() ->
 
 async def test_f3_a_latecomer_joins_a_flight_that_everybody_has_left() -> None:
     tower = Landing()
-    slot = Slot(b"k")
-    lonely = asyncio.create_task(tower.flights.join(slot, "t").wait(10, tower.clock))
+    entry = Entry(b"k")
+    lonely = asyncio.create_task(tower.flights.join(entry, "t").wait(10, tower.clock))
     await asyncio.sleep(0)
     lonely.cancel()
     await asyncio.gather(lonely, return_exceptions=True)
 
-    late = asyncio.create_task(tower.flights.join(slot, "t").wait(10, tower.clock))
+    late = asyncio.create_task(tower.flights.join(entry, "t").wait(10, tower.clock))
     await asyncio.sleep(0)
     tower.source.gates[0].set()
 
@@ -123,31 +123,31 @@ async def test_f3_a_latecomer_joins_a_flight_that_everybody_has_left() -> None:
 
 async def test_f4_an_old_flight_that_ends_does_not_remove_the_new_one() -> None:
     tower = Landing()
-    slot = Slot(b"k")
-    tower.flights.join(slot, "t")
-    newer = tower.flights.start(slot, "t")
+    entry = Entry(b"k")
+    tower.flights.join(entry, "t")
+    newer = tower.flights.start(entry, "t")
     await asyncio.sleep(0)
 
     tower.source.gates[0].set()
     await asyncio.sleep(0.1)
 
-    assert slot.flight is newer
-    assert tower.flights.join(slot, "t") is newer
+    assert entry.flight is newer
+    assert tower.flights.join(entry, "t") is newer
     tower.source.gates[1].set()
     assert version(await newer.wait(1, tower.clock)) == 2
     assert [version(outcome) for outcome in tower.landed] == [2]
-    assert slot.flight is None
+    assert entry.flight is None
 
 
 async def test_f5_a_flight_that_hangs_is_given_up_and_not_believed_in_the_end() -> None:
     tower = Landing(max_age=15)
-    slot = Slot(b"k")
-    old = tower.flights.join(slot, "t")
+    entry = Entry(b"k")
+    old = tower.flights.join(entry, "t")
     await asyncio.sleep(10)
-    assert tower.flights.join(slot, "t") is old
+    assert tower.flights.join(entry, "t") is old
     await asyncio.sleep(6)
 
-    new = tower.flights.join(slot, "t")
+    new = tower.flights.join(entry, "t")
 
     assert new is not old
     for gate in (*tower.source.gates, *tower.source.gates):
@@ -160,7 +160,7 @@ async def test_f5_a_flight_that_hangs_is_given_up_and_not_believed_in_the_end() 
 
 async def test_f5_a_flight_that_lands_too_late_is_not_believed_even_if_nobody_came() -> None:
     tower = Landing(max_age=15)
-    flight = tower.flights.join(Slot(b"k"), "t")
+    flight = tower.flights.join(Entry(b"k"), "t")
     await asyncio.sleep(20)
 
     tower.source.gates[0].set()
@@ -178,7 +178,7 @@ async def test_f6_a_failing_flight_without_waiters_says_nothing_to_the_loop() ->
         raise EmporixUnreachable("context.get")
 
     tower.source.get = get  # type: ignore[method-assign]
-    tower.flights.join(Slot(b"k"), "t")
+    tower.flights.join(Entry(b"k"), "t")
     await asyncio.sleep(1)
     gc.collect()
 
@@ -188,7 +188,7 @@ async def test_f6_a_failing_flight_without_waiters_says_nothing_to_the_loop() ->
 
 async def test_f7_more_flights_than_allowed_fail_at_once() -> None:
     tower = Landing(max_flights=3)
-    flights = [tower.flights.join(Slot(bytes([number])), "t") for number in range(10)]
+    flights = [tower.flights.join(Entry(bytes([number])), "t") for number in range(10)]
     await asyncio.sleep(0)
 
     outcomes = [await flight.wait(0, tower.clock) for flight in flights]
@@ -203,7 +203,7 @@ async def test_f7_more_flights_than_allowed_fail_at_once() -> None:
 
 async def test_a_waiter_that_gives_up_leaves_nothing_behind() -> None:
     tower = Landing()
-    flight = tower.flights.join(Slot(b"k"), "t")
+    flight = tower.flights.join(Entry(b"k"), "t")
 
     outcomes = await asyncio.gather(*(flight.wait(0.1, tower.clock) for _ in range(2000)))
 
@@ -222,7 +222,7 @@ async def test_a_source_that_breaks_its_promise_is_reported_without_its_text(
         raise KeyError("secret")
 
     tower.source.get = get  # type: ignore[method-assign]
-    outcome = await tower.flights.join(Slot(b"k"), "t").wait(1, tower.clock)
+    outcome = await tower.flights.join(Entry(b"k"), "t").wait(1, tower.clock)
 
     assert isinstance(outcome, Failed)
     assert "KeyError" in caplog.text
@@ -231,7 +231,7 @@ async def test_a_source_that_breaks_its_promise_is_reported_without_its_text(
 
 async def test_f39_shutdown_waits_and_then_cancels() -> None:
     tower = Landing()
-    first, second = (tower.flights.join(Slot(key), "t") for key in (b"a", b"b"))
+    first, second = (tower.flights.join(Entry(key), "t") for key in (b"a", b"b"))
     await asyncio.sleep(0)
     asyncio.get_running_loop().call_later(2, tower.source.gates[0].set)
 
@@ -294,7 +294,7 @@ async def test_turns_serve_in_order_and_forget_unused_names() -> None:
 
 
 async def test_permits_hold_back_queue_and_shed() -> None:
-    permits = Permits(2)
+    permits = Bulkhead(2)
     running = peak = 0
 
     async def call() -> str:
@@ -317,7 +317,7 @@ async def test_permits_hold_back_queue_and_shed() -> None:
 
 
 async def test_a_permit_given_to_somebody_who_left_is_not_lost() -> None:
-    permits = Permits(1)
+    permits = Bulkhead(1)
 
     async def call(seconds: float) -> None:
         await permits.take("context.get")
@@ -362,24 +362,24 @@ async def test_a_server_error_without_a_time_leaves_the_gate_open() -> None:
 
 
 def test_names_give_nothing_away_and_keep_tenants_and_tokens_apart() -> None:
-    naming = Naming("acme", "https://a", b"s" * 32)
+    naming = Keys("acme", "https://a", b"s" * 32)
     others = [
-        Naming("acme", "https://a", b"t" * 32),
-        Naming("acmf", "https://a", b"s" * 32),
-        Naming("acme", "https://b", b"s" * 32),
+        Keys("acme", "https://a", b"t" * 32),
+        Keys("acmf", "https://a", b"s" * 32),
+        Keys("acme", "https://b", b"s" * 32),
     ]
 
-    assert naming.key("token") == Naming("acme", "https://a", b"s" * 32).key("token")
+    assert naming.key("token") == Keys("acme", "https://a", b"s" * 32).key("token")
     assert len({naming.key("token"), naming.key("token2"), *(other.key("token") for other in others)}) == 5
     assert b"token" not in naming.key("token")
     assert naming.session("token") != naming.key("token").hex()
-    assert Naming("acme", "https://a").key("t") != Naming("acme", "https://a").key("t")
+    assert Keys("acme", "https://a").key("t") != Keys("acme", "https://a").key("t")
 
 
 @pytest.mark.parametrize("length", [1, 32, 64, 65, 300])
 def test_names_are_hmac_sha256_whatever_the_length_of_the_key(length: int) -> None:
     secret = bytes(range(1, 256)) * 2
-    naming = Naming("acme", "https://emporix.example", secret[:length])
+    naming = Keys("acme", "https://emporix.example", secret[:length])
     text = b"\x1fhttps://emporix.example\x1facme\x1f"
     for value in ("t", "token" * 200):
         key, name = (hmac.digest(secret[:length], kind + text + value.encode(), "sha256")[:16] for kind in KINDS)
@@ -387,25 +387,25 @@ def test_names_are_hmac_sha256_whatever_the_length_of_the_key(length: int) -> No
         assert naming.session(value) == f"session-{name.hex()}"
 
 
-def filed(table: SlotTable, clock: VirtualClock, key: bytes, session_id: str | None = None) -> Slot:
-    slot = table.obtain(key, session_id)
-    slot.snapshot = Snapshot(document=ContextDocument(version=1))
-    slot.error_until = clock.monotonic() + 10
-    table.keep(slot)
-    return slot
+def filed(table: Entries, clock: VirtualClock, key: bytes, session_id: str | None = None) -> Entry:
+    entry = table.obtain(key, session_id)
+    entry.snapshot = Snapshot(document=ContextDocument(version=1))
+    entry.error_until = clock.monotonic() + 10
+    table.keep(entry)
+    return entry
 
 
 async def test_a_slot_in_use_stays_one_object_though_its_cache_drops_it() -> None:
     clock = VirtualClock()
-    table = SlotTable(1, NAMING, clock)
-    slot = filed(table, clock, b"a", "s")
-    table.pin(slot)
+    table = Entries(1, NAMING, clock)
+    entry = filed(table, clock, b"a", "s")
+    table.pin(entry)
 
     filed(table, clock, b"b")
 
-    assert table.get(b"a") is slot
-    assert [*table.siblings(table.obtain(b"c", "s"))] == [slot]
-    table.unpin(slot)
+    assert table.get(b"a") is entry
+    assert [*table.siblings(table.obtain(b"c", "s"))] == [entry]
+    table.unpin(entry)
     assert table.get(b"a") is None
     assert [*table.siblings(table.obtain(b"c", "s"))] == []
 
@@ -414,72 +414,72 @@ def keys(*numbers: int) -> list[bytes]:
     return [number.to_bytes(4, "big") for number in numbers]
 
 
-def bounded(size: int) -> tuple[Bounded, VirtualClock, list[bytes]]:
+def bounded(size: int) -> tuple[ClockCache, VirtualClock, list[bytes]]:
     clock = VirtualClock()
     gone: list[bytes] = []
-    return Bounded(size, clock, lambda slot: gone.append(slot.key)), clock, gone
+    return ClockCache(size, clock, lambda entry: gone.append(entry.key)), clock, gone
 
 
 async def test_a_slot_that_somebody_came_back_to_stays_longer_than_one_that_was_read_once() -> None:
-    slots, clock, gone = bounded(3)
+    entries, clock, gone = bounded(3)
     first, second, third, *others = keys(*range(20))
     for key in (first, second, third):
-        slots.put(Slot(key), clock.monotonic() + 10)
+        entries.put(Entry(key), clock.monotonic() + 10)
     for key in others:
-        assert slots.get(second) is not None
-        slots.put(Slot(key), clock.monotonic() + 10)
-        assert len(slots) == 3
-    assert second in slots
+        assert entries.get(second) is not None
+        entries.put(Entry(key), clock.monotonic() + 10)
+        assert len(entries) == 3
+    assert second in entries
     assert second not in gone
     assert {first, third} < set(gone)
 
 
 async def test_room_is_made_though_all_slots_are_in_use() -> None:
-    slots, clock, gone = bounded(100)
+    entries, clock, gone = bounded(100)
     for key in keys(*range(500)):
-        slots.put(Slot(key), clock.monotonic() + 10)
+        entries.put(Entry(key), clock.monotonic() + 10)
         for other in keys(*range(500)):
-            slots.get(other)
-        assert len(slots) <= 100
+            entries.get(other)
+        assert len(entries) <= 100
     assert len(gone) == len(set(gone)) == 400
 
 
 async def test_slots_that_are_too_old_are_not_found_and_go_a_few_at_a_time() -> None:
-    slots, clock, gone = bounded(1000)
+    entries, clock, gone = bounded(1000)
     for key in keys(*range(100)):
-        slots.put(Slot(key), clock.monotonic() + 10)
+        entries.put(Entry(key), clock.monotonic() + 10)
     kept = keys(7)[0]
-    slots.put(Slot(kept), clock.monotonic() + 100)
+    entries.put(Entry(kept), clock.monotonic() + 100)
     assert gone == [kept]  # the one in whose place it is
     gone.clear()
     await asyncio.sleep(11)
-    assert [key for key in keys(*range(100)) if slots.get(key)] == [kept]
-    assert keys(8)[0] not in slots
-    slots.put(Slot(b"new"), clock.monotonic() + 10)
+    assert [key for key in keys(*range(100)) if entries.get(key)] == [kept]
+    assert keys(8)[0] not in entries
+    entries.put(Entry(b"new"), clock.monotonic() + 10)
     assert 0 < len(gone) < 50  # no page waits for all of them
     for key in keys(*range(200, 240)):
-        slots.put(Slot(key), clock.monotonic() + 10)
+        entries.put(Entry(key), clock.monotonic() + 10)
     assert sorted(gone) == [key for key in keys(*range(100)) if key != kept]
-    slots.discard(kept)
-    slots.discard(kept)
-    assert slots.get(kept) is None
+    entries.discard(kept)
+    entries.discard(kept)
+    assert entries.get(kept) is None
     assert gone.count(kept) == 1
 
 
 @pytest.mark.parametrize("size", [1, 2, 8, 15, 100])
 async def test_what_was_just_put_is_there_however_many_are_in_use(size: int) -> None:
-    slots, clock, _ = bounded(size)
+    entries, clock, _ = bounded(size)
     for key in keys(*range(3 * size)):
         for other in keys(*range(3 * size)):
-            slots.get(other)
-        slots.put(Slot(key), clock.monotonic() + 10)
-        assert slots.get(key) is not None
-        assert len(slots) <= size
+            entries.get(other)
+        entries.put(Entry(key), clock.monotonic() + 10)
+        assert entries.get(key) is not None
+        assert len(entries) <= size
 
 
 async def test_a_token_that_has_moved_to_another_session_is_not_found_under_the_first() -> None:
     clock = VirtualClock()
-    table = SlotTable(100, NAMING, clock)
+    table = Entries(100, NAMING, clock)
     for number in range(50):
         filed(table, clock, b"others" + bytes([number]), f"other-{number}").error_until = clock.monotonic() + 1000
     filed(table, clock, b"a", "first")
@@ -499,44 +499,44 @@ def taken(op_id: str, value: str) -> ContextChanges:
 @pytest.mark.parametrize("heard_first", [True, False])
 async def test_an_own_change_does_not_vouch_for_a_later_one_that_others_have_told_of(heard_first: bool) -> None:
     document = ContextDocument(version=3, session_id="s", created_at="2026")
-    slot = Slot(b"slot")
-    slot.believe(document)
+    entry = Entry(b"entry")
+    entry.believe(document)
     if heard_first:
-        slot.hear(document.identity, 6)
-    slot.settle(taken("a", "USD"), 4)  # its answer was late
-    assert slot.lacks(document) is heard_first
+        entry.hear(document.identity, 6)
+    entry.settle(taken("a", "USD"), 4)  # its answer was late
+    assert entry.lacks(document) is heard_first
 
-    slot.hear(document.identity, 6)
-    assert slot.lacks(document)
+    entry.hear(document.identity, 6)
+    assert entry.lacks(document)
 
 
 async def test_a_token_that_has_heard_less_does_not_vouch_for_what_another_one_lacks() -> None:
     document = ContextDocument(version=3, session_id="s", created_at="2026")
-    slot, other = Slot(b"slot"), Slot(b"other")
-    for each in (slot, other):
+    entry, other = Entry(b"entry"), Entry(b"other")
+    for each in (entry, other):
         each.believe(document)
         each.settle(taken("a", "USD"), 4)
-    slot.hear(document.identity, 6)
-    slot.learn(other)
+    entry.hear(document.identity, 6)
+    entry.learn(other)
 
-    assert slot.lacks(document)
+    assert entry.lacks(document)
 
 
 async def test_tokens_that_have_ended_do_not_count_for_how_many_a_session_may_have() -> None:
     clock = VirtualClock()
-    table = SlotTable(1000, NAMING, clock)
+    table = Entries(1000, NAMING, clock)
     for number in range(MAX_TOKENS):
         filed(table, clock, b"old" + bytes([number]), "s")
     await asyncio.sleep(11)
 
     fresh = [filed(table, clock, b"new" + bytes([number]), "s") for number in range(5)]
 
-    assert [table.get(slot.key) for slot in fresh] == fresh
+    assert [table.get(entry.key) for entry in fresh] == fresh
 
 
 async def test_the_index_of_sessions_shrinks_with_the_cache() -> None:
     clock = VirtualClock()
-    table = SlotTable(5, NAMING, clock)
+    table = Entries(5, NAMING, clock)
     for number in range(50):
         filed(table, clock, bytes([number]), f"session-{number}")
     assert len(table._by_session) == 5

@@ -24,7 +24,7 @@ from session_ctx_middleware import (
 from session_ctx_middleware.clock import Stamps
 from session_ctx_middleware.context import Services
 from session_ctx_middleware.continuity import ContinuityCookie
-from session_ctx_middleware.engine import Engine, Naming, Parts, Stats
+from session_ctx_middleware.engine import Engine, Keys, Parts, Stats
 from session_ctx_middleware.events import Events
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.tokens import TokenChain
@@ -208,7 +208,7 @@ class Run:
             cache=CACHE,
             upstream=UPSTREAM,
             store=MemoryStore(clock=clock) if self.setup.store == "none" else self.backplane.store(),
-            naming=Naming("acme", "https://emporix", SECRET),
+            naming=Keys("acme", "https://emporix", SECRET),
             clock=clock,
             stats=Stats(),
         )

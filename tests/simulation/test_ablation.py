@@ -13,14 +13,14 @@ import pytest
 
 from session_ctx_middleware.clock import Stamps
 from session_ctx_middleware.engine.engine import Engine
-from session_ctx_middleware.engine.expectations import Expectations
+from session_ctx_middleware.engine.entries import Entries
+from session_ctx_middleware.engine.entry import Entry
 from session_ctx_middleware.engine.flights import Flight, Flights
-from session_ctx_middleware.engine.parking import Parking
-from session_ctx_middleware.engine.patches import Patches
-from session_ctx_middleware.engine.reader import Reader
-from session_ctx_middleware.engine.shelf import Shelf
-from session_ctx_middleware.engine.slot import Slot
-from session_ctx_middleware.engine.table import SlotTable
+from session_ctx_middleware.engine.patching import Patching
+from session_ctx_middleware.engine.pending import Pending
+from session_ctx_middleware.engine.reads import Reads
+from session_ctx_middleware.engine.requirements import Requirements
+from session_ctx_middleware.engine.sharing import Sharing
 from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.model.document import ContextDocument
 from session_ctx_middleware.model.view import Snapshot
@@ -40,18 +40,18 @@ OPERATIONS = 300
 
 def no_generation(patch: pytest.MonkeyPatch) -> None:
     """A read that overlapped a write is published."""
-    patch.setattr(Slot, "fence", lambda slot: setattr(slot, "flight", None))
-    patch.setattr(Slot, "writers", property(lambda _: 0, lambda _, __: None), raising=False)
+    patch.setattr(Entry, "fence", lambda entry: setattr(entry, "flight", None))
+    patch.setattr(Entry, "writers", property(lambda _: 0, lambda _, __: None), raising=False)
 
 
 def no_floor(patch: pytest.MonkeyPatch) -> None:
     """Versions that are known to be past are believed."""
-    patch.setattr(Slot, "raise_floor", lambda *_: None)
+    patch.setattr(Entry, "raise_floor", lambda *_: None)
 
 
 def no_recheck(patch: pytest.MonkeyPatch) -> None:
     """What a flight brings is taken without a look at what has become known meanwhile."""
-    patch.setattr(Reader, "overtaken", lambda *_: False)
+    patch.setattr(Reads, "overtaken", lambda *_: False)
 
 
 def no_write_queue(patch: pytest.MonkeyPatch) -> None:
@@ -66,17 +66,17 @@ def no_write_queue(patch: pytest.MonkeyPatch) -> None:
 
 def no_siblings(patch: pytest.MonkeyPatch) -> None:
     """The other tokens of a session are not told of a write."""
-    patch.setattr(SlotTable, "siblings", lambda *_: iter(()))
+    patch.setattr(Entries, "siblings", lambda *_: iter(()))
 
 
 def no_overlay(patch: pytest.MonkeyPatch) -> None:
     """After a write the base is shown without the change."""
-    original = Reader.accept
+    original = Reads.accept
 
-    def accept(self: Reader, slot: Slot, known: Snapshot, asked_at: float) -> None:
-        original(self, slot, replace(known, accepted=ContextChanges()), asked_at)
+    def accept(self: Reads, entry: Entry, known: Snapshot, asked_at: float) -> None:
+        original(self, entry, replace(known, accepted=ContextChanges()), asked_at)
 
-    patch.setattr(Reader, "accept", accept)
+    patch.setattr(Reads, "accept", accept)
 
 
 def no_rebase(patch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def no_unparking(patch: pytest.MonkeyPatch) -> None:
         pass
 
     patch.setattr(MemoryStore, "unpark", unpark)
-    patch.setattr(Slot, "remember", lambda *_: None)
+    patch.setattr(Entry, "remember", lambda *_: None)
 
 
 def no_parking(patch: pytest.MonkeyPatch) -> None:
@@ -137,70 +137,70 @@ def no_look_before_landing(patch: pytest.MonkeyPatch) -> None:
 
     landing = Engine._arrived
 
-    async def arrived(self: Engine, slot: Any, outcome: Any) -> None:
+    async def arrived(self: Engine, entry: Any, outcome: Any) -> None:
         with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(Parking, "look", lambda *_: asyncio.sleep(0))
-            await landing(self, slot, outcome)
+            inner.setattr(Pending, "look", lambda *_: asyncio.sleep(0))
+            await landing(self, entry, outcome)
 
     patch.setattr(Engine, "_arrived", arrived)
 
 
 def no_map_of_its_own_for_the_absent(patch: pytest.MonkeyPatch) -> None:
     """Missing and refused are kept where documents are."""
-    original = SlotTable.__init__
+    original = Entries.__init__
 
-    def init(self: SlotTable, *arguments: Any) -> None:
+    def init(self: Entries, *arguments: Any) -> None:
         original(self, *arguments)
         self.absent = self.found
 
-    def keep(self: SlotTable, slot: Slot) -> None:
-        self.found.put(slot, max(slot.stale_until, slot.error_until, slot.fresh_until, slot.next_attempt))
+    def keep(self: Entries, entry: Entry) -> None:
+        self.found.put(entry, max(entry.stale_until, entry.error_until, entry.fresh_until, entry.next_attempt))
 
-    patch.setattr(SlotTable, "__init__", init)
-    patch.setattr(SlotTable, "keep", keep)
+    patch.setattr(Entries, "__init__", init)
+    patch.setattr(Entries, "keep", keep)
 
 
 def no_identity_check(patch: pytest.MonkeyPatch) -> None:
-    """A flight that lands removes whatever flight its slot has."""
+    """A flight that lands removes whatever flight its entry has."""
     original = Flights._land
 
     def land(self: Flights, flight: Flight, outcome: Any) -> None:
         original(self, flight, outcome)
-        flight.slot.flight = None
+        flight.entry.flight = None
 
     patch.setattr(Flights, "_land", land)
 
 
 def no_refusal(patch: pytest.MonkeyPatch) -> None:
     """A refused token keeps its document for when Emporix cannot be asked."""
-    patch.setattr(Reader, "reject", lambda *_: None)
+    patch.setattr(Reads, "reject", lambda *_: None)
 
 
 def no_last_resort(patch: pytest.MonkeyPatch) -> None:
     """A document that a write overlapped is shown to its reader and then forgotten."""
-    patch.setattr(Reader, "_last_resort", lambda *_: None)
+    patch.setattr(Reads, "_last_resort", lambda *_: None)
 
 
 def no_detachment(patch: pytest.MonkeyPatch) -> None:
     """A commit parks nothing when the request that waits for it has gone."""
-    original = Parking.keep
+    original = Pending.keep
 
-    async def keep(self: Parking, job: Any) -> None:
+    async def keep(self: Pending, job: Any) -> None:
         if job.waiter is None or not job.waiter.cancelled():
             job.kept = True
         await original(self, job)
 
-    patch.setattr(Parking, "keep", keep)
+    patch.setattr(Pending, "keep", keep)
 
 
 def no_unpinning(patch: pytest.MonkeyPatch) -> None:
     """Slots in use are never let go."""
-    patch.setattr(SlotTable, "unpin", lambda *_: None)
+    patch.setattr(Entries, "unpin", lambda *_: None)
 
 
 def no_reachability(patch: pytest.MonkeyPatch) -> None:
-    """A slot in use that its cache has dropped cannot be found: its key gets a second one."""
-    patch.setattr(SlotTable, "pin", lambda _, slot: setattr(slot, "pins", slot.pins + 1))
+    """A entry in use that its cache has dropped cannot be found: its key gets a second one."""
+    patch.setattr(Entries, "pin", lambda _, entry: setattr(entry, "pins", entry.pins + 1))
 
 
 def no_task_book(patch: pytest.MonkeyPatch) -> None:
@@ -210,13 +210,13 @@ def no_task_book(patch: pytest.MonkeyPatch) -> None:
 
 def no_settling_of_doubt(patch: pytest.MonkeyPatch) -> None:
     """A PATCH without an answer counts as taken."""
-    original = Patches.send
+    original = Patching.send
 
-    async def sent(self: Patches, job: Any, base: Any, changes: Any) -> Any:
+    async def sent(self: Patching, job: Any, base: Any, changes: Any) -> Any:
         error = await original(self, job, base, changes)
         return error if error is not None and error.status == 404 else None
 
-    patch.setattr(Patches, "send", sent)
+    patch.setattr(Patching, "send", sent)
 
 
 def no_isolation(patch: pytest.MonkeyPatch) -> None:
@@ -232,12 +232,12 @@ def no_isolation(patch: pytest.MonkeyPatch) -> None:
 
 def no_expectations(patch: pytest.MonkeyPatch) -> None:
     """What a browser has seen on another worker does not count here."""
-    patch.setattr(Expectations, "behind", lambda *_: False)
+    patch.setattr(Requirements, "behind", lambda *_: False)
 
 
 def no_memory_of_others(patch: pytest.MonkeyPatch) -> None:
     """What Emporix took from this shopper by way of another worker is not learnt from the cookie."""
-    patch.setattr(Expectations, "_learn", lambda *_: None)
+    patch.setattr(Requirements, "_learn", lambda *_: None)
 
 
 def no_stamps_of_others(patch: pytest.MonkeyPatch) -> None:
@@ -248,7 +248,7 @@ def no_stamps_of_others(patch: pytest.MonkeyPatch) -> None:
 
 def no_tombstone(patch: pytest.MonkeyPatch) -> None:
     """The store keeps the document of before a change."""
-    patch.setattr(Shelf, "invalidate", lambda *_: asyncio.sleep(0))
+    patch.setattr(Sharing, "invalidate", lambda *_: asyncio.sleep(0))
 
 
 def no_notices(patch: pytest.MonkeyPatch) -> None:
@@ -258,19 +258,19 @@ def no_notices(patch: pytest.MonkeyPatch) -> None:
 
 def no_floor_from_the_store(patch: pytest.MonkeyPatch) -> None:
     """What other workers know to be past is believed from a lagging replica."""
-    patch.setattr(Expectations, "heed", lambda *_: True)
+    patch.setattr(Requirements, "heed", lambda *_: True)
 
 
 def no_shame(patch: pytest.MonkeyPatch) -> None:
     """While Emporix cannot be asked, a document is shown that another worker has told to be past."""
-    patch.setattr(Slot, "lacks", lambda *_: False)
+    patch.setattr(Entry, "lacks", lambda *_: False)
 
 
 def no_catching_up(patch: pytest.MonkeyPatch) -> None:
     """What was told while nobody listened is not asked for."""
 
-    async def catch_up(self: Engine, slot: Slot) -> None:
-        slot.seen = self._shelf.attachment.epoch
+    async def catch_up(self: Engine, entry: Entry) -> None:
+        entry.seen = self._shelf.attachment.epoch
 
     patch.setattr(Engine, "_catch_up", catch_up)
 

@@ -18,19 +18,19 @@ from ..errors import (
 from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
 from ..tasks import Tasks
+from .entries import Entries
+from .entry import Entry
 from .job import Job
 from .ports import ContextSource
-from .reader import Reader
-from .shelf import Shelf
-from .slot import Slot
-from .table import SlotTable
+from .reads import Reads
+from .sharing import Sharing
 
-__all__ = ["Patches"]
+__all__ = ["Patching"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
 
-class Patches:
+class Patching:
     """Sends PATCH calls.
 
     Args:
@@ -46,9 +46,9 @@ class Patches:
     def __init__(
         self,
         source: ContextSource,
-        table: SlotTable,
-        reader: Reader,
-        shelf: Shelf,
+        table: Entries,
+        reader: Reads,
+        shelf: Sharing,
         tasks: Tasks,
         clock: Clock,
         max_age: float,
@@ -76,17 +76,17 @@ class Patches:
             EmporixError: Emporix has certainly not taken them, and will not.
         """
         job.attempts += 1
-        fenced = (job.slot, *self._table.siblings(job.slot))
-        for slot in fenced:
-            slot.fence()
-            slot.writers += 1
+        fenced = (job.entry, *self._table.siblings(job.entry))
+        for entry in fenced:
+            entry.fence()
+            entry.writers += 1
         try:
             await self._call(job.token, changes.body(base))
         except (ChangeRefused, TooManyRequests, EmporixNotAsked):
             raise
         except TokenRejected:
-            self._reader.reject(job.slot)
-            await self._shelf.reject(job.slot)
+            self._reader.reject(job.entry)
+            await self._shelf.reject(job.entry)
             raise
         except EmporixError as error:
             job.status = error.status
@@ -97,9 +97,9 @@ class Patches:
             self._doubt(fenced)
             return EmporixFailed("context.patch", None, f"unexpected {type(error).__name__}")
         finally:
-            for slot in fenced:
-                slot.fence()
-                slot.writers -= 1
+            for entry in fenced:
+                entry.fence()
+                entry.writers -= 1
         job.status = None
         return None
 
@@ -124,7 +124,7 @@ class Patches:
         if outcome is None:
             raise EmporixUnreachable("context.patch", None, "the call hangs")
 
-    def _doubt(self, slots: tuple[Slot, ...]) -> None:
+    def _doubt(self, entries: tuple[Entry, ...]) -> None:
         """Have the next read ask Emporix: what is known is proven old, or may be."""
-        for slot in slots:
-            slot.expire()
+        for entry in entries:
+            entry.expire()

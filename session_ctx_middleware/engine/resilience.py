@@ -16,7 +16,7 @@ from ..policies import UpstreamPolicy
 from .ports import ContextSource
 from .stats import Stats
 
-__all__ = ["Gate", "Guard", "Permits", "ProtectedSource"]
+__all__ = ["Bulkhead", "Gate", "Guard", "ProtectedSource"]
 
 MAX_RETRY_AFTER: Final = 60.0
 DEFAULT_RETRY_AFTER: Final = 1.0
@@ -52,7 +52,7 @@ class Gate:
         self._closed_until = max(self._closed_until, self._clock.monotonic() + seconds)
 
 
-class Permits:
+class Bulkhead:
     """A semaphore with a bounded queue: what would wait behind too many others is refused at once.
 
     It is smaller than the HTTP client's connection pool, so that no call ever queues inside the pool.
@@ -103,7 +103,7 @@ class Guard:
         slow_after: seconds after which a call that is still on its way counts as failed.
     """
 
-    def __init__(self, operation: str, permits: Permits, gate: Gate, clock: Clock, slow_after: float) -> None:
+    def __init__(self, operation: str, permits: Bulkhead, gate: Gate, clock: Clock, slow_after: float) -> None:
         self._operation = operation
         self._permits = permits
         self._gate = gate
@@ -182,7 +182,7 @@ class ProtectedSource:
         self._clock = clock
         self._stats = stats
         self._retries = RetryBudget() if policy.get_retry else None
-        permits, gate = Permits(policy.max_concurrency), Gate(clock)
+        permits, gate = Bulkhead(policy.max_concurrency), Gate(clock)
         self._get_guard = Guard("context.get", permits, gate, clock, policy.deadline)
         self._patch_guard = Guard("context.patch", permits, gate, clock, policy.commit_deadline)
 

@@ -10,19 +10,19 @@ from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument
 from ..model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from ..model.view import NOTHING_KNOWN, Snapshot
-from .carried import Carried
+from .note import Note
 
 if TYPE_CHECKING:
     from .flights import Flight
 
-__all__ = ["NEVER", "Slot"]
+__all__ = ["NEVER", "Entry"]
 
 NEVER: Final = float("-inf")
 UNKNOWN: Final = sys.maxsize
-NOT_FORCED: Final = (0.0, NEVER)  # one for all slots
+NOT_FORCED: Final = (0.0, NEVER)  # one for all entries
 
 
-class Slot:
+class Entry:
     """The state of one token: only ever touched on its event loop, between awaits.
 
     Two numbers keep a read that overlapped a write from being published: `generation` and `floor`.
@@ -42,7 +42,7 @@ class Slot:
         expected: what the last browser carried; `met` is the last that was satisfied.
         filed_until: how long the table has promised to keep it.
         used: whether anybody has asked for it since the table last looked for one to do without.
-        seen: the store's epoch in which this slot was compared with it.
+        seen: the store's epoch in which this entry was compared with it.
     """
 
     __slots__ = (
@@ -90,8 +90,8 @@ class Slot:
         self.session: str | None = None
         self.proven = False
         self.seen = 0
-        self.expected: Carried | None = None
-        self.met: Carried | None = None
+        self.expected: Note | None = None
+        self.met: Note | None = None
         self.forced = NOT_FORCED
         self.kept_until = NEVER
         self.filed_until = NEVER
@@ -127,7 +127,7 @@ class Slot:
         return f"token-{self.key.hex()}"
 
     def __repr__(self) -> str:
-        return f"<Slot generation={self.generation} writers={self.writers}>"
+        return f"<Entry generation={self.generation} writers={self.writers}>"
 
     def outdated(self, document: ContextDocument) -> bool:
         """Tell whether a version that is already known to be past would come back with `document`.
@@ -179,7 +179,7 @@ class Slot:
             self.since = min(self.since, max(version - 1, self.told))
             self.remember(changes.taken_at(version).over(self.settled))
 
-    def learn(self, other: Slot) -> None:
+    def learn(self, other: Entry) -> None:
         """Add what is settled, and what may be believed, according to another token of the session."""
         known = self.floor
         if other.floor_of is not None and self.floor_of in {None, other.floor_of}:

@@ -25,19 +25,19 @@ from ..model.document import ContextDocument
 from ..model.view import Snapshot
 from ..policies import UpstreamPolicy
 from ..tasks import KeyedLock, Tasks
-from .carrying import Carrying
+from .entries import Entries
+from .entry import Entry
 from .flights import Failed, Flights, Found, Missing, Rejected
+from .handover import Handover
 from .job import Commit, Job, Settled
-from .parking import Parking, visible
-from .patches import Patches
+from .patching import Patching
+from .pending import Pending, visible
 from .ports import ContextSource
-from .reader import Reader
-from .shelf import Shelf
-from .slot import Slot
+from .reads import Reads
+from .sharing import Sharing
 from .stats import Stats
-from .table import SlotTable
 
-__all__ = ["Writer"]
+__all__ = ["Commits"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
@@ -54,13 +54,13 @@ class Base:
     asked_at: float
 
 
-class Writer:
+class Commits:
     """Runs commits, one per session at a time.
 
     Args:
         policy: deadlines and attempts.
         source: Emporix.
-        table: the slots.
+        table: the entries.
         reader: publishes what commits learn.
         flights: the way to a new document.
         parking: where changes wait that cannot be sent.
@@ -76,12 +76,12 @@ class Writer:
         *,
         policy: UpstreamPolicy,
         source: ContextSource,
-        table: SlotTable,
-        reader: Reader,
+        table: Entries,
+        reader: Reads,
         flights: Flights,
-        parking: Parking,
-        shelf: Shelf,
-        carrying: Carrying,
+        parking: Pending,
+        shelf: Sharing,
+        carrying: Handover,
         tasks: Tasks,
         clock: Clock,
         stats: Stats,
@@ -97,7 +97,7 @@ class Writer:
         self._clock = clock
         self._stats = stats
         self._turns = KeyedLock()
-        self._patches = Patches(source, table, reader, shelf, tasks, clock, MAX_AGE_FACTOR * policy.timeout)
+        self._patches = Patching(source, table, reader, shelf, tasks, clock, MAX_AGE_FACTOR * policy.timeout)
         self._running = 0
 
     async def commit(self, job: Job) -> Settled:
@@ -114,8 +114,8 @@ class Writer:
             return await self._later(job, EmporixNotAsked("context.patch", None, "too many commits are on their way"))
         self._running += 1
         job.waiter = asyncio.get_running_loop().create_future()
-        self._table.pin(job.slot)
-        job.slot.sending += 1
+        self._table.pin(job.entry)
+        job.entry.sending += 1
         self._tasks.spawn(self._run(job))
         try:
             settled = await wait(job.waiter, job.until - self._clock.monotonic(), self._clock)
@@ -124,7 +124,7 @@ class Writer:
             raise
         if settled is not None:
             return settled
-        self._postpone(job.slot)
+        self._postpone(job.entry)
         late = ContextUnavailable("Emporix did not take the changes in time.")
         if not job.parks:
             return Settled(error=late, attempts=job.attempts)
@@ -134,7 +134,7 @@ class Writer:
     async def _run(self, job: Job) -> None:
         settled = Settled(error=ContextUnavailable("The application is shutting down."))
         try:
-            async with self._turns.hold(job.slot.key):
+            async with self._turns.hold(job.entry.key):
                 settled = await self._settle(job)
         except asyncio.CancelledError:
             if job.parks:
@@ -142,8 +142,8 @@ class Writer:
             raise
         finally:
             self._running -= 1
-            job.slot.sending -= 1
-            self._table.unpin(job.slot)
+            job.entry.sending -= 1
+            self._table.unpin(job.entry)
             job.settle(settled)
 
     async def _settle(self, job: Job) -> Settled:
@@ -151,7 +151,7 @@ class Writer:
             commit = await self._in_turn(job)
         except (TooManyRequests, EmporixNotAsked) as error:
             job.status = error.status
-            self._postpone(job.slot)
+            self._postpone(job.entry)
             commit = Commit.PARKED
         except (ChangeRefused, TokenRejected) as error:
             job.status = error.status
@@ -173,18 +173,18 @@ class Writer:
     async def _refused(self, job: Job) -> None:
         """Drop what Emporix refused: parked changes are not to blame, unless they were alone."""
         if not job.own:
-            job.slot.remember(job.parked.over(job.slot.settled))  # a browser may still carry them
+            job.entry.remember(job.parked.over(job.entry.settled))  # a browser may still carry them
         await self._parking.clear(job, parked=not job.own)
 
     def _remember(self, job: Job) -> None:
         """Note what Emporix has of this process: an earlier wish that is still on its way must not undo it."""
         taken = job.changes
-        for slot in (job.slot, *self._table.siblings(job.slot)):
-            slot.settle(taken, job.version)
-            self._parking.settle(slot)
+        for entry in (job.entry, *self._table.siblings(job.entry)):
+            entry.settle(taken, job.version)
+            self._parking.settle(entry)
 
     async def _later(self, job: Job, error: SessionContextError) -> Settled:
-        self._postpone(job.slot)
+        self._postpone(job.entry)
         if isinstance(error, EmporixError):
             job.status = error.status
             error = ContextUnavailable(f"Emporix could not take the changes ({error}).")
@@ -196,23 +196,23 @@ class Writer:
     def _settled(self, job: Job, commit: Commit | None = None, error: SessionContextError | None = None) -> Settled:
         return Settled(commit, error, job.attempts, job.status)
 
-    def _postpone(self, slot: Slot) -> None:
-        slot.drain_after = self._clock.monotonic() + self._policy.deadline * (1 + self._clock.random())
+    def _postpone(self, entry: Entry) -> None:
+        entry.drain_after = self._clock.monotonic() + self._policy.deadline * (1 + self._clock.random())
 
     async def _in_turn(self, job: Job) -> Commit:
         """Send a job when it is the session's turn: other tokens of the session write the same context."""
         while True:
-            session = job.slot.session
+            session = job.entry.session
             async with self._turns.hold(session or job):
                 base = await self._base(job)
-                if job.slot.session == session:  # else the answer has told which session this is
+                if job.entry.session == session:  # else the answer has told which session this is
                     return await self._send(job, base)
 
     async def _send(self, job: Job, base: Base | None) -> Commit:
-        await self._parking.look(job.slot, again=bool(job.slot.snapshot.parked))
-        carried = self._carrying.parked(job.slot, job.carried, job.token)
-        job.parked = carried.newest(job.slot.snapshot.parked)
-        job.stored = job.slot.snapshot.parked.ids
+        await self._parking.look(job.entry, again=bool(job.entry.snapshot.parked))
+        carried = self._carrying.parked(job.entry, job.carried, job.token)
+        job.parked = carried.newest(job.entry.snapshot.parked)
+        job.stored = job.entry.snapshot.parked.ids
         if base is None:
             return Commit.PARKED
         first = base.document
@@ -239,8 +239,8 @@ class Writer:
     async def _reconsider(self, job: Job) -> None:
         """Leave out what was parked and has been sent, or replaced, by somebody else since this job began."""
         if job.parked:
-            await self._parking.look(job.slot, again=True)
-            job.parked = job.parked.without(job.stored - job.slot.snapshot.parked.ids)
+            await self._parking.look(job.entry, again=True)
+            job.parked = job.parked.without(job.stored - job.entry.snapshot.parked.ids)
 
     def _may_go_on(self, job: Job) -> None:
         if self._clock.monotonic() >= job.until:
@@ -253,11 +253,11 @@ class Writer:
 
     async def _base(self, job: Job) -> Base | None:
         """Return what to send changes against: a document from a GET, never a guess; `None` for no context."""
-        slot, now = job.slot, self._clock.monotonic()
-        known = slot.snapshot
-        if known.document is not None and not known.accepted and now < slot.stale_until:
-            return Base(known.document, slot.asked_at)
-        if known.document is None and now < slot.fresh_until:
+        entry, now = job.entry, self._clock.monotonic()
+        known = entry.snapshot
+        if known.document is not None and not known.accepted and now < entry.stale_until:
+            return Base(known.document, entry.asked_at)
+        if known.document is None and now < entry.fresh_until:
             if known.rejected:
                 raise TokenRejected("context.patch", 401, "the token was refused a moment ago")
             return None
@@ -273,11 +273,11 @@ class Writer:
         if job.attempts > 1:
             await self._clock.sleep(BACKOFF * self._clock.random() * job.attempts)
         while (left := job.until - self._clock.monotonic()) > 0:
-            slot = job.slot
-            flight = self._flights.join(slot, job.token) if join else self._flights.start(slot, job.token)
+            entry = job.entry
+            flight = self._flights.join(entry, job.token) if join else self._flights.start(entry, job.token)
             match await flight.wait(left, self._clock):
                 case Found(document, asked_at):
-                    if not self._reader.overtaken(slot, document):
+                    if not self._reader.overtaken(entry, document):
                         return Base(document, asked_at)
                     join = False
                     await self._clock.sleep(self._reader.pause())
@@ -298,31 +298,31 @@ class Writer:
         await self._tell(job, document)
 
     def _show(self, job: Job, base: Base, changes: ContextChanges) -> None:
-        slot, document = job.slot, base.document
-        slot.met = job.carried
-        job.kept = job.kept or bool(slot.snapshot.parked)
-        if slot.snapshot.rejected:
+        entry, document = job.entry, base.document
+        entry.met = job.carried
+        job.kept = job.kept or bool(entry.snapshot.parked)
+        if entry.snapshot.rejected:
             return  # refused meanwhile: nothing is to be shown any more
-        slot.raise_floor(document.identity, job.version)
-        if slot.epoch != job.epoch:
-            slot.expire()
-            slot.disown()  # logged out meanwhile: whoever comes now sees what Emporix has
+        entry.raise_floor(document.identity, job.version)
+        if entry.epoch != job.epoch:
+            entry.expire()
+            entry.disown()  # logged out meanwhile: whoever comes now sees what Emporix has
             return
-        parked = visible(slot.snapshot.parked, job)
-        self._reader.accept(slot, Snapshot(document=document, accepted=changes, parked=parked), base.asked_at)
-        for sibling in self._table.siblings(slot):
+        parked = visible(entry.snapshot.parked, job)
+        self._reader.accept(entry, Snapshot(document=document, accepted=changes, parked=parked), base.asked_at)
+        for sibling in self._table.siblings(entry):
             self._reader.overlay(sibling, document, job.version, job.changes.held(document, changes))
 
     async def _tell(self, job: Job, document: ContextDocument) -> None:
         """Keep the other processes from showing less than the version that has the changes."""
-        slots = (job.slot, *self._table.siblings(job.slot))
-        await self._shelf.invalidate(slots, document.identity, job.version)
+        entries = (job.entry, *self._table.siblings(job.entry))
+        await self._shelf.invalidate(entries, document.identity, job.version)
 
     def _seen(self, job: Job, document: ContextDocument) -> None:
         """Keep the other tokens of the session from showing less than this one has seen."""
-        job.slot.met = job.carried
+        job.entry.met = job.carried
         job.version = document.version
-        for sibling in self._table.siblings(job.slot):
+        for sibling in self._table.siblings(job.entry):
             known = sibling.snapshot.document
             if known is None or known.identity != document.identity or known.version < document.version:
                 sibling.fence()

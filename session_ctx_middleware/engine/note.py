@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 from ..model.changes import NO_CHANGES, ContextChanges
 
-__all__ = ["Carried", "Waiting"]
+__all__ = ["ForeignPending", "Note"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Waiting:
+class ForeignPending:
     """Attributes that Emporix could not take yet, and that are not for the session a browser is in now.
 
     Args:
@@ -25,7 +25,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Carried:
+class Note:
     """What one worker lets the next one know, by way of the shopper's own browser.
 
     Args:
@@ -48,7 +48,7 @@ class Carried:
     settled: ContextChanges = NO_CHANGES
     since: int = 0
     parked: ContextChanges = NO_CHANGES
-    apart: tuple[Waiting, ...] = ()
+    apart: tuple[ForeignPending, ...] = ()
     borrower: str = ""
     issued: float = 0.0
 
@@ -83,18 +83,18 @@ class Carried:
             {(each.token, each.session): each.changes.ids for each in self.apart},
         )
 
-    def without_settled_attributes(self) -> Carried:
+    def without_settled_attributes(self) -> Note:
         """Return as much as is needed to tell which documents are too old, for want of room."""
         kept = self.settled.switches()
         gone = max((op.taken for path, op in self.settled.operations.items() if path not in kept), default=-1)
         return replace(self, settled=kept, since=max(self.since, gone))
 
-    def without_own_attributes(self) -> Carried:
+    def without_own_attributes(self) -> Note:
         """Return the same without the attributes that wait for the token at hand."""
         if not self.borrower:
             return replace(self, parked=self.parked.switches())
         return replace(self, apart=tuple(each for each in self.apart if each.token != self.borrower))
 
-    def without_waiting_attributes(self) -> Carried:
+    def without_waiting_attributes(self) -> Note:
         """Return the same without any attributes that wait."""
         return replace(self, parked=self.parked.switches(), apart=())

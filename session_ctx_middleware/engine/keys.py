@@ -8,7 +8,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
-__all__ = ["Naming"]
+__all__ = ["Keys"]
 
 FINGERPRINT: Final = 24
 NAME_BYTES: Final = 16  # half of SHA-256: what RFC 2104, section 5, asks for at least
@@ -17,7 +17,7 @@ REMEMBERED: Final = 4096
 """Keys of the tokens that came last: some megabytes at most, with tokens of the usual length."""
 
 
-class Naming:
+class Keys:
     """Derives names by HMAC-SHA256, so that neither a cache key nor a stored name gives a token away.
 
     Only the whole token counts: a claim inside it, even a verified one, never takes part, because then a forged

@@ -10,10 +10,10 @@ from typing import Final, TypeVar
 from ..model.document import ContextDocument
 from ..policies import CachePolicy
 from ..stores import Attachment, ContextStore, ContextStoreUnavailable, Stored
-from .identity import Naming
-from .slot import Slot
+from .entry import Entry
+from .keys import Keys
 
-__all__ = ["Glance", "Shelf", "tried"]
+__all__ = ["Sharing", "StoreRead", "tried"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
@@ -23,14 +23,14 @@ NO_IDENTITY: Final = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Glance:
+class StoreRead:
     """What the store had about a token a moment ago, and what this process knew when it asked.
 
     Args:
         stored: what it had; `None` where that was nothing, or it failed.
         at: when it was asked, in monotonic seconds.
-        generation: of the slot at that time.
-        news: of the slot at that time.
+        generation: of the entry at that time.
+        news: of the entry at that time.
         parkings: of this process at that time.
     """
 
@@ -41,7 +41,7 @@ class Glance:
     parkings: int
 
 
-class Shelf:
+class Sharing:
     """The store, seen as a place for documents; when it fails, everything goes on without it.
 
     Args:
@@ -51,59 +51,59 @@ class Shelf:
         naming: names for contexts.
     """
 
-    def __init__(self, store: ContextStore, attachment: Attachment, cache: CachePolicy, naming: Naming) -> None:
+    def __init__(self, store: ContextStore, attachment: Attachment, cache: CachePolicy, naming: Keys) -> None:
         self._store = store
         self._naming = naming
         self._lifetime = cache.longest
         self.attachment = attachment
         self.shared = store.shared
 
-    async def load(self, slot: Slot) -> Stored | None:
+    async def load(self, entry: Entry) -> Stored | None:
         """Return what other processes know about a token; `None` where that is nothing."""
-        return await tried(self._store.load(slot.name), None) if self.shared else None
+        return await tried(self._store.load(entry.name), None) if self.shared else None
 
-    async def glance(self, slot: Slot, at: float, parkings: int) -> Glance | None:
+    async def store_read(self, entry: Entry, at: float, parkings: int) -> StoreRead | None:
         """Return what the store has about a token that is new here; `None` for others, and where it is not shared.
 
         Args:
-            slot: of the token.
+            entry: of the token.
             at: now, in monotonic seconds.
             parkings: of this process until now.
         """
-        if not self.shared or slot.looked_in is not None:
+        if not self.shared or entry.looked_in is not None:
             return None
-        generation, news = slot.generation, slot.news
-        return Glance(await self.load(slot), at, generation, news, parkings)
+        generation, news = entry.generation, entry.news
+        return StoreRead(await self.load(entry), at, generation, news, parkings)
 
-    async def save(self, slot: Slot, document: ContextDocument, age: float) -> None:
+    async def save(self, entry: Entry, document: ContextDocument, age: float) -> None:
         """Let other processes have a document that came from a GET."""
         if self.shared:
-            await tried(self._save(slot, document, age), None)
+            await tried(self._save(entry, document, age), None)
 
-    async def _save(self, slot: Slot, document: ContextDocument, age: float) -> None:
+    async def _save(self, entry: Entry, document: ContextDocument, age: float) -> None:
         await self._store.save(
-            slot.name,
+            entry.name,
             document,
             self._naming.identity(document.identity),
             age=age,
             lifetime=max(self._lifetime - age, 0.0),
-            session=slot.session if slot.proven and slot.session is not None else "",
+            session=entry.session if entry.proven and entry.session is not None else "",
         )
 
-    async def invalidate(self, slots: Iterable[Slot], identity: tuple[str | None, str | None], floor: int) -> None:
+    async def invalidate(self, entries: Iterable[Entry], identity: tuple[str | None, str | None], floor: int) -> None:
         """Keep other processes from believing less than `floor` of a context."""
         if self.shared:
-            await self._invalidate(slots, self._naming.identity(identity), floor)
+            await self._invalidate(entries, self._naming.identity(identity), floor)
 
-    async def reject(self, slot: Slot) -> None:
+    async def reject(self, entry: Entry) -> None:
         """Take away the document of a token that was refused."""
         if self.shared:
-            await self._invalidate((slot,), NO_IDENTITY, 0)
+            await self._invalidate((entry,), NO_IDENTITY, 0)
 
-    async def _invalidate(self, slots: Iterable[Slot], identity: str, floor: int) -> None:
-        slots = tuple(slots)
-        sessions = {slot.session: None for slot in slots if slot.proven and slot.session is not None}
-        names = [*(slot.name for slot in slots), *sessions] if identity else [slot.name for slot in slots]
+    async def _invalidate(self, entries: Iterable[Entry], identity: str, floor: int) -> None:
+        entries = tuple(entries)
+        sessions = {entry.session: None for entry in entries if entry.proven and entry.session is not None}
+        names = [*(entry.name for entry in entries), *sessions] if identity else [entry.name for entry in entries]
         await tried(self._store.invalidate(names, identity, floor, lifetime=self._lifetime), None)
 
 
