@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.requests import HTTPConnection
 
-from .engine import Commit, Settled
+from .engine import Commit, CommitResult
 from .errors import ChangeRefused, ConfigurationError, ContextUnavailable, TokenRejected
 from .events import ContextEvent
 from .loading import COMMITTING, READING, LoadableContext, Services
@@ -124,7 +124,7 @@ class SessionContext(LoadableContext):
             await self._commit("respond", parks=True)
         else:
             # Seeking the token may take its time, and the browser may leave meanwhile.
-            await self._engine.detached(self._last_commit())
+            await self._engine.detached(self._last_commit()).get()
             if self._failure is not None:
                 raise self._failure
 
@@ -155,9 +155,9 @@ class SessionContext(LoadableContext):
         if self._known is None:
             return False
         shown, brought = self._known.parked, self._brought
-        if brought is None or not brought.waits:
+        if brought is None or not brought.has_parked:
             return bool(shown.operations)
-        return shown.ids != brought.waiting
+        return shown.ids != brought.parked_ids
 
     async def _write_cookie(self) -> None:
         cookie, token, brought = self._services.cookie, await self._credentials(), self._carried()
@@ -166,14 +166,14 @@ class SessionContext(LoadableContext):
         carry = None
         if token is not None and not self._forgotten:
             shown = NO_CHANGES if self._known is None else self._known.parked
-            carry = await self._engine.to_carry(token, brought, shown)
-        if token is None or not carry or not (self._committed or carry.waits or brought):
+            carry = await self._engine.to_note(token, brought, shown)
+        if token is None or not carry or not (self._committed or carry.has_parked or brought):
             if brought is not None or self._cookie_ignored:
                 self.set_cookie = cookie.cleared(self._scope)
         elif brought is None or carry.says() != brought.says():
             written = cookie.write(self._scope, carry)
-            overflow = await self._engine.handed_over(token, carry, written.carried)
-            if brought is None or written.carried.says() != brought.says():
+            overflow = await self._engine.handed_over(token, carry, written.note)
+            if brought is None or written.note.says() != brought.says():
                 self.set_cookie = written.header
             if overflow and (self._committed or self.set_cookie is not None):
                 self._emit("continuity.overflow", "respond", overflow)
@@ -186,34 +186,37 @@ class SessionContext(LoadableContext):
             return False
         return self._engine.may_drain(self._token)
 
-    async def _last_commit(self) -> None:
+    async def _last_commit(self) -> bool:
         try:
             await self._commit("respond", parks=True)
         except Exception as error:  # noqa: BLE001 - raised where the request still waits for it
             self._failure = error
+        return True
 
-    async def _commit(self, operation: str, *, parks: bool) -> Settled:
+    async def _commit(self, operation: str, *, parks: bool) -> CommitResult:
         changes = self._changes
         if not changes and not self._drains():
-            return Settled(Commit.NOTHING)
+            return CommitResult(Commit.NOTHING)
         began = self._clock.monotonic()
         token = await self._credentials()
         if token is None:
             self._changes = NO_CHANGES
-            settled = Settled(error=ContextUnavailable("There is no token in this request, so nothing can be changed."))
+            settled = CommitResult(
+                error=ContextUnavailable("There is no token in this request, so nothing can be changed.")
+            )
         elif parks and self._unsent:
             settled = await self._engine.park(token, changes)
         else:
             self._sending = True
             with self._budget(COMMITTING) as until:
-                settled = await self._engine.commit(token, changes, until, parks=parks, carried=self._carried())
+                settled = await self._engine.commit(token, changes, until, parks=parks, note=self._carried())
             self._sending = False
         self._committed = True
         self._after(changes, settled)
         self._report(operation, settled, self._clock.monotonic() - began)
         return settled
 
-    def _after(self, sent: ContextChanges, settled: Settled) -> None:
+    def _after(self, sent: ContextChanges, settled: CommitResult) -> None:
         if settled.commit is None and not isinstance(settled.error, TokenRejected | ChangeRefused):
             self._unsent = True
             return
@@ -224,7 +227,7 @@ class SessionContext(LoadableContext):
             shown = replace(shown, parked=sent.newest(shown.parked))
         self._known = shown
 
-    def _report(self, operation: str, settled: Settled, duration: float) -> None:
+    def _report(self, operation: str, settled: CommitResult, duration: float) -> None:
         if settled.commit is not None:
             name = outcome = settled.commit.value
         else:

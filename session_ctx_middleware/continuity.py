@@ -38,11 +38,11 @@ class Found:
     """What was in the request.
 
     Args:
-        carried: what the cookie says, `None` where there is none that can be believed.
+        note: what the cookie says, `None` where there is none that can be believed.
         ignored: why a cookie that is there is not believed; empty where it is, or where there is none.
     """
 
-    carried: Note | None = None
+    note: Note | None = None
     ignored: str = ""
 
 
@@ -52,11 +52,11 @@ class Written:
 
     Args:
         header: the value of ``Set-Cookie``.
-        carried: what it says, which may be less than it was to say.
+        note: what it says, which may be less than it was to say.
     """
 
     header: bytes
-    carried: Note
+    note: Note
 
 
 NOTHING: Final = Found()
@@ -89,8 +89,8 @@ class ContinuityCookie:
             if header == b"cookie" and name in value:
                 found = self._known.get((name, value)) or self._learnt(name, value)
                 if found is not NOTHING:
-                    carried = found.carried
-                    if carried is not None and abs(self._clock.time() - carried.issued) > MAX_AGE:
+                    note = found.note
+                    if note is not None and abs(self._clock.time() - note.issued) > MAX_AGE:
                         return Found(ignored="expired")
                     return found
         return NOTHING
@@ -111,20 +111,20 @@ class ContinuityCookie:
             self._known.clear()
         self._known[key] = found
 
-    def write(self, scope: Scope, carried: Note) -> Written:
+    def write(self, scope: Scope, note: Note) -> Written:
         """Return the cookie that says all this, or as much as there is room for: attributes go first."""
-        value = self._signed(carried)
+        value = self._signed(note)
         # Of what waits, the request's own gives way first: the store can keep that for it.
         for lighter in (
-            Note.without_settled_attributes,
+            Note.without_taken_attributes,
             Note.without_own_attributes,
-            Note.without_waiting_attributes,
+            Note.without_parked_attributes,
         ):
             if len(value) <= MAX_BYTES:
                 break
-            carried = lighter(carried)
-            value = self._signed(carried)
-        return Written(self._header(scope, value, MAX_AGE), carried)
+            note = lighter(note)
+            value = self._signed(note)
+        return Written(self._header(scope, value, MAX_AGE), note)
 
     def cleared(self, scope: Scope) -> bytes:
         """Return the ``Set-Cookie`` that takes the cookie away."""
@@ -138,18 +138,18 @@ class ContinuityCookie:
         end = b"; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax" % seconds
         return self._names[secure] + b"=" + value + end + (b"; Secure" if secure else b"")
 
-    def _signed(self, carried: Note) -> bytes:
+    def _signed(self, note: Note) -> bytes:
         payload = {
             "v": FORMAT,
-            "i": round(carried.issued, 3),
-            "t": carried.token,
-            "s": carried.session,
-            "c": carried.identity,
-            "f": carried.floor,
-            "d": pack(carried.settled),
-            "n": carried.since,
-            "p": pack(carried.parked),
-            "a": [[each.token, each.session, pack(each.changes)] for each in carried.apart],
+            "i": round(note.issued, 3),
+            "t": note.token,
+            "s": note.session,
+            "c": note.incarnation,
+            "f": note.floor,
+            "d": pack(note.taken),
+            "n": note.complete_from,
+            "p": pack(note.parked),
+            "a": [[each.token, each.session, pack(each.changes)] for each in note.foreign],
         }
         return _jws.encode(dumps(payload).encode(), self._keys[0], ALGORITHM).encode()
 
@@ -162,12 +162,12 @@ class ContinuityCookie:
             except Exception:  # noqa: BLE001, S112 - anybody can send anything; the next key may be the one
                 continue
             try:
-                return Found(self._carried(loads(payload)))
+                return Found(self._read_note(loads(payload)))
             except (ValueError, TypeError, KeyError):
                 return Found(ignored="unknown format")
         return Found(ignored="bad signature")
 
-    def _carried(self, data: object) -> Note:
+    def _read_note(self, data: object) -> Note:
         if not isinstance(data, dict) or data.get("v") != FORMAT:
             raise ValueError("another format")
         floor = data["f"]
@@ -175,12 +175,12 @@ class ContinuityCookie:
         return Note(
             token=_text(data["t"]),
             session=_text(data["s"]),
-            identity=_text(data["c"]),
+            incarnation=_text(data["c"]),
             floor=-1 if floor == -1 else version_of(floor),
-            settled=unpack(data["d"], self._clock),
-            since=since if isinstance(since, int) else sys.maxsize,
+            taken=unpack(data["d"], self._clock),
+            complete_from=since if isinstance(since, int) else sys.maxsize,
             parked=self._waiting(data["p"]),
-            apart=self._apart(data["a"]),
+            foreign=self._apart(data["a"]),
             issued=moment_of(data["i"]),
         )
 

@@ -153,7 +153,7 @@ class LoadableContext(WritableContext):
             return self._brought
         self._cookie_read = True
         found = cookie.read(self._scope)
-        self._brought = found.carried
+        self._brought = found.note
         if found.ignored:
             self._cookie_ignored = True
             self._emit("continuity.ignored", "load", found.ignored)

@@ -16,7 +16,7 @@ from .clock import Clock, Stamps, SystemClock
 from .context import SCOPE_KEY, STATE_KEY, Services, SessionContext
 from .continuity import ContinuityCookie
 from .emporix import OwnContextClient
-from .engine import Engine, Keys, Parts, Stats
+from .engine import Engine, EngineOptions, Keys, Stats
 from .errors import ConfigurationError, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
 from .http_cache import Vary, make_private
@@ -106,11 +106,11 @@ class SessionContextMiddleware:
         store = store or MemoryStore(max_entries=cache.max_entries, clock=clock)
         secrets = _secrets(secret_key)
         tokens = TokenChain(token)
-        self._parts = Parts(
+        self._parts = EngineOptions(
             cache=cache,
             upstream=upstream,
             store=store,
-            naming=Keys(tenant, base_url, secrets[0] if secrets else SHARED_SECRET if store.shared else None),
+            keys=Keys(tenant, base_url, secrets[0] if secrets else SHARED_SECRET if store.shared else None),
             clock=clock,
             stats=self._stats,
         )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import Final
 
 from .errors import ConfigurationError
 from .model.changes import OnConflict
 
 __all__ = ["CachePolicy", "UpstreamPolicy"]
+
+HUNG_FACTOR: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +78,11 @@ class UpstreamPolicy:
     max_attempts: int = 4
     get_retry: bool = True
     on_conflict: OnConflict | None = None
+
+    @property
+    def hung_after(self) -> float:
+        """Seconds after which a call that has not ended counts as hanging: it is left behind, not cancelled."""
+        return HUNG_FACTOR * self.timeout
 
     def __post_init__(self) -> None:
         _require_numbers(self, "UpstreamPolicy", at_least=0.001)

@@ -1,23 +1,21 @@
 """Reading and writing one session context: knows neither ASGI nor an HTTP library."""
 
-from ..model.view import NOTHING_KNOWN, Snapshot
-from .engine import Engine, Parts
-from .job import Commit, Settled
+from .engine import Engine
+from .job import Commit, CommitResult
 from .keys import Keys
 from .note import ForeignPending, Note
 from .ports import ContextSource
 from .stats import Stats
+from .wiring import EngineOptions
 
 __all__ = [
-    "NOTHING_KNOWN",
     "Commit",
+    "CommitResult",
     "ContextSource",
     "Engine",
+    "EngineOptions",
     "ForeignPending",
     "Keys",
     "Note",
-    "Parts",
-    "Settled",
-    "Snapshot",
     "Stats",
 ]

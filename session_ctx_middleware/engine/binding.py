@@ -1,6 +1,8 @@
-"""To which token and session something belongs that a browser carries, without naming either."""
+"""To which token and session a note belongs, without naming either."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from ..model.changes import NO_CHANGES, ContextChanges
 from .entry import Entry
@@ -10,34 +12,35 @@ from .note import ForeignPending, Note
 __all__ = ["Binding"]
 
 
+@dataclass(frozen=True, slots=True)
 class Binding:
     """Compares fingerprints.
 
     Args:
-        naming: makes them.
+        keys: makes them.
     """
 
-    def __init__(self, naming: Keys) -> None:
-        self._naming = naming
+    keys: Keys
 
     def of_token(self, token: str) -> str:
         """Return the fingerprint of a token."""
-        return self._naming.fingerprint("token", token)
+        return self.keys.fingerprint("token", token)
 
     def of_session(self, session_id: str) -> str:
         """Return the fingerprint of a session."""
-        return self._naming.fingerprint("session", session_id)
+        return self.keys.fingerprint("session", session_id)
 
     def binds(self, made: Note | ForeignPending, entry: Entry, token: str) -> bool:
         """Tell whether something was made for this token, or for another one of its session."""
         if made.token == self.of_token(token):
             return True
-        return entry.proven and entry.session_id is not None and made.session == self.of_session(entry.session_id)
+        session = entry.proven_session
+        return session is not None and made.session == self.of_session(session.session_id)
 
-    def apart(self, entry: Entry, carried: Note, token: str) -> ContextChanges:
+    def foreign(self, entry: Entry, note: Note, token: str) -> ContextChanges:
         """Return the attributes that were set apart for this token, or for another one of its session."""
         own = NO_CHANGES
-        for each in carried.apart:
+        for each in note.foreign:
             if self.binds(each, entry, token):
                 own = own.newest(each.changes.attributes())
         return own

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from ..clock import Clock, wait
+from ..clock import Clock
 from ..errors import (
     ChangeRefused,
     CommitConflict,
@@ -20,87 +20,63 @@ from ..errors import (
     TooManyRequests,
     VersionConflict,
 )
-from ..model.changes import NO_CHANGES, ContextChanges
-from ..model.document import ContextDocument
-from ..model.view import Snapshot
+from ..model.changes import NO_CHANGES
 from ..policies import UpstreamPolicy
 from ..tasks import KeyedLock, Tasks
+from .announcing import Announcer
+from .bases import Base, Bases
 from .entries import Entries
 from .entry import Entry
-from .flights import Failed, Flights, Found, Missing, Rejected
 from .handover import Handover
-from .job import Commit, Job, Settled
+from .job import Commit, CommitResult, Job
+from .pacing import Pauses
 from .patching import Patching
-from .pending import Pending, visible
-from .ports import ContextSource
-from .reads import Reads
-from .sharing import Sharing
-from .stats import Stats
+from .pending import Pending
 
 __all__ = ["Commits"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
 CONFLICTS: Final = (ContextNotFound, VersionConflict)
-BACKOFF: Final = 0.15
-MAX_AGE_FACTOR: Final = 3
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Base:
-    """A document that came from a GET, and when that GET was sent: what a PATCH is made against."""
-
-    document: ContextDocument
-    asked_at: float
-
-
+@dataclass(slots=True, kw_only=True)
 class Commits:
     """Runs commits, one per session at a time.
 
     Args:
         policy: deadlines and attempts.
-        source: Emporix.
-        table: the entries.
-        reader: publishes what commits learn.
-        flights: the way to a new document.
-        parking: where changes wait that cannot be sent.
-        shelf: where other processes look for documents.
-        carrying: what browsers have brought along.
+        entries: of this event loop.
+        bases: documents that changes can be made to.
+        patching: sends PATCH calls.
+        pending: where changes wait that cannot be sent.
+        announcer: shows what was taken, here and elsewhere.
+        handover: what browsers have brought along.
+        pauses: for tokens whose parked changes are to be sent later.
         tasks: runs the commits.
         clock: where time and randomness come from.
-        stats: the counters.
+        turns: one commit per token, and per session, at a time.
+        sending: how many commits of each token are on their way.
     """
 
-    def __init__(
-        self,
-        *,
-        policy: UpstreamPolicy,
-        source: ContextSource,
-        table: Entries,
-        reader: Reads,
-        flights: Flights,
-        parking: Pending,
-        shelf: Sharing,
-        carrying: Handover,
-        tasks: Tasks,
-        clock: Clock,
-        stats: Stats,
-    ) -> None:
-        self._policy = policy
-        self._table = table
-        self._reader = reader
-        self._flights = flights
-        self._parking = parking
-        self._shelf = shelf
-        self._carrying = carrying
-        self._tasks = tasks
-        self._clock = clock
-        self._stats = stats
-        self._turns = KeyedLock()
-        self._patches = Patching(source, table, reader, shelf, tasks, clock, MAX_AGE_FACTOR * policy.timeout)
-        self._running = 0
+    policy: UpstreamPolicy
+    entries: Entries
+    bases: Bases
+    patching: Patching
+    pending: Pending
+    announcer: Announcer
+    handover: Handover
+    pauses: Pauses
+    tasks: Tasks
+    clock: Clock
+    turns: KeyedLock = field(default_factory=KeyedLock)
+    sending: dict[bytes, int] = field(default_factory=dict)
 
-    async def commit(self, job: Job) -> Settled:
+    def may_drain(self, key: bytes) -> bool:
+        """Tell whether it is worth sending parked changes now: not shortly after that failed."""
+        return key not in self.sending and not self.pauses.holds(key)
+
+    async def commit(self, job: Job) -> CommitResult:
         """Send a job's changes and wait for it until its time is up; the job itself is never cut short.
 
         Args:
@@ -110,109 +86,105 @@ class Commits:
         Returns:
             How it ended, as far as is known by then.
         """
-        if self._running >= self._policy.max_flights:
+        if sum(self.sending.values()) >= self.policy.max_flights:
             return await self._later(job, EmporixNotAsked("context.patch", None, "too many commits are on their way"))
-        self._running += 1
-        job.waiter = asyncio.get_running_loop().create_future()
-        self._table.pin(job.entry)
-        job.entry.sending += 1
-        self._tasks.spawn(self._run(job))
+        self.sending[job.entry.key] = self.sending.get(job.entry.key, 0) + 1
+        self.entries.pin(job.entry)
+        self.tasks.spawn(self._run(job))
         try:
-            settled = await wait(job.waiter, job.until - self._clock.monotonic(), self._clock)
+            result = await job.result.wait(job.until - self.clock.monotonic(), self.clock)
         except asyncio.CancelledError:
-            job.parks = True  # nobody is left to be told
+            job.is_abandoned()
             raise
-        if settled is not None:
-            return settled
+        return await self._overdue(job) if result is None else result
+
+    async def _overdue(self, job: Job) -> CommitResult:
         self._postpone(job.entry)
-        late = ContextUnavailable("Emporix did not take the changes in time.")
         if not job.parks:
-            return Settled(error=late, attempts=job.attempts)
-        await self._parking.keep(job)
-        return Settled(Commit.PARKED, attempts=job.attempts)
+            late = ContextUnavailable("Emporix did not take the changes in time.")
+            return CommitResult(error=late, attempts=job.attempts)
+        await self.pending.keep(job)
+        return CommitResult(Commit.PARKED, attempts=job.attempts)
 
     async def _run(self, job: Job) -> None:
-        settled = Settled(error=ContextUnavailable("The application is shutting down."))
+        result = CommitResult(error=ContextUnavailable("The application is shutting down."))
         try:
-            async with self._turns.hold(job.entry.key):
-                settled = await self._settle(job)
+            async with self.turns.hold(job.entry.key):
+                result = await self._result(job)
         except asyncio.CancelledError:
             if job.parks:
-                await self._parking.keep(job)
+                await self.pending.keep(job)
             raise
         finally:
-            self._running -= 1
-            job.entry.sending -= 1
-            self._table.unpin(job.entry)
-            job.settle(settled)
+            self.sending[job.entry.key] -= 1
+            if not self.sending[job.entry.key]:
+                del self.sending[job.entry.key]
+            self.entries.unpin(job.entry)
+            job.result.resolve(result)
 
-    async def _settle(self, job: Job) -> Settled:
+    async def _result(self, job: Job) -> CommitResult:
         try:
             commit = await self._in_turn(job)
         except (TooManyRequests, EmporixNotAsked) as error:
-            job.status = error.status
+            job.answered(error.status)
             self._postpone(job.entry)
             commit = Commit.PARKED
         except (ChangeRefused, TokenRejected) as error:
-            job.status = error.status
+            job.answered(error.status)
             if isinstance(error, ChangeRefused):
                 await self._refused(job)
-            return self._settled(job, error=error)
+            return _ended(job, error=error)
         except SessionContextError as error:
             return await self._later(job, error)
         except Exception as error:  # noqa: BLE001 - a conflict function of the app, or a bug: the change survives both
             _log.error("a commit failed unexpectedly: %s", type(error).__name__)
             return await self._later(job, ContextUnavailable(f"The commit failed: {type(error).__name__}."))
         if commit is Commit.PARKED:
-            await self._parking.keep(job)
+            await self.pending.keep(job)
         else:
             self._remember(job)
-            await self._parking.clear(job)
-        return self._settled(job, commit=commit)
+            await self.pending.unpark(job)
+        return _ended(job, commit=commit)
 
     async def _refused(self, job: Job) -> None:
         """Drop what Emporix refused: parked changes are not to blame, unless they were alone."""
         if not job.own:
-            job.entry.remember(job.parked.over(job.entry.settled))  # a browser may still carry them
-        await self._parking.clear(job, parked=not job.own)
+            # A browser may still bring them.
+            known = job.entry.consistency
+            job.entry.learn(known.remembering(job.parked.over(known.taken)))
+        await self.pending.unpark(job, with_parked=not job.own)
 
     def _remember(self, job: Job) -> None:
         """Note what Emporix has of this process: an earlier wish that is still on its way must not undo it."""
         taken = job.changes
-        for entry in (job.entry, *self._table.siblings(job.entry)):
-            entry.settle(taken, job.version)
-            self._parking.settle(entry)
+        for entry in self.entries.with_siblings(job.entry):
+            entry.learn(entry.consistency.committed(taken, job.version))
+            self.pending.remember_taken(entry)
 
-    async def _later(self, job: Job, error: SessionContextError) -> Settled:
+    async def _later(self, job: Job, error: SessionContextError) -> CommitResult:
         self._postpone(job.entry)
         if isinstance(error, EmporixError):
-            job.status = error.status
+            job.answered(error.status)
             error = ContextUnavailable(f"Emporix could not take the changes ({error}).")
         if not job.parks:
-            return self._settled(job, error=error)
-        await self._parking.keep(job)
-        return self._settled(job, commit=Commit.PARKED)
-
-    def _settled(self, job: Job, commit: Commit | None = None, error: SessionContextError | None = None) -> Settled:
-        return Settled(commit, error, job.attempts, job.status)
+            return _ended(job, error=error)
+        await self.pending.keep(job)
+        return _ended(job, commit=Commit.PARKED)
 
     def _postpone(self, entry: Entry) -> None:
-        entry.drain_after = self._clock.monotonic() + self._policy.deadline * (1 + self._clock.random())
+        self.pauses.begin(entry.key, self.policy.deadline * (1 + self.clock.random()))
 
     async def _in_turn(self, job: Job) -> Commit:
         """Send a job when it is the session's turn: other tokens of the session write the same context."""
         while True:
-            session = job.entry.session
-            async with self._turns.hold(session or job):
-                base = await self._base(job)
-                if job.entry.session == session:  # else the answer has told which session this is
+            session = _session(job.entry)
+            async with self.turns.hold(session or job):
+                base = await self.bases.first(job)
+                if _session(job.entry) == session:  # else the answer has told which session this is
                     return await self._send(job, base)
 
     async def _send(self, job: Job, base: Base | None) -> Commit:
-        await self._parking.look(job.entry, again=bool(job.entry.snapshot.parked))
-        carried = self._carrying.parked(job.entry, job.carried, job.token)
-        job.parked = carried.newest(job.entry.snapshot.parked)
-        job.stored = job.entry.snapshot.parked.ids
+        await self._take_parked_along(job)
         if base is None:
             return Commit.PARKED
         first = base.document
@@ -220,110 +192,46 @@ class Commits:
         in_doubt = False
         while changes:
             self._may_go_on(job)
-            error = await self._patches.send(job, base.document, changes)
+            error = await self.patching.send(job, base.document, changes)
             if error is None:
-                await self._accepted(job, base, changes)
+                await self.announcer.taken(job, base, changes)
                 return Commit.APPLIED
             in_doubt = in_doubt or not isinstance(error, CONFLICTS)
-            latest = await self._latest(job)
+            latest = await self.bases.latest(job)
             if latest is None:
                 return Commit.PARKED
             await self._reconsider(job)
             # Always all of them: only a PATCH that is taken proves that a document was not an old one.
-            changes = job.changes.rebase(first, latest.document, self._policy.on_conflict)
+            changes = job.changes.rebase(first, latest.document, self.policy.on_conflict)
             base = latest
-        self._seen(job, base.document)
-        await self._tell(job, base.document)
+        await self.announcer.seen(job, base.document)
         return Commit.APPLIED if in_doubt else Commit.ALREADY
+
+    async def _take_parked_along(self, job: Job) -> None:
+        entry = job.entry
+        await self.pending.look(entry, again=bool(entry.snapshot.parked))
+        brought = self.handover.parked(entry, job.note, job.token)
+        job.takes_along(brought.newest(entry.snapshot.parked), entry.snapshot.parked.ids)
 
     async def _reconsider(self, job: Job) -> None:
         """Leave out what was parked and has been sent, or replaced, by somebody else since this job began."""
         if job.parked:
-            await self._parking.look(job.entry, again=True)
-            job.parked = job.parked.without(job.stored - job.entry.snapshot.parked.ids)
+            await self.pending.look(job.entry, again=True)
+            job.leaves_out(job.stored - job.entry.snapshot.parked.ids)
 
     def _may_go_on(self, job: Job) -> None:
-        if self._clock.monotonic() >= job.until:
+        if self.clock.monotonic() >= job.until:
             raise ContextUnavailable("The time for this commit was used up before the changes could be sent.")
-        if job.attempts >= self._policy.max_attempts:
+        if job.attempts >= self.policy.max_attempts:
             raise CommitConflict(
                 f"Others changed the session context during each of {job.attempts} attempts. "
                 "Try again, or raise UpstreamPolicy(max_attempts=...)."
             )
 
-    async def _base(self, job: Job) -> Base | None:
-        """Return what to send changes against: a document from a GET, never a guess; `None` for no context."""
-        entry, now = job.entry, self._clock.monotonic()
-        known = entry.snapshot
-        if known.document is not None and not known.accepted and now < entry.stale_until:
-            return Base(known.document, entry.asked_at)
-        if known.document is None and now < entry.fresh_until:
-            if known.rejected:
-                raise TokenRejected("context.patch", 401, "the token was refused a moment ago")
-            return None
-        return await self._latest(job, join=True)
 
-    async def _latest(self, job: Job, *, join: bool = False) -> Base | None:
-        """Return what Emporix has now; `None` for no context.
+def _ended(job: Job, commit: Commit | None = None, error: SessionContextError | None = None) -> CommitResult:
+    return CommitResult(commit, error, job.attempts, job.status)
 
-        Raises:
-            EmporixError: Emporix could not be asked.
-            ContextUnavailable: there was no time left.
-        """
-        if job.attempts > 1:
-            await self._clock.sleep(BACKOFF * self._clock.random() * job.attempts)
-        while (left := job.until - self._clock.monotonic()) > 0:
-            entry = job.entry
-            flight = self._flights.join(entry, job.token) if join else self._flights.start(entry, job.token)
-            match await flight.wait(left, self._clock):
-                case Found(document, asked_at):
-                    if not self._reader.overtaken(entry, document):
-                        return Base(document, asked_at)
-                    join = False
-                    await self._clock.sleep(self._reader.pause())
-                case Missing():
-                    return None
-                case Rejected(error) | Failed(error):
-                    raise error.again()
-                case None:
-                    break
-        raise ContextUnavailable("Emporix did not answer in time.")
 
-    async def _accepted(self, job: Job, base: Base, changes: ContextChanges) -> None:
-        """Make known that Emporix took changes: here at once, and elsewhere before anybody is told."""
-        # Nobody has promised that a PATCH which changes nothing raises the version.
-        document = base.document
-        job.version = document.version + 1 if changes.missing_from(document) else document.version
-        self._show(job, base, changes)
-        await self._tell(job, document)
-
-    def _show(self, job: Job, base: Base, changes: ContextChanges) -> None:
-        entry, document = job.entry, base.document
-        entry.met = job.carried
-        job.kept = job.kept or bool(entry.snapshot.parked)
-        if entry.snapshot.rejected:
-            return  # refused meanwhile: nothing is to be shown any more
-        entry.raise_floor(document.identity, job.version)
-        if entry.epoch != job.epoch:
-            entry.expire()
-            entry.disown()  # logged out meanwhile: whoever comes now sees what Emporix has
-            return
-        parked = visible(entry.snapshot.parked, job)
-        self._reader.accept(entry, Snapshot(document=document, accepted=changes, parked=parked), base.asked_at)
-        for sibling in self._table.siblings(entry):
-            self._reader.overlay(sibling, document, job.version, job.changes.held(document, changes))
-
-    async def _tell(self, job: Job, document: ContextDocument) -> None:
-        """Keep the other processes from showing less than the version that has the changes."""
-        entries = (job.entry, *self._table.siblings(job.entry))
-        await self._shelf.invalidate(entries, document.identity, job.version)
-
-    def _seen(self, job: Job, document: ContextDocument) -> None:
-        """Keep the other tokens of the session from showing less than this one has seen."""
-        job.entry.met = job.carried
-        job.version = document.version
-        for sibling in self._table.siblings(job.entry):
-            known = sibling.snapshot.document
-            if known is None or known.identity != document.identity or known.version < document.version:
-                sibling.fence()
-                self._reader.overlay(sibling, document, document.version, job.changes.held(document, NO_CHANGES))
+def _session(entry: Entry) -> str | None:
+    return None if entry.session is None else entry.session.name

@@ -1,14 +1,14 @@
-"""All entries of one event loop, bounded in number and age."""
+"""All entries of one event loop: by token, by session, and those in use."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from ..clock import Clock
 from .cache import ClockCache
-from .entry import Entry
+from .entry import Entry, Membership
 from .keys import Keys
 
 __all__ = ["Entries"]
@@ -18,28 +18,34 @@ TOKEN_PREFIX: Final = "token-"  # noqa: S105 - a prefix of names
 
 
 class Entries:
-    """Finds the entry of a key.
+    """Finds the entry of a token, and the other tokens of its session.
 
-    Documents and everything else (missing, refused, failed) are kept apart, so that garbage tokens never push out
-    a good entry. A entry in use (`pin`) stays reachable even when its cache drops it: two entries of one key would
+    Documents and everything else (missing, rejected, failed) are kept apart, so that garbage tokens never push out a
+    good entry. An entry in use (`pinned`) stays reachable even when its cache drops it: two entries of one key would
     not see each other's writes.
 
     Args:
         max_entries: entries with a document, and as many without.
-        naming: names for sessions.
+        keys: names for sessions.
         clock: where time comes from.
     """
 
-    def __init__(self, max_entries: int, naming: Keys, clock: Clock) -> None:
-        self._naming = naming
-        self.found = ClockCache(max_entries, clock, self._gone)
-        self.absent = ClockCache(max_entries, clock, self._gone)
-        self._busy: dict[bytes, Entry] = {}
+    __slots__ = ("_by_session", "_keys", "_pins", "_writes", "absent", "found")
+
+    def __init__(self, max_entries: int, keys: Keys, clock: Clock) -> None:
+        self._keys = keys
+        self.found = ClockCache(max_entries, clock)
+        self.absent = ClockCache(max_entries, clock)
+        self._pins: dict[bytes, tuple[Entry, int]] = {}
+        self._writes: dict[bytes, int] = {}
         self._by_session: dict[str, tuple[bytes, ...]] = {}
 
     def get(self, key: bytes) -> Entry | None:
-        """Return the entry of a key, ``None`` where nothing is known."""
-        return self.found.get(key) or self.absent.get(key) or self._busy.get(key)
+        """Return the entry of a key, `None` where nothing is known."""
+        found = self.found.get(key) or self.absent.get(key)
+        if found is None and key in self._pins:
+            return self._pins[key][0]
+        return found
 
     def find(self, key: bytes) -> Entry | None:
         """Return the entry of a key, which may be out of date: what a hit needs, at the least cost."""
@@ -48,57 +54,80 @@ class Entries:
     def obtain(self, key: bytes, session_id: str | None) -> Entry:
         """Return the entry of a key, a new one where nothing is known."""
         entry = self.get(key) or Entry(key)
-        if session_id is not None and entry.session_id is None:
-            self._move(entry, session_id)
+        if session_id is not None and entry.session is None:
+            self._move(entry, session_id, proven=False)
         return entry
 
-    def learn(self, entry: Entry, session_id: str | None) -> None:
-        """Note to which session a entry belongs, as an authenticated answer has told."""
+    def prove(self, entry: Entry, session_id: str | None) -> None:
+        """Note to which session a token belongs, as an authenticated answer has told; learn what its others know."""
         if session_id is None:
             return
-        if session_id != entry.session_id:
-            self._move(entry, session_id)
-        entry.proven = True
+        if entry.proven_session is None or entry.proven_session.session_id != session_id:
+            self._move(entry, session_id, proven=True)
         for sibling in self.siblings(entry):
-            if sibling.proven:
-                entry.learn(sibling)
+            if sibling.proven_session is not None:
+                entry.learn(entry.consistency.merged(sibling.consistency))
 
-    def _move(self, entry: Entry, session_id: str) -> None:
-        self._unindex(entry)
-        entry.session_id = session_id
-        entry.session = self._naming.session(session_id)
-        entry.proven = False
-        if self._in_reach(entry.key):
-            self._index(entry)
+    @contextmanager
+    def pinned(self, entry: Entry) -> Iterator[Entry]:
+        """Keep an entry reachable inside the block."""
+        self.pin(entry)
+        try:
+            yield entry
+        finally:
+            self.unpin(entry)
 
     def pin(self, entry: Entry) -> None:
-        """Keep a entry reachable until it is unpinned as often."""
-        entry.pins += 1
-        self._busy[entry.key] = entry
+        """Keep an entry reachable until it is unpinned as often."""
+        _, pins = self._pins.get(entry.key, (entry, 0))
+        self._pins[entry.key] = (entry, pins + 1)
         self._index(entry)
 
     def unpin(self, entry: Entry) -> None:
         """Undo one `pin`."""
-        entry.pins -= 1
-        if not entry.pins:
-            self._busy.pop(entry.key, None)
+        _, pins = self._pins[entry.key]
+        if pins > 1:
+            self._pins[entry.key] = (entry, pins - 1)
+        else:
+            del self._pins[entry.key]
             self._gone(entry)
 
+    @contextmanager
+    def written(self, entries: Sequence[Entry]) -> Iterator[None]:
+        """Fence entries off while their context is being written: reads that overlap the block are not published."""
+        for entry in entries:
+            entry.raise_fence()
+            self._writes[entry.key] = self._writes.get(entry.key, 0) + 1
+        try:
+            yield
+        finally:
+            for entry in entries:
+                entry.raise_fence()
+                self._writes[entry.key] -= 1
+                if not self._writes[entry.key]:
+                    del self._writes[entry.key]
+
+    def is_written(self, entry: Entry) -> bool:
+        """Tell whether the context of an entry is being written."""
+        return entry.key in self._writes
+
     def keep(self, entry: Entry) -> None:
-        """File a entry by what it now knows, and for as long as that is of use."""
-        if entry.snapshot.document is not None:
-            self.absent.discard(entry.key)
-            self.found.put(entry, max(entry.stale_until, entry.error_until))
+        """File an entry by what it now knows, and for as long as that is of use."""
+        if entry.document is not None:
+            gone = [self.absent.discard(entry.key), *self.found.put(entry, max(entry.stale_until, entry.error_until))]
         else:
-            self.found.discard(entry.key)
-            self.absent.put(entry, max(entry.fresh_until, entry.next_attempt, entry.kept_until))
+            until = max(entry.fresh_until, entry.retry_at)
+            gone = [self.found.discard(entry.key), *self.absent.put(entry, until)]
+        for each in gone:
+            if each is not None:
+                self._gone(each)
         if self._in_reach(entry.key):
             self._index(entry)
         else:
             self._gone(entry)
 
     def drop(self, entry: Entry) -> None:
-        """Forget a entry, whatever it knows."""
+        """Forget an entry, whatever it knows."""
         self.found.discard(entry.key)
         self.absent.discard(entry.key)
         self._gone(entry)
@@ -107,10 +136,14 @@ class Entries:
         """Yield the other entries of the same session: a refreshed token, or a customer who was a guest."""
         if entry.session is None:
             return
-        for key in self._by_session.get(entry.session, ()):
+        for key in self._by_session.get(entry.session.name, ()):
             other = None if key == entry.key else self.get(key)
             if other is not None:
                 yield other
+
+    def with_siblings(self, entry: Entry) -> tuple[Entry, ...]:
+        """Return all entries of the session, this one first."""
+        return (entry, *self.siblings(entry))
 
     def named(self, names: Iterable[str]) -> list[Entry]:
         """Return the entries that names of tokens and sessions stand for."""
@@ -126,35 +159,44 @@ class Entries:
     def __len__(self) -> int:
         return len(self.found)
 
+    def _move(self, entry: Entry, session_id: str, *, proven: bool) -> None:
+        same = entry.session is not None and entry.session.session_id == session_id
+        name = entry.session.name if same and entry.session is not None else self._keys.session(session_id)
+        if not same:
+            self._unindex(entry)
+        entry.joins(Membership(session_id, name, proven))
+        if self._in_reach(entry.key):
+            self._index(entry)
+
     def _index(self, entry: Entry) -> None:
         if entry.session is None:
             return
-        keys = self._by_session.get(entry.session, ())
+        keys = self._by_session.get(entry.session.name, ())
         if entry.key in keys:
             return
         if len(keys) >= MAX_TOKENS:
             keys = tuple(key for key in keys if self._in_reach(key))
-        self._by_session[entry.session] = (*keys, entry.key)
+        self._by_session[entry.session.name] = (*keys, entry.key)
         if len(keys) >= MAX_TOKENS:
             # Every write has to reach all tokens of the session, and somebody may refresh one on and on.
-            oldest = next((other for other in self.siblings(entry) if not other.pins), None)
+            oldest = next((other for other in self.siblings(entry) if other.key not in self._pins), None)
             if oldest is not None:
                 self.drop(oldest)
 
     def _gone(self, entry: Entry) -> None:
-        # An expired item is reported late: meanwhile its entry, or another one of its key, may be in use again.
+        # An entry that is too old is evicted late: meanwhile it, or another one of its key, may be in use again.
         held = self.get(entry.key)
-        if held is None or held.session != entry.session:
+        if held is None or held.session is None or entry.session is None or held.session.name != entry.session.name:
             self._unindex(entry)
 
     def _in_reach(self, key: bytes) -> bool:
-        return key in self._busy or key in self.found or key in self.absent
+        return key in self._pins or key in self.found or key in self.absent
 
     def _unindex(self, entry: Entry) -> None:
         if entry.session is None:
             return
-        left = tuple(key for key in self._by_session.get(entry.session, ()) if key != entry.key)
+        left = tuple(key for key in self._by_session.get(entry.session.name, ()) if key != entry.key)
         if left:
-            self._by_session[entry.session] = left
+            self._by_session[entry.session.name] = left
         else:
-            self._by_session.pop(entry.session, None)
+            self._by_session.pop(entry.session.name, None)

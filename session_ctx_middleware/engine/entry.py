@@ -1,250 +1,279 @@
-"""What this process knows about one token's context."""
+"""What one event loop keeps for one token: what is cached, for how long, and how the store was asked about it."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
-from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
-from ..model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from ..model.view import NOTHING_KNOWN, Snapshot
+from .consistency import START, Consistency
 from .note import Note
 
-if TYPE_CHECKING:
-    from .flights import Flight
-
-__all__ = ["NEVER", "Entry"]
+__all__ = ["NEVER", "Entry", "Fence", "Membership", "StoreView"]
 
 NEVER: Final = float("-inf")
-UNKNOWN: Final = sys.maxsize
-NOT_FORCED: Final = (0.0, NEVER)  # one for all entries
+
+
+class Fence(NamedTuple):
+    """What a read has to find unchanged when it lands (fencing): it publishes only behind the fence that it started in.
+
+    Args:
+        era: rises with each logout; what began before must not come back.
+        generation: rises when a write starts and when it ends, and when a read is given up.
+    """
+
+    era: int = 0
+    generation: int = 0
+
+
+OPEN: Final = Fence()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Membership:
+    """To which session a token belongs.
+
+    Args:
+        session_id: the session at Emporix.
+        name: its name outside this process.
+        proven: whether an authenticated answer has told; what an application says about it counts for less.
+    """
+
+    session_id: str
+    name: str
+    proven: bool
+
+
+class StoreView:
+    """How far an entry has kept up with the store.
+
+    Attributes:
+        epoch: the store's epoch (`Attachment.epoch`) in which the entry was compared with it last.
+        news: how often others have changed what is parked.
+        looked: that number when the store was asked last.
+        looked_under: the session under whose name it was asked as well: empty for none, `None` when it never was.
+    """
+
+    __slots__ = ("epoch", "looked", "looked_under", "news")
+
+    def __init__(self) -> None:
+        self.epoch = self.news = self.looked = 0
+        self.looked_under: str | None = None
+
+    def caught_up(self, epoch: int) -> None:
+        """Note the epoch in which the entry was compared with the store."""
+        self.epoch = epoch
+
+    def heard_news(self) -> None:
+        """Note that others have changed what is parked."""
+        self.news += 1
+
+    def has_looked(self, news: int, under: str | None) -> None:
+        """Note that the store was asked what is parked, at that number of news, also under a session's name."""
+        self.looked, self.looked_under = news, under
+
+    def look_again(self) -> None:
+        """Have the next reader ask the store what is parked."""
+        self.looked_under = None
 
 
 class Entry:
-    """The state of one token: only ever touched on its event loop, between awaits.
-
-    Two numbers keep a read that overlapped a write from being published: `generation` and `floor`.
+    """The cache entry of one token: only ever touched on its event loop, between awaits.
 
     Attributes:
-        generation: rises when a write starts and when it ends; a read publishes only into the one it started in.
-        floor: the lowest version of the context `floor_of` that may still be believed.
-        proven: an authenticated answer told the session; what an application says about it counts for less.
-        settled: the last changes of the context `settled_of` that Emporix took from this shopper, as far as is known:
-            an earlier wish for one of their fields has had its time.
-        since: over a document of this version or later, `settled` shows what the shopper has chosen.
-        told: the highest version that another process has told of.
-        rumour: what was told of a context that has not been seen here yet.
-        past: the context that has made room for another one, and until when a lagging replica may still show it.
-        news: how often others have changed what is parked; `looked` is that count when the store was asked last,
-            and `looked_in` the session under whose name it was asked as well: empty for none, `None` for not yet.
-        expected: what the last browser carried; `met` is the last that was satisfied.
-        filed_until: how long the table has promised to keep it.
-        used: whether anybody has asked for it since the table last looked for one to do without.
-        seen: the store's epoch in which this entry was compared with it.
+        key: the cache key of the token.
+        session: to which session the token belongs, as far as is known.
+        ends_at: when the token ends, in seconds since the epoch; `None` where nothing says so.
+        snapshot: what reads show.
+        asked_at: when Emporix was asked for the document, in monotonic seconds, as all that follow.
+        fresh_until: until when it is served without asking (RFC 9111, section 4.2).
+        stale_until: until when it is served while it is renewed (RFC 5861, stale-while-revalidate).
+        error_until: until when it is served if Emporix cannot be asked (RFC 5861, stale-if-error).
+        retry_at: when Emporix may be asked again after a failure.
+        fence: what a read in flight has to find unchanged.
+        store_view: how far the entry has kept up with the store.
+        used: whether anybody has asked for it since the cache last looked for one to evict (CLOCK).
+        kept_until: how long the cache has promised to keep it.
     """
 
     __slots__ = (
+        "_consistency",
         "asked_at",
-        "drain_after",
-        "epoch",
+        "ends_at",
         "error_until",
-        "expected",
-        "expires_at",
-        "filed_until",
-        "flight",
-        "floor",
-        "floor_of",
-        "forced",
+        "fence",
         "fresh_until",
-        "generation",
         "kept_until",
         "key",
-        "looked",
-        "looked_in",
-        "met",
-        "news",
-        "next_attempt",
-        "past",
-        "pins",
-        "proven",
-        "rumour",
-        "seen",
-        "sending",
+        "retry_at",
         "session",
-        "session_id",
-        "settled",
-        "settled_of",
-        "since",
         "snapshot",
         "stale_until",
-        "told",
+        "store_view",
         "used",
-        "writers",
     )
 
     def __init__(self, key: bytes) -> None:
         self.key = key
-        self.session_id: str | None = None
-        self.session: str | None = None
-        self.proven = False
-        self.seen = 0
-        self.expected: Note | None = None
-        self.met: Note | None = None
-        self.forced = NOT_FORCED
-        self.kept_until = NEVER
-        self.filed_until = NEVER
-        self.used = False
-        self.settled = NO_CHANGES
-        self.settled_of: tuple[str | None, str | None] | None = None
-        self.since = UNKNOWN
-        self.told = -1
-        self.past: tuple[tuple[str | None, str | None], float] | None = None
-        self.rumour: tuple[str, int] | None = None
-        self.sending = 0
+        self.session: Membership | None = None
+        self.ends_at: float | None = None
         self.snapshot = NOTHING_KNOWN
-        self.asked_at = NEVER
-        self.fresh_until = NEVER
-        self.stale_until = NEVER
-        self.error_until = NEVER
-        self.expires_at: float | None = None
-        self.next_attempt = NEVER
-        self.drain_after = NEVER
-        self.generation = 0
-        self.epoch = 0
-        self.floor = -1
-        self.looked_in: str | None = None
-        self.news = self.looked = 0
-        self.floor_of: tuple[str | None, str | None] | None = None
-        self.writers = 0
-        self.pins = 0
-        self.flight: Flight | None = None
+        self.asked_at = self.fresh_until = self.stale_until = self.error_until = self.retry_at = NEVER
+        self.fence = OPEN
+        self.store_view = StoreView()
+        self._consistency = START
+        self.used = False
+        self.kept_until = NEVER
+
+    def __repr__(self) -> str:
+        return f"<Entry generation={self.fence.generation}>"
 
     @property
     def name(self) -> str:
         """The name of the token outside this process."""
         return f"token-{self.key.hex()}"
 
-    def __repr__(self) -> str:
-        return f"<Entry generation={self.generation} writers={self.writers}>"
+    @property
+    def proven_session(self) -> Membership | None:
+        """The session, if an authenticated answer has told it."""
+        return self.session if self.session is not None and self.session.proven else None
 
-    def outdated(self, document: ContextDocument) -> bool:
-        """Tell whether a version that is already known to be past would come back with `document`.
+    @property
+    def document(self) -> ContextDocument | None:
+        """The document that reads show."""
+        return self.snapshot.document
 
-        A context that was created anew starts at version 1 again, so versions of two identities are not compared:
-        of those the one that was created earlier is past, where both say when in the same notation.
-        """
-        if document.identity == self.floor_of:
-            return document.version < self.floor
-        session_id, created_at = self.floor_of or (None, None)
-        if document.created_at is None or created_at is None or document.session_id != session_id:
-            return False
-        return len(document.created_at) == len(created_at) and document.created_at < created_at
+    @property
+    def consistency(self) -> Consistency:
+        """What is known about versions. Most entries were only read, so that their document says it all."""
+        known, document = self._consistency, self.snapshot.document
+        return known.published(document) if known is START and document is not None else known
 
-    def raise_floor(self, identity: tuple[str | None, str | None], version: int) -> None:
-        """Believe nothing below `version` of this identity any more."""
-        if identity == self.floor_of:
-            self.floor = max(self.floor, version)
-        else:
-            self._begin(identity, version)
+    # Reading from the cache.
 
-    def hear(self, identity: tuple[str | None, str | None], version: int) -> None:
-        """Note that another process has made `version` of this identity: what it changed is not known here."""
-        self.raise_floor(identity, version)
-        self.told = max(self.told, version)
-        self.since = max(self.since, version)
-
-    def lacks(self, document: ContextDocument) -> bool:
-        """Tell whether a document is from before a change of the shopper's that is not known here."""
-        return document.identity == self.floor_of and document.version < min(self.told, self.since)
-
-    def believe(self, document: ContextDocument) -> None:
-        """Take a document that is not outdated as what is known now."""
-        if document.identity == self.floor_of:
-            self.floor = document.version
-        else:
-            self._begin(document.identity, document.version)
-
-    def _begin(self, identity: tuple[str | None, str | None], version: int) -> None:
-        """Follow another context than before; its versions have nothing to do with those of the last one."""
-        if identity != self.settled_of:
-            self.settled, self.since = self.settled.taken_at(-1), UNKNOWN
-        self.floor_of, self.floor, self.told = identity, version, -1
-        self.settled_of = identity
-
-    def settle(self, changes: ContextChanges, version: int) -> None:
-        """Note what Emporix has taken with `version` of the context."""
-        if changes:
-            self.since = min(self.since, max(version - 1, self.told))
-            self.remember(changes.taken_at(version).over(self.settled))
-
-    def learn(self, other: Entry) -> None:
-        """Add what is settled, and what may be believed, according to another token of the session."""
-        known = self.floor
-        if other.floor_of is not None and self.floor_of in {None, other.floor_of}:
-            self.raise_floor(other.floor_of, other.floor)
-        if self.settled_of is None:
-            self.settled_of = other.settled_of
-        same = self.settled_of == other.settled_of
-        if same and other.told >= self.told:  # else it has not heard of a change that is not known here either
-            self.vouch(other.since, other.floor, known)
-        self.remember(self.settled.newest(other.settled if same else other.settled.taken_at(-1)))
-
-    def vouch(self, since: int, until: int, known: int) -> None:
-        """Note that what is learnt of settled changes goes from one version to another.
+    def hit(self, now: float, epoch: int, note: Note | None) -> Snapshot | None:
+        """Return what can be served without asking anybody, `None` where that is nothing.
 
         Args:
-            since: over a document of this version or later, all of them show,
-            until: up to this version.
-            known: up to which version those that were known here before show.
+            now: monotonic seconds.
+            epoch: the store's at present.
+            note: what the browser brought; a request that has parked changes in it takes the long way.
         """
-        earlier, later = sorted(((self.since, known), (since, until)), key=lambda each: each[1])
-        joined = later[0] <= earlier[1]  # else nobody knows what was between
-        self.since = min(earlier[0], later[0]) if joined else later[0]
+        view = self.store_view
+        if now >= self.fresh_until or view.epoch != epoch or view.looked != view.news:
+            return None
+        if note is not None and (note.parked.operations or self._consistency.satisfied is not note):
+            return None
+        self.used = True
+        return self.snapshot
 
-    def remember(self, settled: ContextChanges) -> None:
-        """Keep what was settled, as much of it as there is room for."""
-        kept = settled.within(MAX_ATTRIBUTES, MAX_ATTRIBUTE_BYTES)
-        if len(kept) < len(settled):
-            dropped = (op.taken for path, op in settled.operations.items() if path not in kept)
-            self.since = max(self.since, *dropped)
-        self.settled = kept
-        parked = self.snapshot.parked.minus(kept)
+    def has_ended(self, wall: float) -> bool:
+        """Tell whether the token has ended at `wall` (seconds since the epoch), so that its document is void."""
+        # Without a document there is nothing to keep back, only calls to be spared.
+        return self.ends_at is not None and wall >= self.ends_at and self.snapshot.document is not None
+
+    # What the cache keeps.
+
+    def set_end(self, wall: float | None) -> None:
+        """Note when the token ends, unless that is known."""
+        if self.ends_at is None:
+            self.ends_at = wall
+
+    def joins(self, session: Membership) -> None:
+        """Note to which session the token belongs."""
+        self.session = session
+
+    def touch(self) -> None:
+        """Note that somebody has asked for this entry."""
+        self.used = True
+
+    def spare(self) -> None:
+        """Let the entry be evicted when the cache comes by next, unless somebody asks for it."""
+        self.used = False
+
+    def keep(self, until: float) -> None:
+        """Note until when the cache keeps it (monotonic seconds)."""
+        self.kept_until = until
+
+    # What is known.
+
+    def learn(self, consistency: Consistency) -> None:
+        """Take what is known about versions from now on; parked changes that turn out to be taken show no more."""
+        document = self.snapshot.document
+        implied = document is not None and consistency.shown_by(document)
+        self._consistency = START if implied else consistency
+        parked = self.snapshot.parked.minus(consistency.taken)
         if parked is not self.snapshot.parked:
             self.snapshot = replace(self.snapshot, parked=parked)
 
-    def fence(self) -> None:
-        """Keep every read that is in the air from being published, and new callers from joining it."""
-        self.generation += 1
-        self.flight = None
+    def show(self, snapshot: Snapshot, consistency: Consistency) -> None:
+        """Show a snapshot from now on.
 
-    def overlay(self, changes: ContextChanges) -> None:
+        Args:
+            snapshot: what was found, or what follows from a write.
+            consistency: what is known about versions with it.
+        """
+        self.snapshot = snapshot
+        self.learn(consistency)
+
+    def show_parked(self, parked: ContextChanges) -> None:
+        """Show what is parked, but for what Emporix has taken since."""
+        parked = parked.minus(self._consistency.taken)
+        if self.snapshot.parked is not parked and (self.snapshot.parked or parked):
+            self.snapshot = replace(self.snapshot, parked=parked)
+
+    def lay_over(self, changes: ContextChanges) -> None:
         """Show changes that Emporix has taken over the document, until a GET brings a later one."""
         if self.snapshot.document is not None:
-            self.snapshot = replace(self.snapshot, accepted=changes.over(self.snapshot.accepted))
+            self.snapshot = replace(self.snapshot, overlay=changes.over(self.snapshot.overlay))
+
+    def hide(self) -> None:
+        """Show the document to nobody any more, also when Emporix cannot be asked."""
+        self._drop_document(Snapshot(parked=self.snapshot.parked))
+        self.error_until = NEVER
+
+    def clear(self, snapshot: Snapshot = NOTHING_KNOWN) -> None:
+        """Forget what is cached, at once and also for when Emporix cannot be asked; show `snapshot` instead."""
+        self._drop_document(snapshot)
+        self.asked_at = self.fresh_until = self.stale_until = self.error_until = self.retry_at = NEVER
+
+    def log_out(self) -> None:
+        """Forget the shopper: what began before must not come back."""
+        self.fence = Fence(self.fence.era + 1, self.fence.generation + 1)
+        self.clear()
+        self._consistency = self._consistency.logged_out()
+
+    # For how long.
+
+    def set_lifetime(self, asked_at: float, *, fresh_until: float, stale_until: float, error_until: float) -> None:
+        """Set for how long the snapshot is of use (monotonic seconds), and when Emporix was asked for it."""
+        self.asked_at = self.retry_at = asked_at
+        self.fresh_until, self.stale_until, self.error_until = fresh_until, stale_until, error_until
+
+    def serve_until(self, until: float) -> None:
+        """Serve an answer without a document until then (monotonic seconds)."""
+        self.fresh_until = until
+
+    def no_longer_fresh(self, now: float) -> None:
+        """Have the next read look further, though what is known may be served stale."""
+        self.fresh_until = min(self.fresh_until, now)
 
     def expire(self) -> None:
         """Make the next read ask Emporix; what is known stays for when that fails."""
         self.fresh_until = self.stale_until = NEVER
 
-    def disown(self) -> None:
-        """Show the document to nobody any more, also when Emporix cannot be asked."""
-        self.error_until = NEVER
-        self.snapshot = Snapshot(parked=self.snapshot.parked)
+    def retry_after(self, at: float) -> None:
+        """Leave Emporix alone for this token until then (monotonic seconds)."""
+        self.retry_at = at
 
-    def supersede(self, identity: tuple[str | None, str | None], until: float) -> None:
-        """Show nothing of this context any more, and do not believe a lagging replica in it `until` (monotonic)."""
-        self.past = (identity, until)
-        self.disown()
-        self.expire()
+    # Against reads that overlap.
 
-    def superseded(self, document: ContextDocument, now: float) -> bool:
-        """Tell whether a document is of a context in whose place another one has been seen a moment ago."""
-        return self.past is not None and document.identity == self.past[0] and now < self.past[1]
+    def raise_fence(self) -> None:
+        """Keep every read in flight from being published, and new callers from joining it."""
+        self.fence = Fence(self.fence.era, self.fence.generation + 1)
 
-    def clear(self, parked: ContextChanges = NO_CHANGES) -> None:
-        """Forget what is known but `parked`, at once and also for when Emporix cannot be asked."""
-        self.snapshot = Snapshot(parked=parked) if parked else NOTHING_KNOWN
-        self.asked_at = self.next_attempt = self.drain_after = NEVER
-        self.fresh_until = self.stale_until = self.error_until = NEVER
+    def _drop_document(self, snapshot: Snapshot) -> None:
+        self._consistency = self.consistency  # the document no longer says it
+        self.snapshot = snapshot

@@ -1,27 +1,17 @@
-"""One GET per key at a time, shared by everybody who wants its answer."""
+"""One GET per token at a time, shared by everybody who wants its answer (single flight)."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from ..clock import Clock, wait
-from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixNotAsked, EmporixUnreachable, TokenRejected
+from ..errors import EmporixError, TokenRejected
+from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
-from ..tasks import Tasks
-from .entries import Entries
-from .entry import Entry
-from .ports import ContextSource
-from .sharing import Sharing, StoreRead
+from ..tasks import SharedResult
+from .entry import Entry, Fence
 
 __all__ = ["Failed", "Flight", "Flights", "Found", "Missing", "Outcome", "Rejected"]
-
-_log = logging.getLogger("session_ctx_middleware")
-
-OPERATION: Final = "context.get"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -48,7 +38,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Emporix refused the token."""
+    """Emporix rejected the token."""
 
     error: TokenRejected
 
@@ -63,194 +53,72 @@ class Failed:
 Outcome: TypeAlias = Found | Missing | Rejected | Failed
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Flight:
-    """A GET in the air. It belongs to nobody: who waits has a future of its own, and can leave at any time."""
+    """A GET in the air. It belongs to nobody: whoever waits may leave at any time.
 
-    __slots__ = ("entry", "epoch", "generation", "outcome", "parked", "started", "straight", "waiters")
+    Args:
+        entry: to be filled.
+        started: monotonic seconds.
+        past_caches: whether it goes straight to Emporix.
+        fence: of the entry when it started: behind another one it is not published.
+        parked: what the entry showed as parked when it started.
+        landed: its outcome.
+    """
 
-    def __init__(self, entry: Entry, started: float, *, straight: bool) -> None:
-        self.entry = entry
-        self.straight = straight
-        self.generation = entry.generation
-        self.epoch = entry.epoch
-        self.parked = entry.snapshot.parked
-        self.started = started
-        self.outcome: Outcome | None = None
-        # In order of arrival, so that they are woken in that order too.
-        self.waiters: dict[asyncio.Future[Outcome | None], None] = {}
-
-    async def wait(self, timeout: float, clock: Clock) -> Outcome | None:
-        """Return the outcome, or ``None`` when `timeout` seconds were up first; the flight goes on in any case."""
-        if self.outcome is not None:
-            return self.outcome
-        waiter: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
-        self.waiters[waiter] = None
-        try:
-            return await wait(waiter, timeout, clock)
-        finally:
-            self.waiters.pop(waiter, None)
-
-    def land(self, outcome: Outcome) -> None:
-        """Tell everybody who waits."""
-        self.outcome = outcome
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_result(outcome)
+    entry: Entry
+    started: float
+    past_caches: bool
+    fence: Fence
+    parked: ContextChanges
+    landed: SharedResult[Outcome] = field(default_factory=SharedResult)
 
 
 class Flights:
-    """Starts flights and hands what they bring to `publish`.
+    """The flights in the air, at most one per token that callers may join.
 
     Args:
-        source: Emporix.
-        shelf: what other processes have read, asked first unless a flight goes `straight` to Emporix.
-        table: keeps the entries of flights in reach.
-        tasks: runs the flights.
-        clock: where time comes from.
-        arrive: awaited with every outcome first, for what a session's entry should know before anybody reads it; tells
-            whether the store had to be asked.
-        glanced: the same, without waiting, for a document of a store_read; tells whether that was possible.
-        publish: told every outcome, once.
-        usable: tells whether a document that another process has read is new enough, for always or for when Emporix
-            cannot be asked.
-        max_flights: at most so many at once; above it a flight fails at once.
-        max_age: seconds after which a flight that hangs is given up: new callers start another, and what the old
-            one brings in the end is not believed.
+        max_flights: so many at once.
+        max_age: seconds after which a flight that hangs is given up: new callers start another, and what the old one
+            brings in the end is not believed.
     """
 
-    def __init__(
-        self,
-        *,
-        source: ContextSource,
-        shelf: Sharing,
-        table: Entries,
-        tasks: Tasks,
-        clock: Clock,
-        arrive: Callable[[Entry, Outcome], Awaitable[bool]],
-        glanced: Callable[[Entry, Found, StoreRead], bool],
-        publish: Callable[[Flight, Outcome], None],
-        usable: Callable[[Entry, Found, bool], bool],
-        max_flights: int,
-        max_age: float,
-    ) -> None:
-        self._source = source
-        self._shelf = shelf
-        self._usable = usable
-        self._table = table
-        self._tasks = tasks
-        self._clock = clock
-        self._arrive = arrive
-        self._glanced = glanced
-        self._publish = publish
+    __slots__ = ("_joinable", "_max_age", "_max_flights", "in_air")
+
+    def __init__(self, max_flights: int, max_age: float) -> None:
         self._max_flights = max_flights
         self._max_age = max_age
+        self._joinable: dict[bytes, Flight] = {}
         self.in_air = 0
 
-    def join(self, entry: Entry, token: str, store_read: StoreRead | None = None) -> Flight:
-        """Return the flight of a entry, a new one where none is in the air or the one that is hangs.
+    @property
+    def has_room(self) -> bool:
+        """Whether another one may start."""
+        return self.in_air < self._max_flights
 
-        Args:
-            entry: to be filled.
-            token: to ask Emporix with.
-            store_read: what the store has said just now, so that it need not be asked again.
-        """
-        now = self._clock.monotonic()
-        flight = entry.flight
-        if flight is not None and now - flight.started <= self._max_age:
-            return flight
-        if flight is not None:
-            entry.fence()
-        return self._start(entry, token, now, store_read, straight=False)
-
-    def start(self, entry: Entry, token: str) -> Flight:
-        """Return a flight to Emporix that starts now, whatever is in the air; what was is not published any more."""
-        entry.fence()
-        return self._start(entry, token, self._clock.monotonic(), None, straight=True)
-
-    def _start(self, entry: Entry, token: str, now: float, store_read: StoreRead | None, *, straight: bool) -> Flight:
-        flight = Flight(entry, now, straight=straight)
-        if self.in_air >= self._max_flights:
-            flight.land(Failed(EmporixNotAsked(OPERATION, None, "too many sessions are being read at once")))
-            return flight
-        self.in_air += 1
-        entry.flight = flight
-        self._table.pin(entry)
-        if store_read is not None and store_read.generation != flight.generation:
-            store_read = None  # something was written meanwhile
-        found = None if store_read is None else self._at_hand(flight, store_read)
-        if found is not None and store_read is not None and self._glanced(entry, found, store_read):
-            self._land(flight, found)  # without a task: there is nothing to wait for
-        else:
-            self._tasks.spawn(self._fly(flight, token, store_read))
+    def of(self, entry: Entry, now: float) -> Flight | None:
+        """Return the flight that a caller may join, `None` where there is none, or only one that hangs."""
+        flight = self._joinable.get(entry.key)
+        if flight is None or flight.fence != entry.fence:
+            return None
+        if self.hangs(flight, now):
+            entry.raise_fence()
+            return None
         return flight
 
-    def _at_hand(self, flight: Flight, store_read: StoreRead) -> Found | None:
-        """Return the document of a store_read, if it is new enough."""
-        stored = store_read.stored
-        if stored is None or stored.document is None:
-            return None
-        flight.entry.rumour = (stored.identity, stored.floor)
-        found = Found(stored.document, store_read.at - stored.age, shared=True)
-        return found if self._usable(flight.entry, found, False) else None
+    def hangs(self, flight: Flight, now: float) -> bool:
+        """Tell whether a flight has been in the air for too long."""
+        return now - flight.started > self._max_age
 
-    async def _fly(self, flight: Flight, token: str, store_read: StoreRead | None) -> None:
-        outcome: Outcome = Failed(EmporixUnreachable(OPERATION, None, "the application is shutting down"))
-        try:
-            outcome = await self._find(flight, token, store_read)
-            asked = await self._arrive(flight.entry, outcome)
-            if asked and isinstance(outcome, Found) and outcome.shared:
-                # Whoever has sent what was parked a moment ago has told of a later version than this one.
-                outcome = await self._find(flight, token, None)
-                await self._arrive(flight.entry, outcome)
-        finally:
-            self._land(flight, outcome)
-        await self._share(flight.entry, outcome)
+    def begin(self, entry: Entry, now: float, *, past_caches: bool) -> Flight:
+        """Return a new flight, which callers join from now on."""
+        flight = Flight(entry, now, past_caches, entry.fence, entry.snapshot.parked)
+        self._joinable[entry.key] = flight
+        self.in_air += 1
+        return flight
 
-    async def _find(self, flight: Flight, token: str, store_read: StoreRead | None) -> Outcome:
-        asked_at = flight.started if store_read is None else store_read.at
-        stored = None if store_read is None else store_read.stored
-        if store_read is None and not flight.straight:
-            stored = await self._shelf.load(flight.entry)
-        if stored is None:
-            return await self._ask(flight, token)
-        flight.entry.rumour = (stored.identity, stored.floor)
-        if stored.document is None:
-            return await self._ask(flight, token)
-        found = Found(stored.document, asked_at - stored.age, shared=True)
-        if self._usable(flight.entry, found, False):
-            return found
-        outcome = await self._ask(flight, token)
-        return found if isinstance(outcome, Failed) and self._usable(flight.entry, found, True) else outcome
-
-    async def _share(self, entry: Entry, outcome: Outcome) -> None:
-        """Let other processes know, once those who wait here do."""
-        if isinstance(outcome, Rejected):
-            await self._shelf.reject(entry)
-        elif isinstance(outcome, Found) and not outcome.shared and entry.snapshot.document is outcome.document:
-            await self._shelf.save(entry, outcome.document, self._clock.monotonic() - outcome.asked_at)
-
-    async def _ask(self, flight: Flight, token: str) -> Outcome:
-        try:
-            return Found(await self._source.get(token), flight.started)
-        except ContextNotFound as error:
-            return Missing(error.session_id)
-        except TokenRejected as error:
-            return Rejected(error)
-        except EmporixError as error:
-            return Failed(error)
-        except Exception as error:  # noqa: BLE001 - whatever a source does, the waiters get an answer
-            _log.error("%s failed unexpectedly: %s", OPERATION, type(error).__name__)
-            return Failed(EmporixFailed(OPERATION, None, f"unexpected {type(error).__name__}"))
-
-    def _land(self, flight: Flight, outcome: Outcome) -> None:
+    def end(self, flight: Flight) -> None:
+        """Note that a flight has landed; a newer one of its token stays."""
         self.in_air -= 1
-        entry = flight.entry
-        if self._clock.monotonic() - flight.started > self._max_age and entry.generation == flight.generation:
-            entry.fence()
-        if entry.flight is flight:
-            entry.flight = None
-        try:
-            self._publish(flight, outcome)
-        finally:
-            self._table.unpin(entry)
-            flight.land(outcome)
+        if self._joinable.get(flight.entry.key) is flight:
+            del self._joinable[flight.entry.key]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..clock import Clock
 from ..model.changes import NO_CHANGES, ContextChanges
@@ -16,96 +16,95 @@ from .requirements import Requirements
 __all__ = ["Handover"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Handover:
-    """Puts together what browsers carry.
+    """Reads and writes notes, on the engine's side.
 
     Args:
-        naming: fingerprints of contexts.
-        binding: tells whose something is that was carried.
-        expectations: tells which floors still stand.
+        keys: fingerprints of contexts.
+        binding: tells whose a note is.
+        requirements: tells which floors still stand.
         clock: where time comes from.
     """
 
-    def __init__(self, naming: Keys, binding: Binding, expectations: Requirements, clock: Clock) -> None:
-        self._naming = naming
-        self._binding = binding
-        self._expectations = expectations
-        self._clock = clock
+    keys: Keys
+    binding: Binding
+    requirements: Requirements
+    clock: Clock
 
-    def with_parked(self, entry: Entry, token: str, carried: Note | None, snapshot: Snapshot) -> Snapshot:
-        """Show what a browser carries and Emporix has not taken."""
-        if carried is None or snapshot.rejected:
+    def with_parked(self, entry: Entry, token: str, note: Note | None, snapshot: Snapshot) -> Snapshot:
+        """Show the parked changes of a note, too."""
+        if note is None or snapshot.rejected:
             return snapshot
-        parked = self.parked(entry, carried, token).newest(snapshot.parked.minus(entry.settled))
+        parked = self.parked(entry, note, token).newest(snapshot.parked.minus(entry.consistency.taken))
         return replace(snapshot, parked=parked)
 
-    def parked(self, entry: Entry, carried: Note | None, token: str) -> ContextChanges:
-        """Return what a browser carries and Emporix has not taken; to another session only the switches go along."""
-        if carried is None or not carried.waits:
+    def parked(self, entry: Entry, note: Note | None, token: str) -> ContextChanges:
+        """Return the changes of a note that Emporix has not taken; to another session only the switches go along."""
+        if note is None or not note.has_parked:
             return NO_CHANGES
-        changes = carried.parked
-        if not self._binding.binds(carried, entry, token):
+        changes = note.parked
+        if not self.binding.binds(note, entry, token):
             changes = changes.switches()
-        return changes.newest(self._binding.apart(entry, carried, token)).minus(entry.settled)
+        return changes.newest(self.binding.foreign(entry, note, token)).minus(entry.consistency.taken)
 
-    def to_carry(self, entry: Entry, carried: Note | None, token: str, shown: ContextChanges) -> Note:
+    def to_note(self, entry: Entry, note: Note | None, token: str, shown: ContextChanges) -> Note:
         """Return what the browser should take to the next worker, in place of what it brought along.
 
         Args:
             entry: what is known here.
-            carried: what was brought along.
+            note: what was brought along.
             token: of the request.
             shown: the parked changes that the request has shown; a store may have lost them since.
         """
-        here = shown.newest(entry.snapshot.parked).minus(entry.settled)
-        waiting = self.parked(entry, carried, token).newest(here)
-        if carried is not None and not entry.proven and not self._binding.binds(carried, entry, token):
-            return self._lend(entry, carried, token, waiting)
-        identity = "" if entry.floor_of is None else self._naming.identity(entry.floor_of)
-        floor, settled, since = entry.floor, entry.settled, entry.since
-        if carried is not None and self._expectations.still_stands(entry, carried, token, identity):
-            if identity != carried.identity:
-                settled, since = carried.settled.newest(settled.taken_at(-1)), carried.since
-            identity, floor = carried.identity, carried.floor
+        known = entry.consistency
+        here = shown.newest(entry.snapshot.parked).minus(known.taken)
+        parked = self.parked(entry, note, token).newest(here)
+        if note is not None and entry.proven_session is None and not self.binding.binds(note, entry, token):
+            return self._passed_on(entry, note, token, parked)
+        incarnation = "" if known.incarnation is None else self.keys.incarnation(known.incarnation)
+        floor, taken, complete_from = known.floor, known.taken, known.complete_from
+        if note is not None and self.requirements.still_stands(entry, note, token, incarnation):
+            if incarnation != note.incarnation:
+                taken, complete_from = note.taken.newest(taken.taken_at(-1)), note.complete_from
+            incarnation, floor = note.incarnation, note.floor
         return Note(
-            token=self._binding.of_token(token),
+            token=self.binding.of_token(token),
             # What the application says will do here: it counts only for a token that is proven to be of that session.
-            session="" if entry.session_id is None else self._binding.of_session(entry.session_id),
-            identity=identity,
+            session="" if entry.session is None else self.binding.of_session(entry.session.session_id),
+            incarnation=incarnation,
             floor=floor,
-            settled=settled,
-            since=since,
-            parked=waiting,
-            apart=() if carried is None else self._left_apart(entry, carried, token),
-            issued=self._clock.time(),
+            taken=taken,
+            complete_from=complete_from,
+            parked=parked,
+            foreign=() if note is None else self._left_foreign(entry, note, token),
+            issued=self.clock.time(),
         )
 
-    def _lend(self, entry: Entry, carried: Note, token: str, waiting: ContextChanges) -> Note:
-        """Return what was brought along as it was, as nobody can tell yet whether it is of the same session.
+    def _passed_on(self, entry: Entry, note: Note, token: str, parked: ContextChanges) -> Note:
+        """Return a note as it was brought, as nobody can tell yet whether it is of the same session.
 
         The switches go along with the shopper in any case; attributes have to wait for their own token.
         """
-        mine, attributes = self._binding.of_token(token), waiting.attributes()
+        mine, attributes = self.binding.of_token(token), parked.attributes()
         own = (ForeignPending(mine, "", attributes),) if attributes else ()
         return replace(
-            carried,
-            parked=waiting.switches().newest(carried.parked),
-            apart=(*self._others(entry, carried, token), *own),
-            borrower=mine,
-            issued=self._clock.time(),
+            note,
+            parked=parked.switches().newest(note.parked),
+            foreign=(*self._others(entry, note, token), *own),
+            on_behalf_of=mine,
+            issued=self.clock.time(),
         )
 
-    def _left_apart(self, entry: Entry, carried: Note, token: str) -> tuple[ForeignPending, ...]:
+    def _left_foreign(self, entry: Entry, note: Note, token: str) -> tuple[ForeignPending, ...]:
         """Return the attributes that have to go on waiting for their own session."""
-        others = self._others(entry, carried, token)
-        if self._binding.binds(carried, entry, token):
+        others = self._others(entry, note, token)
+        if self.binding.binds(note, entry, token):
             return others
-        left = [ForeignPending(carried.token, carried.session, carried.parked.attributes())]
+        left = [ForeignPending(note.token, note.session, note.parked.attributes())]
         # A later choice of the same field is not undone, though nobody will know any more that Emporix has it.
-        left += [
-            each if each.session else replace(each, changes=each.changes.minus(carried.settled)) for each in others
-        ]
+        left += [each if each.session else replace(each, changes=each.changes.minus(note.taken)) for each in others]
         return tuple(each for each in left if each.changes)
 
-    def _others(self, entry: Entry, carried: Note, token: str) -> tuple[ForeignPending, ...]:
-        return tuple(each for each in carried.apart if not self._binding.binds(each, entry, token))
+    def _others(self, entry: Entry, note: Note, token: str) -> tuple[ForeignPending, ...]:
+        return tuple(each for each in note.foreign if not self.binding.binds(each, entry, token))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 from dataclasses import dataclass, field
 
 from ..errors import SessionContextError
 from ..model.changes import NO_CHANGES, ContextChanges
+from ..tasks import SharedResult
 from .entry import Entry
 from .note import Note
 
-__all__ = ["Commit", "Job", "Settled"]
+__all__ = ["Commit", "CommitResult", "Job"]
 
 
 class Commit(enum.Enum):
@@ -28,13 +28,25 @@ class Commit(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """The end of a commit: what became of the changes, or the error that says why nothing did."""
+class CommitResult:
+    """What became of a commit.
+
+    Args:
+        commit: how it ended; `None` where an error says why nothing came of it.
+        error: that error.
+        attempts: PATCH calls that were made.
+        status: HTTP status of Emporix' last answer, where it was not a success.
+    """
 
     commit: Commit | None = None
     error: SessionContextError | None = None
     attempts: int = 0
     status: int | None = None
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether Emporix has the changes."""
+        return self.commit in {Commit.APPLIED, Commit.ALREADY}
 
 
 @dataclass(slots=True, repr=False, eq=False)
@@ -47,11 +59,15 @@ class Job:
         own: what the request wants.
         until: monotonic seconds; after that nothing new is begun.
         parks: whether the job itself parks what cannot be sent, because nobody else will.
-        epoch: the entry's epoch when the job began; what is forgotten since must not come back.
-        carried: what the shopper's browser brought along.
+        era: the entry's era when the job began; what was forgotten since must not come back.
+        note: what the shopper's browser brought along.
         parked: what waited for Emporix when the job was first sent, and goes along.
         stored: the ids of those of them that the store had.
+        attempts: PATCH calls made so far.
+        status: HTTP status of Emporix' last answer, where it was not a success.
         version: the version of the context in which Emporix has the changes.
+        parking: whether the own changes have been parked; `None` while nobody has begun to.
+        result: what became of it, for the request that waits.
     """
 
     entry: Entry
@@ -59,25 +75,61 @@ class Job:
     own: ContextChanges
     until: float
     parks: bool
-    epoch: int
-    carried: Note | None = None
+    era: int
+    note: Note | None = None
     parked: ContextChanges = NO_CHANGES
     stored: frozenset[str] = frozenset()
     attempts: int = 0
     status: int | None = None
     version: int = -1
-    kept: bool = False
-    keeping: asyncio.Future[None] | None = field(default=None)
-    settled: Settled | None = None
-    waiter: asyncio.Future[Settled | None] | None = field(default=None)
+    parking: SharedResult[Commit] | None = None
+    result: SharedResult[CommitResult] = field(default_factory=SharedResult)
 
     @property
     def changes(self) -> ContextChanges:
         """What is to be sent: this request's changes and the parked ones, the later of each field, if not too late."""
-        return self.own.newest(self.parked).minus(self.entry.settled)
+        return self.own.newest(self.parked).minus(self.entry.consistency.taken)
 
-    def settle(self, settled: Settled) -> None:
-        """Tell the request, if it still waits."""
-        self.settled = settled
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(settled)
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether the shopper has logged out since."""
+        return self.entry.fence.era != self.era
+
+    def is_abandoned(self) -> None:
+        """Note that nobody is left to be told: the job parks what it cannot send."""
+        self.parks = True
+
+    def takes_along(self, parked: ContextChanges, stored: frozenset[str]) -> None:
+        """Send parked changes, too.
+
+        Args:
+            parked: all of them.
+            stored: the ids of those that the store had.
+        """
+        self.parked, self.stored = parked, stored
+
+    def leaves_out(self, op_ids: frozenset[str]) -> None:
+        """Send parked changes no more that somebody else has sent, or replaced."""
+        self.parked = self.parked.without(op_ids)
+
+    def begins_attempt(self) -> None:
+        """Count a PATCH call."""
+        self.attempts += 1
+
+    def answered(self, status: int | None) -> None:
+        """Note the status of Emporix' answer, `None` for a success or where there was none."""
+        self.status = status
+
+    def taken_in(self, version: int) -> None:
+        """Note the version of the context in which Emporix has the changes."""
+        self.version = version
+
+    def begins_parking(self) -> SharedResult[Commit]:
+        """Return what is to be resolved once the own changes are parked."""
+        self.parking = SharedResult()
+        return self.parking
+
+    def counts_as_parked(self) -> None:
+        """Note that there may be parked changes which the job has to unpark once it is taken."""
+        if self.parking is None:
+            self.begins_parking().resolve(Commit.PARKED)

@@ -1,4 +1,4 @@
-"""Names for tokens, sessions and contexts that cannot be turned back into them."""
+"""Cache keys, and names for tokens, sessions and contexts that cannot be turned back into them."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class Keys:
         """Return what tells one value from others, the same in every process and under every secret."""
         return sha256(kind.encode() + b"\x1f" + self._place + _encoded(value)).hexdigest()[:FINGERPRINT]
 
-    def identity(self, identity: tuple[str | None, str | None]) -> str:
+    def incarnation(self, incarnation: tuple[str | None, str | None]) -> str:
         """Return what tells a context from one that was created anew (`ContextDocument.identity`)."""
-        session_id, created_at = identity
+        session_id, created_at = incarnation
         return self.fingerprint("context", f"{session_id}\x1f{created_at}")
 
 

@@ -31,44 +31,44 @@ class Note:
     Args:
         token: fingerprint of the token that it was made for.
         session: fingerprint of its session, empty where that was not known.
-        identity: which context `floor` is of.
+        incarnation: which context `floor` is of.
         floor: the lowest version that the shopper may still be shown; below 0 for none.
-        settled: what Emporix took last of each field: for showing it over a document that is older.
-        since: the lowest version of a document over which `settled` shows all that the shopper has chosen.
+        taken: what Emporix took last of each field: for showing it over a document that is older.
+        complete_from: the lowest version of a document over which `taken` shows all that the shopper has chosen.
         parked: changes that Emporix could not take yet.
-        apart: what waits for other tokens.
-        borrower: fingerprint of the token at hand where it is one of those; this is not carried.
+        foreign: parked changes of other tokens.
+        on_behalf_of: fingerprint of the token at hand where it is one of those; this is not written.
         issued: seconds since the epoch.
     """
 
     token: str
     session: str = ""
-    identity: str = ""
+    incarnation: str = ""
     floor: int = -1
-    settled: ContextChanges = NO_CHANGES
-    since: int = 0
+    taken: ContextChanges = NO_CHANGES
+    complete_from: int = 0
     parked: ContextChanges = NO_CHANGES
-    apart: tuple[ForeignPending, ...] = ()
-    borrower: str = ""
+    foreign: tuple[ForeignPending, ...] = ()
+    on_behalf_of: str = ""
     issued: float = 0.0
 
     def __bool__(self) -> bool:
-        return self.floor >= 0 or bool(self.settled) or self.waits
+        return self.floor >= 0 or bool(self.taken) or self.has_parked
 
     @property
-    def waits(self) -> bool:
+    def has_parked(self) -> bool:
         """Whether there are changes that Emporix could not take yet."""
-        return bool(self.parked.operations or self.apart)
+        return bool(self.parked.operations or self.foreign)
 
     @property
-    def waiting(self) -> frozenset[str]:
+    def parked_ids(self) -> frozenset[str]:
         """The ids of all changes that Emporix could not take yet."""
-        return self.parked.ids.union(*(each.changes.ids for each in self.apart))
+        return self.parked.ids.union(*(each.changes.ids for each in self.foreign))
 
     @property
     def newest_at(self) -> float:
         """When the last of all these changes was recorded, in seconds since the epoch; 0 where there is none."""
-        every = (self.settled, self.parked, *(each.changes for each in self.apart))
+        every = (self.taken, self.parked, *(each.changes for each in self.foreign))
         return max(changes.newest_at for changes in every)
 
     def says(self) -> tuple[object, ...]:
@@ -76,25 +76,25 @@ class Note:
         return (
             self.token,
             self.session,
-            self.identity,
+            self.incarnation,
             self.floor,
-            self.settled.ids,
+            self.taken.ids,
             self.parked.ids,
-            {(each.token, each.session): each.changes.ids for each in self.apart},
+            {(each.token, each.session): each.changes.ids for each in self.foreign},
         )
 
-    def without_settled_attributes(self) -> Note:
+    def without_taken_attributes(self) -> Note:
         """Return as much as is needed to tell which documents are too old, for want of room."""
-        kept = self.settled.switches()
-        gone = max((op.taken for path, op in self.settled.operations.items() if path not in kept), default=-1)
-        return replace(self, settled=kept, since=max(self.since, gone))
+        kept = self.taken.switches()
+        gone = max((op.taken for path, op in self.taken.operations.items() if path not in kept), default=-1)
+        return replace(self, taken=kept, complete_from=max(self.complete_from, gone))
 
     def without_own_attributes(self) -> Note:
         """Return the same without the attributes that wait for the token at hand."""
-        if not self.borrower:
+        if not self.on_behalf_of:
             return replace(self, parked=self.parked.switches())
-        return replace(self, apart=tuple(each for each in self.apart if each.token != self.borrower))
+        return replace(self, foreign=tuple(each for each in self.foreign if each.token != self.on_behalf_of))
 
-    def without_waiting_attributes(self) -> Note:
+    def without_parked_attributes(self) -> Note:
         """Return the same without any attributes that wait."""
-        return replace(self, parked=self.parked.switches(), apart=())
+        return replace(self, parked=self.parked.switches(), foreign=())

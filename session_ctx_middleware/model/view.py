@@ -33,7 +33,7 @@ class Snapshot:
 
     Args:
         document: the context as Emporix sent it.
-        accepted: changes that Emporix took after that document; its new version has not been read back yet.
+        overlay: changes that Emporix took after that document; its new version has not been read back yet.
         parked: changes that Emporix could not take yet.
         stale: older than the policy wants, served because Emporix could not be asked or is being asked.
         degraded: Emporix could not be asked and there was nothing stale to serve.
@@ -41,7 +41,7 @@ class Snapshot:
     """
 
     document: ContextDocument | None = None
-    accepted: ContextChanges = NO_CHANGES
+    overlay: ContextChanges = NO_CHANGES
     parked: ContextChanges = NO_CHANGES
     stale: bool = False
     degraded: bool = False
@@ -83,8 +83,8 @@ _DOCUMENT_ONLY: Final = frozenset({"cart_id", "customer_id", "session_id", "vers
 
 def switch_value(field: str, changes: ContextChanges, known: Snapshot, defaults: ContextDefaults) -> str | None:
     """Return the effective value of one of the four fields that can be switched."""
-    if changes.operations or known.parked.operations or known.accepted.operations:
-        for layer in (changes, known.parked, known.accepted):
+    if changes.operations or known.parked.operations or known.overlay.operations:
+        for layer in (changes, known.parked, known.overlay):
             operation = layer.get(field)
             if operation is not None and isinstance(operation.value, str):
                 return operation.value
@@ -97,10 +97,10 @@ def switch_value(field: str, changes: ContextChanges, known: Snapshot, defaults:
 def attributes(changes: ContextChanges, known: Snapshot) -> Mapping[str, Json]:
     """Return the effective custom attributes, read-only."""
     held = EMPTY if known.document is None else known.document.attributes
-    if not (changes or known.parked or known.accepted):
+    if not (changes or known.parked or known.overlay):
         return held
     merged = held
-    for layer in (known.accepted, known.parked, changes):
+    for layer in (known.overlay, known.parked, changes):
         merged = layer.attributes_over(merged)
     return MappingProxyType(merged)
 
@@ -133,9 +133,9 @@ def source(field: str, changes: ContextChanges, known: Snapshot, defaults: Conte
 
 
 def _in_document(field: str, known: Snapshot) -> bool:
-    accepted = known.accepted.get(field)
-    if accepted is not None:
-        return not isinstance(accepted.value, Removed)
+    overlay = known.overlay.get(field)
+    if overlay is not None:
+        return not isinstance(overlay.value, Removed)
     if known.document is None:
         return False
     value = known.document.value_at(field)

@@ -24,7 +24,7 @@ from session_ctx_middleware import (
 from session_ctx_middleware.clock import Stamps
 from session_ctx_middleware.context import Services
 from session_ctx_middleware.continuity import ContinuityCookie
-from session_ctx_middleware.engine import Engine, Keys, Parts, Stats
+from session_ctx_middleware.engine import Engine, EngineOptions, Keys, Stats
 from session_ctx_middleware.events import Events
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.tokens import TokenChain
@@ -204,15 +204,15 @@ class Run:
             self._worker(clock)
 
     def _worker(self, clock: VirtualClock) -> None:
-        parts = Parts(
+        options = EngineOptions(
             cache=CACHE,
             upstream=UPSTREAM,
             store=MemoryStore(clock=clock) if self.setup.store == "none" else self.backplane.store(),
-            naming=Keys("acme", "https://emporix", SECRET),
+            keys=Keys("acme", "https://emporix", SECRET),
             clock=clock,
             stats=Stats(),
         )
-        engine = Engine(parts, self.emporix)
+        engine = Engine(options, self.emporix)
         cookie = ContinuityCookie([SECRET], name="session_ctx", https_only=True, clock=clock)
         self.engines.append(engine)
         self._workers.append(
@@ -313,12 +313,14 @@ class Run:
         self.history.most_patches_at_once = self.emporix.most_patches_at_once
         await asyncio.sleep(30)
         for engine in self.engines:
-            inside: Any = engine
+            parts: Any = engine._parts
             sizes = {
-                "tasks": len(inside._tasks),
-                "lanes": len(inside._writer._lanes),
-                "flights in the air": inside._reader.flights.in_air,
-                "pinned slots": len(inside._table._busy),
+                "tasks": len(parts.tasks),
+                "held locks": len(parts.commits.turns),
+                "commits on their way": len(parts.commits.sending),
+                "flights in the air": parts.reads.loads.flights.in_air,
+                "pinned entries": len(parts.entries._pins),
+                "fenced entries": len(parts.entries._writes),
             }
             self.history.left_over += [f"{size} {name}" for name, size in sizes.items() if size]
         self.history.left_over += self._unnoticed

@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 
 from session_ctx_middleware.clock import Stamps
+from session_ctx_middleware.engine.consistency import Consistency
 from session_ctx_middleware.engine.engine import Engine
 from session_ctx_middleware.engine.entries import Entries
 from session_ctx_middleware.engine.entry import Entry
 from session_ctx_middleware.engine.flights import Flight, Flights
+from session_ctx_middleware.engine.loads import Loads
 from session_ctx_middleware.engine.patching import Patching
+from session_ctx_middleware.engine.peers import Peers
 from session_ctx_middleware.engine.pending import Pending
-from session_ctx_middleware.engine.reads import Reads
-from session_ctx_middleware.engine.requirements import Requirements
+from session_ctx_middleware.engine.publishing import Publisher
 from session_ctx_middleware.engine.sharing import Sharing
 from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.model.document import ContextDocument
@@ -40,18 +42,24 @@ OPERATIONS = 300
 
 def no_generation(patch: pytest.MonkeyPatch) -> None:
     """A read that overlapped a write is published."""
-    patch.setattr(Entry, "fence", lambda entry: setattr(entry, "flight", None))
-    patch.setattr(Entry, "writers", property(lambda _: 0, lambda _, __: None), raising=False)
+    original = Publisher.publish
+
+    def publish(self: Publisher, flight: Flight, outcome: Any) -> None:
+        flight.fence = flight.entry.fence
+        original(self, flight, outcome)
+
+    patch.setattr(Publisher, "publish", publish)
+    patch.setattr(Entries, "is_written", lambda *_: False)
 
 
 def no_floor(patch: pytest.MonkeyPatch) -> None:
     """Versions that are known to be past are believed."""
-    patch.setattr(Entry, "raise_floor", lambda *_: None)
+    patch.setattr(Consistency, "floor_of", lambda *_: -1)
 
 
 def no_recheck(patch: pytest.MonkeyPatch) -> None:
     """What a flight brings is taken without a look at what has become known meanwhile."""
-    patch.setattr(Reads, "overtaken", lambda *_: False)
+    patch.setattr(Publisher, "is_acceptable", lambda *_: True)
 
 
 def no_write_queue(patch: pytest.MonkeyPatch) -> None:
@@ -71,12 +79,12 @@ def no_siblings(patch: pytest.MonkeyPatch) -> None:
 
 def no_overlay(patch: pytest.MonkeyPatch) -> None:
     """After a write the base is shown without the change."""
-    original = Reads.accept
+    original = Publisher.show_taken
 
-    def accept(self: Reads, entry: Entry, known: Snapshot, asked_at: float) -> None:
-        original(self, entry, replace(known, accepted=ContextChanges()), asked_at)
+    def show_taken(self: Publisher, entry: Entry, snapshot: Snapshot, asked_at: float) -> None:
+        original(self, entry, replace(snapshot, overlay=ContextChanges()), asked_at)
 
-    patch.setattr(Reads, "accept", accept)
+    patch.setattr(Publisher, "show_taken", show_taken)
 
 
 def no_rebase(patch: pytest.MonkeyPatch) -> None:
@@ -120,7 +128,7 @@ def no_unparking(patch: pytest.MonkeyPatch) -> None:
         pass
 
     patch.setattr(MemoryStore, "unpark", unpark)
-    patch.setattr(Entry, "remember", lambda *_: None)
+    patch.setattr(Consistency, "remembering", lambda self, _: self)
 
 
 def no_parking(patch: pytest.MonkeyPatch) -> None:
@@ -135,18 +143,18 @@ def no_parking(patch: pytest.MonkeyPatch) -> None:
 def no_look_before_landing(patch: pytest.MonkeyPatch) -> None:
     """An answer is published before it is known what is parked for the session it tells of."""
 
-    landing = Engine._arrived
+    landing = Loads._look
 
-    async def arrived(self: Engine, entry: Any, outcome: Any) -> None:
+    async def look(self: Loads, entry: Any, outcome: Any) -> bool:
         with pytest.MonkeyPatch.context() as inner:
             inner.setattr(Pending, "look", lambda *_: asyncio.sleep(0))
-            await landing(self, entry, outcome)
+            return await landing(self, entry, outcome)
 
-    patch.setattr(Engine, "_arrived", arrived)
+    patch.setattr(Loads, "_look", look)
 
 
 def no_map_of_its_own_for_the_absent(patch: pytest.MonkeyPatch) -> None:
-    """Missing and refused are kept where documents are."""
+    """Missing and rejected are kept where documents are."""
     original = Entries.__init__
 
     def init(self: Entries, *arguments: Any) -> None:
@@ -154,7 +162,7 @@ def no_map_of_its_own_for_the_absent(patch: pytest.MonkeyPatch) -> None:
         self.absent = self.found
 
     def keep(self: Entries, entry: Entry) -> None:
-        self.found.put(entry, max(entry.stale_until, entry.error_until, entry.fresh_until, entry.next_attempt))
+        self.found.put(entry, max(entry.stale_until, entry.error_until, entry.fresh_until, entry.retry_at))
 
     patch.setattr(Entries, "__init__", init)
     patch.setattr(Entries, "keep", keep)
@@ -162,23 +170,23 @@ def no_map_of_its_own_for_the_absent(patch: pytest.MonkeyPatch) -> None:
 
 def no_identity_check(patch: pytest.MonkeyPatch) -> None:
     """A flight that lands removes whatever flight its entry has."""
-    original = Flights._land
+    original = Flights.end
 
-    def land(self: Flights, flight: Flight, outcome: Any) -> None:
-        original(self, flight, outcome)
-        flight.entry.flight = None
+    def end(self: Flights, flight: Flight) -> None:
+        original(self, flight)
+        self._joinable.pop(flight.entry.key, None)
 
-    patch.setattr(Flights, "_land", land)
+    patch.setattr(Flights, "end", end)
 
 
 def no_refusal(patch: pytest.MonkeyPatch) -> None:
-    """A refused token keeps its document for when Emporix cannot be asked."""
-    patch.setattr(Reads, "reject", lambda *_: None)
+    """A rejected token keeps its document for when Emporix cannot be asked."""
+    patch.setattr(Publisher, "reject", lambda *_: None)
 
 
 def no_last_resort(patch: pytest.MonkeyPatch) -> None:
     """A document that a write overlapped is shown to its reader and then forgotten."""
-    patch.setattr(Reads, "_last_resort", lambda *_: None)
+    patch.setattr(Publisher, "_last_resort", lambda *_: None)
 
 
 def no_detachment(patch: pytest.MonkeyPatch) -> None:
@@ -186,21 +194,22 @@ def no_detachment(patch: pytest.MonkeyPatch) -> None:
     original = Pending.keep
 
     async def keep(self: Pending, job: Any) -> None:
-        if job.waiter is None or not job.waiter.cancelled():
-            job.kept = True
+        if not job.result.waiting:
+            job.counts_as_parked()
         await original(self, job)
 
     patch.setattr(Pending, "keep", keep)
 
 
 def no_unpinning(patch: pytest.MonkeyPatch) -> None:
-    """Slots in use are never let go."""
+    """Entries in use are never let go."""
     patch.setattr(Entries, "unpin", lambda *_: None)
 
 
 def no_reachability(patch: pytest.MonkeyPatch) -> None:
-    """A entry in use that its cache has dropped cannot be found: its key gets a second one."""
-    patch.setattr(Entries, "pin", lambda _, entry: setattr(entry, "pins", entry.pins + 1))
+    """An entry in use that its cache has dropped cannot be found: its key gets a second one."""
+    patch.setattr(Entries, "pin", lambda *_: None)
+    patch.setattr(Entries, "unpin", lambda *_: None)
 
 
 def no_task_book(patch: pytest.MonkeyPatch) -> None:
@@ -232,12 +241,12 @@ def no_isolation(patch: pytest.MonkeyPatch) -> None:
 
 def no_expectations(patch: pytest.MonkeyPatch) -> None:
     """What a browser has seen on another worker does not count here."""
-    patch.setattr(Requirements, "behind", lambda *_: False)
+    patch.setattr(Consistency, "is_below_required", lambda *_: False)
 
 
 def no_memory_of_others(patch: pytest.MonkeyPatch) -> None:
     """What Emporix took from this shopper by way of another worker is not learnt from the cookie."""
-    patch.setattr(Requirements, "_learn", lambda *_: None)
+    patch.setattr(Consistency, "note_seen", lambda self, *_: self)
 
 
 def no_stamps_of_others(patch: pytest.MonkeyPatch) -> None:
@@ -252,27 +261,33 @@ def no_tombstone(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_notices(patch: pytest.MonkeyPatch) -> None:
-    """What another worker tells is not heard."""
-    patch.setattr(Engine, "_written", lambda *_: None)
+    """What another worker tells of its writes is not heard."""
+    original = Peers.heard
+
+    def heard(self: Peers, notice: Any) -> None:
+        if notice.kind != "written":
+            original(self, notice)
+
+    patch.setattr(Peers, "heard", heard)
 
 
 def no_floor_from_the_store(patch: pytest.MonkeyPatch) -> None:
     """What other workers know to be past is believed from a lagging replica."""
-    patch.setattr(Requirements, "heed", lambda *_: True)
+    patch.setattr(Publisher, "apply_hint", lambda *_: True)
 
 
 def no_shame(patch: pytest.MonkeyPatch) -> None:
     """While Emporix cannot be asked, a document is shown that another worker has told to be past."""
-    patch.setattr(Entry, "lacks", lambda *_: False)
+    patch.setattr(Consistency, "_lacks_unknown", lambda *_: False)
 
 
 def no_catching_up(patch: pytest.MonkeyPatch) -> None:
     """What was told while nobody listened is not asked for."""
 
-    async def catch_up(self: Engine, entry: Entry) -> None:
-        entry.seen = self._shelf.attachment.epoch
+    async def catch_up(self: Peers, entry: Entry) -> None:
+        entry.store_view.caught_up(self.sharing.attachment.epoch)
 
-    patch.setattr(Engine, "_catch_up", catch_up)
+    patch.setattr(Peers, "catch_up", catch_up)
 
 
 COOKIE = Setup(workers=3, cookie=True)

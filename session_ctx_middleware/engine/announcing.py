@@ -1,0 +1,74 @@
+"""Making known what Emporix took: here at once, and in other processes before anybody is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.document import ContextDocument
+from ..model.view import Snapshot
+from .bases import Base
+from .entries import Entries
+from .job import Job
+from .pending import left_parked
+from .publishing import Publisher
+from .sharing import Sharing
+
+__all__ = ["Announcer"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Announcer:
+    """Shows what was taken, and keeps everybody else from showing less.
+
+    Args:
+        entries: finds the other tokens of the session.
+        publisher: changes what entries show.
+        sharing: tells other processes.
+    """
+
+    entries: Entries
+    publisher: Publisher
+    sharing: Sharing
+
+    async def taken(self, job: Job, base: Base, changes: ContextChanges) -> None:
+        """Make known that Emporix took `changes` to `base`."""
+        document = base.document
+        # Nobody has promised that a PATCH which changes nothing raises the version.
+        job.taken_in(document.version + 1 if changes.missing_from(document) else document.version)
+        self._show(job, base, changes)
+        await self._tell(job, document)
+
+    async def seen(self, job: Job, document: ContextDocument) -> None:
+        """Keep everybody from showing less than this document, which has all changes of the job."""
+        job.entry.learn(job.entry.consistency.satisfying(job.note))
+        job.taken_in(document.version)
+        for sibling in self.entries.siblings(job.entry):
+            known = sibling.document
+            if known is None or known.identity != document.identity or known.version < document.version:
+                sibling.raise_fence()
+                held = job.changes.held(document, NO_CHANGES)
+                self.publisher.show_taken_by_sibling(sibling, document, document.version, held)
+        await self._tell(job, document)
+
+    def _show(self, job: Job, base: Base, changes: ContextChanges) -> None:
+        entry, document = job.entry, base.document
+        entry.learn(entry.consistency.satisfying(job.note))
+        if entry.snapshot.parked:
+            job.counts_as_parked()
+        if entry.snapshot.rejected:
+            return  # rejected meanwhile: nothing is to be shown any more
+        entry.learn(entry.consistency.raised(document.identity, job.version))
+        if job.is_forgotten:
+            entry.expire()
+            entry.hide()  # logged out meanwhile: whoever comes now sees what Emporix has
+            return
+        parked = left_parked(entry.snapshot.parked, job)
+        self.publisher.show_taken(entry, Snapshot(document=document, overlay=changes, parked=parked), base.asked_at)
+        for sibling in self.entries.siblings(entry):
+            held = job.changes.held(document, changes)
+            self.publisher.show_taken_by_sibling(sibling, document, job.version, held)
+
+    async def _tell(self, job: Job, document: ContextDocument) -> None:
+        entries = self.entries.with_siblings(job.entry)
+        await self.sharing.invalidate(entries, document.identity, job.version)

@@ -1,0 +1,95 @@
+"""What changes are made to: a document that came from a GET, never a guess."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..clock import Clock
+from ..errors import ContextUnavailable, TokenRejected
+from ..model.document import ContextDocument
+from .flights import Failed, Found, Missing, Rejected
+from .job import Job
+from .loads import Loads
+from .pacing import lag_pause
+from .publishing import Publisher
+
+__all__ = ["Base", "Bases"]
+
+BACKOFF: Final = 0.15
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Base:
+    """What a PATCH is made against.
+
+    Args:
+        document: as Emporix answered it.
+        asked_at: when that GET was sent, in monotonic seconds.
+    """
+
+    document: ContextDocument
+    asked_at: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Bases:
+    """Finds documents that changes can be made to.
+
+    Args:
+        loads: ask Emporix.
+        publisher: judges what comes back.
+        clock: where time and randomness come from.
+    """
+
+    loads: Loads
+    publisher: Publisher
+    clock: Clock
+
+    async def first(self, job: Job) -> Base | None:
+        """Return what to send changes against; `None` for no context.
+
+        Raises:
+            TokenRejected: the token was rejected a moment ago.
+            EmporixError: Emporix could not be asked.
+            ContextUnavailable: there was no time left.
+        """
+        entry, now = job.entry, self.clock.monotonic()
+        known = entry.snapshot
+        if known.document is not None and not known.overlay and now < entry.stale_until:
+            return Base(known.document, entry.asked_at)
+        if known.document is None and now < entry.fresh_until:
+            if known.rejected:
+                raise TokenRejected("context.patch", 401, "the token was refused a moment ago")
+            return None
+        return await self.latest(job, join=True)
+
+    async def latest(self, job: Job, *, join: bool = False) -> Base | None:
+        """Return what Emporix has now; `None` for no context.
+
+        Args:
+            job: which wants to know.
+            join: whether a GET that is in flight already will do.
+
+        Raises:
+            EmporixError: Emporix could not be asked.
+            ContextUnavailable: there was no time left.
+        """
+        if job.attempts > 1:
+            # Full jitter: those who conflict with each other must not meet again.
+            await self.clock.sleep(BACKOFF * self.clock.random() * job.attempts)
+        while (left := job.until - self.clock.monotonic()) > 0:
+            flight = self.loads.join(job.entry, job.token) if join else self.loads.start(job.entry, job.token)
+            match await flight.landed.wait(left, self.clock):
+                case Found(document, asked_at):
+                    if self.publisher.is_acceptable(job.entry, document):
+                        return Base(document, asked_at)
+                    join = False
+                    await self.clock.sleep(lag_pause(self.clock))
+                case Missing():
+                    return None
+                case Rejected(error) | Failed(error):
+                    raise error.again()
+                case None:
+                    break
+        raise ContextUnavailable("Emporix did not answer in time.")

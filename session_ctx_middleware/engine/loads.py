@@ -1,0 +1,175 @@
+"""Filling an entry: from what the store has, else by one GET that everybody shares."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from ..clock import Clock
+from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixNotAsked, EmporixUnreachable, TokenRejected
+from ..policies import CachePolicy
+from ..stores import Stored
+from ..tasks import Tasks
+from .consistency import Verdict
+from .entries import Entries
+from .entry import Entry
+from .flights import Failed, Flight, Flights, Found, Missing, Outcome, Rejected
+from .pending import Pending
+from .ports import ContextSource
+from .publishing import Publisher
+from .sharing import Sharing, StoreRead
+
+__all__ = ["Loads"]
+
+_log = logging.getLogger("session_ctx_middleware")
+
+OPERATION: Final = "context.get"
+
+
+@dataclass(slots=True, kw_only=True)
+class Loads:
+    """Runs flights: store, Emporix, what is parked for the session, then publication.
+
+    Args:
+        source: Emporix.
+        sharing: what other processes have read; asked first unless a flight goes past all caches.
+        pending: what is parked.
+        publisher: puts what was found into the entry.
+        entries: keeps the entries of flights in reach.
+        flights: those in the air.
+        tasks: runs them.
+        cache: how old a shared document may be.
+        clock: where time comes from.
+    """
+
+    source: ContextSource
+    sharing: Sharing
+    pending: Pending
+    publisher: Publisher
+    entries: Entries
+    flights: Flights
+    tasks: Tasks
+    cache: CachePolicy
+    clock: Clock
+
+    def join(self, entry: Entry, token: str, store_read: StoreRead | None = None) -> Flight:
+        """Return the GET in flight; start one if none runs, or the one that runs hangs.
+
+        Args:
+            entry: to be filled.
+            token: to ask Emporix with.
+            store_read: what the store has said just now, so that it need not be asked again.
+        """
+        now = self.clock.monotonic()
+        return self.flights.of(entry, now) or self._start(entry, token, now, store_read)
+
+    def start(self, entry: Entry, token: str) -> Flight:
+        """Start a GET now, past all caches, whatever is in flight; what was is not published any more."""
+        entry.raise_fence()
+        return self._start(entry, token, self.clock.monotonic(), None, past_caches=True)
+
+    def _start(
+        self, entry: Entry, token: str, now: float, store_read: StoreRead | None, *, past_caches: bool = False
+    ) -> Flight:
+        if not self.flights.has_room:
+            refused = Flight(entry, now, past_caches, entry.fence, entry.snapshot.parked)
+            refused.landed.resolve(Failed(EmporixNotAsked(OPERATION, None, "too many sessions are being read at once")))
+            return refused
+        flight = self.flights.begin(entry, now, past_caches=past_caches)
+        self.entries.pin(entry)
+        if store_read is not None and store_read.fence != flight.fence:
+            store_read = None  # something was written meanwhile
+        found = None if store_read is None else self._at_hand(flight, store_read)
+        if found is not None and store_read is not None and self._has_nothing_parked(entry, found, store_read):
+            self._land(flight, found)  # without a task: there is nothing to wait for
+        else:
+            self.tasks.spawn(self._fly(flight, token, store_read))
+        return flight
+
+    def _at_hand(self, flight: Flight, store_read: StoreRead) -> Found | None:
+        """Return the document that the store had, if it is new enough."""
+        stored = store_read.stored
+        found = None if stored is None else self._shared_document(flight.entry, stored, store_read.asked_at)
+        return found if found is not None and self._is_usable(flight.entry, found) else None
+
+    def _has_nothing_parked(self, entry: Entry, found: Found, store_read: StoreRead) -> bool:
+        self.entries.prove(entry, found.document.session_id)
+        return self.pending.has_nothing(entry, store_read)
+
+    async def _fly(self, flight: Flight, token: str, store_read: StoreRead | None) -> None:
+        outcome: Outcome = Failed(EmporixUnreachable(OPERATION, None, "the application is shutting down"))
+        try:
+            outcome = await self._find(flight, token, store_read)
+            asked = await self._look(flight.entry, outcome)
+            if asked and isinstance(outcome, Found) and outcome.shared:
+                # Whoever has sent what was parked a moment ago has told of a later version than this one.
+                outcome = await self._find(flight, token, None)
+                await self._look(flight.entry, outcome)
+        finally:
+            self._land(flight, outcome)
+        await self._share(flight.entry, outcome)
+
+    async def _find(self, flight: Flight, token: str, store_read: StoreRead | None) -> Outcome:
+        entry = flight.entry
+        asked_at = flight.started if store_read is None else store_read.asked_at
+        stored = None if store_read is None else store_read.stored
+        if store_read is None and not flight.past_caches:
+            stored = await self.sharing.load(entry)
+        found = None if stored is None else self._shared_document(entry, stored, asked_at)
+        if found is None or self._is_usable(entry, found):
+            return found or await self._ask(flight, token)
+        outcome = await self._ask(flight, token)
+        return found if isinstance(outcome, Failed) and self._is_usable(entry, found, in_need=True) else outcome
+
+    def _shared_document(self, entry: Entry, stored: Stored, asked_at: float) -> Found | None:
+        """Return the document that another process has shared, and note the floor that it told."""
+        entry.learn(entry.consistency.hinted(stored.identity, stored.floor))
+        return None if stored.document is None else Found(stored.document, asked_at - stored.age, shared=True)
+
+    def _is_usable(self, entry: Entry, found: Found, *, in_need: bool = False) -> bool:
+        """Tell whether a shared document will do, or would when Emporix cannot be asked."""
+        seconds = self.cache.ttl + (self.cache.stale_if_error if in_need else 0.0)
+        if self.clock.monotonic() - found.asked_at >= seconds:
+            return False
+        # Whoever has written a later version may not have been able to tell the store.
+        return self.publisher.judge(entry, found.document) is Verdict.SHOW
+
+    async def _look(self, entry: Entry, outcome: Outcome) -> bool:
+        """Note which session an answer tells of, and show what is parked for it; tell whether that had to be asked."""
+        if isinstance(outcome, Found):
+            self.entries.prove(entry, outcome.document.session_id)
+        elif isinstance(outcome, Missing):
+            self.entries.prove(entry, outcome.session_id)
+        return await self.pending.look(entry)
+
+    async def _ask(self, flight: Flight, token: str) -> Outcome:
+        try:
+            return Found(await self.source.get(token), flight.started)
+        except ContextNotFound as error:
+            return Missing(error.session_id)
+        except TokenRejected as error:
+            return Rejected(error)
+        except EmporixError as error:
+            return Failed(error)
+        except Exception as error:  # noqa: BLE001 - whatever a source does, the waiters get an answer
+            _log.error("%s failed unexpectedly: %s", OPERATION, type(error).__name__)
+            return Failed(EmporixFailed(OPERATION, None, f"unexpected {type(error).__name__}"))
+
+    def _land(self, flight: Flight, outcome: Outcome) -> None:
+        entry = flight.entry
+        if self.flights.hangs(flight, self.clock.monotonic()) and entry.fence == flight.fence:
+            entry.raise_fence()
+        self.flights.end(flight)
+        try:
+            self.publisher.publish(flight, outcome)
+        finally:
+            self.entries.unpin(entry)
+            flight.landed.resolve(outcome)
+
+    async def _share(self, entry: Entry, outcome: Outcome) -> None:
+        """Let other processes know, once those who wait here do."""
+        if isinstance(outcome, Rejected):
+            await self.sharing.reject(entry)
+        elif isinstance(outcome, Found) and not outcome.shared and entry.document is outcome.document:
+            await self.sharing.save(entry, outcome.document, self.clock.monotonic() - outcome.asked_at)

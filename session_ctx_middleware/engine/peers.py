@@ -1,0 +1,98 @@
+"""Doing what other processes say has to be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..clock import Clock
+from ..stores import Notice, Stored
+from ..tasks import Tasks
+from .entries import Entries
+from .entry import Entry
+from .pacing import Pauses
+from .pending import Pending
+from .publishing import Publisher
+from .requirements import Requirements
+from .sharing import Sharing
+
+__all__ = ["Peers"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Peers:
+    """Applies notices of other processes, and makes good for those that were missed.
+
+    Args:
+        entries: of this event loop.
+        sharing: the store that tells.
+        pending: what is parked.
+        publisher: takes announcements as floors.
+        requirements: retires what another context has followed.
+        pauses: for tokens whose parked changes are to be sent later.
+        tasks: run what a notice makes necessary.
+        clock: where time comes from.
+    """
+
+    entries: Entries
+    sharing: Sharing
+    pending: Pending
+    publisher: Publisher
+    requirements: Requirements
+    pauses: Pauses
+    tasks: Tasks
+    clock: Clock
+
+    def heard(self, notice: Notice) -> None:
+        """Do what another process says has to be done."""
+        for entry in self.entries.named(notice.names):
+            if notice.kind == "parked":
+                entry.store_view.heard_news()
+                self.tasks.spawn(self.pending.look(entry))
+            elif notice.kind == "forgotten":
+                self.log_out(entry)
+            elif not self._shows(entry, notice.identity, notice.floor, notice.floor):
+                entry.raise_fence()
+                entry.expire()
+
+    def log_out(self, entry: Entry) -> None:
+        """Forget a token, and what it was about to do."""
+        entry.log_out()
+        self.pauses.end(entry.key)
+        self.entries.drop(entry)
+
+    async def catch_up(self, entry: Entry) -> None:
+        """Compare an entry with the store: what other processes did may have been told while nobody listened."""
+        entry.store_view.caught_up(self.sharing.attachment.epoch)
+        if entry.document is None:
+            entry.expire()
+            return
+        stored = await self.sharing.load(entry)
+        if stored is None:
+            if not self.sharing.attachment.connected:
+                entry.expire()
+            entry.no_longer_fresh(self.clock.monotonic())
+        elif not self._shows(entry, stored.identity, stored.floor, _latest(stored)):
+            entry.raise_fence()
+            entry.expire()
+
+    def _shows(self, entry: Entry, identity: str, floor: int, version: int) -> bool:
+        """Note an announced floor; tell whether the document of an entry reaches a version of the same context.
+
+        Args:
+            entry: of the token.
+            identity: fingerprint of the announced incarnation.
+            floor: of that incarnation.
+            version: the one to reach.
+        """
+        entry.learn(entry.consistency.hinted(identity, floor))
+        document = entry.document
+        if document is None:
+            return False
+        if not self.publisher.apply_hint(entry, document.identity):
+            self.requirements.retire(entry, document.identity)
+            return False
+        return document.version >= version
+
+
+def _latest(stored: Stored) -> int:
+    return max(stored.floor, stored.document.version if stored.document else -1)

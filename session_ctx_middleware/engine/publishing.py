@@ -1,0 +1,180 @@
+"""What becomes of an entry when an answer arrives, or a change was taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..clock import Clock
+from ..model.changes import ContextChanges
+from ..model.document import ContextDocument
+from ..model.view import Snapshot
+from ..policies import CachePolicy
+from ..stores import Attachment
+from .consistency import Incarnation, Verdict
+from .entries import Entries
+from .entry import NEVER, Entry
+from .flights import Flight, Found, Missing, Outcome, Rejected
+from .keys import Keys
+from .pacing import Pauses
+from .requirements import Requirements
+from .stats import Stats
+
+__all__ = ["Publisher"]
+
+UNINFORMED_TTL: Final = 2.0
+ACCEPTABLE: Final = frozenset({Verdict.SHOW, Verdict.REFRESH})
+
+
+@dataclass(slots=True, kw_only=True)
+class Publisher:
+    """Changes entries by what was learnt; decides by `Consistency.judge`.
+
+    Args:
+        cache: how long what is known may be used.
+        entries: of this event loop.
+        keys: fingerprints of contexts.
+        requirements: retires what another context has followed.
+        attachment: how well other processes keep this one informed.
+        pauses: for tokens whose parked changes are to be sent later.
+        clock: where time and randomness come from.
+        stats: the counters.
+    """
+
+    cache: CachePolicy
+    entries: Entries
+    keys: Keys
+    requirements: Requirements
+    attachment: Attachment
+    pauses: Pauses
+    clock: Clock
+    stats: Stats
+
+    def judge(self, entry: Entry, document: ContextDocument) -> Verdict:
+        """Decide what may be done with a document that has arrived."""
+        others = (sibling.consistency for sibling in self.entries.siblings(entry))
+        return entry.consistency.judge(document, self.clock.monotonic(), self.keys.incarnation, others)
+
+    def is_acceptable(self, entry: Entry, document: ContextDocument) -> bool:
+        """Tell whether a document from Emporix may be taken up: it is no older than what the shopper has seen."""
+        return self.judge(entry, document) in ACCEPTABLE
+
+    def publish(self, flight: Flight, outcome: Outcome) -> None:
+        """Put what a flight brought into its entry, unless a write or something newer came between."""
+        entry = flight.entry
+        if isinstance(outcome, Found):
+            self.apply_hint(entry, outcome.document.identity)
+        if isinstance(outcome, Rejected):
+            self.reject(entry)  # a token that is rejected is rejected, whatever else was going on
+        elif flight.fence != entry.fence or self.entries.is_written(entry):
+            self.stats.refused_publications += 1
+            if isinstance(outcome, Found) and flight.fence.era == entry.fence.era and not entry.snapshot.rejected:
+                self._last_resort(entry, outcome)
+        elif isinstance(outcome, Found):
+            self._found(entry, outcome)
+        elif isinstance(outcome, Missing):
+            self._absent(entry, Snapshot(parked=entry.snapshot.parked), self.cache.missing_ttl)
+        else:
+            self.throttle(entry)
+
+    def apply_hint(self, entry: Entry, incarnation: Incarnation) -> bool:
+        """Take what other processes have told of a context as its floor; tell whether it was this one."""
+        known = entry.consistency
+        if not known.hints_at(incarnation, self.keys.incarnation):
+            return False
+        entry.learn(known.with_hint_applied(incarnation, self.keys.incarnation))
+        return True
+
+    def reject(self, entry: Entry) -> None:
+        """Forget the context of a token that Emporix rejected, and do not ask again for a while."""
+        entry.raise_fence()  # an answer from before the rejection must not bring the context back
+        entry.store_view.look_again()  # what is parked shows again should the token be taken again
+        self._absent(entry, Snapshot(rejected=True), self.cache.rejected_ttl)
+
+    def throttle(self, entry: Entry) -> None:
+        """Leave Emporix alone for this token for a while, at random around the policy's time."""
+        pause = self.cache.failure_throttle * (0.5 + self.clock.random())
+        entry.retry_after(self.clock.monotonic() + pause)
+        self.entries.keep(entry)
+
+    def show_taken(self, entry: Entry, snapshot: Snapshot, asked_at: float) -> None:
+        """Show a document and the changes that Emporix took after it, until a GET brings the new version.
+
+        Args:
+            entry: of the token.
+            snapshot: both.
+            asked_at: when Emporix was asked for the document, in monotonic seconds.
+        """
+        now = self.clock.monotonic()
+        error_until = now + max(self.cache.stale_if_error, self.cache.ttl)
+        entry.set_lifetime(asked_at, fresh_until=NEVER, stale_until=NEVER, error_until=error_until)
+        entry.show(snapshot, entry.consistency)
+        self.entries.keep(entry)
+
+    def show_taken_by_sibling(self, entry: Entry, base: ContextDocument, version: int, changes: ContextChanges) -> None:
+        """Show changes that Emporix took by way of another token of the session; each keeps its own document.
+
+        Args:
+            entry: of this token.
+            base: what they were made to.
+            version: the one that has them.
+            changes: what Emporix holds now in their fields.
+        """
+        self._follow(entry, base.identity, version)
+        entry.lay_over(changes)
+
+    def _found(self, entry: Entry, found: Found) -> None:
+        siblings_write = any(self.entries.is_written(sibling) for sibling in self.entries.siblings(entry))
+        if siblings_write or not self.is_acceptable(entry, found.document):
+            self.stats.refused_publications += 1
+            return
+        self._set_lifetime(entry, found.asked_at)
+        snapshot = Snapshot(document=found.document, parked=entry.snapshot.parked)
+        entry.show(snapshot, entry.consistency.published(found.document))
+        self._tell_siblings(entry, found.document)
+        if found.shared and entry.fresh_until <= self.clock.monotonic():
+            self.throttle(entry)
+        else:
+            self.entries.keep(entry)
+
+    def _set_lifetime(self, entry: Entry, asked_at: float) -> None:
+        cache, informed = self.cache, self.attachment.connected
+        limit = asked_at + (cache.ttl if informed else min(cache.ttl, UNINFORMED_TTL))
+        left = max(limit - self.clock.monotonic(), 0.0)
+        fresh_until = limit - left * cache.jitter * self.clock.random()
+        entry.set_lifetime(
+            asked_at,
+            fresh_until=fresh_until,
+            stale_until=fresh_until + (cache.stale_while_revalidate if informed else 0.0),
+            error_until=fresh_until + cache.stale_if_error,
+        )
+
+    def _tell_siblings(self, entry: Entry, document: ContextDocument) -> None:
+        """Have the other tokens of the session ask again when this one has seen a later version."""
+        for sibling in self.entries.siblings(entry):
+            shown, known = sibling.document, sibling.consistency
+            below = known.incarnation == document.identity and known.floor < document.version
+            if below or (shown is not None and entry.consistency.outdates(shown)):
+                self._follow(sibling, document.identity, document.version)
+
+    def _follow(self, entry: Entry, incarnation: Incarnation, version: int) -> None:
+        """Have a token ask again, as its session has this version of a context now."""
+        shown = entry.document
+        if shown is not None and shown.identity != incarnation:
+            self.requirements.retire(entry, shown.identity)
+        entry.learn(entry.consistency.raised(incarnation, version))
+        entry.expire()
+        entry.retry_after(self.clock.monotonic())  # Emporix answers again
+
+    def _last_resort(self, entry: Entry, found: Found) -> None:
+        """Hold a document that a write overlapped: it is true, so no page may go behind it, but the next one asks."""
+        document = found.document
+        if self.is_acceptable(entry, document):
+            entry.learn(entry.consistency.raised(document.identity, document.version))
+            self.show_taken(entry, Snapshot(document=document, parked=entry.snapshot.parked), found.asked_at)
+
+    def _absent(self, entry: Entry, snapshot: Snapshot, seconds: float) -> None:
+        entry.clear(snapshot)
+        self.pauses.end(entry.key)
+        entry.serve_until(self.clock.monotonic() + seconds)
+        self.entries.keep(entry)

@@ -1,0 +1,173 @@
+"""Building the parts of one event loop's engine: each gets the finished parts that it needs, in this order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..clock import Clock
+from ..policies import CachePolicy, UpstreamPolicy
+from ..stores import Attachment, ContextStore
+from ..tasks import Tasks
+from .announcing import Announcer
+from .bases import Bases
+from .binding import Binding
+from .commits import Commits
+from .entries import Entries
+from .flights import Flights
+from .handover import Handover
+from .keys import Keys
+from .loads import Loads
+from .pacing import Pauses, TokenBuckets
+from .patching import Patching
+from .peers import Peers
+from .pending import Pending
+from .ports import ContextSource
+from .publishing import Publisher
+from .reads import Reads
+from .requirements import Requirements
+from .resilience import ProtectedSource
+from .sharing import Sharing
+from .stats import Stats
+
+__all__ = ["EngineOptions", "Parts", "build"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """What the engines of all event loops of one middleware share.
+
+    Args:
+        cache: how long what is known may be used.
+        upstream: how much of Emporix may be used.
+        store: where parked changes live.
+        keys: names for tokens and sessions.
+        clock: where time and randomness come from.
+        stats: the counters.
+    """
+
+    cache: CachePolicy
+    upstream: UpstreamPolicy
+    store: ContextStore
+    keys: Keys
+    clock: Clock
+    stats: Stats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What an engine uses directly.
+
+    Args:
+        tasks: its detached work.
+        entries: what is cached.
+        sharing: the store.
+        requirements: what browsers have been told by other workers.
+        handover: what browsers take along.
+        pending: what is parked.
+        reads: answer reads.
+        commits: send changes.
+        peers: do what other processes say.
+    """
+
+    tasks: Tasks
+    entries: Entries
+    sharing: Sharing
+    requirements: Requirements
+    handover: Handover
+    pending: Pending
+    reads: Reads
+    commits: Commits
+    peers: Peers
+
+
+def build(options: EngineOptions, source: ContextSource, attachment: Attachment) -> Parts:
+    """Return the parts of an engine.
+
+    Args:
+        options: what the engines of all loops share.
+        source: Emporix, over a client of this loop.
+        attachment: how well the store keeps this loop informed.
+    """
+    clock, keys, cache, upstream, stats = options.clock, options.keys, options.cache, options.upstream, options.stats
+    tasks, pauses, binding = Tasks(clock), Pauses(clock), Binding(keys)
+    entries = Entries(cache.max_entries, keys, clock)
+    protected = ProtectedSource(source, upstream, clock, stats)
+    sharing = Sharing(options.store, attachment, keys, cache.longest, clock)
+    pending = Pending(sharing, entries, clock)
+    requirements = Requirements(keys=keys, binding=binding, buckets=TokenBuckets(clock), clock=clock)
+    handover = Handover(keys=keys, binding=binding, requirements=requirements, clock=clock)
+    publisher = Publisher(
+        cache=cache,
+        entries=entries,
+        keys=keys,
+        requirements=requirements,
+        attachment=attachment,
+        pauses=pauses,
+        clock=clock,
+        stats=stats,
+    )
+    loads = Loads(
+        source=protected,
+        sharing=sharing,
+        pending=pending,
+        publisher=publisher,
+        entries=entries,
+        flights=Flights(upstream.max_flights, upstream.hung_after),
+        tasks=tasks,
+        cache=cache,
+        clock=clock,
+    )
+    reads = Reads(
+        cache=cache,
+        entries=entries,
+        loads=loads,
+        publisher=publisher,
+        requirements=requirements,
+        attachment=attachment,
+        keys=keys,
+        clock=clock,
+        stats=stats,
+        slow_after=upstream.deadline / 2,
+    )
+    patching = Patching(
+        source=protected,
+        entries=entries,
+        publisher=publisher,
+        sharing=sharing,
+        tasks=tasks,
+        clock=clock,
+        hung_after=upstream.hung_after,
+    )
+    commits = Commits(
+        policy=upstream,
+        entries=entries,
+        bases=Bases(loads=loads, publisher=publisher, clock=clock),
+        patching=patching,
+        pending=pending,
+        announcer=Announcer(entries=entries, publisher=publisher, sharing=sharing),
+        handover=handover,
+        pauses=pauses,
+        tasks=tasks,
+        clock=clock,
+    )
+    peers = Peers(
+        entries=entries,
+        sharing=sharing,
+        pending=pending,
+        publisher=publisher,
+        requirements=requirements,
+        pauses=pauses,
+        tasks=tasks,
+        clock=clock,
+    )
+    return Parts(
+        tasks=tasks,
+        entries=entries,
+        sharing=sharing,
+        requirements=requirements,
+        handover=handover,
+        pending=pending,
+        reads=reads,
+        commits=commits,
+        peers=peers,
+    )
