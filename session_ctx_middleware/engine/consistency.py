@@ -117,11 +117,12 @@ class Consistency:
         return next((floor for known, floor in self.earlier if known == incarnation), -1)
 
     def _is_earlier(self, incarnation: Incarnation) -> bool:
-        """Tell whether an incarnation was created before the known one, where both say when in the same notation."""
-        session_id, created_at = self.incarnation or (None, None)
-        if created_at is None or incarnation[1] is None or incarnation[0] != session_id:
+        """Tell whether an incarnation was created before a known one."""
+        if self.incarnation is None:
             return False
-        return len(incarnation[1]) == len(created_at) and incarnation[1] < created_at
+        return _precedes(incarnation, self.incarnation) or any(
+            _precedes(incarnation, known) for known, _ in self.earlier
+        )
 
     def is_below_required(self, document: ContextDocument, fingerprint: Fingerprint) -> bool:
         """Tell whether a document does not reach the floor of the required note."""
@@ -263,6 +264,13 @@ class Consistency:
 
 START: Final = Consistency()
 """Nothing is known yet; one value for all entries."""
+
+
+def _precedes(one: Incarnation, other: Incarnation) -> bool:
+    """Tell whether one incarnation was created before another of its session, where both say when in one notation."""
+    if one[1] is None or other[1] is None or one[0] != other[0]:
+        return False
+    return len(one[1]) == len(other[1]) and one[1] < other[1]
 
 
 def _same(one: Consistency, other: Consistency) -> bool:

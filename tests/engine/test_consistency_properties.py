@@ -1,0 +1,220 @@
+"""What holds of the deciding value after any sequence of events (Hypothesis)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from session_ctx_middleware import ContextDocument
+from session_ctx_middleware.engine.consistency import START, Consistency, Incarnation, Verdict
+from session_ctx_middleware.engine.note import Note
+from session_ctx_middleware.model.changes import NO_CHANGES, ContextChanges, Operation
+
+# Two that can be compared, one in another notation, and one that does not say when it was created.
+INCARNATIONS: tuple[Incarnation, ...] = (
+    ("s", "2026-01-01"),
+    ("s", "2026-01-02"),
+    ("s", "2026-01-03T10:00:00Z"),
+    ("s", None),
+)
+ACCEPTED = {Verdict.SHOW, Verdict.REFRESH}
+VALUES = ("EUR", "USD", "CHF")
+
+
+def fingerprint(incarnation: Incarnation) -> str:
+    return f"{incarnation[0]}/{incarnation[1]}"
+
+
+def document(incarnation: Incarnation, version: int, currency: str = "GBP") -> ContextDocument:
+    session_id, created_at = incarnation
+    return ContextDocument(version=version, session_id=session_id, created_at=created_at, currency=currency)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that an entry learns.
+
+    Args:
+        apply: what becomes of the value.
+        floors: versions that nothing may go below from then on.
+    """
+
+    apply: Callable[[Consistency], Consistency]
+    floors: tuple[tuple[Incarnation, int], ...] = ()
+
+
+incarnations = st.sampled_from(INCARNATIONS)
+versions = st.integers(0, 12)
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> ContextChanges:
+    fields = draw(st.lists(st.sampled_from(("currency", "language", "attributes.a")), max_size=2, unique=True))
+    return ContextChanges(
+        {
+            field: Operation(draw(st.sampled_from(VALUES)), f"{draw(st.integers(0, 50))}", draw(st.floats(0, 9)), 0.0)
+            for field in fields
+        }
+    )
+
+
+@st.composite
+def notes(draw: st.DrawFn) -> Note:
+    floor = draw(versions)
+    return Note(
+        token="t",
+        incarnation=fingerprint(draw(incarnations)),
+        floor=floor,
+        taken=draw(changes()).taken_at(draw(st.integers(-1, 12))),
+        complete_from=draw(st.integers(0, 12)),
+        issued=draw(st.floats(0, 1e6)),
+    )
+
+
+@st.composite
+def events(draw: st.DrawFn) -> Event:
+    incarnation, version = draw(incarnations), draw(versions)
+    found = document(incarnation, version, draw(st.sampled_from(VALUES)))
+    changed, note = draw(changes()), draw(notes())
+    below = ((incarnation, version),)
+
+    def commit(known: Consistency) -> Consistency:
+        return known.raised(incarnation, version).committed(changed, version)
+
+    def hint(known: Consistency) -> Consistency:
+        return known.hinted(fingerprint(incarnation), version).with_hint_applied(incarnation, fingerprint)
+
+    return draw(
+        st.sampled_from(
+            [
+                Event(lambda known: known.published(found), below),
+                Event(commit, below),
+                Event(lambda known: known.announced_by_peer(incarnation, version), below),
+                Event(hint, below),
+                Event(lambda known: known.note_seen(note, fingerprint)),
+                Event(lambda known: known.requiring(note)),
+                Event(lambda known: known.satisfying(note)),
+                Event(lambda known: known.remembering(changed.over(known.taken))),
+                Event(lambda known: known.logged_out()),
+            ]
+        )
+    )
+
+
+histories = st.lists(events(), max_size=8)
+
+
+def follow(history: list[Event], known: Consistency = START) -> Consistency:
+    for event in history:
+        known = event.apply(known)
+    return known
+
+
+def verdict(known: Consistency, found: ContextDocument) -> Verdict:
+    return known.judge(found, 0.0, fingerprint)
+
+
+@settings(max_examples=200)
+@given(histories, histories, histories, incarnations, versions)
+def test_nothing_goes_back(
+    first: list[Event], other: list[Event], then: list[Event], incarnation: Incarnation, version: int
+) -> None:
+    """Whatever is learnt or merged, no version below one that was known is accepted again (monotonic reads)."""
+    known = follow(then, follow(first).merged(follow(other)))
+    floors = [floor for event in (*first, *other, *then) for each, floor in event.floors if each == incarnation]
+
+    if version < max(floors, default=-1):
+        assert verdict(known, document(incarnation, version)) not in ACCEPTED
+
+
+@settings(max_examples=200)
+@given(histories, histories)
+def test_merge_is_commutative(one: list[Event], other: list[Event]) -> None:
+    """Two tokens of one session learn the same from each other, whichever hears first."""
+    left, right = follow(one), follow(other)
+
+    one_way, other_way = left.merged(right), right.merged(left)
+    assert demanded(one_way) == demanded(other_way)
+    assert replace(one_way, required=None) == replace(other_way, required=None)
+
+
+def demanded(known: Consistency) -> tuple[str, int] | None:
+    """Return what the required note demands; of two that demand the same, either will do."""
+    return None if known.required is None else (known.required.incarnation, known.required.floor)
+
+
+@settings(max_examples=200)
+@given(histories, histories)
+def test_merge_is_idempotent(one: list[Event], other: list[Event]) -> None:
+    """Hearing the same again changes nothing."""
+    left, right = follow(one), follow(other)
+    merged = left.merged(right)
+
+    assert left.merged(left) == left
+    assert merged.merged(merged) == merged
+
+
+@settings(max_examples=200)
+@given(histories, histories, incarnations, versions)
+def test_merge_allows_no_more(one: list[Event], other: list[Event], incarnation: Incarnation, version: int) -> None:
+    """What either of two tokens knows to be past stays so for both."""
+    left, right = follow(one), follow(other)
+    found = document(incarnation, version)
+
+    if left.outdates(found) or right.outdates(found):
+        assert verdict(left.merged(right), found) not in ACCEPTED
+
+
+@settings(max_examples=200)
+@given(histories, changes(), incarnations, versions)
+def test_own_writes_show(history: list[Event], changed: ContextChanges, incarnation: Incarnation, version: int) -> None:
+    """After a commit no cached document that lacks the change is shown as it is (read your writes)."""
+    known = follow(history).raised(incarnation, version).committed(changed, version)
+    found = document(incarnation, version - 1)
+
+    if changed.missing_from(found):
+        assert verdict(known, found) is not Verdict.SHOW
+
+
+@settings(max_examples=200)
+@given(histories, versions)
+def test_newest_is_accepted(history: list[Event], ahead: int) -> None:
+    """A document of the known context that is newer than everything is always accepted: nothing locks a shopper out."""
+    known = follow(history)
+    newest = known.incarnation or INCARNATIONS[0]
+
+    if not any(found != newest and known.outdates(document(newest, 10**6)) for found in INCARNATIONS):
+        assert verdict(known, document(newest, 20 + ahead)) in ACCEPTED
+
+
+@given(histories, versions)
+def test_absurd_floors(history: list[Event], version: int) -> None:
+    """A note whose floor is far ahead of what Emporix answers does not lock the shopper out."""
+    known = replace(follow(history), required=None)
+    newest = known.incarnation or INCARNATIONS[0]
+    note = Note(token="t", incarnation=fingerprint(newest), floor=10**9)
+
+    found = document(newest, version)
+    assert verdict(known.requiring(note), found) is verdict(known, found)
+
+
+@given(histories, incarnations, versions)
+def test_retired_is_hidden(history: list[Event], incarnation: Incarnation, version: int) -> None:
+    """A context that has made room for another one is hidden until the moment is over."""
+    known = follow(history).retiring(incarnation, 5.0)
+
+    assert known.judge(document(incarnation, version), 4.0, fingerprint) is Verdict.HIDE
+    assert not known.is_retired(incarnation, 5.0)
+
+
+def test_room_is_bounded() -> None:
+    """Taken changes that there is no room for make the value claim less."""
+    many = {f"attributes.{number}": Operation("x", f"{number}", float(number), 0.0) for number in range(80)}
+    known = START.raised(INCARNATIONS[0], 5).committed(ContextChanges(many), 5)
+
+    assert len(known.taken) == 64
+    assert known.complete_from >= 5
+    assert known.logged_out().taken is NO_CHANGES
