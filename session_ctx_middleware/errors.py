@@ -124,9 +124,7 @@ class EmporixError(SessionContextError):
 
     def again(self) -> EmporixError:
         """Return an equal error: one instance raised to many callers would collect all their tracebacks."""
-        other = type(self)(self.operation, self.status, self.reason)
-        other.retry_after = self.retry_after
-        return other
+        return type(self)(self.operation, self.status, self.reason, retry_after=self.retry_after)
 
     def __reduce__(self) -> tuple[type[EmporixError], tuple[object, ...]]:
         return type(self), (self.operation, self.status, self.reason)
@@ -163,6 +161,10 @@ class ContextNotFound(EmporixError):
     ) -> None:
         super().__init__(operation, status, reason)
         self.session_id = session_id
+
+    def again(self) -> ContextNotFound:
+        """Return an equal error, as `EmporixError.again` does."""
+        return type(self)(self.operation, self.status, self.reason, session_id=self.session_id)
 
 
 class VersionConflict(EmporixError):

@@ -95,14 +95,23 @@ class Tasks:
     def __len__(self) -> int:
         return len(self._running)
 
-    def spawn(self, work: Coroutine[object, object, object]) -> None:
-        """Run `work` to its end, in a context of its own: it serves many requests, not the one that began it."""
-        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+    def spawn(
+        self, work: Coroutine[object, object, object], *, context: contextvars.Context | None = None
+    ) -> asyncio.Task[object]:
+        """Run `work` to its end.
+
+        Args:
+            work: what to run.
+            context: what context variables it sees; none by default, as work that many requests share must not see
+                those of the one that began it.
+        """
+        task = asyncio.get_running_loop().create_task(work, context=context or contextvars.Context())
         if task.done():  # an eager task factory may have run it to its end already
             self._ended(task)
         else:
             self._running.add(task)
             task.add_done_callback(self._ended)
+        return task
 
     def share(self, work: Coroutine[object, object, T], *, otherwise: T) -> SharedResult[T]:
         """Run `work` to its end and share its result.
@@ -120,14 +129,23 @@ class Tasks:
             finally:
                 shared.resolve(result)
 
-        self.spawn(run())
+        def ended(_: asyncio.Task[object]) -> None:
+            # A task that is cancelled before its first step runs nothing of the above.
+            work.close()
+            shared.resolve(otherwise)
+
+        self.spawn(run()).add_done_callback(ended)
         return shared
 
-    async def drain(self, timeout: float) -> None:
-        """Wait until every task has ended, and cancel what is left after `timeout` seconds."""
+    async def settle(self, timeout: float) -> None:
+        """Wait until every task has ended, but not longer than `timeout` seconds; cancel nothing."""
         until = self._clock.monotonic() + timeout
         while self._running and (left := until - self._clock.monotonic()) > 0:
             await self._one_ends(left)
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until every task has ended, and cancel what is left after `timeout` seconds."""
+        await self.settle(timeout)
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

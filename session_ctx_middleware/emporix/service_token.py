@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import json
 import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
 
 from ..clock import Clock
@@ -21,6 +20,7 @@ from ..errors import (
     MalformedAnswer,
     SessionContextError,
 )
+from ..tasks import SharedResult, Tasks
 from .address import BASE_URL
 from .answers import SIGNING_IN, Answer, error_of
 from .client import SYSTEM_CLOCK, TIMEOUT, PlatformClient
@@ -45,34 +45,7 @@ class _Grant:
     expires_at: float
 
 
-class _Flight:
-    """A token request in the air; who waits has a future of its own, and can leave without stopping it."""
-
-    __slots__ = ("_outcome", "_waiters")
-
-    def __init__(self) -> None:
-        self._outcome: _Grant | SessionContextError | None = None
-        self._waiters: set[asyncio.Future[_Grant | SessionContextError]] = set()
-
-    async def grant(self) -> _Grant:
-        outcome = self._outcome or await self._landing()
-        if isinstance(outcome, SessionContextError):
-            raise _again(outcome)
-        return outcome
-
-    def land(self, outcome: _Grant | SessionContextError) -> None:
-        self._outcome = outcome
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(outcome)
-
-    async def _landing(self) -> _Grant | SessionContextError:
-        waiter: asyncio.Future[_Grant | SessionContextError] = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            return await waiter
-        finally:
-            self._waiters.discard(waiter)
+_Outcome: TypeAlias = _Grant | SessionContextError
 
 
 class ServiceToken(PlatformClient):
@@ -118,8 +91,8 @@ class ServiceToken(PlatformClient):
         self._clock = clock
         self._grant: _Grant | None = None
         self._renewal_not_before = -math.inf
-        self._flights: WeakKeyDictionary[asyncio.AbstractEventLoop, _Flight] = WeakKeyDictionary()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._requests: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedResult[_Outcome]] = WeakKeyDictionary()
+        self._tasks = Tasks(clock)
 
     async def value(self) -> str:
         """Return a token that is valid now.
@@ -134,9 +107,9 @@ class ServiceToken(PlatformClient):
         """
         grant, now = self._grant, self._clock.monotonic()
         if grant is None or now >= grant.expires_at:
-            grant = await self._flight().grant()
+            grant = await self._requested()
         elif now >= max(grant.renew_at, self._renewal_not_before):
-            self._flight()
+            self._request()
         return grant.value
 
     def drop(self, value: str) -> None:
@@ -149,37 +122,36 @@ class ServiceToken(PlatformClient):
             self._grant = None
 
     async def aclose(self) -> None:
-        """Wait for a request in the air, then close the HTTP client where it was built here."""
-        loop = asyncio.get_running_loop()
-        flying = [task for task in self._tasks if task.get_loop() is loop]
-        if flying:
-            await asyncio.wait(flying)
+        """Wait for a request in flight, then close the HTTP client where it was built here."""
+        request = self._requests.get(asyncio.get_running_loop())
+        if request is not None:
+            await request.get()
         await super().aclose()
 
-    def _flight(self) -> _Flight:
-        """Return the request in the air on this loop, a new one where there is none."""
+    async def _requested(self) -> _Grant:
+        outcome = await self._request().get()
+        if isinstance(outcome, SessionContextError):
+            raise _again(outcome)
+        return outcome
+
+    def _request(self) -> SharedResult[_Outcome]:
+        """Return the request in flight on this event loop; start one if there is none."""
         loop = asyncio.get_running_loop()
-        flight = self._flights.get(loop)
-        if flight is None:
-            flight = self._flights[loop] = _Flight()
-            # A context of its own: it serves many requests, not the one that began it.
-            task = loop.create_task(self._fly(flight, loop), context=contextvars.Context())
-            if not task.done():  # an eager task factory may have run it to its end already
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-        return flight
+        request = self._requests.get(loop)
+        if request is None or request.result is not None:
+            leaving = EmporixUnreachable(OPERATION, None, "the application is shutting down")
+            request = self._requests[loop] = self._tasks.share(self._renew(loop), otherwise=leaving)
+        return request
 
-    async def _fly(self, flight: _Flight, loop: asyncio.AbstractEventLoop) -> None:
-        outcome: _Grant | SessionContextError = EmporixUnreachable(OPERATION, None, "the application is shutting down")
+    async def _renew(self, loop: asyncio.AbstractEventLoop) -> _Outcome:
         try:
-            outcome = await self._outcome()
+            return await self._outcome()
         finally:
-            self._flights.pop(loop, None)
-            flight.land(outcome)
+            self._requests.pop(loop, None)
 
-    async def _outcome(self) -> _Grant | SessionContextError:
+    async def _outcome(self) -> _Outcome:
         try:
-            grant = self._grant = await self._request()
+            grant = self._grant = await self._ask()
         except SessionContextError as error:
             return self._failed(error)
         except Exception as error:  # noqa: BLE001 - an event hook of the HTTP client may raise anything
@@ -193,7 +165,7 @@ class ServiceToken(PlatformClient):
             _log.warning("the service token could not be renewed ahead of its end: %s", error)
         return error
 
-    async def _request(self) -> _Grant:
+    async def _ask(self) -> _Grant:
         asked_at = self._clock.monotonic()
         form = {
             "grant_type": "client_credentials",
@@ -228,10 +200,8 @@ class ServiceToken(PlatformClient):
 
 
 def _again(error: SessionContextError) -> SessionContextError:
-    """Return an equal error: one instance raised to many callers would collect all their tracebacks."""
-    if isinstance(error, EmporixError):
-        return type(error)(error.operation, error.status, error.reason, retry_after=error.retry_after)
-    return type(error)(*error.args)
+    """Return an equal error for one of several callers, see `EmporixError.again`."""
+    return error.again() if isinstance(error, EmporixError) else type(error)(*error.args)
 
 
 def _object(body: bytes) -> Mapping[str, object]:

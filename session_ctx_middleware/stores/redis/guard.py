@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextvars import copy_context
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
 
 from ...breaker import Admission, Breaker, Change
-from ...clock import Clock, wait
+from ...clock import Clock
+from ...tasks import SharedResult, Tasks
 from ..protocol import ContextStoreUnavailable
 
 __all__ = ["Guard"]
@@ -41,14 +43,11 @@ class _Outcome:
 
 
 @dataclass(slots=True, eq=False)
-class _Flight:
-    """One call on its way, and who waits for it."""
+class _Call:
+    """One call on its way, which may outlast the wait for it."""
 
     probe: bool
-    waiter: asyncio.Future[_Outcome | None]
-    outcome: _Outcome | None = None
-    started: bool = False
-    overdue: bool = False
+    result: SharedResult[_Outcome] = field(default_factory=SharedResult)
 
 
 class Guard:
@@ -90,11 +89,12 @@ class Guard:
             first_pause=FIRST_PAUSE,
             longest_pause=LONGEST_PAUSE,
         )
-        self._overdue = 0
+        self._queued: set[_Call] = set()
+        self._overdue: set[_Call] = set()
         self._failures = 0
         self._last_failure = ""
         self._denied_until = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(clock)
 
     @property
     def is_open(self) -> bool:
@@ -113,16 +113,15 @@ class Guard:
         if self._admit():
             self._start(self._probe, probe=True)
             raise ContextStoreUnavailable("Redis is being asked whether it is back")
-        flight, task = self._start(work)
+        call, task = self._start(work)
         began = self._clock.monotonic()
-        outcome = await wait(flight.waiter, self._budget, self._clock)
+        outcome = await call.result.wait(self._budget, self._clock)
         if outcome is None and self._clock.monotonic() - began > LATE * self._budget:
             # It was this event loop that took too long; the answer may have been there for a while.
-            flight.waiter = asyncio.get_running_loop().create_future()
-            outcome = flight.outcome or await wait(flight.waiter, SECOND_LOOK * self._budget, self._clock)
-        outcome = outcome or flight.outcome
+            outcome = await call.result.wait(SECOND_LOOK * self._budget, self._clock)
+        outcome = outcome or call.result.result
         if outcome is None:
-            self._give_up(flight, task)
+            self._give_up(call, task)
             raise ContextStoreUnavailable("no answer from Redis in time")
         if outcome.error is not None:
             raise ContextStoreUnavailable(f"Redis failed: {type(outcome.error).__name__}")
@@ -130,8 +129,7 @@ class Guard:
 
     async def drain(self) -> None:
         """Wait a moment for what is on its way."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=LAST_WORDS)
+        await self._tasks.settle(LAST_WORDS)
 
     def _admit(self) -> bool:
         if self._denied_until > self._clock.monotonic():
@@ -143,51 +141,48 @@ class Guard:
             raise ContextStoreUnavailable("Redis failed too often lately")
         return admission is Admission.PROBE
 
-    def _start(self, work: Work, *, probe: bool = False) -> tuple[_Flight, asyncio.Task[None]]:
-        loop = asyncio.get_running_loop()
-        flight = _Flight(probe, loop.create_future())
-        task = loop.create_task(self._fly(work, flight), name="session_ctx_middleware redis")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return flight, task
+    def _start(self, work: Work, *, probe: bool = False) -> tuple[_Call, asyncio.Task[object]]:
+        call = _Call(probe)
+        self._queued.add(call)
+        # The caller's own context variables: whoever traces calls to Redis sees which request they belong to.
+        return call, self._tasks.spawn(self._run(work, call), context=copy_context())
 
-    async def _fly(self, work: Work, flight: _Flight) -> None:
+    async def _run(self, work: Work, call: _Call) -> None:
         answers: list[Any] = []
         error: BaseException | None
         async with self._room:
-            flight.started = True
+            self._queued.discard(call)
             began = self._clock.monotonic()
             try:
                 answers = await work()
                 error = next((each for each in answers if isinstance(each, Exception)), None)
             except BaseException as failure:  # noqa: BLE001 - told to the caller, by its class
                 error = failure
-        if flight.probe and error is None and self._clock.monotonic() - began > self._budget:
+        if call.probe and error is None and self._clock.monotonic() - began > self._budget:
             error = TimeoutError()  # it is back, but too slow for a page
-        self._judge(flight, error)
-        flight.outcome = _Outcome(answers, error)
-        if not flight.waiter.done():
-            flight.waiter.set_result(flight.outcome)
+        self._judge(call, error)
+        call.result.resolve(_Outcome(answers, error))
         if error is not None and not isinstance(error, Exception):
             raise error
 
-    def _give_up(self, flight: _Flight, task: asyncio.Task[None]) -> None:
-        if not flight.started:
+    def _give_up(self, call: _Call, task: asyncio.Task[object]) -> None:
+        if call in self._queued:
             # Nothing was sent, and waiting in the own queue says nothing about Redis.
+            self._queued.discard(call)
             task.cancel()
             return
         if not self._overdue or self._clustered:  # those that wait together are one failure
             self._count(TimeoutError(), probe=False)
-        flight.overdue = True
-        self._overdue += 1
+        self._overdue.add(call)
 
-    def _judge(self, flight: _Flight, error: BaseException | None) -> None:
+    def _judge(self, call: _Call, error: BaseException | None) -> None:
         """Note the end of a call; that nobody waited for it any more has been counted before."""
-        self._overdue -= flight.overdue
+        overdue = call in self._overdue
+        self._overdue.discard(call)
         if is_denied(error):
-            self._deny(flight)
-        elif not flight.overdue:
-            self._count(error, probe=flight.probe)
+            self._deny(probe=call.probe)
+        elif not overdue:
+            self._count(error, probe=call.probe)
         elif _is_failure(error) and not self._clustered and self._breaker.trip():
             self._left_alone()
 
@@ -208,8 +203,8 @@ class Guard:
     def _left_alone(self) -> None:
         _log.warning("Redis fails (%s): it is left alone for a while", self._last_failure)
 
-    def _deny(self, flight: _Flight) -> None:
-        if flight.probe:
+    def _deny(self, *, probe: bool) -> None:
+        if probe:
             self._breaker.release()
         if self._denied_until <= self._clock.monotonic():
             _log.error(

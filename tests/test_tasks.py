@@ -1,0 +1,73 @@
+"""Detached work, and waiting for it without owning it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+
+from session_ctx_middleware.tasks import SharedResult, Tasks
+
+from .support.virtual_time import VirtualClock
+
+
+async def answer(seconds: float) -> str:
+    await asyncio.sleep(seconds)
+    return "yes"
+
+
+async def test_every_waiter_gets_the_result() -> None:
+    shared = Tasks(VirtualClock()).share(answer(1), otherwise="no")
+    waiters = [asyncio.ensure_future(shared.get()) for _ in range(3)]
+    await asyncio.sleep(0.5)
+    assert shared.waiting == 3
+    waiters.pop().cancel()
+    assert await asyncio.gather(*waiters) == ["yes", "yes"]
+    assert await shared.wait(0, VirtualClock()) == shared.result == "yes"
+
+
+async def test_a_wait_ends_with_its_timeout_and_the_work_goes_on() -> None:
+    shared = Tasks(VirtualClock()).share(answer(1), otherwise="no")
+    assert await shared.wait(0.5, VirtualClock()) is None
+    assert await shared.wait(0.6, VirtualClock()) == "yes"
+
+
+async def test_the_first_result_counts() -> None:
+    shared: SharedResult[int] = SharedResult()
+    shared.resolve(1)
+    shared.resolve(2)
+    assert await shared.get() == 1
+
+
+async def test_work_that_is_cancelled_resolves_to_the_alternative() -> None:
+    """Also when it had no chance to begin."""
+    tasks = Tasks(VirtualClock())
+    begun = tasks.share(answer(10), otherwise="no")
+    await asyncio.sleep(0)
+    not_begun = tasks.share(answer(10), otherwise="no")
+    await tasks.drain(0)
+    assert [await begun.get(), await not_begun.get()] == ["no", "no"]
+    assert len(tasks) == 0
+
+
+async def test_settling_cancels_nothing() -> None:
+    tasks = Tasks(VirtualClock())
+    shared = tasks.share(answer(2), otherwise="no")
+    await tasks.settle(1)
+    assert (len(tasks), shared.result) == (1, None)
+    await tasks.settle(2)
+    assert (len(tasks), shared.result) == (0, "yes")
+
+
+async def test_work_sees_the_context_variables_that_it_is_given() -> None:
+    variable = contextvars.ContextVar("variable", default="default")
+    variable.set("of the caller")
+    seen: list[str] = []
+
+    async def work() -> None:
+        seen.append(variable.get())
+
+    tasks = Tasks(VirtualClock())
+    tasks.spawn(work())
+    tasks.spawn(work(), context=contextvars.copy_context())
+    await tasks.settle(1)
+    assert seen == ["default", "of the caller"]
