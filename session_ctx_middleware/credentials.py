@@ -9,10 +9,12 @@ from typing import Final
 
 import jwt
 
+from .checks import VISIBLE
+
 __all__ = ["USABLE", "StorefrontToken", "usable"]
 
-# RFC 6750 allows less, but Emporix promises nothing about its tokens; what a header cannot carry is out.
-USABLE: Final = r"[\x21-\x7e]{1,8192}"
+# RFC 6750, section 2.1, allows less, but Emporix promises nothing about its tokens; what a header cannot carry is out.
+USABLE: Final = VISIBLE + "{1,8192}"
 
 _USABLE: Final = re.compile(USABLE)
 

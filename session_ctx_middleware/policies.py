@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from typing import Final
 
+from .checks import function, number, whole
 from .errors import ConfigurationError
 from .model.changes import OnConflict
 
 __all__ = ["CachePolicy", "UpstreamPolicy"]
 
-HUNG_FACTOR: Final = 3
+PHASES: Final = 3
+"""Parts of a call that `UpstreamPolicy.timeout` bounds by itself each: connecting, sending, and the answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,12 +46,11 @@ class CachePolicy:
         return self.ttl + max(self.stale_while_revalidate, self.stale_if_error)
 
     def __post_init__(self) -> None:
-        _require_numbers(self, "CachePolicy", at_least=0.0)
-        if self.ttl <= 0:
-            raise ConfigurationError("CachePolicy(ttl=...) must be above 0 seconds.")
+        _check_numbers(self, at_least=0.0)
+        number(self.ttl, "CachePolicy(ttl=...)", above=0, unit="seconds")
         if not 0 <= self.jitter < 1:
             raise ConfigurationError("CachePolicy(jitter=...) is a share of the ttl: 0 to below 1.")
-        _require_whole(self.max_entries, "CachePolicy(max_entries=...)")
+        whole(self.max_entries, "CachePolicy(max_entries=...)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,29 +81,22 @@ class UpstreamPolicy:
 
     @property
     def hung_after(self) -> float:
-        """Seconds after which a call that has not ended counts as hanging: it is left behind, not cancelled."""
-        return HUNG_FACTOR * self.timeout
+        """Seconds after which a call counts as hanging, and nobody new waits for it.
+
+        `timeout` bounds each of connecting, sending and a pause in the answer, so that a healthy call stays below
+        three of them; an answer that comes drop by drop has no end of its own.
+        """
+        return PHASES * self.timeout
 
     def __post_init__(self) -> None:
-        _require_numbers(self, "UpstreamPolicy", at_least=0.001)
+        _check_numbers(self, at_least=0.001)
         for name in ("max_concurrency", "max_flights", "max_attempts"):
-            _require_whole(getattr(self, name), f"UpstreamPolicy({name}=...)")
-        if self.on_conflict is not None and not callable(self.on_conflict):
-            raise ConfigurationError("UpstreamPolicy(on_conflict=...) must be a function.")
+            whole(getattr(self, name), f"UpstreamPolicy({name}=...)")
+        if self.on_conflict is not None:
+            function(self.on_conflict, "UpstreamPolicy(on_conflict=...)")
 
 
-def _require_numbers(policy: CachePolicy | UpstreamPolicy, name: str, *, at_least: float) -> None:
+def _check_numbers(policy: CachePolicy | UpstreamPolicy, *, at_least: float) -> None:
     for field in fields(policy):
-        value = getattr(policy, field.name)
-        if field.type == "float" and (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-            or value < at_least
-        ):
-            raise ConfigurationError(f"{name}({field.name}=...) must be a number of at least {at_least:g}.")
-
-
-def _require_whole(value: object, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{name} must be a whole number of at least 1.")
+        if field.type == "float":
+            number(getattr(policy, field.name), f"{type(policy).__name__}({field.name}=...)", at_least=at_least)

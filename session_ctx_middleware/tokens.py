@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 from starlette.requests import HTTPConnection, cookie_parser
 from starlette.types import Scope
 
+from .checks import cookie_name, functions
 from .credentials import USABLE, StorefrontToken, usable
 from .errors import ConfigurationError
 
@@ -22,6 +23,10 @@ TokenSource: TypeAlias = Callable[[HTTPConnection], "Found | Awaitable[Found]"]
 ANY_HEADER: Final = ("Authorization", "Cookie")
 REMEMBERED: Final = 1024
 LONGEST_REMEMBERED: Final = 8 * 1024
+NEEDED: Final = (
+    "token=... must be a token source such as BearerToken() or CookieToken('name'), a function of the connection, or a "
+    "sequence of those."
+)
 
 _BEARER: Final = re.compile(rb"(?i:bearer) +(%b) *" % USABLE.encode())
 
@@ -56,9 +61,7 @@ class CookieToken:
     vary = ("Cookie",)
 
     def __init__(self, name: str) -> None:
-        if not name or not name.isascii() or any(c in name for c in ' \t";,='):
-            raise ConfigurationError("CookieToken(name) must be the name of a cookie, such as 'shop_token'.")
-        self._name = name
+        self._name = cookie_name(name, "CookieToken(name)")
 
     def __call__(self, connection: HTTPConnection) -> str | None:
         """Return the token, `None` where there is no such cookie."""
@@ -87,12 +90,9 @@ class TokenChain:
     """
 
     def __init__(self, sources: TokenSource | Sequence[TokenSource]) -> None:
-        self._sources = tuple(sources) if isinstance(sources, Sequence) else (sources,)
-        if not self._sources or not all(callable(source) for source in self._sources):
-            raise ConfigurationError(
-                "token=... must be a token source such as BearerToken() or CookieToken('name'), a function of the "
-                "connection, or a sequence of those."
-            )
+        self._sources: tuple[TokenSource, ...] = functions(sources, NEEDED)
+        if not self._sources:
+            raise ConfigurationError(NEEDED)
         headers = [header for source in self._sources for header in getattr(source, "vary", ANY_HEADER)]
         self.vary: tuple[str, ...] = tuple(dict.fromkeys(headers))
         """The request headers that tokens come from."""

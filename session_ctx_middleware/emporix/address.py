@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, quote, urlsplit
 
+from ..checks import is_visible, matching
 from ..errors import ConfigurationError
 
 __all__ = ["BASE_URL", "check_base_url", "check_tenant", "segment"]
@@ -14,7 +15,9 @@ __all__ = ["BASE_URL", "check_base_url", "check_tenant", "segment"]
 BASE_URL: Final = "https://api.emporix.io"
 
 _TENANT: Final = re.compile(r"[a-z][a-z0-9]{2,15}")
-_PLAIN: Final = re.compile(r"[!-~]+")
+_TENANT_RULE: Final = (
+    "tenant must be the name of your Emporix tenant: 3 to 16 lower-case letters and digits, a letter first."
+)
 
 
 def check_tenant(tenant: object) -> str:
@@ -26,11 +29,7 @@ def check_tenant(tenant: object) -> str:
     Raises:
         ConfigurationError: not 3 to 16 lower-case letters and digits that begin with a letter.
     """
-    if isinstance(tenant, str) and _TENANT.fullmatch(tenant):
-        return tenant
-    raise ConfigurationError(
-        "tenant must be the name of your Emporix tenant: 3 to 16 lower-case letters and digits, a letter first."
-    )
+    return matching(tenant, _TENANT, _TENANT_RULE)
 
 
 def check_base_url(url: object) -> str:
@@ -70,7 +69,7 @@ def segment(text: object) -> str:
 
 
 def _split(url: object) -> SplitResult | None:
-    if not isinstance(url, str) or not _PLAIN.fullmatch(url) or "\\" in url:
+    if not is_visible(url) or "\\" in url:
         return None
     try:
         parts = urlsplit(url)

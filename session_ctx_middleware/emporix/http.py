@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlencode
 
 import anyio
 
+from ..checks import is_visible
 from ..clock import Clock
 from ..errors import EmporixUnreachable, InvalidChange, MalformedAnswer, TokenRejected
 from ..model.frozen_json import dumps
@@ -20,17 +20,10 @@ from .transport import Clients, Library, libraries, library_of
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["MAX_BODY", "Http", "is_sendable"]
+__all__ = ["MAX_BODY", "Http"]
 
 MAX_BODY: Final = 256 * 1024
 ADDRESSES: Final = 16
-
-_SENDABLE: Final = re.compile(r"[!-~]+")
-
-
-def is_sendable(token: object) -> bool:
-    """Tell whether a token could stand in an HTTP header: printable ASCII without blanks."""
-    return isinstance(token, str) and _SENDABLE.fullmatch(token) is not None
 
 
 class Http:
@@ -87,7 +80,7 @@ class Http:
             EmporixUnreachable: no answer came.
             MalformedAnswer: a successful answer is larger than 256 KiB.
         """
-        if token is not None and not is_sendable(token):
+        if token is not None and not is_visible(token):
             raise TokenRejected(operation, None, "the token cannot be sent in a header")
         content, fields = _body(json, form)
         fields |= headers or {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..checks import is_visible
 from ..clock import Clock
 from ..errors import ConfigurationError, ContextNotFound, TokenRejected
 from ..model.document import ContextDocument
@@ -11,7 +12,6 @@ from .address import BASE_URL, segment
 from .answers import Answer, document_of, require_success
 from .attributes import attribute_body, attribute_segment
 from .client import MAX_CONNECTIONS, SYSTEM_CLOCK, TIMEOUT, PlatformClient
-from .http import is_sendable
 from .service_token import ServiceToken
 from .transport import HttpClient
 
@@ -179,6 +179,6 @@ def _checked(service_token: object, tenant: str) -> ServiceToken:
 def _saas(token: str | None) -> dict[str, str]:
     if token is None:
         return {}
-    if not is_sendable(token):
+    if not is_visible(token):
         raise TokenRejected("managed.put", None, "the saas token cannot be sent in a header")
     return {"saas-token": token}

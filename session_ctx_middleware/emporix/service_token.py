@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
 
+from ..checks import is_visible, number, printable
 from ..clock import Clock
 from ..errors import (
     ConfigurationError,
@@ -24,7 +25,6 @@ from ..tasks import SharedResult, Tasks
 from .address import BASE_URL
 from .answers import SIGNING_IN, Answer, error_of
 from .client import SYSTEM_CLOCK, TIMEOUT, PlatformClient
-from .http import is_sendable
 from .transport import HttpClient
 
 __all__ = ["ServiceToken"]
@@ -84,10 +84,10 @@ class ServiceToken(PlatformClient):
         super().__init__(
             tenant, base_url=base_url, http_client=http_client, timeout=TIMEOUT, max_connections=2, clock=clock
         )
-        self._client_id = _checked_text(client_id, "client_id")
-        self._client_secret = _checked_text(client_secret, "client_secret")
-        self._scope = _checked_text(scope, "scope")
-        self._renew_before = _checked_lead(renew_before)
+        self._client_id = printable(client_id, "ServiceToken(client_id=...)")
+        self._client_secret = printable(client_secret, "ServiceToken(client_secret=...)")
+        self._scope = printable(scope, "ServiceToken(scope=...)")
+        self._renew_before = number(renew_before, "ServiceToken(renew_before=...)", at_least=0, unit="seconds")
         self._clock = clock
         self._grant: _Grant | None = None
         self._renewal_not_before = -math.inf
@@ -181,7 +181,7 @@ class ServiceToken(PlatformClient):
     def _granted(self, answer: Answer, asked_at: float) -> _Grant:
         data = _object(answer.body)
         value = data.get("access_token")
-        if not isinstance(value, str) or not is_sendable(value):
+        if not is_visible(value):
             raise MalformedAnswer(OPERATION, answer.status, "no usable access token")
         self._check_scope(data.get("scope"))
         life = _life(data.get("expires_in"))
@@ -222,15 +222,3 @@ def _life(expires_in: object) -> float:
     except (ValueError, OverflowError):
         return SHORT_LIFE
     return seconds if math.isfinite(seconds) and seconds > 0 else SHORT_LIFE
-
-
-def _checked_text(value: object, name: str) -> str:
-    if isinstance(value, str) and value.strip() and value.isascii() and value.isprintable():
-        return value
-    raise ConfigurationError(f"ServiceToken({name}=...) must be a string of printable ASCII characters.")
-
-
-def _checked_lead(seconds: object) -> float:
-    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds) and seconds >= 0:
-        return float(seconds)
-    raise ConfigurationError("ServiceToken(renew_before=...) must be a number of seconds of at least 0.")

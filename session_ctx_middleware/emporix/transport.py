@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import math
 import ssl
 import sys
 from concurrent.futures import Future
@@ -15,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 import httpx
 
+from ..checks import number, whole
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -177,8 +177,8 @@ class OwnClients:
     """
 
     def __init__(self, timeout: float, max_connections: int) -> None:
-        self._timeout = _checked_timeout(timeout)
-        self._max_connections = _checked_connections(max_connections)
+        self._timeout = number(timeout, "timeout", above=0, unit="seconds")
+        self._max_connections = whole(max_connections, "max_connections")
         self._tls: ssl.SSLContext | None = None
         self._loading: Future[None] | None = None
         self._lock = Lock()
@@ -238,15 +238,3 @@ def _kind(client: object) -> str:
     if isinstance(client, type):
         return f"the class {client.__name__}"
     return f"an object of {type(client).__module__}.{type(client).__name__}"
-
-
-def _checked_timeout(timeout: object) -> float:
-    if isinstance(timeout, int | float) and not isinstance(timeout, bool) and math.isfinite(timeout) and timeout > 0:
-        return float(timeout)
-    raise ConfigurationError("timeout must be a number of seconds above 0.")
-
-
-def _checked_connections(count: object) -> int:
-    if isinstance(count, int) and not isinstance(count, bool) and count > 0:
-        return count
-    raise ConfigurationError("max_connections must be a whole number of at least 1.")

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from ...checks import matching, number, whole
 from ...clock import Clock, SystemClock
-from ...errors import ConfigurationError
 from ...model.changes import NO_CHANGES, ContextChanges
 from ...model.document import ContextDocument
 from ..memory import PARKED_TTL
@@ -39,6 +39,7 @@ except ImportError as error:
 __all__ = ["RedisStore"]
 
 NAMESPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+NAMESPACE_RULE: Final = "namespace must be 1 to 64 letters, digits and _ . : - with a letter or digit first."
 MAX_CONNECTIONS: Final = 32
 REPAIRS_AT_ONCE: Final = 20
 REPAIR_PAUSE: Final = 1.0
@@ -75,9 +76,9 @@ class RedisStore:
         max_connections: int = MAX_CONNECTIONS,
         clock: Clock | None = None,
     ) -> None:
-        self._namespace = _checked_namespace(namespace)
-        self._budget = _checked_budget(budget)
-        self._room = _checked_room(max_connections)
+        self._namespace = matching(namespace, NAMESPACE, NAMESPACE_RULE)
+        self._budget = number(budget, "budget", above=0, at_most=10, unit="seconds")
+        self._room = whole(max_connections, "max_connections")
         self._clock = clock or SystemClock()
         self._codec = Codec(encryption_key, self._clock)
         self._keys = Keys(namespace)
@@ -303,21 +304,3 @@ def _unparked(name: str, looked: Looked) -> tuple[str, ...]:
 
 def _ms(seconds: float) -> int:
     return max(1, round(seconds * 1000)) if seconds > 0 else 0
-
-
-def _checked_namespace(value: object) -> str:
-    if isinstance(value, str) and NAMESPACE.fullmatch(value):
-        return value
-    raise ConfigurationError("namespace must be 1 to 64 letters, digits and _ . : - with a letter or digit first.")
-
-
-def _checked_budget(value: object) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 10:
-        return float(value)
-    raise ConfigurationError("budget must be a number of seconds above 0 and at most 10.")
-
-
-def _checked_room(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    raise ConfigurationError("max_connections must be a whole number of at least 1.")

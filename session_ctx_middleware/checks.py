@@ -1,0 +1,169 @@
+"""Checks of configuration: each returns a usable value, or raises a `ConfigurationError` that says what to give.
+
+No text quotes what was given: it may be a secret.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, Final, TypeGuard
+
+from .errors import ConfigurationError
+
+__all__ = [
+    "VISIBLE",
+    "cookie_name",
+    "function",
+    "functions",
+    "is_visible",
+    "matching",
+    "number",
+    "printable",
+    "secret_keys",
+    "whole",
+]
+
+VISIBLE: Final = r"[\x21-\x7e]"
+"""What a token in a header, or an address, is made of: visible ASCII, without blanks (``VCHAR`` of RFC 5234, B.1)."""
+
+MIN_SECRET_BYTES: Final = 32
+
+_VISIBLE: Final = re.compile(f"{VISIBLE}+")
+_NOT_IN_COOKIE_NAMES: Final = frozenset(' \t";,=')
+
+
+def is_visible(text: object) -> TypeGuard[str]:
+    """Tell whether this is a string of one or more visible ASCII characters."""
+    return isinstance(text, str) and _VISIBLE.fullmatch(text) is not None
+
+
+def number(
+    value: object,
+    where: str,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    unit: str = "",
+) -> float:
+    """Return a finite number.
+
+    Args:
+        value: what was configured; `True` and `False` are no numbers.
+        where: how the text names the option, such as ``CachePolicy(ttl=...)``.
+        above: what it has to be greater than.
+        at_least: the lowest value allowed.
+        at_most: the highest value allowed.
+        unit: of the number, for the text.
+
+    Raises:
+        ConfigurationError: not such a number.
+    """
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and (above is None or value > above)
+        and (at_least is None or value >= at_least)
+        and (at_most is None or value <= at_most)
+    ):
+        return float(value)
+    limits = [("above", above), ("of at least", at_least), ("at most", at_most)]
+    allowed = " and ".join(f"{text} {limit:g}" for text, limit in limits if limit is not None)
+    kind = f"a number of {unit}" if unit else "a number"
+    raise ConfigurationError(f"{where} must be {kind} {allowed}".rstrip() + ".")
+
+
+def whole(value: object, where: str) -> int:
+    """Return a whole number of at least 1; arguments and errors as for `number`."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise ConfigurationError(f"{where} must be a whole number of at least 1.")
+
+
+def printable(value: object, where: str) -> str:
+    """Return a string of printable ASCII that is more than blanks; arguments and errors as for `number`."""
+    if isinstance(value, str) and value.strip() and value.isascii() and value.isprintable():
+        return value
+    raise ConfigurationError(f"{where} must be a string of printable ASCII characters.")
+
+
+def matching(value: object, pattern: re.Pattern[str], message: str) -> str:
+    """Return a string that a pattern matches as a whole.
+
+    Args:
+        value: what was configured.
+        pattern: what it has to look like.
+        message: the whole text of the error.
+
+    Raises:
+        ConfigurationError: not such a string.
+    """
+    if isinstance(value, str) and pattern.fullmatch(value):
+        return value
+    raise ConfigurationError(message)
+
+
+def cookie_name(value: object, where: str, *, bare: bool = False) -> str:
+    """Return the name of a cookie (RFC 6265, section 4.1.1).
+
+    Args:
+        value: what was configured.
+        where: how the text names the option.
+        bare: whether it has to be without a prefix such as ``__Host-`` (RFC 6265bis, section 4.1.3), which is added.
+
+    Raises:
+        ConfigurationError: not such a name.
+    """
+    usable = isinstance(value, str) and value != "" and value.isascii() and not _NOT_IN_COOKIE_NAMES & set(value)
+    if isinstance(value, str) and usable and not (bare and value.startswith("__")):
+        return value
+    hint = ", without a prefix" if bare else ", such as 'shop_token'"
+    raise ConfigurationError(f"{where} must be the name of a cookie{hint}.")
+
+
+def secret_keys(value: object, where: str = "secret_key=...") -> list[bytes]:
+    """Return secret keys as bytes.
+
+    Args:
+        value: one key or several, each as text or bytes; `None` for none.
+        where: how the text names the option.
+
+    Raises:
+        ConfigurationError: a key is shorter than 32 bytes, or no key at all.
+    """
+    if value is None:
+        return []
+    several = [value] if isinstance(value, str | bytes) else value if isinstance(value, Iterable) else []
+    keys = [key.encode() if isinstance(key, str) else key for key in several]
+    secrets = [key for key in keys if isinstance(key, bytes) and len(key) >= MIN_SECRET_BYTES]
+    if secrets and len(secrets) == len(keys):
+        return secrets
+    raise ConfigurationError(
+        f"{where} must have {MIN_SECRET_BYTES} bytes or more, such as secrets.token_urlsafe(32) makes; "
+        "keep it secret, and the same on every worker."
+    )
+
+
+def function(value: object, where: str) -> None:
+    """Raise a `ConfigurationError` unless this can be called."""
+    if not callable(value):
+        raise ConfigurationError(f"{where} must be a function.")
+
+
+def functions(value: object, message: str) -> tuple[Any, ...]:
+    """Return one function, or several, as a tuple, which may be empty.
+
+    Args:
+        value: what was configured.
+        message: the whole text of the error.
+
+    Raises:
+        ConfigurationError: something in it cannot be called.
+    """
+    several = (value,) if callable(value) else tuple(value) if isinstance(value, Iterable) else (None,)
+    if all(callable(each) for each in several):
+        return several
+    raise ConfigurationError(message)
