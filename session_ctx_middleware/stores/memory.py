@@ -15,11 +15,10 @@ from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument
 from .bus import Audience
 from .documents import Documents
-from .protocol import Attachment, Listener, Notice, Stored
+from .protocol import PARKED_TTL, Attachment, Listener, Notice, Stored
 
-__all__ = ["PARKED_TTL", "MemoryStore"]
+__all__ = ["MemoryStore"]
 
-PARKED_TTL: Final = 24 * 3600.0
 SESSION_PREFIX: Final = "session-"
 
 if TYPE_CHECKING:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
 
-__all__ = ["Attachment", "ContextStore", "ContextStoreUnavailable", "Listener", "Notice", "Stored"]
+__all__ = ["PARKED_TTL", "Attachment", "ContextStore", "ContextStoreUnavailable", "Listener", "Notice", "Stored"]
+
+PARKED_TTL: Final = 24 * 3600.0
+"""Seconds for which a parked change is kept, counted from when it was made."""
 
 
 class ContextStoreUnavailable(Exception):
@@ -73,6 +76,19 @@ class Attachment:
 
     epoch: int = 0
     connected: bool = True
+
+    def missed(self) -> None:
+        """Note that notices may have been missed."""
+        self.epoch += 1
+
+    def lost(self) -> None:
+        """Note that notices no longer arrive."""
+        self.connected = False
+
+    def restored(self) -> None:
+        """Note that notices arrive again, and that some may have been missed until now."""
+        self.connected = True
+        self.missed()
 
 
 class ContextStore(Protocol):

@@ -180,7 +180,7 @@ async def test_f35_what_was_sent_does_not_come_back(
 
     assert list(await store.parked(["session-1"])) == ["currency"]
     await store.load("token-1")
-    await eventually(lambda: not len(store._repairs))
+    await eventually(lambda: not len(store._recovery))
     found = await other.parked(["session-1"])
     assert {path: found.operations[path].value for path in found} == {"currency": "CHF"}
 
@@ -218,7 +218,7 @@ async def test_f32_a_logout_that_redis_missed_takes_nothing_that_came_after_it(
     await proxy.listen()
     await eventually(lambda: answers(lambda: store.load("token-2")))
 
-    await eventually(lambda: not len(store._repairs))
+    await eventually(lambda: not len(store._recovery))
 
     assert await other.load("token-1") is None
     assert list(await other.parked(["session-1"])) == ["currency"]
@@ -309,7 +309,7 @@ async def test_a_full_redis_still_answers_what_it_has(make_redis_store: MakeRedi
         assert await store.load("token-1") is None
         await asyncio.to_thread(server.command, "CONFIG", "SET", "maxmemory", "0")
         await store.load("token-1")
-        await eventually(lambda: not len(store._repairs))
+        await eventually(lambda: not len(store._recovery))
         await store.aclose()
 
 

@@ -132,7 +132,7 @@ async def test_f26_repeated_and_reordered_notices_do_no_harm(
     heard, attachment = await attached(store)
     await other.invalidate(["token-1"], "c", 5, lifetime=60.0)
     await eventually(lambda: len(heard) == 1)
-    seen = store._here().backplane._seen
+    seen = store._connection().backplane._seen
     assert seen is not None
     epoch = attachment.epoch
 

@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from session_ctx_middleware.breaker import Admission, Breaker, Change
 from session_ctx_middleware.stores import ContextStoreUnavailable
 from session_ctx_middleware.stores.redis.guard import Guard
-from session_ctx_middleware.stores.redis.recovery import Repairs
+from session_ctx_middleware.stores.redis.recovery import RecoveryQueue
 
 from ..support.virtual_time import VIRTUAL_BACKEND, VirtualClock
 from .helpers import changes
@@ -273,42 +273,42 @@ async def test_a_breaker_keeps_its_numbers_unless_it_is_told_otherwise() -> None
 
 
 async def test_the_highest_floor_of_one_context_is_remembered() -> None:
-    repairs = Repairs(VirtualClock())
+    repairs = RecoveryQueue(VirtualClock())
     for identity, floor in (("a", 9), ("b", 5), ("b", 3)):
         repairs.floor(["token-1"], identity, floor, 60.0)
-    ((name, repair),) = repairs.some(10)
+    ((name, repair),) = repairs.oldest(10)
     assert (name, repair.identity, repair.floor) == ("token-1", "b", 5)
 
 
 async def test_what_came_meanwhile_is_not_forgotten() -> None:
-    repairs = Repairs(VirtualClock())
+    repairs = RecoveryQueue(VirtualClock())
     repairs.floor(["token-1"], "a", 1, 60.0)
-    ((name, repair),) = repairs.some(10)
+    ((name, repair),) = repairs.oldest(10)
     repairs.forget(["token-1"])
     repairs.done(name, repair)
-    ((_, later),) = repairs.some(10)
+    ((_, later),) = repairs.oldest(10)
     assert later.forgotten_at is not None
     repairs.done(name, later)
     assert not len(repairs)
 
 
 async def test_repairs_end_with_their_lifetime() -> None:
-    repairs = Repairs(VirtualClock())
+    repairs = RecoveryQueue(VirtualClock())
     repairs.floor(["token-1"], "a", 1, 60.0)
     repairs.unpark(["session-1"], changes(currency="USD"))
     assert repairs.hides_document("token-1")
     assert not repairs.hides_document("session-1")
     await asyncio.sleep(61)
     assert not repairs.hides_document("token-1")
-    assert [name for name, _ in repairs.some(10)] == ["session-1"]
+    assert [name for name, _ in repairs.oldest(10)] == ["session-1"]
     await asyncio.sleep(24 * 3600)
-    assert repairs.some(10) == []
+    assert repairs.oldest(10) == []
 
 
 async def test_repairs_are_bounded_in_number() -> None:
-    repairs = Repairs(VirtualClock(), max_names=3)
+    repairs = RecoveryQueue(VirtualClock(), max_names=3)
     for number in range(10):
         repairs.floor([f"token-{number}"], "a", 1, 60.0)
-    assert [name for name, _ in repairs.some(10)] == ["token-7", "token-8", "token-9"]
+    assert [name for name, _ in repairs.oldest(10)] == ["token-7", "token-8", "token-9"]
     repairs.floor(["token-7"], "a", 2, 60.0)
     assert len(repairs) == 3

@@ -47,6 +47,7 @@ class Backplane:
 
     def __init__(
         self,
+        *,
         link: Callable[[], Link],
         channel: str,
         count: Callable[[], Awaitable[int]],
@@ -82,7 +83,12 @@ class Backplane:
         task, self._task = self._task, None
         if task is not None:
             await _ended(task)
-        self._down()
+        self.attachment.lost()
+
+    def abandon(self) -> None:
+        """Tell whoever listens that nothing arrives any more: in a forked process, all of it is the parent's."""
+        self.attachment.lost()
+        self.attachment.missed()
 
     def counted(self, number: int, epoch: int) -> None:
         """Compare the number of the last notice with the last one that arrived.
@@ -98,7 +104,7 @@ class Backplane:
         elif number == 0 and self._seen != 0:
             _log.info("Redis has lost its counter of notices: what is known is checked again")
             self._seen = 0
-            self.attachment.epoch += 1
+            self.attachment.missed()
         elif not self._has_seen(number):
             # Most likely it is on its way, on the other connection.
             self._clock.call_later(GRACE, lambda: self._check(number, epoch))
@@ -111,7 +117,7 @@ class Backplane:
         if self._task is None or epoch != self.attachment.epoch or self._has_seen(number):
             return
         _log.warning("notices from Redis were lost: listening anew")
-        self._down()
+        self.attachment.lost()
         self._task = self._begin(self._task)
 
     def _has_seen(self, number: int) -> bool:
@@ -133,7 +139,7 @@ class Backplane:
                 _log.debug("the subscription in Redis ended: %s", type(error).__name__)
             if epoch != self.attachment.epoch:
                 pause = FIRST_PAUSE
-            self._down()
+            self.attachment.lost()
             await self._clock.sleep(pause * (0.5 + self._clock.random()))
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -180,7 +186,7 @@ class Backplane:
         number, source, notice = message
         if not self._has_seen(number):
             if self._seen is not None and number != self._seen + 1:
-                self.attachment.epoch += 1
+                self.attachment.missed()
             self._seen = number
         if source == self._source:
             return
@@ -192,12 +198,8 @@ class Backplane:
 
     def _up(self) -> None:
         self._seen = None
-        self.attachment.epoch += 1
-        self.attachment.connected = True
+        self.attachment.restored()
         self._on_up()
-
-    def _down(self) -> None:
-        self.attachment.connected = False
 
     async def _poll(self) -> None:
         epoch = self.attachment.epoch

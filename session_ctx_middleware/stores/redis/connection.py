@@ -1,110 +1,88 @@
-"""What a `RedisStore` has per event loop: connections, a guard in front of them, and a subscription."""
+"""What a `RedisStore` has for each event loop: connections, a guard in front of them, a subscription, and recovery."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from redis.exceptions import NoScriptError
 
-from ...clock import Clock, wait
-from ..protocol import ContextStoreUnavailable
+from ...clock import Clock
+from ...tasks import Tasks
+from ..protocol import Notice
 from .backplane import Backplane
+from .codec import notice_text
 from .guard import Guard
+from .keys import Keys
 from .link import Link
+from .recovery import RecoveryQueue
+from .recovery_worker import RecoveryWorker
 from .scripts import ANNOUNCE, Command, in_full, loading
 
-__all__ = ["Borrowed", "Here", "Keys"]
+__all__ = ["LoopConnection", "Settings"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
 FIRST_NUMBER: Final = 2**48
+CLOSING_SECONDS: Final = 10.0
 
 
-class Keys:
-    """Where things are in Redis.
-
-    Args:
-        namespace: what all keys begin with.
-    """
-
-    def __init__(self, namespace: str) -> None:
-        self._prefix = f"{namespace}:v1:"
-        self.sequence = f"{self._prefix}seq"
-        self.channel = f"{self._prefix}notices"
-
-    def document(self, name: str) -> str:
-        """Return the key of a document and its floor."""
-        return f"{self._prefix}{name}"
-
-    def parked(self, name: str) -> str:
-        """Return the key of parked changes."""
-        return f"{self._prefix}parked:{name}"
-
-
-class Borrowed:
-    """A client that was passed in: its connections belong to the event loop that used it first.
-
-    Args:
-        link: to that client.
-    """
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._complained = False
-
-    def open(self) -> Link:
-        """Return the link, or raise `ContextStoreUnavailable` in another event loop."""
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        if self._loop is not loop:
-            if not self._complained:
-                self._complained = True
-                _log.error("the Redis client belongs to another event loop or process: give RedisStore a URL instead")
-            raise ContextStoreUnavailable("the Redis client belongs to another event loop")
-        return self._link
-
-
-class Here:
-    """Everything of one event loop.
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Settings:
+    """What the connections of all event loops have in common.
 
     Args:
         open_link: opens connections.
-        keys: where things are.
-        budget: seconds that a call may take.
-        room: calls at once.
-        clock: where time comes from.
-        on_up: is called when Redis can be heard again.
         clustered: whether there are several servers, of which one may be gone.
+        keys: where things are in Redis.
+        budget: seconds that a call may take.
+        max_calls: calls at once, per event loop.
+        clock: where time comes from.
     """
 
-    def __init__(
-        self,
-        open_link: Callable[[], Link],
-        keys: Keys,
-        budget: float,
-        room: int,
-        clock: Clock,
-        on_up: Callable[[], None],
-        *,
-        clustered: bool,
-    ) -> None:
-        self._open_link = open_link
-        self._keys = keys
+    open_link: Callable[[], Link]
+    clustered: bool
+    keys: Keys
+    budget: float
+    max_calls: int
+    clock: Clock
+
+
+class LoopConnection:
+    """Everything of one event loop.
+
+    Args:
+        settings: of the store.
+        queue: what Redis could not be told.
+    """
+
+    def __init__(self, settings: Settings, queue: RecoveryQueue) -> None:
+        self._open_link = settings.open_link
+        self._keys = settings.keys
         self._link: Link | None = None
         self._primed: Link | None = None
-        self._clock = clock
-        self._nudge: asyncio.Future[None] | None = None
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing = Tasks(settings.clock)
         self.source = secrets.token_hex(8)
-        self.guard = Guard(budget, room, clock, self._replace_link, self._probe, clustered=clustered)
-        self.backplane = Backplane(self.link, keys.channel, self._count, on_up, clock, self.source)
-        self.repairing: asyncio.Task[None] | None = None
+        self.recovery = RecoveryWorker(queue, self, settings.keys, settings.clock)
+        self.guard = Guard(
+            settings.budget,
+            settings.max_calls,
+            settings.clock,
+            self._replace_link,
+            self._probe,
+            clustered=settings.clustered,
+        )
+        self.backplane = Backplane(
+            link=self.link,
+            channel=settings.keys.channel,
+            count=self._count,
+            on_up=self.recovery.start_now,
+            clock=settings.clock,
+            source=self.source,
+        )
 
     def link(self) -> Link:
         """Return the connections, new ones for the first call and after they were closed."""
@@ -113,7 +91,7 @@ class Here:
         return self._link
 
     async def run(self, commands: Sequence[Command], then: Sequence[Command] = ()) -> list[Any]:
-        """Return the answers to commands.
+        """Return the answers to commands, and to those that are sent after them.
 
         Raises:
             ContextStoreUnavailable: there is no good answer to all of them in time.
@@ -121,42 +99,20 @@ class Here:
         self.backplane.ensure()
         return await self.guard.call(lambda: self._send(commands, then))
 
-    async def _probe(self) -> list[Any]:
-        return await self._send([("GET", self._keys.sequence)], ())
-
-    def read_count(self, answer: Any) -> int:
-        """Return the number of the last notice, from the answer to reading its key."""
-        try:
-            return int(answer or 0)
-        except ValueError:
-            return 0
-
-    def announcement(self, message: str) -> Command:
+    def announcement(self, notice: Notice) -> Command:
         """Return the command that publishes a notice."""
+        message = notice_text(notice, self.source)
         return ANNOUNCE(self._keys.sequence, self._keys.channel, secrets.randbelow(FIRST_NUMBER), message)
-
-    async def pause(self, seconds: float) -> None:
-        """Return after a time, or with the next `nudge`."""
-        self._nudge = asyncio.get_running_loop().create_future()
-        await wait(self._nudge, seconds, self._clock)
-
-    def nudge(self) -> None:
-        """End a `pause`."""
-        if self._nudge is not None and not self._nudge.done():
-            self._nudge.set_result(None)
 
     async def aclose(self) -> None:
         """Close everything; what is on its way gets a moment."""
         await self.backplane.aclose()
-        if self.repairing is not None:
-            self.repairing.cancel()
-            await asyncio.wait({self.repairing})
+        await self.recovery.aclose()
         await self.guard.drain()
         link, self._link = self._link, None
         if link is not None:
-            await _closed(link)
-        if self._closing:
-            await asyncio.wait(self._closing)
+            await _close(link)
+        await self._closing.settle(CLOSING_SECONDS)
 
     async def _send(self, commands: Sequence[Command], then: Sequence[Command]) -> list[Any]:
         link = self.link()
@@ -170,19 +126,24 @@ class Here:
             answers = await link.run([in_full(each) for each in commands], [in_full(each) for each in then])
         return answers
 
+    async def _probe(self) -> list[Any]:
+        return await self._send([("GET", self._keys.sequence)], ())
+
     async def _count(self) -> int:
+        """Return the number of the last notice, 0 where Redis has no counter."""
         (answer,) = await self.run([("GET", self._keys.sequence)])
-        return self.read_count(answer)
+        try:
+            return int(answer or 0)
+        except ValueError:
+            return 0
 
     def _replace_link(self) -> None:
         link, self._link = self._link, None
         if link is not None:
-            task = asyncio.get_running_loop().create_task(_closed(link), name="session_ctx_middleware redis closing")
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._closing.spawn(_close(link))
 
 
-async def _closed(link: Link) -> None:
+async def _close(link: Link) -> None:
     try:
         await link.aclose()
     except Exception as error:  # noqa: BLE001 - it was to go anyway

@@ -6,22 +6,22 @@ import os
 from typing import Any, Final, Protocol
 from weakref import WeakSet
 
-__all__ = ["Inheritor", "after_fork"]
+__all__ = ["HasConnections", "after_fork"]
 
 
-class Inheritor(Protocol):
+class HasConnections(Protocol):
     """Something with connections."""
 
-    def disown(self) -> Any:
-        """Begin anew, and return everything that belongs to the parent."""
+    def reset_after_fork(self) -> Any:
+        """Begin anew in the child, and return everything that belongs to the parent."""
         ...
 
 
-_stores: Final[WeakSet[Inheritor]] = WeakSet()
+_stores: Final[WeakSet[HasConnections]] = WeakSet()
 _inherited: Final[list[Any]] = []
 
 
-def after_fork(store: Inheritor) -> None:
+def after_fork(store: HasConnections) -> None:
     """Let a store begin anew in every process that is forked from now on."""
     _stores.add(store)
 
@@ -29,7 +29,7 @@ def after_fork(store: Inheritor) -> None:
 def _in_child() -> None:
     # Kept for good: closing these, which is what happens when they are collected, would write to the parent's TLS
     # connections and take its sockets out of its selector.
-    _inherited.extend(store.disown() for store in list(_stores))
+    _inherited.extend(store.reset_after_fork() for store in list(_stores))
 
 
 if hasattr(os, "register_at_fork"):

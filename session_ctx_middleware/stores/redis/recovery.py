@@ -1,4 +1,4 @@
-"""What Redis has not been told yet, and what must not be believed until it has."""
+"""What Redis could not be told yet, and what must not be believed until it has been."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Final
 
 from ...clock import Clock
 from ...model.changes import NO_CHANGES, ContextChanges
-from ..memory import PARKED_TTL
+from ..protocol import PARKED_TTL
 
-__all__ = ["Repair", "Repairs"]
+__all__ = ["RecoveryItem", "RecoveryQueue"]
 
 MAX_NAMES: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Repair:
-    """What is still to be done under one name.
+class RecoveryItem:
+    """What is still to be written under one name.
 
     Args:
         until: monotonic seconds after which it no longer matters.
         identity: which context the floor is of.
         floor: to be raised; -1 where there is none.
-        forgotten_at: seconds since the epoch of a logout, ``None`` where there was none.
-        unparked: changes that have been sent.
+        forgotten_at: seconds since the epoch of a logout, `None` where there was none.
+        unparked: changes that have been sent to Emporix, and are no longer parked.
     """
 
     until: float
@@ -35,8 +35,8 @@ class Repair:
     unparked: ContextChanges = NO_CHANGES
 
 
-class Repairs:
-    """Remembers what could not be written, the last of it per name; used by every event loop of the process.
+class RecoveryQueue:
+    """Keeps what could not be written, merged by name; used by every event loop of the process.
 
     Args:
         clock: where time comes from.
@@ -46,18 +46,18 @@ class Repairs:
     def __init__(self, clock: Clock, max_names: int = MAX_NAMES) -> None:
         self._clock = clock
         self._max_names = max_names
-        self._open: dict[str, Repair] = {}
+        self._items: dict[str, RecoveryItem] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._items)
 
-    def renew(self) -> None:
-        """Forget who holds the lock: that thread does not exist in this process."""
+    def reset_after_fork(self) -> None:
+        """Replace the lock: in this process, no thread will release the one that was copied."""
         self._lock = threading.Lock()
 
     def floor(self, names: Sequence[str], identity: str, floor: int, lifetime: float) -> None:
-        """Remember a floor."""
+        """Keep a floor under all of `names` for `lifetime` seconds; the highest one of an identity counts."""
         until = self._clock.monotonic() + lifetime
         with self._lock:
             for name in names:
@@ -74,13 +74,13 @@ class Repairs:
                 )
 
     def forget(self, names: Sequence[str]) -> None:
-        """Remember a logout."""
+        """Keep a logout that happened now."""
         with self._lock:
             for name in names:
                 self._keep(name, replace(self._of(name), forgotten_at=self._clock.time(), until=self._in_a_day()))
 
     def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
-        """Remember which changes have been sent."""
+        """Keep which changes have been sent."""
         with self._lock:
             for name in names:
                 old = self._of(name)
@@ -88,49 +88,49 @@ class Repairs:
 
     def hides_document(self, name: str) -> bool:
         """Tell whether what Redis has under a name may be out of date."""
-        if not self._open:
+        if not self._items:
             return False
         with self._lock:
-            repair = self._open.get(name)
+            item = self._items.get(name)
             return (
-                repair is not None
-                and repair.until > self._clock.monotonic()
-                and (repair.floor >= 0 or repair.forgotten_at is not None)
+                item is not None
+                and item.until > self._clock.monotonic()
+                and (item.floor >= 0 or item.forgotten_at is not None)
             )
 
-    def left(self, name: str, parked: ContextChanges) -> ContextChanges:
-        """Return parked changes without those that have been sent or forgotten."""
-        if not self._open:
+    def still_parked(self, name: str, parked: ContextChanges) -> ContextChanges:
+        """Return what Redis has parked under a name, without what has been sent or forgotten."""
+        if not self._items:
             return parked
         with self._lock:
-            repair = self._of(name)
-        forgotten_at = repair.forgotten_at
+            item = self._of(name)
+        forgotten_at = item.forgotten_at
         if forgotten_at is not None:
             late = {path: change for path, change in parked.operations.items() if change.at > forgotten_at}
             parked = ContextChanges(late)
-        return parked.minus(repair.unparked)
+        return parked.minus(item.unparked)
 
-    def some(self, number: int) -> list[tuple[str, Repair]]:
-        """Return what is to be done, the oldest first; what no longer matters is dropped."""
+    def oldest(self, number: int) -> list[tuple[str, RecoveryItem]]:
+        """Return the oldest items by name, `number` at most; what no longer matters is dropped."""
         now = self._clock.monotonic()
         with self._lock:
-            for name in [name for name, repair in self._open.items() if repair.until <= now]:
-                del self._open[name]
-            return [item for item, _ in zip(self._open.items(), range(number), strict=False)]
+            for name in [name for name, item in self._items.items() if item.until <= now]:
+                del self._items[name]
+            return [item for item, _ in zip(self._items.items(), range(number), strict=False)]
 
-    def done(self, name: str, repair: Repair) -> None:
-        """Forget what has been done, unless more has come since."""
+    def done(self, name: str, item: RecoveryItem) -> None:
+        """Remove an item that was written, unless more has come since."""
         with self._lock:
-            if self._open.get(name) is repair:
-                del self._open[name]
+            if self._items.get(name) is item:
+                del self._items[name]
 
-    def _of(self, name: str) -> Repair:
-        return self._open.get(name) or Repair(self._clock.monotonic())
+    def _of(self, name: str) -> RecoveryItem:
+        return self._items.get(name) or RecoveryItem(self._clock.monotonic())
 
-    def _keep(self, name: str, repair: Repair) -> None:
-        if name not in self._open and len(self._open) >= self._max_names:
-            del self._open[next(iter(self._open))]
-        self._open[name] = repair
+    def _keep(self, name: str, item: RecoveryItem) -> None:
+        if name not in self._items and len(self._items) >= self._max_names:
+            del self._items[next(iter(self._items))]
+        self._items[name] = item
 
     def _in_a_day(self) -> float:
         return self._clock.monotonic() + PARKED_TTL

@@ -18,16 +18,18 @@ from ...checks import matching, number, whole
 from ...clock import Clock, SystemClock
 from ...model.changes import NO_CHANGES, ContextChanges
 from ...model.document import ContextDocument
-from ..memory import PARKED_TTL
-from ..protocol import Attachment, Listener, Notice, Stored
-from .codec import Codec, EncryptionKey, notice_text, text_of
-from .recovery import Repair, Repairs
-from .scripts import DROP_PARKED, FLOOR, FORGET, GET, LOOK, PARK, PUT, UNPARK, Command, Looked
+from ..protocol import PARKED_TTL, Attachment, Listener, Notice, Stored
+from .codec import Codec, EncryptionKey, text_of
+from .commands import milliseconds, raise_floor, unpark
+from .keys import Keys
+from .recovery import RecoveryQueue
+from .scripts import FORGET, GET, LOOK, PARK, PUT, Command, Looked
 
 try:
-    from .connection import Borrowed, Here, Keys
+    from .connection import LoopConnection, Settings
     from .fork import after_fork
-    from .link import Client, link_to, opener
+    from .link import Client, InjectedClient, link_to
+    from .urls import opener
 except ImportError as error:
     if (error.name or "").partition(".")[0] != "redis":
         raise
@@ -41,8 +43,6 @@ __all__ = ["RedisStore"]
 NAMESPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 NAMESPACE_RULE: Final = "namespace must be 1 to 64 letters, digits and _ . : - with a letter or digit first."
 MAX_CONNECTIONS: Final = 32
-REPAIRS_AT_ONCE: Final = 20
-REPAIR_PAUSE: Final = 1.0
 
 
 class RedisStore:
@@ -77,20 +77,18 @@ class RedisStore:
         clock: Clock | None = None,
     ) -> None:
         self._namespace = matching(namespace, NAMESPACE, NAMESPACE_RULE)
-        self._budget = number(budget, "budget", above=0, at_most=10, unit="seconds")
-        self._room = whole(max_connections, "max_connections")
         self._clock = clock or SystemClock()
+        self._settings = _settings(
+            redis,
+            namespace,
+            number(budget, "budget", above=0, at_most=10, unit="seconds"),
+            whole(max_connections, "max_connections"),
+            self._clock,
+        )
+        self._keys = self._settings.keys
         self._codec = Codec(encryption_key, self._clock)
-        self._keys = Keys(namespace)
-        self._repairs = Repairs(self._clock)
-        if isinstance(redis, str):
-            # One connection more than calls at once: the subscription has its own.
-            self._open_link = opener(redis, self._budget, self._room + 1)
-            self._clustered = "+cluster://" in redis
-        else:
-            link = link_to(redis)
-            self._open_link, self._clustered = Borrowed(link).open, link.clustered
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Here] = WeakKeyDictionary()
+        self._recovery = RecoveryQueue(self._clock)
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopConnection] = WeakKeyDictionary()
         self._lock = threading.Lock()
         after_fork(self)
 
@@ -99,48 +97,50 @@ class RedisStore:
 
     def attach(self, listener: Listener) -> Attachment:
         """Begin to tell the running event loop what others change."""
-        return self._here().backplane.attach(listener)
+        return self._connection().backplane.attach(listener)
 
     async def load(self, name: str) -> Stored | None:
         """Return what is kept under the name of a token; nothing where Redis has not been told of a change yet."""
-        here = self._here()
-        if self._repairs.hides_document(name):
-            self._repair(here)
+        connection = self._connection()
+        if self._recovery.hides_document(name):
+            connection.recovery.start()
             return None
-        key, epoch = self._keys.document(name), here.backplane.attachment.epoch
+        key, epoch = self._keys.document(name), connection.backplane.attachment.epoch
         unparked: tuple[str, ...] = ()
-        if self._clustered:
+        if self._settings.clustered:
             # The counter and what is parked may live on other nodes than the document.
-            (found,) = await here.run([GET.on(key)])
+            (found,) = await connection.run([GET.on(key)])
         else:
-            (answer,) = await here.run([self._look_at(name)])
+            (answer,) = await connection.run([self._look_at(name)])
             looked = Looked.read(answer)
             found = looked.found
-            here.backplane.counted(looked.number, epoch)
-            if not here.backplane.is_past(looked.number):
+            connection.backplane.counted(looked.number, epoch)
+            if not connection.backplane.is_past(looked.number):
                 unparked = _unparked(name, looked)
-        self._repair(here, now=True)
-        return None if self._repairs.hides_document(name) else self._stored(key, found, unparked)
+        connection.recovery.start_now()
+        return None if self._recovery.hides_document(name) else self._stored(key, found, unparked)
 
     async def save(
         self, name: str, document: ContextDocument, identity: str, *, age: float, lifetime: float, session: str = ""
     ) -> None:
         """Keep a document unless what is kept shows that it is out of date."""
-        here = self._here()
-        if self._repairs.hides_document(name):
-            self._repair(here)
+        connection = self._connection()
+        if self._recovery.hides_document(name):
+            connection.recovery.start()
             return
         key = self._keys.document(name)
         payload = self._codec.document_text(key, document)
-        await here.run([PUT(key, identity, document.version, payload, _ms(age), _ms(lifetime), session)])
+        await connection.run(
+            [PUT(key, identity, document.version, payload, milliseconds(age), milliseconds(lifetime), session)]
+        )
 
     async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
         """Let nobody believe less than `floor` any more; if Redis cannot be told now, it is told later."""
-        floors = [FLOOR(self._keys.document(name), identity, floor, _ms(lifetime)) for name in names]
+        floors = [raise_floor(self._keys.document(name), identity, floor, lifetime) for name in names]
         await self._change(
             Notice("written", tuple(names), identity, floor),
             floors,
-            lambda: self._repairs.floor(names, identity, floor, lifetime),
+            lambda: self._recovery.floor(names, identity, floor, lifetime),
         )
 
     async def forget(self, names: Sequence[str]) -> None:
@@ -148,15 +148,16 @@ class RedisStore:
         gone: list[Command] = []
         for name in names:
             gone += [("HDEL", self._keys.document(name), *FORGET), ("DEL", self._keys.parked(name))]
-        await self._change(Notice("forgotten", tuple(names)), gone, lambda: self._repairs.forget(names))
+        await self._change(Notice("forgotten", tuple(names)), gone, lambda: self._recovery.forget(names))
 
     async def parked(self, names: Sequence[str]) -> ContextChanges:
         """Return what was parked under any of `names` in the last 24 hours, the latest change of each field."""
-        here = self._here()
+        connection = self._connection()
         found = NO_CHANGES
         keys = [self._keys.parked(name) for name in names]
-        for name, key, fields in zip(names, keys, await here.run([("HGETALL", key) for key in keys]), strict=True):
-            found = self._repairs.left(name, self._codec.changes(key, fields)).newest(found)
+        answers = await connection.run([("HGETALL", key) for key in keys])
+        for name, key, fields in zip(names, keys, answers, strict=True):
+            found = self._recovery.still_parked(name, self._codec.changes(key, fields)).newest(found)
         return found.since(self._clock.time() - PARKED_TTL)
 
     async def park(self, name: str, changes: ContextChanges) -> None:
@@ -164,55 +165,54 @@ class RedisStore:
         if changes:
             key = self._keys.parked(name)
             fields = [part for field in self._codec.fields(key, changes) for part in field]
-            await self._change(Notice("parked", (name,)), [PARK(key, _ms(PARKED_TTL), *fields)])
+            await self._change(Notice("parked", (name,)), [PARK(key, milliseconds(PARKED_TTL), *fields)])
 
     async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
         """Forget these changes, and earlier ones of their fields; if Redis cannot be told now, it is told later."""
         if not changes:
             return
-        here = self._here()
+        connection = self._connection()
         try:
-            gone = await here.run([_unpark(self._keys.parked(name), changes) for name in names])
+            gone = await connection.run([unpark(self._keys.parked(name), changes) for name in names])
         except BaseException:
-            self._repairs.unpark(names, changes)
-            self._repair(here)
+            self._recovery.unpark(names, changes)
+            connection.recovery.start()
             raise
-        self._repair(here, now=True)
+        connection.recovery.start_now()
         if any(gone):
             await self._change(Notice("parked", tuple(names)), [])
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop; a client that was passed in stays open."""
-        here = self._loops.get(asyncio.get_running_loop())
-        if here is not None:
-            await here.aclose()
+        connection = self._loops.get(asyncio.get_running_loop())
+        if connection is not None:
+            await connection.aclose()
 
-    def disown(self) -> object:
+    def reset_after_fork(self) -> object:
         """Begin anew in a forked process, and return what belongs to the parent; called by itself."""
         loops, self._loops = self._loops, WeakKeyDictionary()
         # Another thread of the parent may have held them.
         self._lock = threading.Lock()
-        self._repairs.renew()
-        for here in loops.values():
-            here.backplane.attachment.connected = False
-            here.backplane.attachment.epoch += 1
+        self._recovery.reset_after_fork()
+        for connection in loops.values():
+            connection.backplane.abandon()
         return list(loops.items())
 
     async def _change(
         self, notice: Notice, commands: Sequence[Command], remember: Callable[[], None] | None = None
     ) -> None:
         """Write and tell the others; what cannot be written is remembered, if that can be done."""
-        here = self._here()
-        announcement = here.announcement(notice_text(notice, here.source))
+        connection = self._connection()
+        announcement = connection.announcement(notice)
         try:
-            await here.run(commands, [announcement])
+            await connection.run(commands, [announcement])
         except BaseException:
             # A request that goes away does not know either whether it was written.
             if remember is not None:
                 remember()
-                self._repair(here)
+                connection.recovery.start()
             raise
-        self._repair(here, now=True)
+        connection.recovery.start_now()
 
     def _look_at(self, name: str) -> Command:
         keys = self._keys
@@ -230,77 +230,37 @@ class RedisStore:
                 return Stored(document, (int(age) + since) / 1000, text_of(identity), lowest, unparked)
         return Stored(identity=text_of(identity), floor=lowest, unparked=unparked) if lowest >= 0 else None
 
-    def _repair(self, here: Here, *, now: bool = False) -> None:
-        """See to it that Redis will be told what it could not be told.
-
-        Args:
-            here: of the running event loop.
-            now: it has just answered.
-        """
-        if not len(self._repairs):
-            return
-        if here.repairing is None or here.repairing.done():
-            loop = asyncio.get_running_loop()
-            here.repairing = loop.create_task(self._catch_up(here), name="session_ctx_middleware redis repair")
-        elif now:
-            here.nudge()
-
-    async def _catch_up(self, here: Here) -> None:
-        while due := self._repairs.some(REPAIRS_AT_ONCE):
-            try:
-                for name, repair in due:
-                    await self._mend(here, name, repair)
-                    self._repairs.done(name, repair)
-            except Exception:  # noqa: BLE001 - it was reported where it failed first
-                await here.pause(REPAIR_PAUSE * (0.5 + self._clock.random()))
-
-    async def _mend(self, here: Here, name: str, repair: Repair) -> None:
-        document, parked = self._keys.document(name), self._keys.parked(name)
-        commands: list[Command] = []
-        notices: list[Notice] = []
-        if repair.forgotten_at is not None:
-            commands += [("HDEL", document, *FORGET), DROP_PARKED(parked, repair.forgotten_at)]
-            # Not as a logout, which would take what has been wanted since.
-            notices += [Notice("written", (name,), floor=0), Notice("parked", (name,))]
-        if repair.floor >= 0:
-            lifetime = max(0.001, repair.until - self._clock.monotonic())
-            commands.append(FLOOR(document, repair.identity, repair.floor, _ms(lifetime)))
-            notices.append(Notice("written", (name,), repair.identity, repair.floor))
-        if repair.unparked:
-            commands.append(_unpark(parked, repair.unparked))
-            notices.append(Notice("parked", (name,)))
-        await here.run(commands, [here.announcement(notice_text(notice, here.source)) for notice in notices])
-
-    def _here(self) -> Here:
+    def _connection(self) -> LoopConnection:
         """Return what belongs to the running event loop."""
         loop = asyncio.get_running_loop()
-        here = self._loops.get(loop)
-        if here is None:
+        connection = self._loops.get(loop)
+        if connection is None:
             with self._lock:
                 # Open connections keep their loop alive, so a closed loop does not go by itself.
                 for closed in [each for each in self._loops if each.is_closed()]:
                     del self._loops[closed]
-                here = self._loops[loop] = self._new_here()
-        return here
-
-    def _new_here(self) -> Here:
-        options = (self._open_link, self._keys, self._budget, self._room, self._clock, self._on_up)
-        return Here(*options, clustered=self._clustered)
-
-    def _on_up(self) -> None:
-        self._repair(self._here(), now=True)
+                connection = self._loops[loop] = LoopConnection(self._settings, self._recovery)
+        return connection
 
 
-def _unpark(key: str, changes: ContextChanges) -> Command:
-    parts = ((path, change.at, change.op_id) for path, change in changes.operations.items())
-    return UNPARK(key, *(part for each in parts for part in each))
+def _settings(redis: str | Client, namespace: str, budget: float, max_calls: int, clock: Clock) -> Settings:
+    if isinstance(redis, str):
+        # One connection more than calls at once: the subscription has its own.
+        open_link, clustered = opener(redis, budget, max_calls + 1), "+cluster://" in redis
+    else:
+        link = link_to(redis)
+        open_link, clustered = InjectedClient(link).open, link.clustered
+    return Settings(
+        open_link=open_link,
+        clustered=clustered,
+        keys=Keys(namespace),
+        budget=budget,
+        max_calls=max_calls,
+        clock=clock,
+    )
 
 
 def _unparked(name: str, looked: Looked) -> tuple[str, ...]:
     """Return under which of a token's and its session's name nothing is parked."""
     token = () if looked.on_token else (name,)
     return token if looked.on_session else (*token, looked.session)
-
-
-def _ms(seconds: float) -> int:
-    return max(1, round(seconds * 1000)) if seconds > 0 else 0

@@ -1,0 +1,26 @@
+"""Where things are in Redis."""
+
+from __future__ import annotations
+
+__all__ = ["Keys"]
+
+
+class Keys:
+    """The names of all keys, and of the channel.
+
+    Args:
+        namespace: what all of them begin with.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self._prefix = f"{namespace}:v1:"
+        self.sequence = f"{self._prefix}seq"
+        self.channel = f"{self._prefix}notices"
+
+    def document(self, name: str) -> str:
+        """Return the key of a document and its floor."""
+        return f"{self._prefix}{name}"
+
+    def parked(self, name: str) -> str:
+        """Return the key of parked changes."""
+        return f"{self._prefix}parked:{name}"
