@@ -1,83 +1,88 @@
-"""Telling the stores of one process, and their event loops, what one of them did."""
+"""Notices within one process: what one store object does, told to all others on the same memory."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from .protocol import Attachment, Listener, Notice
 
-__all__ = ["Audience", "Member"]
+__all__ = ["NoticeBus", "Subscriber"]
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class _Seat:
-    """One event loop that listens through one store object."""
+class _Subscription:
+    """Who listens, on one event loop, through one store object."""
 
-    listeners: list[Listener]
-    attachment: Attachment
+    listeners: list[Listener] = field(default_factory=list)
+    attachment: Attachment = field(default_factory=Attachment)
+
+    def add(self, listener: Listener) -> Attachment:
+        self.listeners.append(listener)
+        return self.attachment
 
 
-class Audience:
+class NoticeBus:
     """Passes on what one store object does to everybody else who shares its memory."""
 
     def __init__(self) -> None:
-        self._members: WeakKeyDictionary[Member, None] = WeakKeyDictionary()  # in the order in which they came
+        self._subscribers: WeakKeyDictionary[Subscriber, None] = WeakKeyDictionary()  # in the order in which they came
         self._lock = threading.Lock()
 
-    def join(self) -> Member:
-        """Return a place for one store object."""
-        member = Member(self)
+    def join(self) -> Subscriber:
+        """Return a new subscriber, for one store object."""
+        subscriber = Subscriber(self)
         with self._lock:
-            self._members[member] = None
-        return member
+            self._subscribers[subscriber] = None
+        return subscriber
 
-    def members(self) -> list[Member]:
-        """Return the places of all store objects."""
+    def subscribers(self) -> list[Subscriber]:
+        """Return the subscribers of all store objects, in the order in which they came."""
         with self._lock:
-            return list(self._members)
+            return list(self._subscribers)
 
 
-class Member:
-    """One store object's place in an `Audience`."""
+class Subscriber:
+    """One store object on a bus, with the listeners of its event loops.
 
-    def __init__(self, audience: Audience) -> None:
-        self._audience = audience
-        self._seats: WeakKeyDictionary[asyncio.AbstractEventLoop, _Seat] = WeakKeyDictionary()
+    Args:
+        bus: that it belongs to.
+    """
+
+    def __init__(self, bus: NoticeBus) -> None:
+        self._bus = bus
+        self._subscriptions: WeakKeyDictionary[asyncio.AbstractEventLoop, _Subscription] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def attach(self, listener: Listener) -> Attachment:
-        """Let a listener hear, on the running event loop, what is not done here."""
+        """Tell a listener of the running event loop what is not done here."""
         loop = asyncio.get_running_loop()
         with self._lock:
             # A listener keeps its loop alive, so a closed loop does not go by itself.
-            for closed in [each for each in self._seats if each.is_closed()]:
-                del self._seats[closed]
-            seat = self._seats.setdefault(loop, _Seat([], Attachment()))
-            seat.listeners.append(listener)
-            return seat.attachment
+            for closed in [each for each in self._subscriptions if each.is_closed()]:
+                del self._subscriptions[closed]
+            return self._subscriptions.setdefault(loop, _Subscription()).add(listener)
 
-    def tell(self, notice: Notice) -> None:
+    def publish(self, notice: Notice) -> None:
         """Tell every listener of other store objects, and of other event loops of this one."""
-        here = asyncio.get_running_loop()
-        for member in self._audience.members():
-            for loop, seat in member.seats():
-                if member is self and loop is here:
-                    continue
-                for listener in seat.listeners:
-                    _call(loop, listener, notice, here=loop is here)
+        running = asyncio.get_running_loop()
+        for subscriber in self._bus.subscribers():
+            for loop, listener in subscriber.listeners():
+                if subscriber is not self or loop is not running:
+                    _deliver(loop, listener, notice, running=loop is running)
 
-    def seats(self) -> list[tuple[asyncio.AbstractEventLoop, _Seat]]:
-        """Return who listens here."""
+    def listeners(self) -> list[tuple[asyncio.AbstractEventLoop, Listener]]:
+        """Return everybody who listens here, and on which event loop."""
         with self._lock:
-            return list(self._seats.items())
+            subscriptions = list(self._subscriptions.items())
+        return [(loop, listener) for loop, subscription in subscriptions for listener in subscription.listeners]
 
 
-def _call(loop: asyncio.AbstractEventLoop, listener: Listener, notice: Notice, *, here: bool) -> None:
-    # Later, even on this very loop: the other engine may be in the middle of something.
-    call = loop.call_soon if here else loop.call_soon_threadsafe
+def _deliver(loop: asyncio.AbstractEventLoop, listener: Listener, notice: Notice, *, running: bool) -> None:
+    # Later, even on the running loop: the other engine may be in the middle of something.
+    call = loop.call_soon if running else loop.call_soon_threadsafe
     try:
         call(listener, notice)
     except RuntimeError:

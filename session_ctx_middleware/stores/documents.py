@@ -38,6 +38,17 @@ class _Entry:
     document_until: float = 0.0
     session: str = ""
 
+    def raise_floor(self, floor: int, until: float) -> None:
+        """Let nobody believe less than `floor` until `until`; neither of the two ever falls."""
+        self.floor = max(self.floor, floor)
+        self.until = max(self.until, until)
+        if self.document is not None and self.document.version < self.floor:
+            self.document = None
+
+    def forget_document(self) -> None:
+        """Drop the document; the floor stays."""
+        self.document = None
+
 
 if TYPE_CHECKING:
     _Cache = TLRUCache[str, _Entry]
@@ -92,11 +103,8 @@ class Documents:
                 entry = self._entries.get(name)
                 if entry is None or entry.identity != identity:
                     entry = _Entry(identity, until)
-                entry.floor = max(entry.floor, floor)
-                entry.until = max(entry.until, until)
-                if entry.document is not None and entry.document.version < entry.floor:
-                    entry.document = None
-                self._entries[name] = entry
+                entry.raise_floor(floor, until)
+                self._entries[name] = entry  # filed anew: its end may have moved
 
     def forget(self, names: Sequence[str]) -> None:
         """Drop the documents under `names`; floors stay, so that a slow worker does not bring one back."""
@@ -104,7 +112,7 @@ class Documents:
             for name in names:
                 entry = self._entries.get(name)
                 if entry is not None:
-                    entry.document = None
+                    entry.forget_document()
 
 
 def _is_later(old: _Entry, document: ContextDocument, asked_at: float) -> bool:

@@ -13,7 +13,7 @@ from ..clock import Clock, SystemClock
 from ..errors import ConfigurationError
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument
-from .bus import Audience
+from .bus import NoticeBus
 from .documents import Documents
 from .protocol import PARKED_TTL, Attachment, Listener, Notice, Stored
 
@@ -45,9 +45,9 @@ class MemoryStore:
         self._open(_Memory(max_entries, clock or SystemClock(), shared=shared))
 
     def _open(self, memory: _Memory) -> None:
-        self.shared = memory.audience is not None
+        self.shared = memory.bus is not None
         self._memory = memory
-        self._place = None if memory.audience is None else memory.audience.join()
+        self._subscriber = None if memory.bus is None else memory.bus.join()
 
     def sibling(self) -> MemoryStore:
         """Return a store on the same memory, for another worker.
@@ -55,7 +55,7 @@ class MemoryStore:
         Raises:
             ConfigurationError: this store is not shared.
         """
-        if self._memory.audience is None:
+        if self._memory.bus is None:
             raise ConfigurationError("Only a store that is built with shared=True has siblings.")
         return _Sibling(self._memory)
 
@@ -64,7 +64,7 @@ class MemoryStore:
 
     def attach(self, listener: Listener) -> Attachment:
         """Tell `listener` what others do; a store that is not shared has nothing to tell."""
-        return Attachment() if self._place is None else self._place.attach(listener)
+        return Attachment() if self._subscriber is None else self._subscriber.attach(listener)
 
     async def load(self, name: str) -> Stored | None:
         """Return what is kept under the name of a token; nothing where the store is not shared."""
@@ -81,7 +81,7 @@ class MemoryStore:
         """Let nobody believe less than `floor` any more; do nothing where it is not shared."""
         if self._memory.documents is not None:
             self._memory.documents.invalidate(names, identity, floor, lifetime)
-            self._tell(Notice("written", tuple(names), identity, floor))
+            self._publish(Notice("written", tuple(names), identity, floor))
 
     async def aclose(self) -> None:
         """Do nothing: memory needs no closing."""
@@ -97,21 +97,21 @@ class MemoryStore:
     async def park(self, name: str, changes: ContextChanges) -> None:
         """Keep `changes`; of two changes of one field the later one stays."""
         self._memory.park(name, changes)
-        self._tell(Notice("parked", (name,)))
+        self._publish(Notice("parked", (name,)))
 
     async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
         """Forget these changes, and earlier ones of their fields, under all of `names`; later ones stay."""
         if self._memory.unpark(names, changes):
-            self._tell(Notice("parked", tuple(names)))
+            self._publish(Notice("parked", tuple(names)))
 
     async def forget(self, names: Sequence[str]) -> None:
         """Forget everything under `names`."""
         self._memory.forget(names)
-        self._tell(Notice("forgotten", tuple(names)))
+        self._publish(Notice("forgotten", tuple(names)))
 
-    def _tell(self, notice: Notice) -> None:
-        if self._place is not None:
-            self._place.tell(notice)
+    def _publish(self, notice: Notice) -> None:
+        if self._subscriber is not None:
+            self._subscriber.publish(notice)
 
 
 class _Sibling(MemoryStore):
@@ -122,17 +122,23 @@ class _Sibling(MemoryStore):
 
 
 class _Memory:
-    """What siblings share."""
+    """What siblings share.
+
+    Args:
+        max_entries: sessions, tokens, and documents, kept at most of each.
+        clock: where time comes from.
+        shared: whether documents are kept too, and others are told.
+    """
 
     def __init__(self, max_entries: int, clock: Clock, *, shared: bool) -> None:
         self._clock = clock
-        # Apart, so that made-up tokens do not push out what sessions wait for that Emporix knows.
+        # Two caches, so that made-up tokens do not push out what is parked for sessions that Emporix knows.
         self.sessions = _Parked(max_entries, PARKED_TTL, timer=clock.monotonic)
         self.tokens = _Parked(max_entries, PARKED_TTL, timer=clock.monotonic)
         # Event loops of several threads may share one store, and the cache's own book-keeping is not atomic.
         self._lock = threading.Lock()
         self.documents = Documents(max_entries, clock) if shared else None
-        self.audience = Audience() if shared else None
+        self.bus = NoticeBus() if shared else None
 
     def load(self, name: str) -> Stored | None:
         found = None if self.documents is None else self.documents.load(name)

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ...clock import Clock
@@ -30,6 +31,7 @@ class _Silence(Exception):
     """The other end did not answer in time."""
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Backplane:
     """One subscription of one event loop: kept up, watched, and checked for messages that did not arrive.
 
@@ -45,27 +47,17 @@ class Backplane:
         source: what this event loop signs its own notices with.
     """
 
-    def __init__(
-        self,
-        *,
-        link: Callable[[], Link],
-        channel: str,
-        count: Callable[[], Awaitable[int]],
-        on_up: Callable[[], None],
-        clock: Clock,
-        source: str,
-    ) -> None:
-        self._link = link
-        self._channel = channel
-        self._count = count
-        self._on_up = on_up
-        self._clock = clock
-        self._source = source
-        self._listeners: list[Listener] = []
-        self._task: asyncio.Task[None] | None = None
-        self._seen: int | None = None
-        self._pong_until = math.inf
-        self.attachment = Attachment(connected=False)
+    link: Callable[[], Link]
+    channel: str
+    count: Callable[[], Awaitable[int]]
+    on_up: Callable[[], None]
+    clock: Clock
+    source: str
+    attachment: Attachment = field(init=False, default_factory=lambda: Attachment(connected=False))
+    _listeners: list[Listener] = field(init=False, default_factory=list)
+    _task: asyncio.Task[None] | None = field(init=False, default=None)
+    _seen: int | None = field(init=False, default=None)
+    _pong_until: float = field(init=False, default=math.inf)
 
     def attach(self, listener: Listener) -> Attachment:
         """Tell a listener what others change."""
@@ -107,7 +99,7 @@ class Backplane:
             self.attachment.missed()
         elif not self._has_seen(number):
             # Most likely it is on its way, on the other connection.
-            self._clock.call_later(GRACE, lambda: self._check(number, epoch))
+            self.clock.call_later(GRACE, lambda: self._check(number, epoch))
 
     def is_past(self, number: int) -> bool:
         """Tell whether a later notice has been passed on already than what was read with this number knows of."""
@@ -140,20 +132,20 @@ class Backplane:
             if epoch != self.attachment.epoch:
                 pause = FIRST_PAUSE
             self.attachment.lost()
-            await self._clock.sleep(pause * (0.5 + self._clock.random()))
+            await self.clock.sleep(pause * (0.5 + self.clock.random()))
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _listen(self) -> None:
-        async with self._link().listening() as connection:
-            await connection.send_command("SUBSCRIBE", self._channel, check_health=False)
+        async with self.link().listening() as connection:
+            await connection.send_command("SUBSCRIBE", self.channel, check_health=False)
             self._expect(PONG_WITHIN)
-            ping_at = self._clock.monotonic() + PING_EVERY
+            ping_at = self.clock.monotonic() + PING_EVERY
             while True:
-                left = max(min(ping_at, self._pong_until) - self._clock.monotonic(), 0.001)
+                left = max(min(ping_at, self._pong_until) - self.clock.monotonic(), 0.001)
                 answer = await connection.read_response(timeout=left, push_request=True)
                 if answer is not None:
                     await self._take(answer)
-                now = self._clock.monotonic()
+                now = self.clock.monotonic()
                 if now >= self._pong_until:
                     raise _Silence
                 if now >= ping_at:
@@ -164,7 +156,7 @@ class Backplane:
 
     def _expect(self, seconds: float) -> None:
         """Take the connection for dead unless something arrives in that time."""
-        self._pong_until = self._clock.monotonic() + seconds
+        self._pong_until = self.clock.monotonic() + seconds
 
     async def _take(self, answer: Any) -> None:
         # Whatever arrives shows that the connection lives.
@@ -188,7 +180,7 @@ class Backplane:
             if self._seen is not None and number != self._seen + 1:
                 self.attachment.missed()
             self._seen = number
-        if source == self._source:
+        if source == self.source:
             return
         for listener in self._listeners:
             try:
@@ -199,13 +191,13 @@ class Backplane:
     def _up(self) -> None:
         self._seen = None
         self.attachment.restored()
-        self._on_up()
+        self.on_up()
 
     async def _poll(self) -> None:
         epoch = self.attachment.epoch
         # Calls fail for reasons of their own; the subscription is watched by itself.
         with contextlib.suppress(Exception):
-            self.counted(await self._count(), epoch)
+            self.counted(await self.count(), epoch)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -66,7 +66,7 @@ class LoopConnection:
         self._primed: Link | None = None
         self._closing = Tasks(settings.clock)
         self.source = secrets.token_hex(8)
-        self.recovery = RecoveryWorker(queue, self, settings.keys, settings.clock)
+        self.recovery = RecoveryWorker(queue=queue, sender=self, keys=settings.keys, clock=settings.clock)
         self.guard = Guard(
             settings.budget,
             settings.max_calls,

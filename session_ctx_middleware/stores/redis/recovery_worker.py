@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from ...clock import Clock, wait
@@ -31,6 +32,7 @@ class Sender(Protocol):
         ...
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class RecoveryWorker:
     """Works through the queue of a store in a task of one event loop, whenever there is something in it.
 
@@ -41,17 +43,16 @@ class RecoveryWorker:
         clock: where time and randomness come from.
     """
 
-    def __init__(self, queue: RecoveryQueue, sender: Sender, keys: Keys, clock: Clock) -> None:
-        self._queue = queue
-        self._sender = sender
-        self._keys = keys
-        self._clock = clock
-        self._task: asyncio.Task[None] | None = None
-        self._awake: asyncio.Future[None] | None = None
+    queue: RecoveryQueue
+    sender: Sender
+    keys: Keys
+    clock: Clock
+    _task: asyncio.Task[None] | None = field(init=False, default=None)
+    _awake: asyncio.Future[None] | None = field(init=False, default=None)
 
     def start(self) -> None:
         """Begin, unless there is nothing to do or the work goes on already."""
-        if len(self._queue) and not self._is_running():
+        if len(self.queue) and not self._is_running():
             loop = asyncio.get_running_loop()
             self._task = loop.create_task(self._work(), name="session_ctx_middleware redis recovery")
 
@@ -77,19 +78,19 @@ class RecoveryWorker:
 
     async def _pause(self, seconds: float) -> None:
         self._awake = asyncio.get_running_loop().create_future()
-        await wait(self._awake, seconds, self._clock)
+        await wait(self._awake, seconds, self.clock)
 
     async def _work(self) -> None:
-        while due := self._queue.oldest(ITEMS_AT_ONCE):
+        while due := self.queue.oldest(ITEMS_AT_ONCE):
             try:
                 for name, item in due:
                     await self._write(name, item)
-                    self._queue.done(name, item)
+                    self.queue.done(name, item)
             except Exception:  # noqa: BLE001 - it was reported where it failed first
-                await self._pause(PAUSE * (0.5 + self._clock.random()))
+                await self._pause(PAUSE * (0.5 + self.clock.random()))
 
     async def _write(self, name: str, item: RecoveryItem) -> None:
-        document, parked = self._keys.document(name), self._keys.parked(name)
+        document, parked = self.keys.document(name), self.keys.parked(name)
         commands: list[Command] = []
         notices: list[Notice] = []
         if item.forgotten_at is not None:
@@ -97,10 +98,10 @@ class RecoveryWorker:
             # Not as a logout, which would take what has been wanted since.
             notices += [Notice("written", (name,), floor=0), Notice("parked", (name,))]
         if item.floor >= 0:
-            lifetime = max(0.001, item.until - self._clock.monotonic())
+            lifetime = max(0.001, item.until - self.clock.monotonic())
             commands.append(raise_floor(document, item.identity, item.floor, lifetime))
             notices.append(Notice("written", (name,), item.identity, item.floor))
         if item.unparked:
             commands.append(unpark(parked, item.unparked))
             notices.append(Notice("parked", (name,)))
-        await self._sender.run(commands, [self._sender.announcement(notice) for notice in notices])
+        await self.sender.run(commands, [self.sender.announcement(notice) for notice in notices])
