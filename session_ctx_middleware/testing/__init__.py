@@ -1,6 +1,7 @@
 """FakeEmporix: Emporix for tests and demos, quirks and faults included (extra ``testing`` to run it as a server)."""
 
-from .app import FakeEmporix, FakeSession
+from .app import FakeEmporix
+from .fake_session import FakeSession
 from .faults import Call, Fault
 
 __all__ = ["Call", "FakeEmporix", "FakeSession", "Fault"]

@@ -7,7 +7,6 @@ import copy
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
@@ -15,28 +14,14 @@ from starlette.types import Receive, Scope, Send
 
 from . import accounts, control
 from .answers import Answer, json_answer, service_error, unauthorized
+from .fake_session import FakeSession
 from .faults import Call, Calls, ConnectionDropped, Fault, Faults
 from .request import Incoming
 from .routes import Route, find_route
 from .transport import build_client, disconnected, drop_connection
 from .world import ACCESS_SECONDS, FIELDS, Session, World
 
-__all__ = ["FakeEmporix", "FakeSession"]
-
-
-@dataclass(frozen=True, slots=True)
-class FakeSession:
-    """An anonymous session that a test asked for.
-
-    Args:
-        token: its access token.
-        session_id: its id.
-        refresh_token: its refresh token.
-    """
-
-    token: str = field(repr=False)
-    session_id: str = field(repr=False)
-    refresh_token: str = field(repr=False)
+__all__ = ["FakeEmporix"]
 
 
 class FakeEmporix:
@@ -130,8 +115,7 @@ class FakeEmporix:
             fields: ``site_code``, ``currency``, ``language``, ``target_location``, ``customer_id``, ``cart_id``,
                 ``attributes`` of that context; `None` for a key that is absent.
         """
-        session = self._world.new_session()
-        session.appears_at = None
+        session = self._world.new_session(appears=False)
         if exists:
             self._world.create(session, **_wire(fields))
         token = self._world.issue(session, 100 * 24 * ACCESS_SECONDS)

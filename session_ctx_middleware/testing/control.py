@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qs
 
 from .answers import Answer, json_answer, no_content, service_error
-from .faults import Fault, matches
+from .fake_session import FakeSession
+from .faults import Call, Fault, matches
 from .world import FIELDS
 
-if TYPE_CHECKING:
-    from .app import FakeEmporix
-
-__all__ = ["answer"]
+__all__ = ["Controlled", "answer"]
 
 _COUNT: Final = int | None
 _KINDS: Final[dict[str, type | UnionType]] = {
@@ -32,7 +31,45 @@ _KINDS: Final[dict[str, type | UnionType]] = {
 }
 
 
-def answer(emporix: FakeEmporix, method: str, path: str, query: bytes, body: bytes) -> Answer:
+class Controlled(Protocol):
+    """What can be looked at and broken: `FakeEmporix`, as far as it is used here."""
+
+    @property
+    def tenant(self) -> str:
+        """The only tenant it knows."""
+        ...
+
+    @property
+    def calls(self) -> Iterable[Call]:
+        """The calls so far."""
+        ...
+
+    def clear_calls(self) -> None:
+        """Forget the calls so far."""
+        ...
+
+    def document(self, session_id: str) -> dict[str, Any] | None:
+        """Return a copy of a session's context."""
+        ...
+
+    def edit(self, session_id: str, **fields: Any) -> int:
+        """Change a context as another writer would."""
+        ...
+
+    def new_session(self, *, exists: bool = True, **fields: Any) -> FakeSession:
+        """Begin an anonymous session without a call."""
+        ...
+
+    def fault(self, operation: str, fault: Fault, *, times: int | None = 1) -> None:
+        """Let calls go wrong."""
+        ...
+
+    def clear_faults(self) -> None:
+        """Let nothing go wrong any more."""
+        ...
+
+
+def answer(emporix: Controlled, method: str, path: str, query: bytes, body: bytes) -> Answer:
     """Answer a control call; it is not counted as a call to the platform."""
     try:
         return _answer(emporix, method, path, query, body)
@@ -42,7 +79,7 @@ def answer(emporix: FakeEmporix, method: str, path: str, query: bytes, body: byt
         return service_error(404, "This session has no context", status="Not Found")
 
 
-def _answer(emporix: FakeEmporix, method: str, path: str, query: bytes, body: bytes) -> Answer:
+def _answer(emporix: Controlled, method: str, path: str, query: bytes, body: bytes) -> Answer:
     resource, _, name = path.removeprefix("/_fake/").partition("/")
     match method, resource:
         case "GET", "health":

@@ -65,8 +65,7 @@ def add_item(call: Incoming) -> Answer:
     cart = _own_cart(call)
     if not isinstance(cart, Cart):
         return cart
-    item_id = str(len(cart.items))
-    cart.items.append({"quantity": 1, "effectiveQuantity": 1, **call.data, "id": item_id})
+    item_id = cart.add(call.data)
     location = f"/cart/{call.values['tenant']}/carts/{cart.cart_id}/items/{item_id}"
     body = {"itemId": item_id, "yrn": _yrn(call, "cartItem", f"{cart.cart_id};{item_id}")}
     return json_answer(body, 201, {"location": location})
@@ -80,7 +79,7 @@ def change_site(call: Incoming) -> Answer:
     site = SITES.get(str(call.data.get("siteCode")))
     if site is None:
         return service_error(400, "Site not found", status="Bad Request")
-    cart.site_code, cart.currency = site["code"], site["currency"]
+    cart.move(site["code"], site["currency"])
     return Answer(200)
 
 
@@ -92,7 +91,7 @@ def change_currency(call: Incoming) -> Answer:
     currency = call.data.get("currency")
     if str(currency) not in SITES.get(cart.site_code, SITES["main"])["availableCurrencies"]:
         return service_error(400, "Currency is not available on this site", status="Bad Request")
-    cart.currency = str(currency)
+    cart.change_currency(str(currency))
     return Answer(200)
 
 

@@ -32,7 +32,16 @@ FIELDS: Final[Mapping[str, str]] = {
 
 @dataclass(slots=True, repr=False)
 class Session:
-    """A browser session, with or without a context."""
+    """A browser session, with or without a context.
+
+    Args:
+        session_id: its id.
+        seed: fields, by Emporix' names, that its context begins with.
+        customer: who is logged in.
+        context: the context as it is now.
+        history: what the context was since when, in seconds since the epoch; the last 20 states.
+        appears_at: when a context appears by itself, in seconds since the epoch; `None` for never.
+    """
 
     session_id: str
     seed: dict[str, Any] = field(default_factory=dict)
@@ -40,6 +49,30 @@ class Session:
     context: dict[str, Any] | None = None
     history: list[tuple[float, dict[str, Any] | None]] = field(default_factory=list)
     appears_at: float | None = None
+
+    def log_in(self, customer: Customer) -> None:
+        """Make the session a customer's."""
+        self.customer = customer
+
+    def write(self, context: dict[str, Any] | None, moment: float) -> None:
+        """Replace the context, and note since when it is what it is."""
+        if not self.history:
+            self.history.append((float("-inf"), self.context))
+        self.context = copy.deepcopy(context)  # the caller, and the recorded call, keep their own
+        self.history.append((moment, copy.deepcopy(context)))
+        del self.history[:-20]
+
+    def take_appearance(self, now: float) -> float | None:
+        """Return since when a context should be there that is not, and count it as there; `None` for none."""
+        due = self.appears_at
+        if self.context is not None or due is None or now < due:
+            return None
+        self.appears_at = None
+        return due
+
+    def cancel_appearance(self) -> None:
+        """Let no context appear by itself."""
+        self.appears_at = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -62,9 +95,25 @@ class Cart:
     created_at: str
     items: list[dict[str, Any]] = field(default_factory=list)
 
+    def move(self, site_code: str, currency: str) -> None:
+        """Move the cart to another site, with that site's currency."""
+        self.site_code = site_code
+        self.currency = currency
 
+    def change_currency(self, currency: str) -> None:
+        """Have everything priced in another currency."""
+        self.currency = currency
+
+    def add(self, item: Mapping[str, Any]) -> str:
+        """Put an item into the cart, and return its id."""
+        item_id = str(len(self.items))
+        self.items.append({"quantity": 1, "effectiveQuantity": 1, **item, "id": item_id})
+        return item_id
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class World:
-    """The state of one tenant.
+    """The state of one tenant: its sessions and carts by id, its tokens by value, customer ids by saas token.
 
     Args:
         context_at: when a context appears: with the first cart, or after anonymous login.
@@ -75,45 +124,39 @@ class World:
         now: seconds since the epoch.
     """
 
-    def __init__(
-        self,
-        *,
-        context_at: Literal["cart", "login"],
-        context_delay: float,
-        replica_lag: float,
-        same_values_raise_version: bool,
-        rng: random.Random,
-        now: Callable[[], float],
-    ) -> None:
-        self._context_at = context_at
-        self._context_delay = context_delay
-        self._replica_lag = replica_lag
-        self._same_values_raise_version = same_values_raise_version
-        self._rng = rng
-        self.now = now
-        self.sessions: dict[str, Session] = {}
-        self.access: dict[str, Token] = {}
-        self.refresh: dict[str, Token] = {}
-        self.saas: dict[str, str] = {}
-        self.carts: dict[str, Cart] = {}
+    context_at: Literal["cart", "login"]
+    context_delay: float
+    replica_lag: float
+    same_values_raise_version: bool
+    rng: random.Random
+    now: Callable[[], float]
+    sessions: dict[str, Session] = field(init=False, default_factory=dict)
+    access: dict[str, Token] = field(init=False, default_factory=dict)
+    refresh: dict[str, Token] = field(init=False, default_factory=dict)
+    saas: dict[str, str] = field(init=False, default_factory=dict)
+    carts: dict[str, Cart] = field(init=False, default_factory=dict)
 
     # Sessions and tokens
 
     def new_id(self) -> str:
         """Return a random UUID."""
-        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+        return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
 
     def new_secret(self) -> str:
         """Return an opaque token of 28 characters, as the platform's gateway makes them."""
         letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-        return "".join(self._rng.choices(letters, k=28))
+        return "".join(self.rng.choices(letters, k=28))
 
-    def new_session(self, seed: Mapping[str, Any] | None = None) -> Session:
-        """Begin an anonymous session; its context appears when the settings say so."""
-        session = Session(self.new_id(), dict(seed or {}))
+    def new_session(self, seed: Mapping[str, Any] | None = None, *, appears: bool = True) -> Session:
+        """Begin an anonymous session.
+
+        Args:
+            seed: fields, by Emporix' names, that its context begins with.
+            appears: whether its context appears when the settings say so, or only when it is created.
+        """
+        appears_at = self.now() + self.context_delay if appears and self.context_at == "login" else None
+        session = Session(self.new_id(), dict(seed or {}), appears_at=appears_at)
         self.sessions[session.session_id] = session
-        if self._context_at == "login":
-            session.appears_at = self.now() + self._context_delay
         return session
 
     def issue(self, session: Session | None, seconds: float, scope: str = "") -> str:
@@ -151,22 +194,21 @@ class World:
             **fields,
             "metadata": {"version": 1, "createdAt": stamp, "modifiedAt": stamp},
         }
-        self._store(session, _without_absent(context), moment)
+        session.write(_without_absent(context), moment)
 
     def current(self, session: Session) -> dict[str, Any] | None:
         """Return a session's context as it is now."""
-        due = session.appears_at
-        if session.context is None and due is not None and self.now() >= due:
-            session.appears_at = None
+        due = session.take_appearance(self.now())
+        if due is not None:
             self.create(session, at=due)  # when it was due, not when somebody first looked
         return session.context
 
     def seen(self, session: Session) -> dict[str, Any] | None:
         """Return a session's context as a replica sees it."""
         self.current(session)
-        moment = self.now() - self._replica_lag
+        moment = self.now() - self.replica_lag
         states = [state for written, state in session.history if written <= moment]
-        if self._replica_lag <= 0 or not session.history:
+        if self.replica_lag <= 0 or not session.history:
             return session.context
         return states[-1] if states else session.history[0][1]
 
@@ -178,23 +220,23 @@ class World:
         context = {**copy.deepcopy(known), **fields}
         metadata, moment = context["metadata"], self.now()
         metadata.update(version=metadata["version"] + 1, modifiedAt=self._stamp(moment))
-        self._store(session, _without_absent(context), moment)
+        session.write(_without_absent(context), moment)
         return int(metadata["version"])
 
     def raises_version(self, context: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
         """Tell whether a PATCH with these fields makes a new version."""
-        return self._same_values_raise_version or any(context.get(name) != value for name, value in fields.items())
+        return self.same_values_raise_version or any(context.get(name) != value for name, value in fields.items())
 
     def delete(self, session: Session) -> None:
         """Make a context vanish."""
-        self._store(session, None, self.now())
-        session.appears_at = None
+        session.write(None, self.now())
+        session.cancel_appearance()
 
     # Customers and carts
 
     def log_in(self, session: Session, customer: Customer) -> None:
         """Make a session a customer's; the customer's preferences overwrite what was chosen before."""
-        session.customer = customer
+        session.log_in(customer)
         if self.current(session) is not None:
             self.change(session, {"customerId": customer.customer_id, **customer.preferences})
         else:
@@ -212,7 +254,7 @@ class World:
 
     def new_cart(self, session: Session, site_code: str, currency: str) -> Cart:
         """Create a cart and note it in the session's context, which appears with the first one."""
-        cart_id, stamp = f"{self._rng.getrandbits(96):024x}", self._stamp(self.now())
+        cart_id, stamp = f"{self.rng.getrandbits(96):024x}", self._stamp(self.now())
         cart = Cart(cart_id, session.session_id, site_code, currency, stamp)
         self.carts[cart.cart_id] = cart
         if self.current(session) is None:
@@ -220,13 +262,6 @@ class World:
         else:
             self.change(session, {"cartId": cart.cart_id})
         return cart
-
-    def _store(self, session: Session, context: dict[str, Any] | None, moment: float) -> None:
-        if not session.history:
-            session.history.append((float("-inf"), session.context))
-        session.context = copy.deepcopy(context)  # the caller, and the recorded call, keep their own
-        session.history.append((moment, copy.deepcopy(context)))
-        del session.history[:-20]
 
     def _stamp(self, moment: float) -> str:
         return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
