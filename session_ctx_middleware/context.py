@@ -1,42 +1,256 @@
-"""The session context of one request: what it sees, what it wants to change, and how that leaves."""
+"""The session context of one request: the whole public face of it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from typing import Final
+from types import MappingProxyType
+from typing import Final, Self
 
 from starlette.requests import HTTPConnection
 
-from .engine import Commit, CommitResult
-from .errors import ChangeRefused, ConfigurationError, ContextUnavailable, TokenRejected
-from .events import ContextEvent
-from .loading import COMMITTING, READING, LoadableContext, Services
-from .model.changes import NO_CHANGES, ContextChanges
-from .model.view import NOTHING_KNOWN
-from .recording import batch_of_changes
+from .engine import Commit
+from .errors import ConfigurationError, ContextUnavailable, TokenRejected
+from .lifecycle import READING, RequestLifecycle, batch_of_changes
+from .model import view
+from .model.changes import NO_CHANGES
+from .model.document import ATTRIBUTE_PREFIX, REMOVED, SWITCHES, ContextDocument
+from .model.fields import checked_attribute, checked_key, checked_switch
+from .model.frozen_json import Json
+from .model.view import NOTHING_KNOWN, Source
 
-__all__ = ["SCOPE_KEY", "STATE_KEY", "Services", "SessionContext", "get_session_context"]
+__all__ = ["SCOPE_KEY", "STATE_KEY", "SessionContext", "get_session_context"]
 
 STATE_KEY: Final = "session_ctx"
 SCOPE_KEY: Final = "session_ctx_middleware.context"
+ANONYMOUS: Final = "ANONYMOUS"
 
 
-class SessionContext(LoadableContext):
+class SessionContext(RequestLifecycle):
     """The Emporix session context of this request: ``request.state.session_ctx``.
 
     ``await ctx`` loads it; reading is then plain attribute access. Changes are recorded without waiting, are visible
     at once, and leave as one PATCH before the response starts.
     """
 
-    _unsent = False
-    _committed = False
-    _forgotten = False
-    set_cookie: bytes | None = None
-    """What the response sends as ``Set-Cookie``."""
-    _sending = False
-    _failure: Exception | None = None
+    def __repr__(self) -> str:
+        return f"<SessionContext {'loaded' if self._known is not None else 'not loaded'}>"
+
+    # Loading
+
+    def __await__(self) -> Generator[object, None, Self]:
+        if not self._load_now():
+            yield from self._load().__await__()
+        return self
+
+    async def load(self, *, required: bool = False) -> Self:
+        """Load the context: from the cache, or with one GET that concurrent requests of the session share.
+
+        Args:
+            required: raise instead of leaving a degraded or rejected context.
+
+        Raises:
+            ContextUnavailable: `required`, and Emporix could not be asked.
+            TokenRejected: `required`, and Emporix refused the token.
+        """
+        if not self._load_now():
+            await self._load()
+        if required:
+            known = self._read()
+            if known.degraded:
+                raise ContextUnavailable("Emporix could not be asked for the session context, and no copy is left.")
+            if known.rejected:
+                raise TokenRejected("context.get", 401, "the shopper has to log in again")
+        return self
+
+    async def refresh(self) -> Self:
+        """Read the context again from Emporix, past every cache; what Emporix fails to say stays as it was known."""
+        token = await self._credentials()
+        if token is None:
+            self._known = NOTHING_KNOWN
+        else:
+            with self._budget(READING) as until:
+                self._known = await self._engine.refresh(token, until, self._note())
+        return self
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether values can be read."""
+        return self._known is not None
+
+    # Reading
+
+    @property
+    def site_code(self) -> str | None:
+        """The effective site: this request's change, else parked change, else document, else default."""
+        return self._effective("site_code")
+
+    @property
+    def currency(self) -> str | None:
+        """The effective currency (ISO 4217)."""
+        return self._effective("currency")
+
+    @property
+    def language(self) -> str | None:
+        """The effective language tag (BCP 47)."""
+        return self._effective("language")
+
+    @property
+    def target_location(self) -> str | None:
+        """The effective country (ISO 3166-1 alpha-2)."""
+        return self._effective("target_location")
+
+    @property
+    def attributes(self) -> Mapping[str, Json]:
+        """The effective custom attributes, read-only."""
+        return view.attributes(self._changes, self._read())
+
+    @property
+    def document(self) -> ContextDocument | None:
+        """The context as Emporix sent it last, without any change that came after."""
+        return self._read().document
+
+    @property
+    def cart_id(self) -> str | None:
+        """The cart that Emporix has noted in the session."""
+        document = self._read().document
+        return None if document is None else document.cart_id
+
+    @property
+    def customer_id(self) -> str | None:
+        """The customer, ``"ANONYMOUS"`` or `None` for a guest."""
+        document = self._read().document
+        return None if document is None else document.customer_id
+
+    @property
+    def session_id(self) -> str | None:
+        """The Emporix session."""
+        document = self._read().document
+        return None if document is None else document.session_id
+
+    @property
+    def version(self) -> int | None:
+        """The version of `document`."""
+        document = self._read().document
+        return None if document is None else document.version
+
+    @property
+    def exists(self) -> bool:
+        """Whether Emporix has a context for this session."""
+        return self._read().document is not None
+
+    @property
+    def is_logged_in(self) -> bool:
+        """Whether the session belongs to a customer."""
+        return self.customer_id not in {None, ANONYMOUS}
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether what is shown is older than the cache policy wants."""
+        return self._read().stale
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether Emporix could not be asked and nothing stale could serve."""
+        return self._read().degraded
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether Emporix refused the token."""
+        return self._read().rejected
+
+    @property
+    def pending(self) -> Mapping[str, object]:
+        """The changes that Emporix has not taken yet: this request's and parked ones.
+
+        Fields by name, attributes by key under ``attributes``, `None` for one that shall be removed.
+        """
+        return MappingProxyType(self._changes.over(self._read().parked).pending())
+
+    def source(self, field: str) -> Source:
+        """Tell where the effective value of a field comes from.
+
+        Args:
+            field: the name of a property, or ``attributes.<key>``.
+
+        Raises:
+            UnknownField: there is no such field.
+        """
+        return view.source(field, self._changes, self._read(), self._deps.defaults)
+
+    def _effective(self, field: str) -> str | None:
+        return view.switch_value(field, self._changes, self._read(), self._deps.defaults)
+
+    # Recording changes
+
+    def switch(
+        self,
+        *,
+        site_code: str | None = None,
+        currency: str | None = None,
+        language: str | None = None,
+        target_location: str | None = None,
+    ) -> None:
+        """Record new values; what is `None` stays as it is.
+
+        Args:
+            site_code: code of a site, 1 to 64 characters without blanks and ``#``.
+            currency: three upper-case letters.
+            language: a BCP 47 tag.
+            target_location: two upper-case letters.
+
+        Raises:
+            InvalidChange: a value has another form; then none is recorded.
+            ContextSealed: the response has started.
+        """
+        given = zip(SWITCHES, (site_code, currency, language, target_location), strict=True)
+        values = {field: checked_switch(field, value) for field, value in given if value is not None}
+        for field, value in values.items():
+            self._record(field, value)
+
+    def switch_site(
+        self,
+        code: str,
+        *,
+        currency: str | None = None,
+        language: str | None = None,
+        target_location: str | None = None,
+    ) -> None:
+        """Record another site, and what goes with it; see `switch`."""
+        self.switch(site_code=code, currency=currency, language=language, target_location=target_location)
+
+    def switch_currency(self, currency: str) -> None:
+        """Record another currency; see `switch`."""
+        self._record("currency", checked_switch("currency", currency))
+
+    def switch_language(self, language: str) -> None:
+        """Record another language; see `switch`."""
+        self._record("language", checked_switch("language", language))
+
+    def switch_location(self, location: str) -> None:
+        """Record another country; see `switch`."""
+        self._record("target_location", checked_switch("target_location", location))
+
+    def set_attribute(self, key: str, value: str | Mapping[str, object]) -> None:
+        """Record a custom attribute.
+
+        Args:
+            key: 1 to 64 printable characters.
+            value: a string or a JSON object; it is copied. At most 64 attributes and 8 KiB in one request.
+
+        Raises:
+            InvalidChange: key or value have another form, or there is no room.
+            ContextSealed: the response has started.
+        """
+        self._record(ATTRIBUTE_PREFIX + checked_key(key), checked_attribute(value))
+
+    def remove_attribute(self, key: str) -> None:
+        """Record that a custom attribute shall go; see `set_attribute`."""
+        self._record(ATTRIBUTE_PREFIX + checked_key(key), REMOVED)
+
+    def discard(self) -> None:
+        """Forget this request's changes."""
+        self._changes = NO_CHANGES
 
     @asynccontextmanager
     async def late_changes(self) -> AsyncIterator[SessionContext]:
@@ -60,9 +274,11 @@ class SessionContext(LoadableContext):
         finally:
             batch_of_changes.reset(mine)
             self._late -= 1
-        settled = await self._commit("late_changes", parks=True)
-        if settled.error is not None:
-            raise settled.error
+        outcome = await self._commit("late_changes", parks=True)
+        if outcome.error is not None:
+            raise outcome.error
+
+    # Sending them
 
     async def commit(self) -> Commit:
         """Send this request's changes, and what was parked, now.
@@ -77,10 +293,10 @@ class SessionContext(LoadableContext):
             TokenRejected: Emporix refused the token; the changes are dropped.
             ChangeRefused: Emporix refused the changes; they are dropped.
         """
-        settled = await self._commit("commit", parks=False)
-        if settled.error is not None:
-            raise settled.error
-        return settled.commit or Commit.NOTHING
+        outcome = await self._commit("commit", parks=False)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.commit or Commit.NOTHING
 
     async def cart_created(self, cart_id: str | None = None) -> SessionContext:
         """Say that the app has created a cart: the context is read again, and what was parked is sent.
@@ -94,7 +310,7 @@ class SessionContext(LoadableContext):
             self._known = NOTHING_KNOWN
             return self
         with self._budget(READING) as until:
-            self._known = await self._engine.expect_cart(token, cart_id, until, self._carried())
+            self._known = await self._engine.expect_cart(token, cart_id, until, self._note())
         self._committed = True  # the next worker must not show less
         await self._commit("cart_created", parks=True)
         return self
@@ -104,145 +320,11 @@ class SessionContext(LoadableContext):
         token = await self._credentials()
         self._changes = NO_CHANGES
         self._known = NOTHING_KNOWN
-        self._carried()
+        self._note()
         self._forgotten = True
         if token is not None:
             with self._budget(READING) as until:
                 await self._engine.forget(token, until)
-
-    async def finish(self, status: int) -> None:
-        """End the request: commit what was recorded, or discard it when the response is an error of the server."""
-        self.sealed = True  # what is recorded from now on would not be sent any more
-        await self._end_with(status)
-        if self._owes_cookie():
-            await self._write_cookie()
-
-    async def _end_with(self, status: int) -> None:
-        if status >= 500:
-            self.end(f"status {status}")
-        elif self._token_sought:
-            await self._commit("respond", parks=True)
-        else:
-            # Seeking the token may take its time, and the browser may leave meanwhile.
-            await self._engine.detached(self._last_commit()).get()
-            if self._failure is not None:
-                raise self._failure
-
-    @property
-    def settled(self) -> bool:
-        """Whether there is nothing to do before the response: neither changes to send nor a cookie to write."""
-        if self._changes.operations or (self._known is not None and self._drains()):
-            return False
-        return self._services.cookie is None or not self._owes_cookie()
-
-    def end(self, why: str) -> None:
-        """Discard changes that nobody has committed, and say so."""
-        if self._changes.operations and not self._late:
-            self._changes = NO_CHANGES
-            if self._sending:
-                return  # the commit goes on without this request
-            websocket = self._scope["type"] == "websocket"
-            self._emit("changes.uncommitted" if websocket else "changes.discarded", "end", why)
-
-    def _owes_cookie(self) -> bool:
-        """Tell whether the browser should carry something else than what it brought along."""
-        if self._services.cookie is None:
-            return False
-        if self._known is not None and self._known.rejected:
-            return self._forgotten or self._cookie_ignored
-        if self._committed or self._forgotten or self._cookie_ignored:
-            return True
-        if self._known is None:
-            return False
-        shown, brought = self._known.parked, self._brought
-        if brought is None or not brought.has_parked:
-            return bool(shown.operations)
-        return shown.ids != brought.parked_ids
-
-    async def _write_cookie(self) -> None:
-        cookie, token, brought = self._services.cookie, await self._credentials(), self._carried()
-        if cookie is None:
-            return
-        carry = None
-        if token is not None and not self._forgotten:
-            shown = NO_CHANGES if self._known is None else self._known.parked
-            carry = await self._engine.to_note(token, brought, shown)
-        if token is None or not carry or not (self._committed or carry.has_parked or brought):
-            if brought is not None or self._cookie_ignored:
-                self.set_cookie = cookie.cleared(self._scope)
-        elif brought is None or carry.says() != brought.says():
-            written = cookie.write(self._scope, carry)
-            overflow = await self._engine.handed_over(token, carry, written.note)
-            if brought is None or written.note.says() != brought.says():
-                self.set_cookie = written.header
-            if overflow and (self._committed or self.set_cookie is not None):
-                self._emit("continuity.overflow", "respond", overflow)
-        self.used = self.used or self.set_cookie is not None
-
-    def _drains(self) -> bool:
-        """Tell whether this request should send what is parked: its load found a context that is in good health."""
-        known = self._known
-        if known is None or known.document is None or not known.parked.operations or known.stale or self._token is None:
-            return False
-        return self._engine.may_drain(self._token)
-
-    async def _last_commit(self) -> bool:
-        try:
-            await self._commit("respond", parks=True)
-        except Exception as error:  # noqa: BLE001 - raised where the request still waits for it
-            self._failure = error
-        return True
-
-    async def _commit(self, operation: str, *, parks: bool) -> CommitResult:
-        changes = self._changes
-        if not changes and not self._drains():
-            return CommitResult(Commit.NOTHING)
-        began = self._clock.monotonic()
-        token = await self._credentials()
-        if token is None:
-            self._changes = NO_CHANGES
-            settled = CommitResult(
-                error=ContextUnavailable("There is no token in this request, so nothing can be changed.")
-            )
-        elif parks and self._unsent:
-            settled = await self._engine.park(token, changes)
-        else:
-            self._sending = True
-            with self._budget(COMMITTING) as until:
-                settled = await self._engine.commit(token, changes, until, parks=parks, note=self._carried())
-            self._sending = False
-        self._committed = True
-        self._after(changes, settled)
-        self._report(operation, settled, self._clock.monotonic() - began)
-        return settled
-
-    def _after(self, sent: ContextChanges, settled: CommitResult) -> None:
-        if settled.commit is None and not isinstance(settled.error, TokenRejected | ChangeRefused):
-            self._unsent = True
-            return
-        self._unsent = False
-        self._changes = self._changes.minus(sent)
-        shown = (None if self._token is None else self._engine.view(self._token, self._carried())) or self._known
-        if shown is not None and settled.commit is Commit.PARKED:
-            shown = replace(shown, parked=sent.newest(shown.parked))
-        self._known = shown
-
-    def _report(self, operation: str, settled: CommitResult, duration: float) -> None:
-        if settled.commit is not None:
-            name = outcome = settled.commit.value
-        else:
-            refused = isinstance(settled.error, TokenRejected | ChangeRefused)
-            name, outcome = "refused" if refused else "failed", type(settled.error).__name__
-        self._services.events.emit(
-            ContextEvent(
-                name=f"commit.{name}",
-                operation=operation,
-                outcome=outcome,
-                status=settled.status,
-                attempts=settled.attempts,
-                duration=duration,
-            )
-        )
 
 
 def get_session_context(connection: HTTPConnection) -> SessionContext:

@@ -17,8 +17,9 @@ from .errors import ConfigurationError
 from .model.changes import ContextChanges
 from .model.frozen_json import dumps, loads, version_of
 from .model.packing import moment_of, pack, unpack
+from .model.view import Snapshot
 
-__all__ = ["ContinuityCookie", "Found", "Written"]
+__all__ = ["NOTHING", "ContinuityCookie", "Found", "Written", "is_owed"]
 
 FORMAT: Final = 1
 ALGORITHM: Final = "HS256"
@@ -51,15 +52,36 @@ class Written:
     """A cookie on its way to the browser.
 
     Args:
-        header: the value of ``Set-Cookie``.
+        header: the value of ``Set-Cookie``; `None` where the browser has a cookie that says the same.
         note: what it says, which may be less than it was to say.
     """
 
-    header: bytes
+    header: bytes | None
     note: Note
 
 
 NOTHING: Final = Found()
+
+
+def is_owed(found: Found, known: Snapshot | None, *, committed: bool, forgotten: bool) -> bool:
+    """Tell whether the browser may have to carry something else than what it brought along.
+
+    Args:
+        found: what it brought along, `NOTHING` while nobody has looked.
+        known: what the request has loaded.
+        committed: whether the request has sent changes, or the context has changed otherwise.
+        forgotten: whether the shopper has logged out.
+    """
+    ignored = bool(found.ignored)
+    if known is not None and known.rejected:
+        return forgotten or ignored
+    if committed or forgotten or ignored:
+        return True
+    if known is None:
+        return False
+    if found.note is None or not found.note.has_parked:
+        return bool(known.parked.operations)
+    return known.parked.ids != found.note.parked_ids
 
 
 class ContinuityCookie:
@@ -126,6 +148,25 @@ class ContinuityCookie:
             value = self._signed(note)
         return Written(self._header(scope, value, MAX_AGE), note)
 
+    def renewed(self, scope: Scope, wanted: Note, brought: Note | None) -> Written | None:
+        """Return the cookie that says what the browser should carry from now on.
+
+        Args:
+            scope: of the request.
+            wanted: what it is to say.
+            brought: what the browser has brought along.
+
+        Returns:
+            `None` where the browser has brought just that; a cookie without a header where it has brought as much of
+            it as there is room for.
+        """
+        if brought is None:
+            return self.write(scope, wanted)
+        if wanted.says() == brought.says():
+            return None
+        written = self.write(scope, wanted)
+        return Written(None, written.note) if written.note.says() == brought.says() else written
+
     def cleared(self, scope: Scope) -> bytes:
         """Return the ``Set-Cookie`` that takes the cookie away."""
         return self._header(scope, b"", 0)
@@ -179,18 +220,18 @@ class ContinuityCookie:
             floor=-1 if floor == -1 else version_of(floor),
             taken=unpack(data["d"], self._clock),
             complete_from=since if isinstance(since, int) else sys.maxsize,
-            parked=self._waiting(data["p"]),
-            foreign=self._apart(data["a"]),
+            parked=self._parked(data["p"]),
+            foreign=self._foreign(data["a"]),
             issued=moment_of(data["i"]),
         )
 
-    def _apart(self, data: object) -> tuple[ForeignPending, ...]:
+    def _foreign(self, data: object) -> tuple[ForeignPending, ...]:
         if not isinstance(data, list | tuple):
-            raise ValueError("not set apart")
-        every = (ForeignPending(_text(token), _text(session), self._waiting(packed)) for token, session, packed in data)
+            raise ValueError("not foreign changes")
+        every = (ForeignPending(_text(token), _text(session), self._parked(packed)) for token, session, packed in data)
         return tuple(each for each in every if each.changes.attributes())
 
-    def _waiting(self, packed: object) -> ContextChanges:
+    def _parked(self, packed: object) -> ContextChanges:
         return unpack(packed, self._clock).since(self._clock.time() - MAX_AGE)
 
 

@@ -7,16 +7,16 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, TypeAlias
-from weakref import WeakKeyDictionary
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .clock import Clock, Stamps, SystemClock
-from .context import SCOPE_KEY, STATE_KEY, Services, SessionContext
+from .context import SCOPE_KEY, STATE_KEY, SessionContext
 from .continuity import ContinuityCookie
+from .dependencies import Engines, RequestDependencies
 from .emporix import OwnContextClient
-from .engine import Engine, EngineOptions, Keys, Stats
+from .engine import EngineOptions, Keys, Stats
 from .errors import ConfigurationError, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
 from .http_cache import Vary, make_private
@@ -88,51 +88,33 @@ class SessionContextMiddleware:
         strict: bool = False,
         clock: Clock | None = None,
     ) -> None:
+        upstream, cache, clock = upstream or UpstreamPolicy(), cache or CachePolicy(), clock or SystemClock()
+        store = store or MemoryStore(max_entries=cache.max_entries, clock=clock)
+        secrets, tokens = _secrets(secret_key), TokenChain(token)
         self.app = app
         self._preload = preload
         self._strict = strict
+        self._store = store
         self._stats = Stats()
-        upstream = upstream or UpstreamPolicy()
-        # One client serves every event loop: it keeps the connections of each apart.
-        self._emporix = OwnContextClient(
-            tenant,
-            base_url=base_url,
-            http_client=http_client,
-            timeout=upstream.timeout,
-            max_connections=upstream.max_concurrency + SPARE_CONNECTIONS,
+        self._emporix = _client(tenant, base_url, http_client, upstream)
+        keys = _keys(tenant, base_url, secrets, store)
+        self._engines = Engines(
+            EngineOptions(cache=cache, upstream=upstream, store=store, keys=keys, clock=clock, stats=self._stats),
+            self._emporix,
         )
-        clock = clock or SystemClock()
-        cache = cache or CachePolicy()
-        store = store or MemoryStore(max_entries=cache.max_entries, clock=clock)
-        secrets = _secrets(secret_key)
-        tokens = TokenChain(token)
-        self._parts = EngineOptions(
-            cache=cache,
-            upstream=upstream,
-            store=store,
-            keys=Keys(tenant, base_url, secrets[0] if secrets else SHARED_SECRET if store.shared else None),
-            clock=clock,
-            stats=self._stats,
-        )
-        self._services = Services(
+        self._deps = RequestDependencies(
             tokens=tokens,
             defaults=defaults or ContextDefaults(),
             events=Events(_hooks(on_event)),
             clock=clock,
             stamps=Stamps(clock),
-            engine=self._engine,
+            engine=self._engines.of,
             cookie=ContinuityCookie(secrets, name=cookie_name, https_only=https_only, clock=clock) if secrets else None,
         )
-        if not secrets and not store.shared and several_workers():
-            _log.warning(
-                "Several workers share nothing: what a shopper changes on one of them, the others show up to two "
-                "minutes later. Give all of them the same secret_key=..., or a RedisStore."
-            )
-        self._engines: WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = WeakKeyDictionary()
-        self._last: tuple[asyncio.AbstractEventLoop, Engine] | None = None
         self._instant = tokens.instant
-        self._warned = False
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()))))
+        self._shared_state_told = False
+        _warn_of_several_workers(secrets, store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -149,9 +131,9 @@ class SessionContextMiddleware:
         try:
             await self.app(scope, receive, self._starting(context, send) if kind == "http" else send)
         except BaseException:
-            context.end("exception")
+            context._drop_uncommitted("exception")
             raise
-        context.end("closed")
+        context._drop_uncommitted("closed")
 
     def stats(self) -> Mapping[str, int]:
         """Return counters of what happened so far; see `Stats`."""
@@ -162,34 +144,30 @@ class SessionContextMiddleware:
 
         Whoever passed in an HTTP client or a Redis client closes that.
         """
-        self._last = None
-        engine = self._engines.pop(asyncio.get_running_loop(), None)
+        engine = self._engines.pop(asyncio.get_running_loop())
         if engine is not None:
             await engine.aclose(DRAIN_SECONDS)
-        await self._parts.store.aclose()
+        await self._store.aclose()
         await self._emporix.aclose()
 
     def _starting(self, context: SessionContext, send: Send) -> Send:
         def send_wrapper(message: Message) -> Awaitable[None]:
             if message["type"] != "http.response.start":
                 return send(message)
-            if not context.settled:
+            if not context._starts(message):
                 return self._commit_first(context, message, send)
-            context.sealed = True
-            context.response = message
-            if context.used:
+            if context._used:
                 self._protect(message)
             return send(message)
 
         return send_wrapper
 
     async def _commit_first(self, context: SessionContext, message: Message, send: Send) -> None:
-        await context.finish(message["status"])
-        context.response = message
-        if context.used:
+        set_cookie = await context._finish(message)
+        if context._used:
             self._protect(message)
-        if context.set_cookie is not None:
-            message["headers"].append((b"set-cookie", context.set_cookie))
+        if set_cookie is not None:
+            message["headers"].append((b"set-cookie", set_cookie))
         await send(message)
 
     def _protect(self, message: Message) -> None:
@@ -201,7 +179,7 @@ class SessionContextMiddleware:
                 "This response depends on the session context, but its headers invite shared caches to keep it. Drop "
                 "public, s-maxage and CDN headers from it, or do not read the context there."
             )
-        self._services.events.emit(ContextEvent(name="leak.prevented", operation="respond", outcome="made private"))
+        self._deps.events.emit(ContextEvent(name="leak.prevented", operation="respond", outcome="made private"))
 
     def _place(self, scope: Scope) -> SessionContext:
         state = scope.setdefault("state", {})
@@ -209,14 +187,14 @@ class SessionContextMiddleware:
             # A server that shares one state between requests (the ASGI specification wants a copy for each) would
             # show this shopper's context to another one.
             state = scope["state"] = dict(state)
-            if not self._warned:  # it is the server's habit: once is enough
-                self._warned = True
-                self._services.events.emit(ContextEvent(name="state.shared", operation="request", outcome="copied"))
+            if not self._shared_state_told:  # it is the server's habit: once is enough
+                self._shared_state_told = True
+                self._deps.events.emit(ContextEvent(name="state.shared", operation="request", outcome="copied"))
         # The scope leads to the context: were it to lead back, every request would wait for the garbage collector.
         seen = scope
         if self._instant:
             seen = {"type": scope["type"], "headers": scope["headers"], "scheme": scope.get("scheme", "http")}
-        context = SessionContext(self._services, seen, asyncio.get_running_loop())
+        context = SessionContext(self._deps, seen, asyncio.get_running_loop())
         scope[SCOPE_KEY] = state[STATE_KEY] = context
         return context
 
@@ -228,16 +206,28 @@ class SessionContextMiddleware:
 
         return send_wrapper
 
-    def _engine(self, loop: asyncio.AbstractEventLoop) -> Engine:
-        """Return the engine of an event loop; nothing in it is shared with another loop but the store."""
-        last = self._last
-        if last is not None and last[0] is loop:
-            return last[1]
-        known = self._engines.get(loop)
-        if known is None:
-            known = self._engines[loop] = Engine(self._parts, self._emporix)
-        self._last = (loop, known)
-        return known
+
+def _client(tenant: str, base_url: str, http_client: HttpClient | None, upstream: UpstreamPolicy) -> OwnContextClient:
+    """Return the client of every event loop: it keeps the connections of each apart."""
+    return OwnContextClient(
+        tenant,
+        base_url=base_url,
+        http_client=http_client,
+        timeout=upstream.timeout,
+        max_connections=upstream.max_concurrency + SPARE_CONNECTIONS,
+    )
+
+
+def _keys(tenant: str, base_url: str, secrets: Sequence[bytes], store: ContextStore) -> Keys:
+    return Keys(tenant, base_url, secrets[0] if secrets else SHARED_SECRET if store.shared else None)
+
+
+def _warn_of_several_workers(secrets: Sequence[bytes], store: ContextStore) -> None:
+    if not secrets and not store.shared and several_workers():
+        _log.warning(
+            "Several workers share nothing: what a shopper changes on one of them, the others show up to two "
+            "minutes later. Give all of them the same secret_key=..., or a RedisStore."
+        )
 
 
 def _hooks(on_event: EventHook | Sequence[EventHook]) -> tuple[EventHook, ...]:

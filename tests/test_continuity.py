@@ -782,7 +782,7 @@ async def test_garbage_cookies_take_a_bounded_amount_of_memory(workers: tuple[Sh
     shop: Any = workers[0].app.middleware_stack
     while not isinstance(shop, SessionContextMiddleware):
         shop = shop.app
-    cookie = shop._services.cookie
+    cookie = shop._deps.cookie
     assert cookie is not None
     assert len(cookie._known) <= module.REMEMBERED
 

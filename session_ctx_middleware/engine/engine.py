@@ -175,9 +175,9 @@ class Engine:
         key = self.key(token.value)
         return self._parts.entries.get(key) is not None and self._parts.commits.may_drain(key)
 
-    def detached(self, work: Coroutine[object, object, bool]) -> SharedResult[bool]:
+    def detached(self, work: Coroutine[object, object, Exception | str]) -> SharedResult[Exception | str]:
         """Run `work` to its end; who waits for its result may leave."""
-        return self._parts.tasks.share(work, otherwise=False)
+        return self._parts.tasks.share(work, otherwise="cut short")
 
     async def aclose(self, timeout: float) -> None:
         """Wait for commits and reads in flight for at most `timeout` seconds, then cancel what is left."""

@@ -543,7 +543,7 @@ class Shopping(RuleBasedStateMachine):
             self.recover()
         self.nothing_comes_to_emporix_that_nobody_wanted()
         self.run(asyncio.sleep(100))
-        engine: Any = self.site.middleware._engine(self.runner.get_loop())
+        engine: Any = self.site.middleware._engines.of(self.runner.get_loop())
         left = [len(engine._tasks), len(engine._writer._lanes), engine._reader.flights.in_air, len(engine._table._busy)]
         assert left == [0, 0, 0, 0]
         self.run(self.client.aclose())

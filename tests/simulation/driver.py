@@ -22,8 +22,8 @@ from session_ctx_middleware import (
     UpstreamPolicy,
 )
 from session_ctx_middleware.clock import Stamps
-from session_ctx_middleware.context import Services
 from session_ctx_middleware.continuity import ContinuityCookie
+from session_ctx_middleware.dependencies import RequestDependencies
 from session_ctx_middleware.engine import Engine, EngineOptions, Keys, Stats
 from session_ctx_middleware.events import Events
 from session_ctx_middleware.stores import MemoryStore
@@ -142,8 +142,7 @@ class Visit(SessionContext):
             self.heard = event.name
 
     async def finish(self, status: int) -> None:
-        await super().finish(status)
-        self.browser.receive(self.set_cookie)
+        self.browser.receive(await self._finish({"status": status}))
 
 
 class Run:
@@ -167,7 +166,7 @@ class Run:
         self._lagging = self.rng.random() < 0.4
         self.browsers: dict[str, Browser] = {}
         self.engines: list[Engine] = []
-        self._workers: list[Services] = []
+        self._workers: list[RequestDependencies] = []
 
     async def play(self) -> History:
         loop = asyncio.get_running_loop()
@@ -216,7 +215,7 @@ class Run:
         cookie = ContinuityCookie([SECRET], name="session_ctx", https_only=True, clock=clock)
         self.engines.append(engine)
         self._workers.append(
-            Services(
+            RequestDependencies(
                 tokens=TokenChain(self._token),
                 defaults=ContextDefaults(),
                 events=Events(),
@@ -237,7 +236,7 @@ class Run:
         visit = Visit(worker, scope, self._loop)
         visit.worker = number
         visit.browser = browser
-        visit._services = replace(worker, events=Events((visit.hear,)))
+        visit._deps = replace(worker, events=Events((visit.hear,)))
         return visit
 
     @contextlib.asynccontextmanager

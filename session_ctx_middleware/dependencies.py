@@ -1,0 +1,72 @@
+"""What the requests of one middleware share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from .clock import Clock, Stamps
+from .continuity import ContinuityCookie
+from .engine import ContextSource, Engine, EngineOptions
+from .events import Events
+from .model.view import ContextDefaults
+from .tokens import TokenChain
+
+__all__ = ["Engines", "RequestDependencies"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestDependencies:
+    """What every request needs.
+
+    Args:
+        tokens: where tokens are found.
+        defaults: what the shop shows where nothing else is known.
+        events: who is told what happens.
+        clock: where time comes from.
+        stamps: moments for changes.
+        engine: returns the engine of an event loop.
+        cookie: carries what one worker knows to the next; `None` without a secret.
+    """
+
+    tokens: TokenChain
+    defaults: ContextDefaults
+    events: Events
+    clock: Clock
+    stamps: Stamps
+    engine: Callable[[asyncio.AbstractEventLoop], Engine]
+    cookie: ContinuityCookie | None = None
+
+
+class Engines:
+    """One engine for each event loop; nothing in it is shared with another loop but the store and the client.
+
+    Args:
+        options: what the engines share.
+        source: Emporix.
+    """
+
+    def __init__(self, options: EngineOptions, source: ContextSource) -> None:
+        self._options = options
+        self._source = source
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = WeakKeyDictionary()
+        # Most processes have one loop, and a weak dictionary takes its time.
+        self._last: tuple[asyncio.AbstractEventLoop, Engine] | None = None
+
+    def of(self, loop: asyncio.AbstractEventLoop) -> Engine:
+        """Return the engine of a loop, a new one for a loop that is new."""
+        last = self._last
+        if last is not None and last[0] is loop:
+            return last[1]
+        known = self._by_loop.get(loop)
+        if known is None:
+            known = self._by_loop[loop] = Engine(self._options, self._source)
+        self._last = (loop, known)
+        return known
+
+    def pop(self, loop: asyncio.AbstractEventLoop) -> Engine | None:
+        """Return the engine of a loop and forget it; `None` where there is none."""
+        self._last = None
+        return self._by_loop.pop(loop, None)

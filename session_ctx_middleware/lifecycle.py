@@ -1,0 +1,345 @@
+"""What stands behind a `SessionContext`: its token and waits, loading, recording, and the commit at the end.
+
+Private to `context` and `middleware`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Final
+
+from starlette.requests import HTTPConnection
+from starlette.types import Message, Scope
+
+from .clock import Budget
+from .continuity import NOTHING, Found, is_owed
+from .dependencies import RequestDependencies
+from .engine import Commit, CommitResult, Engine, Note
+from .errors import ContextNotLoaded, ContextSealed, ContextUnavailable
+from .events import ContextEvent
+from .http_cache import invites_shared_caches
+from .model.changes import NO_CHANGES, ContextChanges, Operation
+from .model.document import ATTRIBUTE_PREFIX, Value
+from .model.fields import check_room
+from .model.view import NOTHING_KNOWN, Snapshot
+from .reports import commit_event, is_refused, load_event
+from .tokens import StorefrontToken
+
+__all__ = ["READING", "RequestLifecycle", "batch_of_changes"]
+
+READING, COMMITTING = 0, 1
+THREAD_PATIENCE: Final = 1.0
+"""Seconds that a worker thread waits longer for a load than the load itself may take."""
+
+# Synchronous endpoints record from worker threads, and one request may have several.
+_recording: Final = threading.Lock()
+
+batch_of_changes: Final[ContextVar[set[str] | None]] = ContextVar("session_ctx_batch", default=None)
+"""The operation ids of the `late_changes` block that the running code is in."""
+
+
+class RequestLifecycle:
+    """One request: finds its token, loads its context at most once, records changes, and sends them at the end.
+
+    Args:
+        deps: what every request of the middleware shares.
+        scope: the ASGI scope of the request, or as much of it as tokens and the cookie are found in.
+        loop: the event loop that serves the request.
+    """
+
+    # Defaults live on the class: a request that never touches its context pays for its three attributes only.
+    _found: str | StorefrontToken | None = None
+    """The token, once it was sought."""
+    _token_sought = False
+    _seeking: asyncio.Task[StorefrontToken | None] | None = None
+    """The search for the token, where it has to be awaited."""
+    _cookie: Found = NOTHING
+    """What the continuity cookie says, once it was read."""
+    _cookie_read = False
+    _budgets: tuple[Budget, Budget] | None = None
+    """What is left for waiting: for reading, and for committing."""
+    _known: Snapshot | None = None
+    """What the load found."""
+    _changes: ContextChanges = NO_CHANGES
+    """What is recorded and not yet sent."""
+    _late = 0
+    """How many `late_changes` blocks are open."""
+    _used = False
+    """Whether the response depends on the context: a value was read, or a change made."""
+    _unsent = False
+    """Whether Emporix could not be reached with these changes: at the end they are parked without another attempt."""
+    _sending = False
+    """Whether a commit is under way, which goes on without this request."""
+    _committed = False
+    _forgotten = False
+    _sealed = False
+    """Whether the response has started, so that changes can only be made by `late_changes`."""
+    _response: Message | None = None
+    """The message that started the response."""
+
+    def __init__(self, deps: RequestDependencies, scope: Scope, loop: asyncio.AbstractEventLoop) -> None:
+        self._deps = deps
+        self._scope = scope
+        self._loop = loop
+
+    # Loading
+
+    def _load_now(self) -> bool:
+        """Load without waiting, if nothing has to be waited for: the way that most requests go."""
+        if self._known is not None and self._scope["type"] == "http":
+            return True
+        if not self._token_sought:
+            if not self._deps.tokens.instant:
+                return False
+            self._found = self._deps.tokens.now(self._scope)
+            self._token_sought = True
+        found = self._found
+        if found is None:
+            self._known = NOTHING_KNOWN
+            return True
+        engine = self._engine
+        note = None if self._deps.cookie is None else self._note()
+        known = engine.peek(engine.key(found if isinstance(found, str) else found.value), note)
+        if known is None:
+            return False
+        self._loaded(known, hit=True)
+        return True
+
+    async def _load(self) -> None:
+        token = await self._credentials()
+        if self._load_now() or token is None:
+            return
+        with self._budget(READING) as until:
+            known = await self._engine.read(token, until, self._note())
+        self._loaded(known, hit=False)
+
+    def _load_from_thread(self) -> Snapshot:
+        """Load for a synchronous endpoint, which runs in a worker thread and cannot await."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            patience = self._engine.patience + THREAD_PATIENCE
+            try:
+                asyncio.run_coroutine_threadsafe(self._load(), self._loop).result(patience)
+            except TimeoutError:
+                raise ContextUnavailable("The event loop did not load the session context in time.") from None
+        if self._known is None:
+            raise ContextNotLoaded
+        return self._known
+
+    def _loaded(self, known: Snapshot, *, hit: bool) -> None:
+        self._known = known
+        if self._deps.events.wanted:
+            self._deps.events.emit(load_event(known, hit=hit))
+
+    def _read(self) -> Snapshot:
+        """Return what was loaded, and note that the response depends on it."""
+        if not self._used:
+            self._first_use()
+        known = self._known
+        return self._load_from_thread() if known is None else known
+
+    def _first_use(self) -> None:
+        self._used = True
+        if self._response is not None and invites_shared_caches([*self._response.get("headers", ())]):
+            self._emit("leak.late", "respond", "read after the response had started")
+
+    # What a request brings along, and how long it may wait
+
+    @property
+    def _engine(self) -> Engine:
+        return self._deps.engine(self._loop)
+
+    @property
+    def _token(self) -> StorefrontToken | None:
+        return StorefrontToken(self._found) if isinstance(self._found, str) else self._found
+
+    async def _credentials(self) -> StorefrontToken | None:
+        if not self._token_sought:
+            if self._seeking is None:
+                self._seeking = self._loop.create_task(self._deps.tokens.find(HTTPConnection(self._scope)))
+            await asyncio.wait({self._seeking})  # unlike awaiting the task, this does not cancel it with the waiter
+            self._found = self._seeking.result()
+            self._token_sought = True
+        return self._token
+
+    def _note(self) -> Note | None:
+        """Return what the shopper's browser brought along from other workers."""
+        cookie = self._deps.cookie
+        if cookie is not None and not self._cookie_read:
+            self._cookie_read = True
+            self._cookie = cookie.read(self._scope)
+            if self._cookie.ignored:
+                self._emit("continuity.ignored", "load", self._cookie.ignored)
+        return self._cookie.note
+
+    def _budget(self, which: int) -> AbstractContextManager[float]:
+        """Measure one wait: up to its response a request has one budget for all its waits, then a new one for each."""
+        if self._budgets is None or self._sealed or self._scope["type"] == "websocket":
+            self._budgets = self._engine.budgets()
+        return self._budgets[which].spend()
+
+    # Recording
+
+    def _record(self, path: str, value: Value) -> None:
+        if self._sealed and not self._late:
+            raise ContextSealed
+        note = self._note()
+        with _recording:
+            at = self._deps.stamps.next(0.0 if note is None else note.newest_at)
+            operation = Operation(value, secrets.token_hex(8), at=at, recorded=self._deps.clock.monotonic())
+            changes = self._changes.recorded(path, operation)
+            if path.startswith(ATTRIBUTE_PREFIX):
+                check_room(changes.attributes_over({}).items())
+            self._changes = changes
+        batch = batch_of_changes.get()
+        if batch is not None:
+            batch.add(operation.op_id)
+        self._used = True
+
+    # Committing
+
+    async def _commit(self, operation: str, *, parks: bool) -> CommitResult:
+        changes = self._changes
+        if not changes and not self._drains():
+            return CommitResult(Commit.NOTHING)
+        began = self._deps.clock.monotonic()
+        outcome = await self._send(changes, parks=parks)
+        self._committed = True
+        self._take_over(changes, outcome)
+        self._deps.events.emit(commit_event(operation, outcome, self._deps.clock.monotonic() - began))
+        return outcome
+
+    async def _send(self, changes: ContextChanges, *, parks: bool) -> CommitResult:
+        token = await self._credentials()
+        if token is None:
+            self._changes = NO_CHANGES
+            return CommitResult(
+                error=ContextUnavailable("There is no token in this request, so nothing can be changed.")
+            )
+        if parks and self._unsent:
+            return await self._engine.park(token, changes)
+        self._sending = True
+        with self._budget(COMMITTING) as until:
+            outcome = await self._engine.commit(token, changes, until, parks=parks, note=self._note())
+        self._sending = False
+        return outcome
+
+    def _take_over(self, sent: ContextChanges, outcome: CommitResult) -> None:
+        """Show what has become of changes that were sent."""
+        if outcome.commit is None and not is_refused(outcome):
+            self._unsent = True
+            return
+        self._unsent = False
+        self._changes = self._changes.minus(sent)
+        shown = (None if self._token is None else self._engine.view(self._token, self._note())) or self._known
+        if shown is not None and outcome.commit is Commit.PARKED:
+            shown = replace(shown, parked=sent.newest(shown.parked))
+        self._known = shown
+
+    def _drains(self) -> bool:
+        """Tell whether this request should send what is parked: its load found a context that is in good health."""
+        known = self._known
+        if known is None or known.document is None or not known.parked.operations or known.stale or self._token is None:
+            return False
+        return self._engine.may_drain(self._token)
+
+    # The end
+
+    def _starts(self, message: Message) -> bool:
+        """Start the response, unless something must be awaited first: changes to be sent, or a cookie to be written.
+
+        Args:
+            message: ``http.response.start``.
+
+        Returns:
+            Whether it has started; otherwise await `_finish`.
+        """
+        if self._changes.operations or (self._known is not None and self._drains()):
+            return False
+        if self._deps.cookie is not None and self._owes_cookie():
+            return False
+        self._sealed = True
+        self._response = message
+        return True
+
+    async def _finish(self, message: Message) -> bytes | None:
+        """End the request: commit what was recorded, or discard it when the response is an error of the server.
+
+        Args:
+            message: ``http.response.start``, which has started the response when this returns.
+
+        Returns:
+            The value of ``Set-Cookie``, where the browser should carry something else from now on.
+        """
+        self._sealed = True  # what is recorded from now on would not be sent any more
+        await self._end_with(message["status"])
+        header = await self._cookie_out() if self._owes_cookie() else None
+        self._used = self._used or header is not None
+        self._response = message
+        return header
+
+    async def _end_with(self, status: int) -> None:
+        if status >= 500:
+            self._drop_uncommitted(f"status {status}")
+        elif self._token_sought:
+            await self._commit("respond", parks=True)
+        else:
+            await self._commit_detached()
+
+    async def _commit_detached(self) -> None:
+        """Commit though seeking the token may take its time, and the browser may leave meanwhile."""
+        failure = await self._engine.detached(self._last_commit()).get()
+        if isinstance(failure, Exception):
+            raise failure
+
+    async def _last_commit(self) -> Exception | str:
+        try:
+            await self._commit("respond", parks=True)
+        except Exception as error:  # noqa: BLE001 - raised where the request still waits for it
+            return error
+        return "committed"
+
+    def _drop_uncommitted(self, why: str) -> None:
+        """Discard changes that nobody has committed, and say so."""
+        if self._changes.operations and not self._late:
+            self._changes = NO_CHANGES
+            if self._sending:
+                return  # the commit goes on without this request
+            websocket = self._scope["type"] == "websocket"
+            self._emit("changes.uncommitted" if websocket else "changes.discarded", "end", why)
+
+    # The continuity cookie
+
+    def _owes_cookie(self) -> bool:
+        """Tell whether the browser may have to carry something else than what it brought along."""
+        if self._deps.cookie is None:
+            return False
+        return is_owed(self._cookie, self._known, committed=self._committed, forgotten=self._forgotten)
+
+    async def _cookie_out(self) -> bytes | None:
+        """Return the value of ``Set-Cookie``, `None` where the browser should keep what it has."""
+        cookie, token, brought = self._deps.cookie, await self._credentials(), self._note()
+        if cookie is None:
+            return None
+        note = None
+        if token is not None and not self._forgotten:
+            shown = NO_CHANGES if self._known is None else self._known.parked
+            note = await self._engine.to_note(token, brought, shown)
+        if token is None or not note or not (self._committed or note.has_parked or brought):
+            return cookie.cleared(self._scope) if self._cookie is not NOTHING else None
+        written = cookie.renewed(self._scope, note, brought)
+        if written is None:
+            return None
+        overflow = await self._engine.handed_over(token, note, written.note)
+        if overflow and (self._committed or written.header is not None):
+            self._emit("continuity.overflow", "respond", overflow)
+        return written.header
+
+    def _emit(self, name: str, operation: str, outcome: str) -> None:
+        self._deps.events.emit(ContextEvent(name=name, operation=operation, outcome=outcome))
