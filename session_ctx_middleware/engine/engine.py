@@ -32,6 +32,10 @@ class Engine:
     Args:
         options: what the engines of all loops share.
         source: Emporix, over a client of this loop.
+
+    Attributes:
+        key: returns the cache key of a token.
+        peek: returns what is fresh, without waiting; see `Reads.peek`.
     """
 
     def __init__(self, options: EngineOptions, source: ContextSource) -> None:

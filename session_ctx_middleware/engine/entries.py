@@ -28,6 +28,10 @@ class Entries:
         max_entries: entries with a document, and as many without.
         keys: names for sessions.
         clock: where time comes from.
+
+    Attributes:
+        found: entries with a document.
+        absent: all others.
     """
 
     __slots__ = ("_by_session", "_keys", "_pins", "_writes", "absent", "found")

@@ -31,21 +31,33 @@ class Found:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Missing:
-    """Emporix has no context for this session."""
+    """Emporix has no context for this session.
+
+    Args:
+        session_id: the session, where the answer names it.
+    """
 
     session_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Emporix rejected the token."""
+    """Emporix rejected the token.
+
+    Args:
+        error: what it answered.
+    """
 
     error: TokenRejected
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Emporix could not be asked, or did not answer as it should."""
+    """Emporix could not be asked, or did not answer as it should.
+
+    Args:
+        error: why.
+    """
 
     error: EmporixError
 
@@ -81,6 +93,9 @@ class Flights:
         max_flights: so many at once.
         max_age: seconds after which a flight that hangs is given up: new callers start another, and what the old one
             brings in the end is not believed.
+
+    Attributes:
+        in_air: how many there are, also those that nobody may join any more.
     """
 
     __slots__ = ("_joinable", "_max_age", "_max_flights", "in_air")

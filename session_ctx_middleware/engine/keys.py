@@ -27,6 +27,9 @@ class Keys:
         tenant: the tenant.
         base_url: where Emporix is.
         secret: what keys the hash; random per process where nothing is shared with other processes.
+
+    Attributes:
+        key: returns the cache key of a token, and remembers it: deriving it would be the largest part of a hit.
     """
 
     __slots__ = ("_place", "_session", "_token", "key")
@@ -37,7 +40,6 @@ class Keys:
         self._token = _Hmac(secret, b"token\x1f" + self._place)
         self._session = _Hmac(secret, b"session\x1f" + self._place)
         self.key: Callable[[str], bytes] = lru_cache(REMEMBERED)(self._key)
-        """Return the cache key of a token; deriving it would be the largest part of a cache hit."""
 
     def _key(self, token: str) -> bytes:
         return self._token(token.encode())[:NAME_BYTES]

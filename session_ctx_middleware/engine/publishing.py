@@ -67,7 +67,7 @@ class Publisher:
         if isinstance(outcome, Rejected):
             self.reject(entry)  # a token that is rejected is rejected, whatever else was going on
         elif flight.fence != entry.fence or self.entries.is_written(entry):
-            self.stats.refused_publications += 1
+            self.stats.count_refused_publication()
             if isinstance(outcome, Found) and flight.fence.era == entry.fence.era and not entry.snapshot.rejected:
                 self._last_resort(entry, outcome)
         elif isinstance(outcome, Found):
@@ -126,7 +126,7 @@ class Publisher:
     def _found(self, entry: Entry, found: Found) -> None:
         siblings_write = any(self.entries.is_written(sibling) for sibling in self.entries.siblings(entry))
         if siblings_write or not self.is_acceptable(entry, found.document):
-            self.stats.refused_publications += 1
+            self.stats.count_refused_publication()
             return
         self._set_lifetime(entry, found.asked_at)
         snapshot = Snapshot(document=found.document, parked=entry.snapshot.parked)

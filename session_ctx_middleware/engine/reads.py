@@ -64,7 +64,7 @@ class Reads:
         snapshot = entry.hit(self.clock.monotonic(), self.attachment.epoch, note)
         if snapshot is None or (entry.ends_at is not None and entry.has_ended(self.clock.time())):
             return None
-        self.stats.hits += 1
+        self.stats.count_hit()
         return snapshot
 
     async def read(self, entry: Entry, token: str, until: float, store_read: StoreRead | None = None) -> Snapshot:
@@ -80,7 +80,7 @@ class Reads:
         if entry.has_ended(self.clock.time()):
             entry.clear(Snapshot(parked=entry.snapshot.parked))
         if now < entry.fresh_until:
-            self.stats.hits += 1
+            self.stats.count_hit()
             return entry.snapshot
         if now < entry.stale_until:
             return self._stale_while_revalidate(entry, token, now)
@@ -96,9 +96,9 @@ class Reads:
         """Return what there is when Emporix cannot be asked (RFC 5861, stale-if-error), else a degraded nothing."""
         document = entry.document
         if document is not None and self._serves_on_error(entry, document):
-            self.stats.stale += 1
+            self.stats.count_stale()
             return replace(entry.snapshot, stale=True)
-        self.stats.degraded += 1
+        self.stats.count_degraded()
         parked = entry.snapshot.parked
         return replace(DEGRADED, parked=parked) if parked else DEGRADED
 
@@ -122,7 +122,7 @@ class Reads:
     def _stale_while_revalidate(self, entry: Entry, token: str, now: float) -> Snapshot:
         if now >= entry.retry_at:
             self.loads.join(entry, token)
-        self.stats.stale += 1
+        self.stats.count_stale()
         return replace(entry.snapshot, stale=True)
 
     async def _wait(self, entry: Entry, flight: Flight, token: str, until: float) -> Snapshot:
@@ -147,7 +147,7 @@ class Reads:
         return not self.publisher.is_acceptable(flight.entry, document) or bool(gone.missing_from(document))
 
     def _answer(self, entry: Entry, outcome: Outcome | None) -> Snapshot:
-        self.stats.misses += 1
+        self.stats.count_miss()
         match outcome:
             case Found(document):
                 if entry.document is document:

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from ..breaker import Admission, Breaker, RetryBudget
@@ -53,7 +54,7 @@ class Gate:
 
 
 class Bulkhead:
-    """A semaphore with a bounded queue: what would wait behind too many others is refused at once.
+    """A semaphore with a bounded queue (bulkhead): what would wait behind too many others is refused at once.
 
     It is smaller than the HTTP client's connection pool, so that no call ever queues inside the pool.
 
@@ -92,58 +93,59 @@ class Bulkhead:
         self._free += 1
 
 
+@dataclass(slots=True, kw_only=True)
 class Guard:
     """Everything that stands between this process and one kind of call.
 
     Args:
         operation: the name of the calls.
-        permits: shared with the other kinds.
+        bulkhead: shared with the other kinds.
         gate: shared with the other kinds.
+        breaker: of these calls alone.
         clock: where time comes from.
         slow_after: seconds after which a call that is still on its way counts as failed.
     """
 
-    def __init__(self, operation: str, permits: Bulkhead, gate: Gate, clock: Clock, slow_after: float) -> None:
-        self._operation = operation
-        self._permits = permits
-        self._gate = gate
-        self._clock = clock
-        self._slow_after = slow_after
-        self._breaker = Breaker(clock)
+    operation: str
+    bulkhead: Bulkhead
+    gate: Gate
+    breaker: Breaker
+    clock: Clock
+    slow_after: float
 
     @asynccontextmanager
     async def call(self) -> AsyncIterator[None]:
         """Make one call inside the block, or raise `EmporixNotAsked`; what it raises is counted."""
-        self._gate.check(self._operation)
-        await self._permits.take(self._operation)
+        self.gate.check(self.operation)
+        await self.bulkhead.take(self.operation)
         try:
-            verdict = _Verdict(self._breaker, probe=self._admit())
-            timer = self._clock.call_later(self._slow_after, verdict.failed)
+            report = _Report(self.breaker, probe=self._admit())
+            timer = self.clock.call_later(self.slow_after, report.failed)
             try:
                 yield
             except EmporixError as error:
-                self._gate.note(error)
+                self.gate.note(error)
                 if _is_failure(error):
-                    verdict.failed()
+                    report.failed()
                 else:
-                    verdict.succeeded()
+                    report.succeeded()
                 raise
             else:
-                verdict.succeeded()
+                report.succeeded()
             finally:
                 timer.cancel()
-                verdict.open_ended()
+                report.open_ended()
         finally:
-            self._permits.give()
+            self.bulkhead.give()
 
     def _admit(self) -> bool:
-        admission = self._breaker.admit()
+        admission = self.breaker.admit()
         if admission is Admission.REFUSED:
-            raise EmporixNotAsked(self._operation, None, "it failed too often lately")
+            raise EmporixNotAsked(self.operation, None, "it failed too often lately")
         return admission is Admission.PROBE
 
 
-class _Verdict:
+class _Report:
     """What one call means to the breaker; the first word counts."""
 
     def __init__(self, breaker: Breaker, *, probe: bool) -> None:
@@ -182,9 +184,7 @@ class ProtectedSource:
         self._clock = clock
         self._stats = stats
         self._retries = RetryBudget() if policy.get_retry else None
-        permits, gate = Bulkhead(policy.max_concurrency), Gate(clock)
-        self._get_guard = Guard("context.get", permits, gate, clock, policy.deadline)
-        self._patch_guard = Guard("context.patch", permits, gate, clock, policy.commit_deadline)
+        self._get_guard, self._patch_guard = _guards(policy, clock)
 
     async def get(self, token: str) -> ContextDocument:
         """Return the context of the token's session; after a connection error, 502, 503 or 504 ask once more."""
@@ -200,12 +200,12 @@ class ProtectedSource:
     async def patch(self, token: str, body: Mapping[str, object]) -> None:
         """Change the context of the token's session."""
         async with self._patch_guard.call():
-            self._stats.upstream_patches += 1
+            self._stats.count_patch()
             await self._source.patch(token, body)
 
     async def _get(self, token: str) -> ContextDocument:
         async with self._get_guard.call():
-            self._stats.upstream_gets += 1
+            self._stats.count_get()
             if self._retries is not None:
                 self._retries.earn()
             return await self._source.get(token)
@@ -217,3 +217,20 @@ def _is_failure(error: EmporixError) -> bool:
 
 def _worth_repeating(error: EmporixError) -> bool:
     return error.retry_after is None and (isinstance(error, EmporixUnreachable) or error.status in RETRIED)
+
+
+def _guards(policy: UpstreamPolicy, clock: Clock) -> tuple[Guard, Guard]:
+    """Return what stands in front of GET and PATCH calls."""
+    bulkhead, gate = Bulkhead(policy.max_concurrency), Gate(clock)
+    get, patch = (
+        Guard(
+            operation=operation,
+            bulkhead=bulkhead,
+            gate=gate,
+            breaker=Breaker(clock),
+            clock=clock,
+            slow_after=slow_after,
+        )
+        for operation, slow_after in (("context.get", policy.deadline), ("context.patch", policy.commit_deadline))
+    )
+    return get, patch

@@ -38,3 +38,31 @@ class Stats:
     parked: int = 0
     refused: int = 0
     failed: int = 0
+
+    def count_hit(self) -> None:
+        """Count a read answered from the cache, fresh."""
+        self.hits += 1
+
+    def count_stale(self) -> None:
+        """Count a read answered from the cache, stale."""
+        self.stale += 1
+
+    def count_miss(self) -> None:
+        """Count a read that waited for Emporix."""
+        self.misses += 1
+
+    def count_degraded(self) -> None:
+        """Count a read that got nothing."""
+        self.degraded += 1
+
+    def count_get(self) -> None:
+        """Count a GET call."""
+        self.upstream_gets += 1
+
+    def count_patch(self) -> None:
+        """Count a PATCH call."""
+        self.upstream_patches += 1
+
+    def count_refused_publication(self) -> None:
+        """Count an answer that is not put into the cache."""
+        self.refused_publications += 1
