@@ -14,7 +14,7 @@ from .errors import ConfigurationError, ContextUnavailable, TokenRejected
 from .lifecycle import READING, RequestLifecycle, batch_of_changes
 from .model import view
 from .model.changes import NO_CHANGES
-from .model.document import ATTRIBUTE_PREFIX, REMOVED, SWITCHES, ContextDocument
+from .model.document import ATTRIBUTE_PREFIX, REMOVED, ContextDocument
 from .model.fields import checked_attribute, checked_key, checked_switch
 from .model.frozen_json import Json
 from .model.view import NOTHING_KNOWN, Source
@@ -203,10 +203,12 @@ class SessionContext(RequestLifecycle):
             InvalidChange: a value has another form; then none is recorded.
             ContextSealed: the response has started.
         """
-        given = zip(SWITCHES, (site_code, currency, language, target_location), strict=True)
-        values = {field: checked_switch(field, value) for field, value in given if value is not None}
-        for field, value in values.items():
-            self._record(field, value)
+        self._record_switches(
+            site_code=site_code,
+            currency=currency,
+            language=language,
+            target_location=target_location,
+        )
 
     def switch_site(
         self,

@@ -25,7 +25,7 @@ from .events import ContextEvent
 from .http_cache import invites_shared_caches
 from .model.changes import NO_CHANGES, ContextChanges, Operation
 from .model.document import ATTRIBUTE_PREFIX, Value
-from .model.fields import check_room
+from .model.fields import check_room, checked_switch
 from .model.view import NOTHING_KNOWN, Snapshot
 from .reports import commit_event, is_refused, load_event
 from .tokens import StorefrontToken
@@ -186,6 +186,12 @@ class RequestLifecycle:
 
     # Recording
 
+    def _record_switches(self, **given: str | None) -> None:
+        """Record new values of fields by their names, all of them or none; what is `None` stays as it is."""
+        values = {field: checked_switch(field, value) for field, value in given.items() if value is not None}
+        for field, value in values.items():
+            self._record(field, value)
+
     def _record(self, path: str, value: Value) -> None:
         if self._sealed and not self._late:
             raise ContextSealed
@@ -252,14 +258,7 @@ class RequestLifecycle:
     # The end
 
     def _starts(self, message: Message) -> bool:
-        """Start the response, unless something must be awaited first: changes to be sent, or a cookie to be written.
-
-        Args:
-            message: ``http.response.start``.
-
-        Returns:
-            Whether it has started; otherwise await `_finish`.
-        """
+        """Start the response with its first message; return `False` if `_finish` must be awaited first."""
         if self._changes.operations or (self._known is not None and self._drains()):
             return False
         if self._deps.cookie is not None and self._owes_cookie():
@@ -269,10 +268,7 @@ class RequestLifecycle:
         return True
 
     async def _finish(self, message: Message) -> bytes | None:
-        """End the request: commit what was recorded, or discard it when the response is an error of the server.
-
-        Args:
-            message: ``http.response.start``, which has started the response when this returns.
+        """Commit what was recorded, or discard it when the response is an error of the server; then start the response.
 
         Returns:
             The value of ``Set-Cookie``, where the browser should carry something else from now on.

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from .document import ATTRIBUTE_PREFIX, REMOVED, SWITCHES, ContextDocument, Removed, Value
-from .fields import checked_attribute, checked_switch
+from .document import ATTRIBUTE_PREFIX, REMOVED, ContextDocument, Removed, Value
+from .fields import SWITCHES, checked_attribute, checked_switch
 from .frozen_json import Json, dumps, same
 
 __all__ = ["NO_CHANGES", "ContextChanges", "OnConflict", "Operation"]
@@ -42,8 +42,7 @@ class ContextChanges:
     """Changes of a session context, the last one of each field; immutable.
 
     Args:
-        operations: path of the field to its change. A path is ``site_code``, ``currency``, ``language``,
-            ``target_location`` or ``attributes.<key>``.
+        operations: path of the field to its change. A path is one of `SWITCHES`, or ``attributes.<key>``.
     """
 
     operations: Mapping[str, Operation] = field(default_factory=dict)
@@ -148,7 +147,7 @@ class ContextChanges:
         )
 
     def switches(self) -> ContextChanges:
-        """Return the changes of the four fields that a shopper can switch."""
+        """Return the changes of the fields that a shopper can switch."""
         return self._where(lambda path, _: path in SWITCHES)
 
     def attributes(self) -> ContextChanges:

@@ -5,29 +5,18 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from .fields import FIELDS, Kind
 from .frozen_json import EMPTY, Json, code_at, condense, expand, freeze, loads, object_at, text_at, version_of
 
 __all__ = [
     "ATTRIBUTE_PREFIX",
     "REMOVED",
-    "SWITCHES",
     "ContextDocument",
     "Removed",
     "Value",
 ]
-
-SWITCHES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "site_code": "siteCode",
-        "currency": "currency",
-        "language": "language",
-        "target_location": "targetLocation",
-    }
-)
-"""The four fields a shopper can switch, and their names at Emporix."""
 
 ATTRIBUTE_PREFIX: Final = "attributes."
 """What the path of a custom attribute starts with."""
@@ -133,17 +122,12 @@ class ContextDocument(_Unread):
             raise ValueError("not a JSON object")
         metadata = object_at(data, "metadata")
         freeze(metadata)  # nothing of it is kept, but what has no JSON form is no document
+        texts: dict[str, Any] = {name: read(data, wire) for name, wire, read in _READERS if wire in data}
         document = cls(
             version=version_of(metadata.get("version")),
-            session_id=text_at(data, "sessionId"),
-            customer_id=text_at(data, "customerId"),
-            site_code=code_at(data, "siteCode"),
-            currency=code_at(data, "currency"),
-            language=code_at(data, "language"),
-            target_location=code_at(data, "targetLocation"),
-            cart_id=text_at(data, "cartId"),
             created_at=text_at(metadata, "createdAt"),
             modified_at=text_at(metadata, "modifiedAt"),
+            **texts,
         )
         extra = {key: value for key, value in data.items() if key not in _KNOWN}
         document._leave(attributes=object_at(data, "context"), extra=extra)
@@ -154,10 +138,7 @@ class ContextDocument(_Unread):
         attributes, extra = self._glance()
         metadata = {"version": self.version, "createdAt": self.created_at, "modifiedAt": self.modified_at}
         body: dict[str, object] = {
-            "sessionId": self.session_id,
-            "customerId": self.customer_id,
-            **{wire: getattr(self, field) for field, wire in SWITCHES.items()},
-            "cartId": self.cart_id,
+            **{field.wire: getattr(self, field.name) for field in FIELDS},
             "context": dict(attributes) or None,
             "metadata": {key: value for key, value in metadata.items() if value is not None},
             **extra,
@@ -180,4 +161,5 @@ class ContextDocument(_Unread):
         return f"<ContextDocument version={self.version}>"
 
 
-_KNOWN: Final = frozenset({"sessionId", "customerId", *SWITCHES.values(), "cartId", "context", "metadata"})
+_READERS: Final = tuple((field.name, field.wire, code_at if field.kind is Kind.SWITCH else text_at) for field in FIELDS)
+_KNOWN: Final = frozenset({*(field.wire for field in FIELDS), "context", "metadata"})

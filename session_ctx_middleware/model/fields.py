@@ -1,17 +1,28 @@
-"""What a change may hold: checked when it is recorded, because Emporix does not check it."""
+"""The fields of a session context, and what a change of them may hold.
+
+Changes are checked when they are recorded, because Emporix does not check them.
+"""
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from ..errors import InvalidChange
 from .frozen_json import Json, dumps, freeze
 
 __all__ = [
+    "FIELDS",
     "MAX_ATTRIBUTES",
     "MAX_ATTRIBUTE_BYTES",
+    "READ_ONLY",
+    "SWITCHES",
+    "Field",
+    "Kind",
     "check_room",
     "checked_attribute",
     "checked_key",
@@ -22,21 +33,77 @@ MAX_ATTRIBUTES: Final = 64
 MAX_ATTRIBUTE_BYTES: Final = 8 * 1024
 MAX_KEY: Final = 64
 
-_BCP_47 = r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*"
 
-_RULES: Final[Mapping[str, tuple[re.Pattern[str], str]]] = {
-    "site_code": (re.compile(r"[^\s#]{1,64}"), "a site code of 1 to 64 characters without blanks and '#'"),
-    "currency": (re.compile(r"[A-Z]{3}"), "three upper-case letters, such as EUR (ISO 4217)"),
-    "language": (re.compile(rf"(?=.{{2,35}}\Z){_BCP_47}"), "a language tag, such as en or de-CH (BCP 47)"),
-    "target_location": (re.compile(r"[A-Z]{2}"), "two upper-case letters, such as DE (ISO 3166-1)"),
-}
+class Kind(enum.Enum):
+    """Who may change a field."""
+
+    SWITCH = enum.auto()
+    """The shopper, by one of few values."""
+    READ_ONLY = enum.auto()
+    """Emporix alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a session context whose value is a text.
+
+    Args:
+        name: the attribute of a document, a default and a context, and the path of a change.
+        wire: its name at Emporix.
+        kind: who may change it.
+        pattern: what a value of a switch matches as a whole.
+        wanted: the same in words.
+    """
+
+    name: str
+    wire: str
+    kind: Kind
+    pattern: str = ""
+    wanted: str = ""
+
+
+_BCP_47: Final = r"(?=.{2,35}\Z)[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*"
+
+FIELDS: Final = (
+    Field("session_id", "sessionId", Kind.READ_ONLY),
+    Field("customer_id", "customerId", Kind.READ_ONLY),
+    Field(
+        "site_code",
+        "siteCode",
+        Kind.SWITCH,
+        r"[^\s#]{1,64}",
+        "a site code of 1 to 64 characters without blanks and '#'",
+    ),
+    Field("currency", "currency", Kind.SWITCH, "[A-Z]{3}", "three upper-case letters, such as EUR (ISO 4217)"),
+    Field("language", "language", Kind.SWITCH, _BCP_47, "a language tag, such as en or de-CH (BCP 47)"),
+    Field(
+        "target_location", "targetLocation", Kind.SWITCH, "[A-Z]{2}", "two upper-case letters, such as DE (ISO 3166-1)"
+    ),
+    Field("cart_id", "cartId", Kind.READ_ONLY),
+)
+"""All fields but the attributes and the metadata; the rest of this package follows this table.
+
+The schema SessionContextBase of Emporix' Session Context Service has them.
+"""
+
+SWITCHES: Final[Mapping[str, str]] = MappingProxyType(
+    {field.name: field.wire for field in FIELDS if field.kind is Kind.SWITCH}
+)
+"""The fields a shopper can switch, and their names at Emporix."""
+
+READ_ONLY: Final[Mapping[str, str]] = MappingProxyType(
+    {field.name: field.wire for field in FIELDS if field.kind is Kind.READ_ONLY}
+)
+"""The fields that only Emporix changes, and their names there."""
+
+_RULES: Final = {field.name: (re.compile(field.pattern), field.wanted) for field in FIELDS if field.name in SWITCHES}
 
 
 def checked_switch(field: str, value: object) -> str:
-    """Return the value of a switch field, or raise `InvalidChange` that says what the field holds.
+    """Return the value of a switch, or raise `InvalidChange` that says what the field holds.
 
     Args:
-        field: ``site_code``, ``currency``, ``language`` or ``target_location``.
+        field: one of `SWITCHES`.
         value: what somebody wants it to be.
     """
     pattern, wanted = _RULES[field]

@@ -159,18 +159,18 @@ def version_of(value: object) -> int:
 def text_at(data: Mapping[str, object], key: str) -> str | None:
     """Return the text of a key, `None` where there is none or an empty one; raise `ValueError` for another type."""
     value = data.get(key)
-    if value is None or value == "":
-        return None
-    if isinstance(value, str):
-        return plain_text(value)
-    raise ValueError(f"{key} is not a string")
+    if type(value) is str and value.isascii():
+        return value or None
+    return _plain_or_none(value, key)
 
 
 def code_at(data: Mapping[str, object], key: str) -> str | None:
     """Return the text of a key whose values are few: a site, a currency, a language, a country."""
-    value = text_at(data, key)
+    value = data.get(key)
+    if type(value) is not str or not value.isascii():
+        value = _plain_or_none(value, key)
     # Few distinct codes stand in very many cached documents.
-    return None if value is None else sys.intern(value)
+    return sys.intern(value) if value else None
 
 
 def object_at(data: Mapping[str, object], key: str) -> Mapping[str, object]:
@@ -181,6 +181,14 @@ def object_at(data: Mapping[str, object], key: str) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{key} is not an object")
     return value
+
+
+def _plain_or_none(value: object, key: str) -> str | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        return plain_text(value)
+    raise ValueError(f"{key} is not a string")
 
 
 def _key(key: object) -> str:

@@ -7,8 +7,8 @@ from typing import Final
 from ..clock import Clock
 from ..errors import InvalidChange
 from .changes import ContextChanges, Operation
-from .document import ATTRIBUTE_PREFIX, REMOVED, SWITCHES, Removed, Value
-from .fields import checked_attribute, checked_key, checked_switch
+from .document import ATTRIBUTE_PREFIX, REMOVED, Removed, Value
+from .fields import SWITCHES, checked_attribute, checked_key, checked_switch
 from .frozen_json import Json, version_of
 
 __all__ = ["Packed", "moment_of", "pack", "unpack"]

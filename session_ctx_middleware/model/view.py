@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 from ..errors import ConfigurationError, InvalidChange, UnknownField
 from .changes import NO_CHANGES, ContextChanges
-from .document import ATTRIBUTE_PREFIX, SWITCHES, ContextDocument, Removed
-from .fields import checked_switch
+from .document import ATTRIBUTE_PREFIX, ContextDocument, Removed
+from .fields import READ_ONLY, SWITCHES, checked_switch
 from .frozen_json import EMPTY, Json
 
 __all__ = [
@@ -69,20 +69,20 @@ class ContextDefaults:
     target_location: str | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for field in SWITCHES:
+            value = getattr(self, field)
             if value is not None:
                 try:
-                    checked_switch(field.name, value)
+                    checked_switch(field, value)
                 except InvalidChange as error:
                     raise ConfigurationError(f"ContextDefaults: {error}") from None
 
 
-_DOCUMENT_ONLY: Final = frozenset({"cart_id", "customer_id", "session_id", "version"})
+_DOCUMENT_ONLY: Final = frozenset({*READ_ONLY, "version"})
 
 
 def switch_value(field: str, changes: ContextChanges, known: Snapshot, defaults: ContextDefaults) -> str | None:
-    """Return the effective value of one of the four fields that can be switched."""
+    """Return the effective value of a field that can be switched."""
     if changes.operations or known.parked.operations or known.overlay.operations:
         for layer in (changes, known.parked, known.overlay):
             operation = layer.get(field)
@@ -109,8 +109,7 @@ def source(field: str, changes: ContextChanges, known: Snapshot, defaults: Conte
     """Tell where the effective value of a field comes from.
 
     Args:
-        field: ``site_code``, ``currency``, ``language``, ``target_location``, ``attributes.<key>``, or a field that
-            only the document has: ``cart_id``, ``customer_id``, ``session_id``, ``version``.
+        field: one of `SWITCHES` or `READ_ONLY`, ``version``, or ``attributes.<key>``.
         changes: this request's.
         known: what the load found.
         defaults: the shop's.

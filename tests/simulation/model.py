@@ -17,7 +17,7 @@ from session_ctx_middleware import (
     TokenRejected,
     TooManyRequests,
 )
-from session_ctx_middleware.model.document import SWITCHES
+from session_ctx_middleware.model.fields import SWITCHES
 
 FIELD_OF = {wire: name for name, wire in SWITCHES.items()}
 
