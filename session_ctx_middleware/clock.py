@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol, TypeVar
 
-__all__ = ["Budget", "Clock", "Stamps", "SystemClock", "TimerHandle", "wait"]
+__all__ = ["Budget", "Clock", "HybridClock", "SystemClock", "TimerHandle", "wait"]
 
 STEP: Final = 1e-6
+"""Seconds between two timestamps of one instant."""
 
 T = TypeVar("T")
 
@@ -61,14 +62,16 @@ class SystemClock:
         return asyncio.get_running_loop().call_later(delay, callback)
 
 
-class Stamps:
-    """Moments for changes, each later than all before it, also when the system's clock is set back.
+class HybridClock:
+    """Timestamps for changes: a hybrid logical clock (Kulkarni et al., Logical Physical Clocks, OPODIS 2014).
 
-    What another host has stamped counts as before, once it was seen here: of two changes of which one knew the other,
-    the later one has the later moment, however far apart the clocks of the hosts are.
+    A timestamp is the time of the system, unless that is not later than one which this process has given out or seen
+    from another host; then it is a microsecond after that. So it is close to real time, and of two changes of which
+    one knew the other, the later one has the later timestamp, however far apart the clocks of the hosts are. The
+    algorithm's logical counter is the microseconds: timestamps stay plain numbers.
 
     Args:
-        clock: where time comes from.
+        clock: the physical clock.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -76,9 +79,15 @@ class Stamps:
         self._last = 0.0
 
     def next(self, seen: float = 0.0) -> float:
-        """Return a moment after every one before it and after `seen`, in seconds since the epoch.
+        """Return a timestamp later than every one before it.
 
         Call it from one thread at a time.
+
+        Args:
+            seen: the latest timestamp of another host that is known here, in seconds since the epoch.
+
+        Returns:
+            Seconds since the epoch.
         """
         self._last = max(self._clock.time(), self._last + STEP, seen + STEP)
         return self._last

@@ -218,7 +218,7 @@ class ContinuityCookie:
             session=_text(data["s"]),
             incarnation=_text(data["c"]),
             floor=-1 if floor == -1 else version_of(floor),
-            taken=unpack(data["d"], self._clock),
+            taken=self._unpacked(data["d"]),
             complete_from=since if isinstance(since, int) else sys.maxsize,
             parked=self._parked(data["p"]),
             foreign=self._foreign(data["a"]),
@@ -232,7 +232,10 @@ class ContinuityCookie:
         return tuple(each for each in every if each.changes.attributes())
 
     def _parked(self, packed: object) -> ContextChanges:
-        return unpack(packed, self._clock).since(self._clock.time() - MAX_AGE)
+        return self._unpacked(packed).since(self._clock.time() - MAX_AGE)
+
+    def _unpacked(self, packed: object) -> ContextChanges:
+        return unpack(packed, now=self._clock.monotonic(), wall=self._clock.time())
 
 
 def _cookie(header: bytes, start: bytes) -> bytes | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from .clock import Clock, Stamps
+from .clock import Clock, HybridClock
 from .continuity import ContinuityCookie
 from .engine import ContextSource, Engine, EngineOptions
 from .events import Events
@@ -26,7 +26,7 @@ class RequestDependencies:
         defaults: what the shop shows where nothing else is known.
         events: who is told what happens.
         clock: where time comes from.
-        stamps: moments for changes.
+        timestamps: of changes.
         engine: returns the engine of an event loop.
         cookie: carries what one worker knows to the next; `None` without a secret.
     """
@@ -35,7 +35,7 @@ class RequestDependencies:
     defaults: ContextDefaults
     events: Events
     clock: Clock
-    stamps: Stamps
+    timestamps: HybridClock
     engine: Callable[[asyncio.AbstractEventLoop], Engine]
     cookie: ContinuityCookie | None = None
 

@@ -197,7 +197,7 @@ class RequestLifecycle:
             raise ContextSealed
         note = self._note()
         with _recording:
-            at = self._deps.stamps.next(0.0 if note is None else note.newest_at)
+            at = self._deps.timestamps.next(0.0 if note is None else note.newest_at)
             operation = Operation(value, secrets.token_hex(8), at=at, recorded=self._deps.clock.monotonic())
             changes = self._changes.recorded(path, operation)
             if path.startswith(ATTRIBUTE_PREFIX):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .clock import Clock, Stamps, SystemClock
+from .clock import Clock, HybridClock, SystemClock
 from .context import SCOPE_KEY, STATE_KEY, SessionContext
 from .continuity import ContinuityCookie
 from .dependencies import Engines, RequestDependencies
@@ -107,7 +107,7 @@ class SessionContextMiddleware:
             defaults=defaults or ContextDefaults(),
             events=Events(_hooks(on_event)),
             clock=clock,
-            stamps=Stamps(clock),
+            timestamps=HybridClock(clock),
             engine=self._engines.of,
             cookie=ContinuityCookie(secrets, name=cookie_name, https_only=https_only, clock=clock) if secrets else None,
         )

@@ -24,7 +24,7 @@ class Operation:
     Args:
         value: what the field shall hold; `REMOVED` for an attribute that shall go.
         op_id: tells this change from every other one, also of the same field.
-        at: seconds since the epoch when it was recorded, for its age and its order, see `Stamps`.
+        at: seconds since the epoch when it was recorded, for its age and its order, see `HybridClock`.
         recorded: monotonic seconds of this process when it was recorded: only a document asked for after that can
             prove that the change is already there.
         taken: the version of the context since which Emporix has it; below 0 while it has not, or nobody knows.

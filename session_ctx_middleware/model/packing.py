@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..clock import Clock
 from ..errors import InvalidChange
 from .changes import ContextChanges, Operation
 from .document import ATTRIBUTE_PREFIX, REMOVED, Removed, Value
@@ -37,19 +36,19 @@ def pack(changes: ContextChanges) -> list[Packed]:
     ]
 
 
-def unpack(packed: object, clock: Clock) -> ContextChanges:
+def unpack(packed: object, *, now: float, wall: float) -> ContextChanges:
     """Return the changes that were packed.
 
     Args:
         packed: what `pack` returned, perhaps in another process.
-        clock: of this process.
+        now: monotonic seconds of this process.
+        wall: seconds since the epoch.
 
     Raises:
         ValueError: this is not what `pack` returns.
     """
     if not isinstance(packed, list | tuple):
         raise ValueError("not packed changes")
-    now, wall = clock.monotonic(), clock.time()
     operations: dict[str, Operation] = {}
     for item in packed:
         if not isinstance(item, list | tuple) or len(item) != 5 or not isinstance(item[0], str):

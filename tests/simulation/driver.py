@@ -21,7 +21,7 @@ from session_ctx_middleware import (
     StorefrontToken,
     UpstreamPolicy,
 )
-from session_ctx_middleware.clock import Stamps
+from session_ctx_middleware.clock import HybridClock
 from session_ctx_middleware.continuity import ContinuityCookie
 from session_ctx_middleware.dependencies import RequestDependencies
 from session_ctx_middleware.engine import Engine, EngineOptions, Keys, Stats
@@ -220,7 +220,7 @@ class Run:
                 defaults=ContextDefaults(),
                 events=Events(),
                 clock=clock,
-                stamps=Stamps(clock),
+                timestamps=HybridClock(clock),
                 engine=lambda _: engine,
                 cookie=cookie if self.setup.cookie else None,
             )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from session_ctx_middleware.clock import Stamps
+from session_ctx_middleware.clock import HybridClock
 from session_ctx_middleware.engine.consistency import Consistency
 from session_ctx_middleware.engine.engine import Engine
 from session_ctx_middleware.engine.entries import Entries
@@ -251,8 +251,8 @@ def no_memory_of_others(patch: pytest.MonkeyPatch) -> None:
 
 def no_stamps_of_others(patch: pytest.MonkeyPatch) -> None:
     """Of two wishes that of the host whose clock is ahead counts as the later one."""
-    original = Stamps.next
-    patch.setattr(Stamps, "next", lambda self, _=0.0: original(self))
+    original = HybridClock.next
+    patch.setattr(HybridClock, "next", lambda self, _=0.0: original(self))
 
 
 def no_tombstone(patch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,7 @@ class Codec:
         if not isinstance(field, list) or len(field) != 4 or field[0] != FORMAT or not isinstance(field[3], str):
             raise ValueError("another format")
         value = loads(self._seal.open(_place(key, path), field[3]))
-        return unpack([[path, value, field[2], field[1], -1]], self._clock)
+        return unpack([[path, value, field[2], field[1], -1]], now=self._clock.monotonic(), wall=self._clock.time())
 
 
 def _head(key: str) -> str:
