@@ -1,4 +1,4 @@
-"""The shopper's token, and what may be believed about it."""
+"""The shopper's token, and what is known about it without asking Emporix."""
 
 from __future__ import annotations
 

@@ -17,11 +17,13 @@ PHASES: Final = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CachePolicy:
-    """How long what Emporix said is used (RFC 5861 for the two stale windows). All times are in seconds.
+    """How long answers of Emporix are used. All times are in seconds.
+
+    Freshness is that of RFC 9111, section 4.2; the two stale windows are those of RFC 5861.
 
     Args:
         ttl: a document is fresh for this long, counted from when it was asked for.
-        missing_ttl: "there is no context" is believed for this long.
+        missing_ttl: that there is no context is remembered for this long.
         stale_while_revalidate: after `ttl`, a document is still served for this long while one background GET
             renews it.
         stale_if_error: after `ttl`, a document is served for this long when Emporix cannot be asked.

@@ -52,7 +52,7 @@ class BearerToken:
 
 
 class CookieToken:
-    """Reads the token from a cookie.
+    """Reads the token from a cookie (RFC 6265, section 5.4).
 
     Args:
         name: the cookie's name.
@@ -98,7 +98,7 @@ class TokenChain:
         """The request headers that tokens come from."""
         # Exactly these: a subclass may decide otherwise, and wait.
         self.instant = all(type(source) in {BearerToken, CookieToken} for source in self._sources)
-        """Whether `now` can tell the token: no source is a function of the application, which may wait."""
+        """Whether `now` finds the token: no source is a function of the application, which may have to wait."""
         self._ways = tuple(
             source.from_scope for source in self._sources if isinstance(source, BearerToken | CookieToken)
         )

@@ -33,7 +33,7 @@ class Answer:
     Args:
         status: the HTTP status.
         body: the bytes of the body.
-        retry_after: seconds that Emporix asked to be left alone, ``None`` where it did not.
+        retry_after: seconds that Emporix asked to wait, `None` where it did not.
     """
 
     status: int
@@ -117,14 +117,14 @@ def error_of(operation: str, answer: Answer, kinds: Mapping[int, type[EmporixErr
 
 
 def seconds_of(retry_after: str | None, clock: Clock) -> float | None:
-    """Return how long ``Retry-After`` asks to wait.
+    """Return how long ``Retry-After`` asks to wait (RFC 9110, section 10.2.3).
 
     Args:
         retry_after: the header, seconds or an HTTP date.
-        clock: tells how far away a date is.
+        clock: measures how far away a date is.
 
     Returns:
-        Seconds, ``None`` where the header is missing, nonsense or in the past.
+        Seconds, `None` where the header is missing, nonsense or in the past.
     """
     if retry_after is None:
         return None

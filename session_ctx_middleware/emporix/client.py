@@ -26,7 +26,7 @@ class PlatformClient:
     Args:
         tenant: the name of the tenant.
         base_url: where Emporix is.
-        http_client: makes the calls, ``None`` to have one built; `timeout` and `max_connections` are for that one.
+        http_client: makes the calls, `None` to have one built; `timeout` and `max_connections` are for that one.
         timeout: seconds that connecting, sending, or a pause in an answer may take.
         max_connections: connections open at once.
         clock: where time comes from.

@@ -32,13 +32,13 @@ class Http:
     Args:
         base_url: a checked base address.
         clients: where the HTTP client comes from.
-        clock: tells how far away a date in ``Retry-After`` is.
+        clock: measures how far away a date in ``Retry-After`` is.
     """
 
     def __init__(self, base_url: str, clients: Clients, clock: Clock) -> None:
         self._base_url = base_url
         self._clients = clients
-        # Taking the same address and the same headers apart again would be a good part of a call.
+        # Parsing the same address and the same headers again would be a good part of a call.
         self._urls: dict[tuple[type[httpx.URL], str], httpx.URL] = {}
         self._last: tuple[Library, list[tuple[bytes, bytes]], httpx.Headers] | None = None
         self._clock = clock
@@ -65,7 +65,7 @@ class Http:
             operation: the name of the call in errors.
             method: the HTTP method.
             path: what follows the base address, percent-encoded.
-            token: sent as the bearer token; without one, no ``Authorization`` is sent at all.
+            token: sent as the bearer token (RFC 6750, section 2.1); without one, no ``Authorization`` is sent at all.
             json: the body, as JSON.
             form: the body, as a form.
             params: the query.
@@ -169,7 +169,7 @@ class Http:
         return Answer(response.status_code, body, seconds_of(response.headers.get("retry-after"), self._clock))
 
     def _outcome(self, error: Exception, client: httpx.AsyncClient) -> Answer | str | None:
-        """Return what an exception of the HTTP client means, ``None`` where it is none."""
+        """Return what an exception of the HTTP client means, `None` where it is none."""
         if isinstance(error, tuple(library.HTTPStatusError for library in libraries())):
             # An event hook of the client raised for the status: that is an answer, without its body.
             return self._answer(cast("httpx.HTTPStatusError", error).response, b"")
@@ -195,7 +195,7 @@ def _json(value: object) -> bytes | None:
 
 
 async def _limited(response: httpx.Response) -> bytes | None:
-    """Return the body, ``None`` where it is too large."""
+    """Return the body, `None` where it is too large."""
     if "," in response.headers.get("content-encoding", ""):
         return None  # packed twice: a few bytes could become any number before they can be counted
     announced = response.headers.get("content-length", "")

@@ -27,7 +27,7 @@ class ManagedContextClient(PlatformClient):
         tenant: the name of the tenant.
         service_token: with the scope ``sessioncontext.context_manage``; it is not closed here.
         base_url: where Emporix is: https, or http on the machine itself.
-        http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient``, which is never closed here; ``None`` to have
+        http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient``, which is never closed here; `None` to have
             one built, httpx2 where it is installed.
         timeout: seconds that connecting (at most 2), sending, or a pause in an answer may take, for a client built
             here.
@@ -69,7 +69,7 @@ class ManagedContextClient(PlatformClient):
             ContextNotFound: the session has none, or there cannot be such a session.
             TokenRejected: Emporix refuses the service token, also a new one.
             ConfigurationError: the client credentials lack the scope.
-            TooManyRequests: Emporix asks to be left alone.
+            TooManyRequests: Emporix asks to wait (429).
             MalformedAnswer: not a context, or larger than 256 KiB.
             EmporixFailed: a server error, a redirect, or any other status.
             EmporixUnreachable: no answer came.

@@ -21,7 +21,7 @@ class OwnContextClient(PlatformClient):
     Args:
         tenant: the name of the tenant.
         base_url: where Emporix is: https, or http on the machine itself.
-        http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient``, which is never closed here; ``None`` to have
+        http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient``, which is never closed here; `None` to have
             one built, httpx2 where it is installed.
         timeout: seconds that connecting (at most 2), sending, or a pause in an answer may take, for a client built
             here.
@@ -61,7 +61,7 @@ class OwnContextClient(PlatformClient):
         Raises:
             ContextNotFound: the session has none; carries the session id where Emporix tells it.
             TokenRejected: Emporix refuses the token, or it cannot be sent.
-            TooManyRequests: Emporix asks to be left alone.
+            TooManyRequests: Emporix asks to wait (429).
             MalformedAnswer: not a context, or larger than 256 KiB.
             EmporixFailed: a server error, a redirect, or any other status.
             EmporixUnreachable: no answer came.

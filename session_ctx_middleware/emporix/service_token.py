@@ -1,4 +1,4 @@
-"""The token that a service of the shop calls Emporix with, from client credentials."""
+"""The token of a service of the shop, by the client credentials grant of OAuth 2 (RFC 6749, section 4.4)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RETRY_PAUSE: Final = 5.0
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Grant:
-    """A token, and when (monotonic seconds) it is to be renewed and when it ends."""
+    """A token, and when it is to be renewed and when it expires, in monotonic seconds."""
 
     value: str
     renew_at: float
@@ -49,20 +49,20 @@ _Outcome: TypeAlias = _Grant | SessionContextError
 
 
 class ServiceToken(PlatformClient):
-    """A service token that is requested when it is needed, kept, and renewed ahead of its end.
+    """A service token that is requested when it is needed, kept, and renewed before it expires.
 
-    However many callers there are, one request is in the air per event loop. While a token is still valid, callers
-    get it at once and the renewal runs in the background.
+    However many callers wait, one request is in flight per event loop (single flight). While a token is still valid,
+    callers get it at once and the renewal runs in the background.
 
     Args:
         tenant: the name of the tenant.
-        client_id: of the client credentials.
+        client_id: of the client credentials (RFC 6749, section 2.3.1).
         client_secret: of the client credentials.
-        scope: what the token must allow; several scopes stand apart by blanks.
+        scope: what the token must allow; several scopes are separated by blanks (RFC 6749, section 3.3).
         base_url: where Emporix is: https, or http on the machine itself.
-        http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient``, which is never closed here; ``None`` to have
+        http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient``, which is never closed here; `None` to have
             one built, httpx2 where it is installed.
-        renew_before: seconds ahead of its end when a token is renewed; half its life where that is shorter.
+        renew_before: seconds before its expiry when a token is renewed; half its lifetime where that is shorter.
         clock: where time comes from.
 
     Raises:
@@ -100,7 +100,7 @@ class ServiceToken(PlatformClient):
         Raises:
             ConfigurationError: Emporix granted less than the scope.
             TokenRejected: Emporix refuses the client credentials.
-            TooManyRequests: Emporix asks to be left alone.
+            TooManyRequests: Emporix asks to wait (429).
             MalformedAnswer: an answer without a usable token.
             EmporixFailed: a server error, a redirect, or any other status.
             EmporixUnreachable: no answer came.
@@ -189,7 +189,8 @@ class ServiceToken(PlatformClient):
         return _Grant(value, expires_at - min(self._renew_before, life / 2), expires_at)
 
     def _check_scope(self, granted: object) -> None:
-        # Emporix leaves out what the credentials may not have; an answer that names no scope grants what was asked.
+        # RFC 6749, section 5.1: an answer without a scope grants what was asked. Emporix leaves out, without an error,
+        # what the credentials may not have.
         names = granted.split() if isinstance(granted, str) else ()
         missing = [name for name in self._scope.split() if name not in names]
         if granted is not None and missing:
@@ -214,7 +215,10 @@ def _object(body: bytes) -> Mapping[str, object]:
 
 
 def _life(expires_in: object) -> float:
-    """Return for how many seconds a token is used; nonsense makes it short, and a 401 ends it anyhow."""
+    """Return for how many seconds a token is used (``expires_in``, RFC 6749, section 5.1); for nonsense, a minute.
+
+    A token that ends earlier than that is refused with a 401, and dropped.
+    """
     if isinstance(expires_in, bool) or not isinstance(expires_in, int | float | str):
         return SHORT_LIFE
     try:

@@ -185,12 +185,12 @@ class OwnClients:
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
 
     async def ready(self) -> None:
-        """Read the certificates, once, in a thread: it takes long, and event loops wait for nobody."""
+        """Read the certificates, once, in a thread: it would block the event loop for long."""
         if self._tls is None:
             await asyncio.wrap_future(self._load())
 
     def _load(self) -> Future[None]:
-        """Start reading the certificates; a crowd of first calls waits for one reading, in whatever event loops."""
+        """Start reading the certificates; first calls on any event loop wait for one reading."""
         with self._lock:
             loading = self._loading
             if loading is None:
@@ -230,7 +230,7 @@ class OwnClients:
 
 
 def clients_for(client: object, timeout: float, max_connections: int) -> Clients:
-    """Return the source of clients: around the one passed in, or our own where that is ``None``."""
+    """Return the source of clients: around the one passed in, or our own where that is `None`."""
     return OwnClients(timeout, max_connections) if client is None else InjectedClient(client)
 
 

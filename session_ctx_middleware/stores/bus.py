@@ -1,4 +1,4 @@
-"""Notices within one process: what one store object does, told to all others on the same memory."""
+"""Publish and subscribe within one process, for the store objects that share one memory."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Subscriber:
         self._lock = threading.Lock()
 
     def attach(self, listener: Listener) -> Attachment:
-        """Tell a listener of the running event loop what is not done here."""
+        """Notify a listener, on the running event loop, of what is done elsewhere."""
         loop = asyncio.get_running_loop()
         with self._lock:
             # A listener keeps its loop alive, so a closed loop does not go by itself.
@@ -66,7 +66,7 @@ class Subscriber:
             return self._subscriptions.setdefault(loop, _Subscription()).add(listener)
 
     def publish(self, notice: Notice) -> None:
-        """Tell every listener of other store objects, and of other event loops of this one."""
+        """Notify every listener of other store objects, and of other event loops of this one."""
         running = asyncio.get_running_loop()
         for subscriber in self._bus.subscribers():
             for loop, listener in subscriber.listeners():
@@ -86,5 +86,5 @@ def _deliver(loop: asyncio.AbstractEventLoop, listener: Listener, notice: Notice
     try:
         call(listener, notice)
     except RuntimeError:
-        # Closed: nobody reads what that loop knew.
+        # The loop is closed: nobody reads its cache any more.
         return

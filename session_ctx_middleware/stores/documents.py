@@ -23,7 +23,7 @@ class _Entry:
     Args:
         identity: which context the document and the floor are of.
         until: when everything here is forgotten.
-        floor: the lowest version that may be believed.
+        floor: the minimum version; -1 where there is none.
         document: what somebody read.
         asked_at: when Emporix was asked for it.
         document_until: when it is forgotten.
@@ -39,7 +39,7 @@ class _Entry:
     session: str = ""
 
     def raise_floor(self, floor: int, until: float) -> None:
-        """Let nobody believe less than `floor` until `until`; neither of the two ever falls."""
+        """Drop earlier versions until `until`, in monotonic seconds; neither of the two ever falls."""
         self.floor = max(self.floor, floor)
         self.until = max(self.until, until)
         if self.document is not None and self.document.version < self.floor:
@@ -116,5 +116,5 @@ class Documents:
 
 
 def _is_later(old: _Entry, document: ContextDocument, asked_at: float) -> bool:
-    """Tell whether what is kept is a later version, or a later look at the same one."""
+    """Tell whether what is kept is a later version, or the same one from a later GET."""
     return old.document is not None and (old.document.version, old.asked_at) > (document.version, asked_at)

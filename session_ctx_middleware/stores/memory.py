@@ -31,13 +31,13 @@ class MemoryStore:
     """Keeps parked changes for 24 hours in this process; another process or host does not see them.
 
     Several event loops of one process share documents as well when they are given one store with ``shared=True``.
-    Simulated workers on one event loop take one `sibling` each: what is done through one of them is told to all the
+    Simulated workers on one event loop take one `sibling` each: what is done through one of them is published to all
     others.
 
     Args:
         max_entries: sessions with parked changes; the least recently used one goes first. With ``shared=True`` also
             the number of documents.
-        shared: keep documents too, and tell everybody else who is attached what was done.
+        shared: keep documents too, and notify everybody else who is attached.
         clock: where time comes from.
     """
 
@@ -63,7 +63,7 @@ class MemoryStore:
         return "<MemoryStore shared>" if self.shared else "<MemoryStore>"
 
     def attach(self, listener: Listener) -> Attachment:
-        """Tell `listener` what others do; a store that is not shared has nothing to tell."""
+        """Notify `listener` of what others do; a store that is not shared never does."""
         return Attachment() if self._subscriber is None else self._subscriber.attach(listener)
 
     async def load(self, name: str) -> Stored | None:
@@ -78,7 +78,7 @@ class MemoryStore:
             self._memory.documents.save(name, document, identity, age, lifetime, session)
 
     async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
-        """Let nobody believe less than `floor` any more; do nothing where it is not shared."""
+        """Raise the floor of documents; do nothing where it is not shared."""
         if self._memory.documents is not None:
             self._memory.documents.invalidate(names, identity, floor, lifetime)
             self._publish(Notice("written", tuple(names), identity, floor))
@@ -127,7 +127,7 @@ class _Memory:
     Args:
         max_entries: sessions, tokens, and documents, kept at most of each.
         clock: where time comes from.
-        shared: whether documents are kept too, and others are told.
+        shared: whether documents are kept too, and others are notified.
     """
 
     def __init__(self, max_entries: int, clock: Clock, *, shared: bool) -> None:

@@ -1,6 +1,6 @@
-"""A place that outlives a request and, perhaps, this process: write your own by these rules.
+"""The protocol of stores, which keep what outlives a request and, perhaps, this process.
 
-`session_ctx_middleware.testing.store_rules` checks an implementation against them.
+`session_ctx_middleware.testing.store_rules` checks an implementation of your own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PARKED_TTL: Final = 24 * 3600.0
 
 
 class ContextStoreUnavailable(Exception):
-    """A store cannot do what it was asked, and has said so in the log once; the text quotes nothing that was sent."""
+    """A store cannot do what it was asked, and has logged it once; the text quotes nothing that was sent."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -27,13 +27,13 @@ class Stored:
     """What a shared store has under the name of a token.
 
     Args:
-        document: as some process read it from Emporix; `None` where it was made invalid since.
-        age: seconds since that process asked Emporix, by the store's clock alone.
+        document: as some process read it from Emporix; `None` where it was invalidated since.
+        age: seconds since that process asked Emporix, by the store's clock alone (compare RFC 9111, section 4.2.3).
         identity: which context the floor is of.
-        floor: the lowest version of that context that may still be believed.
-        unparked: names under which nothing was parked at that moment: of the token, and of the session that `save`
-            was told. A store that has not looked, or may have passed on a notice since that moment, leaves them out,
-            and is asked by `ContextStore.parked`: only who finds them here is spared that call.
+        floor: the minimum version of that context: earlier ones must not be used.
+        unparked: names under which nothing was parked at that moment: of the token, and of the session given to
+            `save`. They save a call of `ContextStore.parked`. A store that did not check, or may have passed on a
+            notice since that moment, leaves them out.
     """
 
     document: ContextDocument | None = None
@@ -45,15 +45,15 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Another process has changed what is known under some names.
+    """What another process has changed under some names.
 
     Args:
-        kind: ``written``: Emporix took a change, or refused the token; ``forgotten``: a logout; ``parked``: what waits
-            for Emporix is not what it was. A logout that is told late is ``written`` without an identity, then
-            ``parked``: what has been wanted since stays.
+        kind: ``written``: Emporix took a change, or refused the token; ``forgotten``: a logout; ``parked``: the parked
+            changes are others than before. A logout that is published late is ``written`` without an identity, then
+            ``parked``: what was changed after the logout stays.
         names: of tokens and sessions.
         identity: for ``written``: which context, empty for none.
-        floor: for ``written``: the lowest version of it that may still be believed.
+        floor: for ``written``: the minimum version of it.
     """
 
     kind: Literal["written", "forgotten", "parked"]
@@ -70,8 +70,8 @@ class Attachment:
     """How well a store keeps one event loop informed; the store changes it, the engine reads it.
 
     Args:
-        epoch: rises whenever notices may have been missed: what is known from before is checked against the store.
-        connected: whether notices arrive; while they do not, nothing is believed for longer than two seconds.
+        epoch: rises whenever notices may have been missed: what was cached before is checked against the store.
+        connected: whether notices arrive; while they do not, nothing counts as fresh for longer than two seconds.
     """
 
     epoch: int = 0
@@ -97,15 +97,15 @@ class ContextStore(Protocol):
     A name stands for one token (``token-...``) or one session that Emporix knows (``session-...``); it holds a keyed
     hash, never the thing itself. Implementations bound what they keep in number and age, and the time that a call may
     take. They are used by every event loop of the process. What they raise is logged, unless it is a
-    `ContextStoreUnavailable`, and pages go on without them; but what `invalidate`, `forget` or `unpark` could not take
-    away must not be handed out again by this process, and is taken away as soon as that is possible.
+    `ContextStoreUnavailable`, and pages go on without them. What `invalidate`, `forget` or `unpark` could not remove,
+    they must not return to this process again, and must remove as soon as that is possible.
     """
 
     shared: bool
     """Whether other processes see what is kept; a store of this process alone is never asked for documents."""
 
     def attach(self, listener: Listener) -> Attachment:
-        """Begin to tell the running event loop what others change; called once per event loop, before anything else."""
+        """Notify the running event loop of what others change; called once per event loop, before anything else."""
         ...
 
     async def load(self, name: str) -> Stored | None:
@@ -130,18 +130,18 @@ class ContextStore(Protocol):
         ...
 
     async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
-        """Let nobody believe less than `floor` of this identity any more, and tell the others.
+        """Raise the floor of documents of this identity, and notify the others.
 
         Args:
             names: of the tokens, and of their session last.
             identity: which context.
-            floor: the lowest version that may still be believed.
-            lifetime: seconds from now until everybody has forgotten what was below the floor.
+            floor: the minimum version; a floor never falls.
+            lifetime: seconds from now for which the floor is kept: until all earlier versions have expired everywhere.
         """
         ...
 
     async def forget(self, names: Sequence[str]) -> None:
-        """Forget documents and parked changes under all of `names`, and tell the others."""
+        """Forget documents and parked changes under all of `names`, and notify the others."""
         ...
 
     async def parked(self, names: Sequence[str]) -> ContextChanges:
@@ -149,7 +149,7 @@ class ContextStore(Protocol):
         ...
 
     async def park(self, name: str, changes: ContextChanges) -> None:
-        """Keep `changes`, and tell the others; of two changes of one field the later one stays."""
+        """Keep `changes`, and notify the others; of two changes of one field the later one stays."""
         ...
 
     async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:

@@ -1,4 +1,4 @@
-"""Hearing what other processes change, and noticing when nothing could be heard."""
+"""Receiving notices of other processes by Redis Pub/Sub, and detecting that some were lost."""
 
 from __future__ import annotations
 
@@ -28,23 +28,24 @@ LATE: Final = 1000
 
 
 class _Silence(Exception):
-    """The other end did not answer in time."""
+    """Redis did not answer a PING, or the SUBSCRIBE, in time."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Backplane:
-    """One subscription of one event loop: kept up, watched, and checked for messages that did not arrive.
+    """The subscription of one event loop: renewed when it breaks, and checked for lost messages.
 
-    Every notice has a number. One that is missing, a subscription that had to be renewed, and a counter that began
-    anew all raise the epoch: notices may have been missed.
+    Redis Pub/Sub delivers a message at most once, so every notice has a number. A number that is missing, a renewed
+    subscription, and a counter that began anew all raise the epoch of the attachment: notices may have been missed.
 
     Args:
-        link: the connections as they are now.
+        link: returns the connections as they are now.
         channel: where notices are published.
         count: reads the number of the last notice.
-        on_up: is called whenever the subscription stands.
-        clock: where time comes from.
-        source: what this event loop signs its own notices with.
+        on_up: called whenever the subscription has been confirmed.
+        clock: where time and randomness come from.
+        source: the name of this event loop in its own notices, which it ignores.
+        attachment: what the engine reads.
     """
 
     link: Callable[[], Link]
@@ -60,25 +61,25 @@ class Backplane:
     _pong_until: float = field(init=False, default=math.inf)
 
     def attach(self, listener: Listener) -> Attachment:
-        """Tell a listener what others change."""
+        """Pass notices of others on to a listener."""
         self._listeners.append(listener)
         self.ensure()
         return self.attachment
 
     def ensure(self) -> None:
-        """Listen, where anybody wants to hear."""
+        """Subscribe, unless there is no listener or the subscription is kept up already."""
         if self._listeners and self._task is None:
             self._task = self._begin(None)
 
     async def aclose(self) -> None:
-        """Stop listening until `ensure` is called."""
+        """Unsubscribe until the next `ensure`."""
         task, self._task = self._task, None
         if task is not None:
             await _ended(task)
         self.attachment.lost()
 
     def abandon(self) -> None:
-        """Tell whoever listens that nothing arrives any more: in a forked process, all of it is the parent's."""
+        """Mark the attachment as out of touch: in a forked process, the connection is the parent's."""
         self.attachment.lost()
         self.attachment.missed()
 
@@ -86,8 +87,8 @@ class Backplane:
         """Compare the number of the last notice with the last one that arrived.
 
         Args:
-            number: what Redis has counted; 0 where it has no counter.
-            epoch: the epoch when it was asked for: what was read before a renewal says nothing about the time since.
+            number: the number of the last notice; 0 where Redis has no counter.
+            epoch: the epoch when it was read: a number from before a renewal proves nothing about the time since.
         """
         if not self.attachment.connected or epoch != self.attachment.epoch:
             return
@@ -98,11 +99,11 @@ class Backplane:
             self._seen = 0
             self.attachment.missed()
         elif not self._has_seen(number):
-            # Most likely it is on its way, on the other connection.
+            # Most likely the notice is on its way, on the other connection.
             self.clock.call_later(GRACE, lambda: self._check(number, epoch))
 
     def is_past(self, number: int) -> bool:
-        """Tell whether a later notice has been passed on already than what was read with this number knows of."""
+        """Tell whether a notice has been passed on that is later than what was read together with this number."""
         return self._seen is not None and self._seen > number
 
     def _check(self, number: int, epoch: int) -> None:
@@ -144,7 +145,7 @@ class Backplane:
                 left = max(min(ping_at, self._pong_until) - self.clock.monotonic(), 0.001)
                 answer = await connection.read_response(timeout=left, push_request=True)
                 if answer is not None:
-                    await self._take(answer)
+                    await self._receive(answer)
                 now = self.clock.monotonic()
                 if now >= self._pong_until:
                     raise _Silence
@@ -155,22 +156,22 @@ class Backplane:
                     await self._poll()
 
     def _expect(self, seconds: float) -> None:
-        """Take the connection for dead unless something arrives in that time."""
+        """Give the connection up unless something arrives in that many seconds."""
         self._pong_until = self.clock.monotonic() + seconds
 
-    async def _take(self, answer: Any) -> None:
+    async def _receive(self, answer: Any) -> None:
         # Whatever arrives shows that the connection lives.
         self._expect(math.inf)
         if not isinstance(answer, list | tuple) or len(answer) < 3:
             return
         kind = text_of(answer[0])
         if kind == "subscribe":
-            self._up()
+            self._confirmed()
             await self._poll()
         elif kind == "message":
-            self._heard(text_of(answer[2]))
+            self._message(text_of(answer[2]))
 
-    def _heard(self, raw: str) -> None:
+    def _message(self, raw: str) -> None:
         message = notice_from(raw)
         if message is None:
             _log.warning("a message that is no notice was published in the channel of the store")
@@ -185,10 +186,10 @@ class Backplane:
         for listener in self._listeners:
             try:
                 listener(notice)
-            except Exception as error:  # noqa: BLE001 - the others want to hear it too
+            except Exception as error:  # noqa: BLE001 - the other listeners are still to be told
                 _log.error("a listener failed on a notice: %s", type(error).__name__)
 
-    def _up(self) -> None:
+    def _confirmed(self) -> None:
         self._seen = None
         self.attachment.restored()
         self.on_up()

@@ -1,4 +1,4 @@
-"""What documents, changes and notices look like in Redis: JSON with a format version, encrypted on request."""
+"""The stored form of documents, changes and notices: JSON with a format version, encrypted on request."""
 
 from __future__ import annotations
 
@@ -36,62 +36,64 @@ def text_of(raw: object) -> str:
     return raw.decode() if isinstance(raw, bytes) else str(raw)
 
 
-class Seal(Protocol):
-    """Turns texts into what is stored."""
+class Cipher(Protocol):
+    """Encrypts and decrypts texts."""
 
-    def close(self, key: str, text: str) -> str:
+    def encrypt(self, key: str, text: str) -> str:
         """Return the stored form of a text."""
         ...
 
-    def open(self, key: str, raw: str) -> str:
+    def decrypt(self, key: str, raw: str) -> str:
         """Return the text, or raise `ValueError`."""
         ...
 
 
-class _NoSeal:
-    def close(self, key: str, text: str) -> str:
+class _NoCipher:
+    def encrypt(self, key: str, text: str) -> str:
         del key
         return text
 
-    def open(self, key: str, raw: str) -> str:
+    def decrypt(self, key: str, raw: str) -> str:
         del key
         return raw
 
 
 class _AesGcm:
-    """AES-256-GCM; the name of the key is authenticated, so that a value opens in its own place only.
+    """AES-256-GCM with random nonces of 96 bits (NIST SP 800-38D, section 8.2.2).
+
+    The name of the Redis key is authenticated too, so that a value that was copied elsewhere does not decrypt there.
 
     Args:
-        keys: the first one encrypts, all of them decrypt.
+        keys: 32 bytes each; the first one encrypts, all of them decrypt.
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._ciphers: list[AESGCM] = [_cipher(key) for key in keys]
 
-    def close(self, key: str, text: str) -> str:
+    def encrypt(self, key: str, text: str) -> str:
         nonce = secrets.token_bytes(NONCE_BYTES)
         return base64.b64encode(nonce + self._ciphers[0].encrypt(nonce, text.encode(), key.encode())).decode()
 
-    def open(self, key: str, raw: str) -> str:
+    def decrypt(self, key: str, raw: str) -> str:
         from cryptography.exceptions import InvalidTag
 
         try:
-            sealed = base64.b64decode(raw, validate=True)
+            encrypted = base64.b64decode(raw, validate=True)
         except binascii.Error:
             raise ValueError("not encrypted") from None
         for cipher in self._ciphers:
             try:
-                return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], key.encode()).decode()
+                return cipher.decrypt(encrypted[:NONCE_BYTES], encrypted[NONCE_BYTES:], key.encode()).decode()
             except InvalidTag:
                 continue
         raise ValueError("encrypted with another key, or for another place")
 
 
 class Codec:
-    """Writes and reads values.
+    """Encodes and decodes values.
 
     Args:
-        encryption_key: 32 bytes, or their base64 text, or several of these; ``None``: nothing is encrypted.
+        encryption_key: 32 bytes, or their base64 text, or several of these; `None`: nothing is encrypted.
         clock: where time comes from.
 
     Raises:
@@ -100,17 +102,17 @@ class Codec:
 
     def __init__(self, encryption_key: EncryptionKey | None, clock: Clock) -> None:
         self._clock = clock
-        self._seal: Seal = _NoSeal() if encryption_key is None else _AesGcm(_keys(encryption_key))
+        self._cipher: Cipher = _NoCipher() if encryption_key is None else _AesGcm(_keys(encryption_key))
 
     def document_text(self, key: str, document: ContextDocument) -> str:
         """Return what is stored for a document under a key."""
-        return self._seal.close(key, f"{_head(key)}{dumps(document.to_wire())}}}")
+        return self._cipher.encrypt(key, f"{_head(key)}{dumps(document.to_wire())}}}")
 
     def document(self, key: str, raw: object) -> ContextDocument | None:
-        """Return a stored document; ``None`` where it cannot be read, or was stored in another format or place."""
+        """Return a stored document; `None` where it cannot be read, or was stored in another format or place."""
         head = _head(key)
         try:
-            text = self._seal.open(key, text_of(raw))
+            text = self._cipher.decrypt(key, text_of(raw))
             if not (text.startswith(head) and text.endswith("}")):
                 return None
             return ContextDocument.parse(text[len(head) : -1])
@@ -121,7 +123,7 @@ class Codec:
         """Yield path, time and stored form of each change."""
         for packed in pack(changes):
             path, value, op_id, at = str(packed[0]), packed[1], packed[2], packed[3]
-            payload = self._seal.close(_place(key, path), dumps(value))
+            payload = self._cipher.encrypt(_place(key, path), dumps(value))
             yield path, changes.operations[path].at, json.dumps([FORMAT, at, op_id, payload], separators=(",", ":"))
 
     def changes(self, key: str, fields: Mapping[object, object]) -> ContextChanges:
@@ -138,16 +140,17 @@ class Codec:
         field = loads(raw)
         if not isinstance(field, list) or len(field) != 4 or field[0] != FORMAT or not isinstance(field[3], str):
             raise ValueError("another format")
-        value = loads(self._seal.open(_place(key, path), field[3]))
+        value = loads(self._cipher.decrypt(_place(key, path), field[3]))
         return unpack([[path, value, field[2], field[1], -1]], now=self._clock.monotonic(), wall=self._clock.time())
 
 
 def _head(key: str) -> str:
-    """Return how a document's JSON begins: it says where it belongs, so that no other one passes for it."""
+    """Return how a document's JSON begins: with its key, so that one that was copied elsewhere is not taken there."""
     return f'{{"format":{FORMAT},"key":{dumps(key)},"document":'
 
 
 def _place(key: str, path: str) -> str:
+    """Return the name that a parked change is encrypted for."""
     return f"{key}\x1f{path}"
 
 
@@ -164,7 +167,7 @@ def notice_text(notice: Notice, source: str) -> str:
 
 
 def notice_from(raw: str) -> tuple[int, str, Notice] | None:
-    """Return number, source and notice of a message; ``None`` where it is no such message."""
+    """Return number, source and notice of a message; `None` where it is no such message."""
     try:
         body = loads(raw)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a `RedisStore` has for each event loop: connections, a guard in front of them, a subscription, and recovery."""
+"""What a `RedisStore` has for each event loop: connections, their guard, the subscription, and recovery."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class Settings:
 
 
 class LoopConnection:
-    """Everything of one event loop.
+    """The way of one event loop to Redis.
 
     Args:
         settings: of the store.
-        queue: what Redis could not be told.
+        queue: what could not be written yet.
     """
 
     def __init__(self, settings: Settings, queue: RecoveryQueue) -> None:
@@ -105,7 +105,7 @@ class LoopConnection:
         return ANNOUNCE(self._keys.sequence, self._keys.channel, secrets.randbelow(FIRST_NUMBER), message)
 
     async def aclose(self) -> None:
-        """Close everything; what is on its way gets a moment."""
+        """Close everything; calls that have not ended get a second."""
         await self.backplane.aclose()
         await self.recovery.aclose()
         await self.guard.drain()
@@ -117,7 +117,8 @@ class LoopConnection:
     async def _send(self, commands: Sequence[Command], then: Sequence[Command]) -> list[Any]:
         link = self.link()
         if link is not self._primed and not link.clustered:
-            # Otherwise the first change could be told, by a script that is known, before one that is not has made it.
+            # In one pipeline, a script that is known could publish a notice before one that is not known has written
+            # the change.
             await link.run(loading())
             self._primed = link
         answers = await link.run(commands, then)

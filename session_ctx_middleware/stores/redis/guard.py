@@ -1,4 +1,4 @@
-"""Keeping pages from waiting for Redis, and Redis commands from being cut off by pages."""
+"""A time limit and a circuit breaker in front of Redis; commands are never cancelled half way."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Work: TypeAlias = Callable[[], Awaitable[list[Any]]]
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What came of a call."""
+    """How a call ended."""
 
     answers: list[Any]
     error: BaseException | None
@@ -44,27 +44,27 @@ class _Outcome:
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """One call on its way, which may outlast the wait for it."""
+    """One call, which may outlast the wait for it."""
 
     probe: bool
     result: SharedResult[_Outcome] = field(default_factory=SharedResult)
 
 
 class Guard:
-    """Runs calls of one event loop in tasks of their own, for a bounded time, and not at all while Redis fails.
+    """Runs calls of one event loop in tasks of their own, with a time limit, and refuses them while Redis fails.
 
-    A command that nobody waits for any more is left to end by its own timeouts: cancelling it could leave its answer
-    to somebody else. Until it ends, a single server is asked nothing else, so that one page waits and not the next
-    ones too; and if it ends without an answer, that server is left alone. No page waits for the call that finds out
-    whether Redis is back.
+    A command that nobody waits for any more ends by its own timeouts: a connection on which a command was cancelled
+    could give its answer to the next one. Until it ends, a single server gets no further call, so that one page waits
+    and not the next ones too; if it ends without an answer, the breaker opens. Probes run in the background: no page
+    waits for the call that finds out whether Redis is back.
 
     Args:
         budget: seconds that a caller waits.
-        room: calls at once; further ones wait, within their budget.
-        clock: where time comes from.
-        replace: is called when connections keep failing, to build new ones.
-        probe: asks Redis something that changes nothing.
-        clustered: one server of several may be gone, which the others need not suffer for.
+        room: calls at once; further ones queue, within their budget.
+        clock: where time and randomness come from.
+        replace: called after five failures in a row, to build new connections.
+        probe: a call that changes nothing.
+        clustered: whether there are several servers: one that fails does not stop calls to the others.
     """
 
     def __init__(
@@ -102,13 +102,13 @@ class Guard:
         return self._breaker.is_open or self._denied_until > self._clock.monotonic()
 
     async def call(self, work: Work) -> list[Any]:
-        """Return what `work` returns.
+        """Return the answers of `work`.
 
         Args:
-            work: sends commands; errors may be among the answers.
+            work: sends commands; errors of single commands may be among the answers.
 
         Raises:
-            ContextStoreUnavailable: there is no good answer, for whatever reason.
+            ContextStoreUnavailable: no answer in time, an error among the answers, or the breaker refused the call.
         """
         if self._admit():
             self._start(self._probe, probe=True)
@@ -128,7 +128,7 @@ class Guard:
         return outcome.answers
 
     async def drain(self) -> None:
-        """Wait a moment for what is on its way."""
+        """Wait up to a second for calls that have not ended."""
         await self._tasks.settle(LAST_WORDS)
 
     def _admit(self) -> bool:
@@ -176,7 +176,7 @@ class Guard:
         self._overdue.add(call)
 
     def _judge(self, call: _Call, error: BaseException | None) -> None:
-        """Note the end of a call; that nobody waited for it any more has been counted before."""
+        """Count the end of a call; one that was overdue has been counted as a failure before."""
         overdue = call in self._overdue
         self._overdue.discard(call)
         if is_denied(error):
@@ -184,7 +184,7 @@ class Guard:
         elif not overdue:
             self._count(error, probe=call.probe)
         elif _is_failure(error) and not self._clustered and self._breaker.trip():
-            self._left_alone()
+            self._report_open()
 
     def _count(self, error: BaseException | None, *, probe: bool) -> None:
         failed = _is_failure(error)
@@ -192,7 +192,7 @@ class Guard:
             self._last_failure = type(error).__name__
         change = self._breaker.record(failed=failed, probe=probe)
         if change is Change.OPENED:
-            self._left_alone()
+            self._report_open()
         elif change is Change.CLOSED:
             _log.warning("Redis answers again")
         self._failures = self._failures + 1 if failed else 0
@@ -200,7 +200,7 @@ class Guard:
             self._failures = 0
             self._replace()
 
-    def _left_alone(self) -> None:
+    def _report_open(self) -> None:
         _log.warning("Redis fails (%s): it is left alone for a while", self._last_failure)
 
     def _deny(self, *, probe: bool) -> None:
@@ -215,14 +215,14 @@ class Guard:
 
 
 def is_denied(error: BaseException | None) -> bool:
-    """Tell whether the access rules of Redis are in the way."""
+    """Tell whether the access control list of Redis (ACL) denies a command."""
     if isinstance(error, NoPermissionError):
         return True
     return isinstance(error, ResponseError) and "can't run this command" in str(error)
 
 
 def _is_failure(error: BaseException | None) -> bool:
-    """Tell whether Redis is not well: one that only refuses to take more can be read from."""
+    """Tell whether this counts as a failure: a Redis whose memory is full can still be read from."""
     if error is None or isinstance(error, OutOfMemoryError):
         return False
     return not (isinstance(error, ResponseError) and "OOM command" in str(error))  # what happens inside a script

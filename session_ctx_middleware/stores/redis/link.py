@@ -36,11 +36,11 @@ class Link(Protocol):
     clustered: bool
 
     def check(self) -> None:
-        """Find out what is wrong with the options, without connecting."""
+        """Raise what is wrong with the options, without connecting."""
         ...
 
     async def run(self, commands: Sequence[Command], then: Sequence[Command] = ()) -> list[Any]:
-        """Send commands, and others once these are done; return the answers, errors of single commands among them."""
+        """Send `commands`, and `then` once these are done; return the answers, errors of single commands among them."""
         ...
 
     def listening(self) -> Any:
@@ -118,7 +118,7 @@ class ClusterLink:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[AbstractConnection]:
         await self.client.initialize()
-        # What is published at one node is heard at all of them.
+        # A cluster forwards what is published at one node to all of them.
         node = self.client.get_random_node()
         connection = node.acquire_connection()
         try:
@@ -144,7 +144,7 @@ def link_to(client: object) -> Link:
         _check(options.get("socket_timeout"), options.get("socket_connect_timeout"), client.retry.get_retries())
         return ClusterLink(client, None)
     if isinstance(client, Redis):
-        # A connection that is not connected tells what all of them will do, however the client was built.
+        # A connection that is not open yet shows the options of all, however the client was built.
         connection: AbstractConnection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         local = isinstance(connection, UnixDomainSocketConnection)
         connect = 1.0 if local else getattr(connection, "socket_connect_timeout", None)
@@ -175,7 +175,7 @@ class InjectedClient:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._complained = False
+        self._logged = False
 
     def open(self) -> Link:
         """Return the link, or raise `ContextStoreUnavailable` in another event loop."""
@@ -183,8 +183,8 @@ class InjectedClient:
         if self._loop is None:
             self._loop = loop
         if self._loop is not loop:
-            if not self._complained:
-                self._complained = True
+            if not self._logged:
+                self._logged = True
                 _log.error("the Redis client belongs to another event loop or process: give RedisStore a URL instead")
             raise ContextStoreUnavailable("the Redis client belongs to another event loop")
         return self._link

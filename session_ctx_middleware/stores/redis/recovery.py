@@ -1,4 +1,4 @@
-"""What Redis could not be told yet, and what must not be believed until it has been."""
+"""What could not be written to Redis yet, and what must not be read from it until it has been."""
 
 from __future__ import annotations
 

@@ -1,9 +1,12 @@
-"""What runs inside Redis: each script but `LOOK` touches one key, so that they work in a cluster too.
+"""Lua scripts, each of which Redis runs atomically.
+
+Each but `LOOK` touches one key: in a cluster, all keys of a script have to be in one hash slot. They are called by
+their SHA1 digest (``EVALSHA``); a server that does not know one is sent the text (``EVAL``).
 
 A document's hash holds ``identity``, ``floor``, and where there is a document ``version``, ``payload``, ``age`` (when
 it was saved), ``lifetime`` and ``session`` (the name of its session). ``total`` is what the time to live of the hash
-was counted down from: the time since the document was saved is ``total`` less what is left, by the clock of Redis
-alone. All times are milliseconds.
+was counted down from: the time since the document was saved is ``total`` minus what is left (``PTTL``), so that only
+the clock of Redis counts. All times are milliseconds.
 
 A parked change is one field of a hash, named by its path: ``[format, at, operation id, payload]``.
 """
@@ -34,7 +37,7 @@ __all__ = [
 Command: TypeAlias = tuple[str | bytes | int | float, ...]
 
 FORGET: Final = ("version", "payload", "age", "lifetime", "session")
-"""Fields that go when a document is forgotten: its floor stays, so that a slow worker does not bring it back."""
+"""Fields that are deleted with a document: its floor stays, so that a slow worker does not bring it back."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -43,7 +46,7 @@ class Script:
 
     Args:
         text: in Lua.
-        sha: what Redis calls it.
+        sha: the SHA1 digest of the text.
     """
 
     text: str
@@ -73,7 +76,7 @@ def loading() -> list[Command]:
 
 
 def in_full(command: Command) -> Command:
-    """Return a command that works where Redis does not know the script yet."""
+    """Return a command with the text of its script, for a server that does not know it yet."""
     if command[0] != "EVALSHA":
         return command
     return ("EVAL", _BY_SHA[str(command[1])].text, *command[2:])
@@ -99,7 +102,8 @@ if not floor then redis.call('HDEL', KEYS[1], 'floor') end
 redis.call('PEXPIRE', KEYS[1], total)
 return 1
 """)
-"""Save a document: identity, version, payload, age, lifetime, name of its session."""
+"""Save a document unless a later one, or a floor above it, is kept: identity, version, payload, age, lifetime, name of
+its session."""
 
 GET: Final = _script("""
 local found = redis.call('HMGET', KEYS[1], 'identity', 'floor', 'total', 'version', 'payload', 'age', 'lifetime')
@@ -120,9 +124,9 @@ return table.concat({
   found[6] and #found[6] or '-', #session
 }, ' ') .. '\\n' .. (found[6] or '') .. session .. (found[8] or '')
 """)
-"""Read in one go, where all is on one server, what a token that is new here needs: its document, the time it has left,
+"""Read at once, on a single server, what a token needs that is new in this process: its document, the time it has left,
 the number of the last notice, and whether anything is parked for the token (its key) or for the session of the document
-(how keys of parked changes begin). All of that is one string (`Looked`), which a client reads faster than a list."""
+(how keys of parked changes begin). All of that is one string (`Looked`), which a client parses faster than a list."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -145,7 +149,7 @@ class Looked:
 
     @classmethod
     def read(cls, answer: bytes | str) -> Looked:
-        """Take an answer of Redis apart; `ValueError` where it is none."""
+        """Parse an answer of Redis; `ValueError` where it is none."""
         raw = answer.encode() if isinstance(answer, str) else answer
         head, _, rest = raw.partition(b"\n")
         *fields, left, number, on_token, on_session, of_identity, of_session = head.split(b" ")
@@ -221,7 +225,7 @@ for i = 1, #all, 2 do
 end
 return gone
 """)
-"""Forget what was parked up to a time: for a logout that Redis hears of late."""
+"""Forget what was parked up to a time: for a logout that could not be written when it happened."""
 
 ANNOUNCE: Final = _script("""
 if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SET', KEYS[1], ARGV[2]) end

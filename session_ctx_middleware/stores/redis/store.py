@@ -46,7 +46,7 @@ MAX_CONNECTIONS: Final = 32
 
 
 class RedisStore:
-    """Shares documents and parked changes between processes, and tells each what the others changed.
+    """Shares documents and parked changes between processes, and notifies each of what the others change.
 
     Args:
         redis: a URL, or a client that the app has made and closes itself. URLs: ``redis://user:password@host:6379/0``,
@@ -96,11 +96,11 @@ class RedisStore:
         return f"<RedisStore {self._namespace}>"
 
     def attach(self, listener: Listener) -> Attachment:
-        """Begin to tell the running event loop what others change."""
+        """Begin to notify the running event loop of what others change."""
         return self._connection().backplane.attach(listener)
 
     async def load(self, name: str) -> Stored | None:
-        """Return what is kept under the name of a token; nothing where Redis has not been told of a change yet."""
+        """Return what is kept under the name of a token; nothing while a change of it could not be written."""
         connection = self._connection()
         if self._recovery.hides_document(name):
             connection.recovery.start()
@@ -135,7 +135,7 @@ class RedisStore:
         )
 
     async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
-        """Let nobody believe less than `floor` any more; if Redis cannot be told now, it is told later."""
+        """Raise the floor of documents; if that cannot be written now, it is written later."""
         floors = [raise_floor(self._keys.document(name), identity, floor, lifetime) for name in names]
         await self._change(
             Notice("written", tuple(names), identity, floor),
@@ -144,7 +144,7 @@ class RedisStore:
         )
 
     async def forget(self, names: Sequence[str]) -> None:
-        """Forget documents and parked changes; if Redis cannot be told now, it is told later."""
+        """Forget documents and parked changes; if that cannot be written now, it is written later."""
         gone: list[Command] = []
         for name in names:
             gone += [("HDEL", self._keys.document(name), *FORGET), ("DEL", self._keys.parked(name))]
@@ -168,7 +168,7 @@ class RedisStore:
             await self._change(Notice("parked", (name,)), [PARK(key, milliseconds(PARKED_TTL), *fields)])
 
     async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
-        """Forget these changes, and earlier ones of their fields; if Redis cannot be told now, it is told later."""
+        """Forget these and earlier changes of their fields; if that cannot be written now, it is written later."""
         if not changes:
             return
         connection = self._connection()
@@ -201,13 +201,13 @@ class RedisStore:
     async def _change(
         self, notice: Notice, commands: Sequence[Command], remember: Callable[[], None] | None = None
     ) -> None:
-        """Write and tell the others; what cannot be written is remembered, if that can be done."""
+        """Write, then notify the others; `remember` queues what could not be written, where that makes sense."""
         connection = self._connection()
         announcement = connection.announcement(notice)
         try:
             await connection.run(commands, [announcement])
         except BaseException:
-            # A request that goes away does not know either whether it was written.
+            # A request that is cancelled does not know either whether it was written.
             if remember is not None:
                 remember()
                 connection.recovery.start()
