@@ -51,14 +51,15 @@ versions = st.integers(0, 12)
 
 
 @st.composite
+def operations(draw: st.DrawFn, field: str) -> Operation:
+    value, at = draw(st.sampled_from(VALUES)), draw(st.floats(0, 9))
+    return Operation(value, f"{field} {value} {at!r}", at, 0.0)  # two changes never share an id
+
+
+@st.composite
 def changes(draw: st.DrawFn) -> ContextChanges:
     fields = draw(st.lists(st.sampled_from(("currency", "language", "attributes.a")), max_size=2, unique=True))
-    return ContextChanges(
-        {
-            field: Operation(draw(st.sampled_from(VALUES)), f"{draw(st.integers(0, 50))}", draw(st.floats(0, 9)), 0.0)
-            for field in fields
-        }
-    )
+    return ContextChanges({field: draw(operations(field)) for field in fields})
 
 
 @st.composite

@@ -179,7 +179,7 @@ def no_identity_check(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Flights, "end", end)
 
 
-def no_refusal(patch: pytest.MonkeyPatch) -> None:
+def no_rejection(patch: pytest.MonkeyPatch) -> None:
     """A rejected token keeps its document for when Emporix cannot be asked."""
     patch.setattr(Publisher, "reject", lambda *_: None)
 
@@ -239,7 +239,7 @@ def no_isolation(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Engine, "__init__", init)
 
 
-def no_expectations(patch: pytest.MonkeyPatch) -> None:
+def no_required_floor(patch: pytest.MonkeyPatch) -> None:
     """What a browser has seen on another worker does not count here."""
     patch.setattr(Consistency, "is_below_required", lambda *_: False)
 
@@ -249,7 +249,7 @@ def no_memory_of_others(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Consistency, "note_seen", lambda self, *_: self)
 
 
-def no_stamps_of_others(patch: pytest.MonkeyPatch) -> None:
+def no_hybrid_clock(patch: pytest.MonkeyPatch) -> None:
     """Of two wishes that of the host whose clock is ahead counts as the later one."""
     original = HybridClock.next
     patch.setattr(HybridClock, "next", lambda self, _=0.0: original(self))
@@ -276,7 +276,7 @@ def no_floor_from_the_store(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Publisher, "apply_hint", lambda *_: True)
 
 
-def no_shame(patch: pytest.MonkeyPatch) -> None:
+def no_hiding(patch: pytest.MonkeyPatch) -> None:
     """While Emporix cannot be asked, a document is shown that another worker has told to be past."""
     patch.setattr(Consistency, "_lacks_unknown", lambda *_: False)
 
@@ -305,7 +305,7 @@ GUARDS: list[tuple[Ablation, set[str]]] = [
     (no_settling_of_earlier_changes, {"reads_your_writes"}),
     (no_unparking, {"reads_your_writes"}),
     (no_parking, {"nothing_lost"}),
-    (no_refusal, {"no_resurrection"}),
+    (no_rejection, {"no_resurrection"}),
     (no_detachment, {"nothing_lost"}),
     (no_unpinning, {"nothing_left_over"}),
     (no_reachability, {"reads_your_writes"}),
@@ -316,13 +316,13 @@ GUARDS: list[tuple[Ablation, set[str]]] = [
 
 
 GUARDS_OF_SEVERAL_WORKERS: list[tuple[Ablation, Setup]] = [
-    (no_expectations, COOKIE),
+    (no_required_floor, COOKIE),
     (no_memory_of_others, COOKIE),
-    (no_stamps_of_others, SKEWED),
+    (no_hybrid_clock, SKEWED),
     (no_tombstone, STORE),
     (no_notices, STORE),
     (no_floor_from_the_store, STORE),
-    (no_shame, STORE),
+    (no_hiding, STORE),
 ]
 
 
