@@ -27,7 +27,7 @@ class Operation:
         at: seconds since the epoch when it was recorded, for its age and its order, see `HybridClock`.
         recorded: monotonic seconds of this process when it was recorded: only a document asked for after that can
             prove that the change is already there.
-        taken: the version of the context since which Emporix has it; below 0 while it has not, or nobody knows.
+        taken: the version of the context with which Emporix took it; below 0 where it did not, or nobody knows.
     """
 
     value: Value
@@ -82,17 +82,20 @@ class ContextChanges:
         return ContextChanges({**older.operations, **self.operations})
 
     def newest(self, other: ContextChanges) -> ContextChanges:
-        """Return both; of two changes of one field the one recorded later, these where that is equal.
+        """Return both, with the later one of two changes of a field, whichever side it is on.
 
-        Of two that Emporix has taken, the one taken later; of one and the same change, the one that knows when.
+        Of two that Emporix has taken, that is the one it took later; otherwise the one recorded later, or with the
+        greater operation id where that is equal. Of two copies of one change it is the one that knows when it was
+        taken.
         """
         if not other.operations:
             return self
+        if not self.operations:
+            return other
         merged = dict(other.operations)
         for path, operation in self.operations.items():
             there = merged.get(path)
-            if there is None or _follows(operation, there):
-                merged[path] = operation
+            merged[path] = operation if there is None else _later(operation, there)
         return ContextChanges(merged)
 
     def without(self, op_ids: Collection[str]) -> ContextChanges:
@@ -104,25 +107,30 @@ class ContextChanges:
         return ContextChanges({**self.operations, path: operation})
 
     def minus(self, other: ContextChanges) -> ContextChanges:
-        """Return what is left once `other` is settled: without those very changes, and earlier ones of their fields.
+        """Return what is left once `other` is taken or kept elsewhere: neither those changes nor what they replaced.
 
         A later change of the same field, or another one made at the same moment, stays.
         """
 
         def stays(path: str, operation: Operation) -> bool:
-            settled = other.operations.get(path)
-            return settled is None or (operation.op_id != settled.op_id and operation.at >= settled.at)
+            done = other.operations.get(path)
+            return done is None or (operation.op_id != done.op_id and operation.at >= done.at)
 
         return self._where(stays)
 
     def within(self, attributes: int, size: int) -> ContextChanges:
-        """Return the changes without the earliest attributes that are more than `attributes`, or than `size` bytes."""
+        """Return all changes of switches, and the latest of attributes.
+
+        Args:
+            attributes: how many attributes at most.
+            size: how many bytes of JSON they may take in all.
+        """
         if not self.operations:
             return self
         room = size
         kept = {path: operation for path, operation in self.operations.items() if not path.startswith(ATTRIBUTE_PREFIX)}
         others = [(path, operation) for path, operation in self.operations.items() if path not in kept]
-        for path, operation in sorted(others, key=lambda item: -item[1].at)[:attributes]:
+        for path, operation in sorted(others, key=_recency, reverse=True)[:attributes]:
             value = None if isinstance(operation.value, Removed) else operation.value
             room -= len(path) + len(dumps(value))
             if room < 0:
@@ -137,7 +145,7 @@ class ContextChanges:
         return ContextChanges({path: replace(operation, taken=version) for path, operation in self.operations.items()})
 
     def taken_after(self, version: int) -> ContextChanges:
-        """Return the changes that a document of `version` cannot have."""
+        """Return the changes that Emporix took with a later version: a document of `version` cannot have them."""
         return self._where(lambda _, operation: operation.taken > version)
 
     def outlines(self) -> ContextChanges:
@@ -259,10 +267,33 @@ class ContextChanges:
 NO_CHANGES: Final = ContextChanges()
 
 
-def _follows(one: Operation, other: Operation) -> bool:
-    if one.op_id == other.op_id or (one.taken != other.taken and min(one.taken, other.taken) >= 0):
-        return one.taken >= other.taken  # Emporix has put them in order, whatever the clocks of two hosts say
-    return one.at >= other.at
+def _recency(item: tuple[str, Operation]) -> tuple[float, str]:
+    return item[1].at, item[1].op_id
+
+
+def _later(one: Operation, other: Operation) -> Operation:
+    if one.op_id == other.op_id:
+        return _better_copy(one, other)
+    if one.taken != other.taken and min(one.taken, other.taken) >= 0:
+        # Emporix has put them in order, whatever the clocks of two hosts say.
+        return one if one.taken > other.taken else other
+    return one if (one.at, one.op_id) > (other.at, other.op_id) else other
+
+
+def _better_copy(one: Operation, other: Operation) -> Operation:
+    """Return one of two copies of one change, the same one in either order."""
+    # A change that was recorded later is proven by fewer documents: of two estimates this is the careful one.
+    mine, theirs = (one.taken, one.at, one.recorded), (other.taken, other.at, other.recorded)
+    if mine != theirs:
+        return one if mine > theirs else other
+    if one.value is other.value or same(one.value, other.value):
+        return one
+    return one if _value_order(one) > _value_order(other) else other
+
+
+def _value_order(operation: Operation) -> tuple[bool, str]:
+    removed = isinstance(operation.value, Removed)  # `outlines` has no values: the copy that has one is better
+    return not removed, "" if removed else dumps(operation.value)
 
 
 def _checked(path: str, value: Value) -> Value:

@@ -33,10 +33,10 @@ REMOVED: Final = Removed.token
 Value: TypeAlias = "Json | Literal[Removed.token]"
 
 
-class _Unread:
-    """Keeps `attributes` and `extra` of a document as JSON text until somebody reads one of them.
+class _LazyMaps:
+    """Parses `attributes` and `extra` of a document when one of them is read, and keeps their JSON text until then.
 
-    Most requests never do, and the text takes a quarter of what the mappings would in every session that is cached.
+    Most requests read neither, and the text takes a quarter of what the mappings would in every session that is cached.
     Until then the two fields are not set, and Python asks `__getattr__`; from then on they are fields as any other.
     """
 
@@ -46,15 +46,15 @@ class _Unread:
     attributes: Mapping[str, Json]
     extra: Mapping[str, Json]
 
-    def _leave(self, attributes: Mapping[str, object], extra: Mapping[str, object]) -> None:
+    def _defer(self, attributes: Mapping[str, object], extra: Mapping[str, object]) -> None:
         """Hold these, as they were parsed, in place of what the fields are set to; or raise `ValueError`."""
         if attributes or extra:
             object.__setattr__(self, "_text", condense(attributes, extra))
             object.__delattr__(self, "attributes")
             object.__delattr__(self, "extra")
 
-    def _glance(self) -> list[Mapping[str, Json]]:
-        """Return both without keeping more than the text of them."""
+    def _both(self) -> list[Mapping[str, Json]]:
+        """Return both; keep no more than the text where that is all there is."""
         text: bytes = getattr(self, "_text", b"")
         return expand(text) if text else [self.attributes, self.extra]
 
@@ -73,7 +73,7 @@ class _Unread:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class ContextDocument(_Unread):
+class ContextDocument(_LazyMaps):
     """One version of a session context, as Emporix sent it; nothing in it can be changed.
 
     Args:
@@ -82,7 +82,7 @@ class ContextDocument(_Unread):
         customer_id: the customer, ``"ANONYMOUS"`` or ``None`` for a guest.
         site_code: the site.
         currency: ISO 4217 code.
-        language: language tag; Emporix does not fix the case.
+        language: language tag (BCP 47); Emporix does not fix the case.
         target_location: ISO 3166-1 alpha-2 country code.
         cart_id: the active cart, where there is one.
         attributes: the custom attributes (``context`` at Emporix).
@@ -130,12 +130,12 @@ class ContextDocument(_Unread):
             **texts,
         )
         extra = {key: value for key, value in data.items() if key not in _KNOWN}
-        document._leave(attributes=object_at(data, "context"), extra=extra)
+        document._defer(attributes=object_at(data, "context"), extra=extra)
         return document
 
     def to_wire(self) -> dict[str, object]:
         """Return the document under the names that Emporix uses, without keys that have no value."""
-        attributes, extra = self._glance()
+        attributes, extra = self._both()
         metadata = {"version": self.version, "createdAt": self.created_at, "modifiedAt": self.modified_at}
         body: dict[str, object] = {
             **{field.wire: getattr(self, field.name) for field in FIELDS},

@@ -62,6 +62,7 @@ class Field:
     wanted: str = ""
 
 
+# The form of a tag (RFC 5646, section 2.1), without the registry of its parts.
 _BCP_47: Final = r"(?=.{2,35}\Z)[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*"
 
 FIELDS: Final = (

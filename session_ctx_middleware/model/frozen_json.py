@@ -1,4 +1,4 @@
-"""JSON values that nobody can change: how documents and attributes are held."""
+"""JSON values (RFC 8259) that nobody can change: how documents and attributes are held."""
 
 from __future__ import annotations
 
@@ -150,7 +150,10 @@ def same(one: object, other: object) -> bool:
 
 
 def version_of(value: object) -> int:
-    """Return a version, or raise `ValueError`: a whole number from 0 to what JSON carries exactly."""
+    """Return a version, or raise `ValueError`: a whole number from 0 to 2**53 - 1.
+
+    That is how far all implementations of JSON agree on whole numbers (RFC 8259, section 6).
+    """
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_VERSION:
         return value
     raise ValueError("no usable metadata.version")

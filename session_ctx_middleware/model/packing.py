@@ -13,7 +13,7 @@ from .frozen_json import Json, version_of
 __all__ = ["Packed", "moment_of", "pack", "unpack"]
 
 Packed = list[object]
-"""One change: path, value (``None`` for a removal), operation id, seconds since the epoch, version that has it."""
+"""One change: path, value (``None`` for a removal), operation id, when it was recorded, and `Operation.taken`."""
 
 MAX_ID: Final = 32
 END_OF_TIME: Final = 1e11

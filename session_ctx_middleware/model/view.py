@@ -33,8 +33,8 @@ class Snapshot:
 
     Args:
         document: the context as Emporix sent it.
-        overlay: changes that Emporix took after that document; its new version has not been read back yet.
-        parked: changes that Emporix could not take yet.
+        overlay: changes that Emporix has taken after that document; its new version has not been read back yet.
+        parked: changes that Emporix cannot take yet.
         stale: older than the policy wants, served because Emporix could not be asked or is being asked.
         degraded: Emporix could not be asked and there was nothing stale to serve.
         rejected: Emporix refused the token.

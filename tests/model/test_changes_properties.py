@@ -1,0 +1,81 @@
+"""What holds for any two sets of changes."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from session_ctx_middleware.model.changes import ContextChanges, Operation
+from session_ctx_middleware.model.document import REMOVED
+from session_ctx_middleware.model.frozen_json import dumps, freeze
+
+PATHS: tuple[str, ...] = ("currency", "language", "attributes.a")
+# Few of each, so that ties and copies of one change are the rule.
+values = st.sampled_from(["EUR", "USD", REMOVED, freeze({"n": 1}), freeze({"n": 1.0}), freeze({"n": True})])
+moments = st.sampled_from([1.0, 2.0])
+operations = st.builds(
+    Operation, values, st.sampled_from("abc"), at=moments, recorded=moments, taken=st.integers(-1, 2)
+)
+change_sets = st.dictionaries(st.sampled_from(PATHS), operations).map(ContextChanges)
+
+
+def told(operation: Operation | None) -> object:
+    """Return an operation for comparison, with 1, 1.0 and true kept apart."""
+    if operation is None:
+        return None
+    value = operation.value
+    text = "removed" if value is REMOVED else dumps(value)
+    return text, operation.op_id, operation.at, operation.recorded, operation.taken
+
+
+def by_path(changes: ContextChanges) -> dict[str, object]:
+    return {path: told(operation) for path, operation in changes.operations.items()}
+
+
+@given(change_sets, change_sets)
+def test_newest_commutes(one: ContextChanges, other: ContextChanges) -> None:
+    """It does not matter who merges with whom."""
+    assert by_path(one.newest(other)) == by_path(other.newest(one))
+
+
+@given(change_sets, change_sets)
+def test_newest_chooses(one: ContextChanges, other: ContextChanges) -> None:
+    """Each field has one of the two changes, and none is left out."""
+    merged = one.newest(other)
+
+    assert set(merged) == {*one, *other}
+    for path in merged:
+        assert told(merged.get(path)) in {told(one.get(path)), told(other.get(path))}
+
+
+@given(change_sets, change_sets)
+def test_newest_is_idempotent(one: ContextChanges, other: ContextChanges) -> None:
+    """Merging the same once more changes nothing."""
+    merged = one.newest(other)
+
+    assert by_path(one.newest(one)) == by_path(one)
+    assert by_path(merged.newest(one)) == by_path(merged.newest(other)) == by_path(merged)
+
+
+@given(change_sets, change_sets, st.integers(0, 2), st.integers(0, 30))
+def test_room_is_given_in_one_order(one: ContextChanges, other: ContextChanges, attributes: int, size: int) -> None:
+    """Which attributes give way does not depend on who merged with whom."""
+    kept, same = one.newest(other).within(attributes, size), other.newest(one).within(attributes, size)
+
+    assert by_path(kept) == by_path(same)
+
+
+@given(values, values, moments)
+def test_greater_id_wins_a_tie(value: str, other_value: str, at: float) -> None:
+    """Of two changes of one moment, the one with the greater id."""
+    lesser = ContextChanges({"currency": Operation(value, "a", at=at, recorded=at)})
+    greater = ContextChanges({"currency": Operation(other_value, "b", at=at, recorded=at)})
+
+    assert lesser.newest(greater) == greater.newest(lesser) == greater
+
+
+def test_a_copy_with_a_value_is_better_than_an_outline() -> None:
+    """Outlines tell which changes are done; they do not take a value away."""
+    changes = ContextChanges({"currency": Operation("EUR", "a", at=1.0, recorded=1.0)})
+
+    assert changes.outlines().newest(changes) == changes.newest(changes.outlines()) == changes
