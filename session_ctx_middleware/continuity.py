@@ -11,9 +11,9 @@ from typing import Final
 import jwt
 from starlette.types import Scope
 
+from .checks import cookie_name
 from .clock import Clock
 from .engine import ForeignPending, Note
-from .errors import ConfigurationError
 from .model.changes import ContextChanges
 from .model.frozen_json import dumps, loads, version_of
 from .model.packing import moment_of, pack, unpack
@@ -95,8 +95,7 @@ class ContinuityCookie:
     """
 
     def __init__(self, secrets: Sequence[bytes], *, name: str, https_only: bool, clock: Clock) -> None:
-        if not name or not name.isascii() or any(c in name for c in ' \t";,=') or name.startswith("__"):
-            raise ConfigurationError("cookie_name=... must be the name of a cookie, without a prefix.")
+        name = cookie_name(name, "cookie_name=...", bare=True)
         self._keys = [hmac.digest(secret, PURPOSE, "sha256") for secret in secrets]
         self._names = (name.encode(), b"__Host-" + name.encode())
         self._https_only = https_only

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .checks import functions, secret_keys
 from .clock import Clock, HybridClock, SystemClock
 from .context import SCOPE_KEY, STATE_KEY, SessionContext
 from .continuity import ContinuityCookie
 from .dependencies import Engines, RequestDependencies
 from .emporix import OwnContextClient
 from .engine import EngineOptions, Keys, Stats
-from .errors import ConfigurationError, SharedCacheLeak
+from .errors import SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
 from .http_cache import Vary, make_private
 from .model.view import ContextDefaults
@@ -36,7 +37,7 @@ SecretKey: TypeAlias = "str | bytes | Sequence[str | bytes]"
 
 _log = logging.getLogger("session_ctx_middleware")
 
-MIN_SECRET_BYTES: Final = 32
+HOOKS_WANTED: Final = "on_event=... must be functions that take one ContextEvent."
 # Names that processes share must be the same in all of them; tokens and session ids cannot be guessed in any case.
 SHARED_SECRET: Final = b"session_ctx_middleware"
 DRAIN_SECONDS: Final = 5.0
@@ -90,7 +91,7 @@ class SessionContextMiddleware:
     ) -> None:
         upstream, cache, clock = upstream or UpstreamPolicy(), cache or CachePolicy(), clock or SystemClock()
         store = store or MemoryStore(max_entries=cache.max_entries, clock=clock)
-        secrets, tokens = _secrets(secret_key), TokenChain(token)
+        secrets, tokens = secret_keys(secret_key), TokenChain(token)
         self.app = app
         self._preload = preload
         self._strict = strict
@@ -105,7 +106,7 @@ class SessionContextMiddleware:
         self._deps = RequestDependencies(
             tokens=tokens,
             defaults=defaults or ContextDefaults(),
-            events=Events(_hooks(on_event)),
+            events=Events(functions(on_event, HOOKS_WANTED)),
             clock=clock,
             timestamps=HybridClock(clock),
             engine=self._engines.of,
@@ -228,23 +229,3 @@ def _warn_of_several_workers(secrets: Sequence[bytes], store: ContextStore) -> N
             "Several workers share nothing: what a shopper changes on one of them, the others show up to two "
             "minutes later. Give all of them the same secret_key=..., or a RedisStore."
         )
-
-
-def _hooks(on_event: EventHook | Sequence[EventHook]) -> tuple[EventHook, ...]:
-    hooks = (on_event,) if callable(on_event) else tuple(on_event)
-    if all(callable(hook) for hook in hooks):
-        return hooks
-    raise ConfigurationError("on_event=... must be functions that take one ContextEvent.")
-
-
-def _secrets(secret_key: SecretKey | None) -> list[bytes]:
-    if secret_key is None:
-        return []
-    keys = [secret_key] if isinstance(secret_key, str | bytes) else list(secret_key)
-    secrets = [key.encode() if isinstance(key, str) else key for key in keys]
-    if not secrets or any(len(key) < MIN_SECRET_BYTES for key in secrets):
-        raise ConfigurationError(
-            f"secret_key=... must have {MIN_SECRET_BYTES} bytes or more, such as secrets.token_urlsafe(32) makes; "
-            "keep it secret, and the same on every worker."
-        )
-    return secrets

@@ -58,7 +58,8 @@ def operations(draw: st.DrawFn, field: str) -> Operation:
 
 @st.composite
 def changes(draw: st.DrawFn) -> ContextChanges:
-    fields = draw(st.lists(st.sampled_from(("currency", "language", "attributes.a")), max_size=2, unique=True))
+    names = ["currency", "language", "attributes.a"]
+    fields: list[str] = draw(st.lists(st.sampled_from(names), max_size=2, unique=True))
     return ContextChanges({field: draw(operations(field)) for field in fields})
 
 
