@@ -56,10 +56,12 @@ def operations(draw: st.DrawFn, field: str) -> Operation:
     return Operation(value, f"{field} {value} {at!r}", at, 0.0)  # two changes never share an id
 
 
+FIELDS: list[str] = ["currency", "language", "attributes.a"]
+
+
 @st.composite
 def changes(draw: st.DrawFn) -> ContextChanges:
-    names = ["currency", "language", "attributes.a"]
-    fields: list[str] = draw(st.lists(st.sampled_from(names), max_size=2, unique=True))
+    fields = draw(st.lists(st.sampled_from(FIELDS), max_size=2, unique=True))
     return ContextChanges({field: draw(operations(field)) for field in fields})
 
 
