@@ -9,7 +9,7 @@ from session_ctx_middleware.model.changes import ContextChanges, Operation
 from session_ctx_middleware.model.document import REMOVED
 from session_ctx_middleware.model.frozen_json import dumps, freeze
 
-PATHS: tuple[str, ...] = ("currency", "language", "attributes.a")
+PATHS: list[str] = ["currency", "language", "attributes.a"]
 # Few of each, so that ties and copies of one change are the rule.
 values = st.sampled_from(["EUR", "USD", REMOVED, freeze({"n": 1}), freeze({"n": 1.0}), freeze({"n": True})])
 moments = st.sampled_from([1.0, 2.0])
