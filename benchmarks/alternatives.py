@@ -133,7 +133,7 @@ async def starsessions(shop: Shop) -> Candidate:
 
 
 async def hishel(shop: Shop) -> Candidate:
-    """httpx with the cache of hishel as RFC 9111 has it, in an SQLite database in memory."""
+    """The cache of hishel around httpx, as RFC 9111 has it, in an SQLite database in memory."""
     import anysqlite
     from hishel import AsyncSqliteStorage, CacheOptions
     from hishel.httpx import AsyncCacheTransport

@@ -29,6 +29,7 @@ class Figure:
 
     @property
     def passed(self) -> bool:
+        """Whether the goal was met."""
         return self.value >= self.goal if self.at_least else self.value <= self.goal
 
 

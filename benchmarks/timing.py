@@ -84,7 +84,7 @@ async def alternate(
         shuffled.shuffle(order)
         for each in order:
             gc.collect()
-            with _garbage_collector(collect):
+            with _garbage_collector(on=collect):
                 # Collections are rare and long: the median would not see them.
                 middle = statistics.fmean if collect else statistics.median
                 found[each.name].append(await _turn(each, calls, batch, middle))
@@ -106,7 +106,7 @@ async def _turn(contender: Contender, calls: int, batch: int, middle: Callable[[
 
 
 @contextmanager
-def _garbage_collector(on: bool) -> Iterator[None]:
+def _garbage_collector(*, on: bool) -> Iterator[None]:
     was = gc.isenabled()
     if not on:
         gc.disable()

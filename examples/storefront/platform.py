@@ -1,4 +1,4 @@
-"""All calls that the shop itself makes to Emporix. (The session context is the middleware's business.)"""
+"""All calls that the shop itself makes to Emporix; the session context is the middleware's business."""
 
 from __future__ import annotations
 

@@ -95,8 +95,7 @@ class VisitLayer:
 
 def get_visit(connection: HTTPConnection) -> Visit:
     """Return the visit of a request."""
-    visit = connection.state.visit
-    assert isinstance(visit, Visit)
+    visit: Visit = connection.state.visit
     return visit
 
 

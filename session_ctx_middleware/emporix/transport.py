@@ -83,7 +83,7 @@ def _preferred() -> Library:
 def _certificates() -> ssl.SSLContext:
     library = _preferred()
     tls = library.create_ssl_context()
-    build_client(1.0, 1, tls)  # the library imports its transport with the first client
+    build_client(1.0, 1, tls=tls)  # the library imports its transport with the first client
     return tls
 
 
@@ -107,7 +107,7 @@ def adopt(client: object) -> httpx.AsyncClient:
     )
 
 
-def build_client(timeout: float, max_connections: int, tls: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
+def build_client(timeout: float, max_connections: int, *, tls: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
     """Return a client that follows no redirects and keeps no cookies.
 
     Args:
@@ -214,7 +214,7 @@ class OwnClients:
         client = self._clients.get(loop)
         if client is None:
             self._forget_closed_loops()
-            client = self._clients[loop] = build_client(self._timeout, self._max_connections, self._tls or True)
+            client = self._clients[loop] = build_client(self._timeout, self._max_connections, tls=self._tls or True)
         return client
 
     async def aclose(self) -> None:

@@ -194,7 +194,7 @@ class Engine:
             await self._parts.sharing.invalidate(entries, document.identity, document.version)
 
     async def _keep(self, entry: Entry, token: StorefrontToken, changes: ContextChanges) -> None:
-        job = Job(entry, token.value, changes, self._clock.monotonic(), True, entry.fence.era)
+        job = Job(entry, token.value, changes, self._clock.monotonic(), parks=True, era=entry.fence.era)
         await self._parts.pending.keep(job)
 
     def _shown(self, entry: Entry, token: str, note: Note | None, snapshot: Snapshot) -> Snapshot:

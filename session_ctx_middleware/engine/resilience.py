@@ -159,7 +159,7 @@ class _Report:
         self._say(failed=False)
 
     def open_ended(self) -> None:
-        """A call that was cancelled says nothing."""
+        """Let go of a call that was cancelled: it says nothing."""
         if self._breaker is not None and self._probe:
             self._breaker.release()
 

@@ -82,7 +82,7 @@ class Documents:
             return Stored(entry.document, age, entry.identity, entry.floor), entry.session
 
     def save(
-        self, name: str, document: ContextDocument, identity: str, age: float, lifetime: float, session: str
+        self, name: str, document: ContextDocument, identity: str, *, age: float, lifetime: float, session: str
     ) -> None:
         """Keep a document unless what is kept shows that it is out of date."""
         with self._lock:

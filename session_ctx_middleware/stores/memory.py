@@ -75,7 +75,7 @@ class MemoryStore:
     ) -> None:
         """Keep a document unless what is kept shows that it is out of date; do nothing where it is not shared."""
         if self._memory.documents is not None:
-            self._memory.documents.save(name, document, identity, age, lifetime, session)
+            self._memory.documents.save(name, document, identity, age=age, lifetime=lifetime, session=session)
 
     async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
         """Raise the floor of documents; do nothing where it is not shared."""

@@ -142,7 +142,6 @@ def no_parking(patch: pytest.MonkeyPatch) -> None:
 
 def no_look_before_landing(patch: pytest.MonkeyPatch) -> None:
     """An answer is published before it is known what is parked for the session it tells of."""
-
     landing = Loads._look
 
     async def look(self: Loads, entry: Any, outcome: Any) -> bool:

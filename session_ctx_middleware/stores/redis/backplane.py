@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from ...clock import Clock
 from ..protocol import Attachment, Listener
@@ -159,7 +159,7 @@ class Backplane:
         """Give the connection up unless something arrives in that many seconds."""
         self._pong_until = self.clock.monotonic() + seconds
 
-    async def _receive(self, answer: Any) -> None:
+    async def _receive(self, answer: object) -> None:
         # Whatever arrives shows that the connection lives.
         self._expect(math.inf)
         if not isinstance(answer, list | tuple) or len(answer) < 3:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from weakref import WeakSet
 
 __all__ = ["HasConnections", "after_fork"]
@@ -12,13 +12,13 @@ __all__ = ["HasConnections", "after_fork"]
 class HasConnections(Protocol):
     """Something with connections."""
 
-    def reset_after_fork(self) -> Any:
+    def reset_after_fork(self) -> object:
         """Begin anew in the child, and return everything that belongs to the parent."""
         ...
 
 
 _stores: Final[WeakSet[HasConnections]] = WeakSet()
-_inherited: Final[list[Any]] = []
+_inherited: Final[list[object]] = []
 
 
 def after_fork(store: HasConnections) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -43,7 +43,7 @@ class Link(Protocol):
         """Send `commands`, and `then` once these are done; return the answers, errors of single commands among them."""
         ...
 
-    def listening(self) -> Any:
+    def listening(self) -> AbstractAsyncContextManager[AbstractConnection]:
         """Open a connection of its own for as long as the block lasts."""
         ...
 
@@ -62,9 +62,11 @@ class SingleLink:
     close: Callable[[], Any] | None
 
     def check(self) -> None:
+        """Raise what is wrong with the options, without connecting."""
         self.client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
 
     async def run(self, commands: Sequence[Command], then: Sequence[Command] = ()) -> list[Any]:
+        """Send all commands in one pipeline; a single one needs none."""
         if len(commands) == 1 and not then:
             try:
                 return [await self.client.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
@@ -79,6 +81,7 @@ class SingleLink:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[AbstractConnection]:
+        """Take a connection out of the pool for as long as the block lasts."""
         pool = self.client.connection_pool
         connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
         try:
@@ -88,6 +91,7 @@ class SingleLink:
             await pool.release(connection)
 
     async def aclose(self) -> None:
+        """Close the connections if they are ours."""
         if self.close is not None:
             await self.close()
 
@@ -105,6 +109,7 @@ class ClusterLink:
         """Nothing is left to be found out: a cluster's client has looked at all of its options."""
 
     async def run(self, commands: Sequence[Command], then: Sequence[Command] = ()) -> list[Any]:
+        """Send `commands` to their nodes at once, and `then` unless one of them failed."""
         await self.client.initialize()
         answers = await self._all(commands)
         if then and not any(isinstance(answer, Exception) for answer in answers):
@@ -117,6 +122,7 @@ class ClusterLink:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[AbstractConnection]:
+        """Take a connection to any node for as long as the block lasts."""
         await self.client.initialize()
         # A cluster forwards what is published at one node to all of them.
         node = self.client.get_random_node()
@@ -129,6 +135,7 @@ class ClusterLink:
             node.release(connection)
 
     async def aclose(self) -> None:
+        """Close the connections if they are ours."""
         if self.close is not None:
             await self.close()
 

@@ -1,7 +1,5 @@
 """What rules for stores are made of: names, documents, changes, and waiting for what others are told."""
 
-# ruff: noqa: S101 - assertions are what rules are made of
-
 from __future__ import annotations
 
 import secrets
@@ -83,14 +81,17 @@ class Rules:
 
 
 def a_token() -> str:
+    """Return a name of a token that nobody else uses."""
     return f"token-{secrets.token_hex(16)}"
 
 
 def a_session() -> str:
+    """Return a name of a session that nobody else uses."""
     return f"session-{secrets.token_hex(16)}"
 
 
 def document(version: int) -> ContextDocument:
+    """Return a document whose content shows its version."""
     return ContextDocument(version, session_id="s", cart_id=f"cart-{version}", created_at="2026-01-01T00:00:00Z")
 
 
@@ -106,25 +107,30 @@ def _value(value: object) -> Value:
 
 
 async def loaded(store: ContextStore, name: str) -> Stored:
+    """Return what a store has under a name, which must be something."""
     stored = await store.load(name)
     assert stored is not None, "something was kept here"
     return stored
 
 
 def document_of(stored: Stored | None) -> ContextDocument | None:
+    """Return the document of what a store has, `None` where there is none."""
     return None if stored is None else stored.document
 
 
 def version(stored: Stored | None) -> int | None:
+    """Return the version of the document, `None` where there is none."""
     document = document_of(stored)
     return None if document is None else document.version
 
 
 def check(stored: Stored) -> None:
+    """Check that a document is not below its floor, and is the one of its version."""
     if stored.document is not None:
         assert stored.document.version >= stored.floor
         assert stored.document.cart_id == f"cart-{stored.document.version}", "a payload belongs to its version"
 
 
 def comparable(changes: ContextChanges) -> dict[str, tuple[object, str, float]]:
+    """Return changes as plain values, which are equal where the changes are."""
     return {path: (change.value, change.op_id, round(change.at, 3)) for path, change in changes.operations.items()}

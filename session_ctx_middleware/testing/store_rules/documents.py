@@ -1,7 +1,5 @@
 """Rules for documents and the floors under them."""
 
-# ruff: noqa: S101 - assertions are what rules are made of
-
 from __future__ import annotations
 
 import asyncio

@@ -1,7 +1,5 @@
 """Rules for what other workers are told."""
 
-# ruff: noqa: S101 - assertions are what rules are made of
-
 from __future__ import annotations
 
 from ...stores.protocol import Notice

@@ -1,7 +1,5 @@
 """Rules for changes that wait for Emporix."""
 
-# ruff: noqa: S101 - assertions are what rules are made of
-
 from __future__ import annotations
 
 import asyncio
