@@ -17,7 +17,7 @@ from .answers import Answer, json_answer, service_error, unauthorized
 from .fake_session import FakeSession
 from .faults import Call, Calls, ConnectionDropped, Fault, Faults
 from .request import Incoming
-from .routes import Route, find_route
+from .routes import Route, check_pattern, find_route
 from .transport import build_client, disconnected, drop_connection
 from .world import ACCESS_SECONDS, FIELDS, Session, World
 
@@ -34,7 +34,7 @@ class FakeEmporix:
         latency: seconds that every call takes at least.
         replica_lag: seconds for which reading a context still answers what was before a write.
         same_values_raise_version: whether a PATCH that changes nothing raises the version.
-        seed: where ids and tokens come from.
+        seed: makes ids and tokens the same at every start; without it two starts never share one.
         now: seconds since the epoch; the system's clock by default.
     """
 
@@ -51,14 +51,16 @@ class FakeEmporix:
         latency: float = 0.0,
         replica_lag: float = 0.0,
         same_values_raise_version: bool = True,
-        seed: int = 0,
+        seed: int | None = None,
         now: Callable[[], float] | None = None,
     ) -> None:
+        if context_at not in {"cart", "login"}:
+            raise ValueError("FakeEmporix(context_at=...) is 'cart' or 'login'.")
         self.tenant = tenant
         self.latency = latency
         self.now = now or time.time
         self.calls = Calls()
-        rng = random.Random(seed)
+        rng = random.SystemRandom() if seed is None else random.Random(seed)
         self._faults = Faults(rng)
         self._world = World(
             context_at=context_at,
@@ -79,8 +81,12 @@ class FakeEmporix:
     # What tests and demos look at
 
     def count(self, operation: str | None = None) -> int:
-        """Return how many calls arrived: of an operation (``context.patch``), a service (``context``), or in all."""
-        return self.calls.count(operation)
+        """Return how many calls arrived: of an operation (``context.patch``), a service (``context``), or in all.
+
+        Raises:
+            ValueError: there is no such operation.
+        """
+        return self.calls.count(None if operation is None else check_pattern(operation))
 
     def clear_calls(self) -> None:
         """Forget the calls so far."""
@@ -100,8 +106,11 @@ class FakeEmporix:
             operation: an operation, a service, or ``*``.
             fault: how.
             times: how many calls; `None` until `clear_faults`.
+
+        Raises:
+            ValueError: there is no such operation.
         """
-        self._faults.add(operation, fault, times)
+        self._faults.add(check_pattern(operation), fault, times)
 
     def clear_faults(self) -> None:
         """Let nothing go wrong any more."""
@@ -233,6 +242,9 @@ class FakeEmporix:
 
 
 def _wire(fields: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = sorted(fields.keys() - FIELDS.keys())
+    if unknown:
+        raise TypeError(f"A context has no {', '.join(unknown)}. It has {', '.join(FIELDS)}.")
     return {FIELDS[name]: value for name, value in fields.items()}
 
 

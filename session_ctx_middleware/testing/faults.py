@@ -25,6 +25,9 @@ class Fault:
         apply: let the effect happen although `status` says it did not.
         probability: how often the fault strikes, 0 to 1.
         hang: never answer.
+
+    Raises:
+        ValueError: a value has no meaning.
     """
 
     status: int | None = None
@@ -37,6 +40,16 @@ class Fault:
     apply: bool = False
     probability: float = 1.0
     hang: bool = False
+
+    def __post_init__(self) -> None:
+        if self.drop not in {None, "before", "after"}:
+            raise ValueError("Fault(drop=...) is 'before' or 'after' the effect.")
+        if not 0 <= self.probability <= 1:
+            raise ValueError("Fault(probability=...) is between 0 and 1.")
+        if self.status is not None and not 100 <= self.status <= 599:
+            raise ValueError("Fault(status=...) is an HTTP status, 100 to 599.")
+        if min(self.delay, self.delay_after) < 0:
+            raise ValueError("Fault(delay=...) and Fault(delay_after=...) are seconds from 0.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

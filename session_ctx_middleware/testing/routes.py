@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from urllib.parse import unquote
 
 from . import accounts, contexts, shopping
 from .answers import Answer
+from .faults import matches
 from .request import Incoming
 
-__all__ = ["Route", "find_route"]
+__all__ = ["Route", "check_pattern", "find_route"]
 
 Service: TypeAlias = Callable[[Incoming], Answer]
 
@@ -71,3 +73,18 @@ def find_route(method: str, raw_path: str) -> tuple[Route, Mapping[str, str]] | 
         if route.method == method and (match := route.pattern.fullmatch(raw_path)):
             return route, {name: unquote(value) for name, value in match.groupdict().items()}
     return None
+
+
+def check_pattern(pattern: str) -> str:
+    """Return what names at least one operation: itself, its service, or ``*``.
+
+    Raises:
+        ValueError: nothing is called so; the text names what is.
+    """
+    if any(matches(pattern, name) for name in _NAMES):
+        return pattern
+    close = difflib.get_close_matches(pattern, _NAMES, 3, 0.5) or sorted(_NAMES)
+    raise ValueError(f"No operation is called {pattern!r}. There is {', '.join(close)}; or a whole service, or '*'.")
+
+
+_NAMES: Final = frozenset(route.operation for route in _ROUTES)
