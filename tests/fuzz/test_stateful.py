@@ -30,6 +30,7 @@ from session_ctx_middleware import (
 )
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
+from ..support.left_over import left_over
 from ..support.virtual_time import WALL_START, VirtualTimeLoop
 from .support import Site, fuzz, page, play, with_both_libraries
 
@@ -543,9 +544,7 @@ class Shopping(RuleBasedStateMachine):
             self.recover()
         self.nothing_comes_to_emporix_that_nobody_wanted()
         self.run(asyncio.sleep(100))
-        engine: Any = self.site.middleware._engines.of(self.runner.get_loop())
-        left = [len(engine._tasks), len(engine._writer._lanes), engine._reader.flights.in_air, len(engine._table._busy)]
-        assert left == [0, 0, 0, 0]
+        assert left_over(self.site.middleware._engines.of(self.runner.get_loop())) == {}
         self.run(self.client.aclose())
         assert not self.unnoticed
 

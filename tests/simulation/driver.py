@@ -8,7 +8,6 @@ import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from starlette.requests import HTTPConnection
 
@@ -29,6 +28,7 @@ from session_ctx_middleware.events import Events
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.tokens import TokenChain
 
+from ..support.left_over import left_over
 from ..support.virtual_time import VirtualClock, VirtualTimeLoop
 from .backplane import Backplane
 from .model import CLEAR, ModelEmporix, ServerSession, Weather
@@ -312,16 +312,7 @@ class Run:
         self.history.most_patches_at_once = self.emporix.most_patches_at_once
         await asyncio.sleep(30)
         for engine in self.engines:
-            parts: Any = engine._parts
-            sizes = {
-                "tasks": len(parts.tasks),
-                "held locks": len(parts.commits.turns),
-                "commits on their way": len(parts.commits.sending),
-                "flights in the air": parts.reads.loads.flights.in_air,
-                "pinned entries": len(parts.entries._pins),
-                "fenced entries": len(parts.entries._writes),
-            }
-            self.history.left_over += [f"{size} {name}" for name, size in sizes.items() if size]
+            self.history.left_over += [f"{size} {name}" for name, size in left_over(engine).items()]
         self.history.left_over += self._unnoticed
 
     # What shoppers do

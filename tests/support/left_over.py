@@ -1,0 +1,19 @@
+"""What an engine still holds; nothing of it may stay when nobody asks any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def left_over(engine: Any) -> dict[str, int]:
+    """Return what an engine holds, by name, without what it holds none of."""
+    parts = engine._parts
+    sizes = {
+        "tasks": len(parts.tasks),
+        "held locks": len(parts.commits.turns),
+        "commits on their way": len(parts.commits.sending),
+        "flights in the air": parts.reads.loads.flights.in_air,
+        "pinned entries": len(parts.entries._pins),
+        "fenced entries": len(parts.entries._writes),
+    }
+    return {name: size for name, size in sizes.items() if size}
