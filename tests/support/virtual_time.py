@@ -44,6 +44,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.clock
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for worker threads without a limit: from Python 3.12 on there is one, and here it would be over at once.
+
+        Args:
+            timeout: seconds of the loop's clock, which know nothing of what a thread does.
+        """
+        await super().shutdown_default_executor()
+
 
 class VirtualClock:
     """The library's `Clock` on the running loop's virtual time; randomness from one seed."""
