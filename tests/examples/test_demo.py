@@ -14,16 +14,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
+import pytest
 
+from ..support.redis_server import free_port
 from .conftest import Browser
 
+pytestmark = pytest.mark.network
+
 ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def is_open(url: str) -> bool:

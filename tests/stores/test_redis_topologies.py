@@ -27,8 +27,10 @@ from redis.backoff import NoBackoff
 from session_ctx_middleware.stores import ContextStore
 from session_ctx_middleware.testing.store_rules import Rule, store_rules
 
-from ..support.redis_server import RedisServer, free_port, redis_cluster, redis_server
+from ..support.redis_server import RedisServer, ServerEnded, free_port, redis_cluster, redis_server
 from .helpers import MakeRedisStore, answers, attached, changes, document, eventually
+
+pytestmark = pytest.mark.redis
 
 SAVED: dict[str, Any] = {"age": 0.0, "lifetime": 60.0}
 
@@ -192,7 +194,7 @@ def tls_server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     files = ("--tls-cert-file", str(cert), "--tls-key-file", str(key))
     try:
         server = RedisServer("--tls-port", str(port), "--tls-auth-clients", "no", *files).start()
-    except RuntimeError:
+    except ServerEnded:
         pytest.skip("this redis-server was built without TLS")
     yield f"rediss://127.0.0.1:{port}/0", cert
     server.close()
