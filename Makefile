@@ -1,16 +1,27 @@
-# The commands of this project. The first run of any of them sets up .venv.
+# The commands of this project. The first run of any of them sets up an environment: .venv, or .venv-3.13 and the like
+# where PYTHON=python3.13 asks for another version than that of python3.
 
 PYTHON ?= python3
-VENV := .venv
+version = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+VERSION := $(call version,$(PYTHON))
+DEFAULT := $(call version,python3)
+VENV := .venv$(if $(filter $(DEFAULT),$(VERSION)),,-$(or $(VERSION),none))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# An environment that was made with another version than its name says is made anew: python3 may have been upgraded.
+STALE := $(if $(wildcard $(READY)),$(if $(filter $(VERSION),$(call version,$(BIN)/python)),,stale))
 
-.PHONY: help test soak siege campaign bench lint types demo format clean
+# A worker for each core; who has nothing left to do takes over from the others.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+.PHONY: help test test-all soak siege campaign bench lint types demo format clean stale
 
 help:
 	@echo "make demo    start the example storefront (PORT=8000) on a fake Emporix, or on yours with"
 	@echo "             EMPORIX_TENANT and EMPORIX_CLIENT_ID"
-	@echo "make test    run all tests, with branch coverage"
+	@echo "make test    run everything that protects a change (ARGS='-k currency' for a part of it,"
+	@echo "             PYTHON=python3.13 for another Python, in an environment of its own)"
+	@echo "make test-all  the same with branch coverage, then long campaigns and everything else that is slow"
 	@echo "make soak    a million simulated requests among faults; it must print 0 violations"
 	@echo "make siege   300,000 requests to real workers, a Redis is killed meanwhile; it must print 0 violations"
 	@echo "make campaign  the same, set-up by set-up: the table of docs/workers.md"
@@ -18,15 +29,20 @@ help:
 	@echo "make lint    check style          make format  repair style"
 	@echo "make types   check types          make clean   remove what the commands made"
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml $(STALE)
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(if $(STALE),--clear) $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --editable ".[fastapi,jinja,testing]" --group dev
 	@touch $(READY)
 
 test: $(READY)
-	$(BIN)/python -m pytest --cov --cov-report=term-missing $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+# What is slow plays the same code for longer: measuring it would take minutes and find no further line.
+test-all: $(READY)
+	$(PYTEST) -m "not slow" --cov --cov-report=term-missing $(ARGS)
+	$(PYTEST) -m slow $(ARGS)
 
 soak: $(READY)
 	$(BIN)/python -m tests.simulation --seeds 0:2000 --operations 520 $(ARGS)
@@ -51,10 +67,10 @@ format: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
 
 clean:
-	rm -rf $(VENV) dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

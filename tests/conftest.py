@@ -23,6 +23,12 @@ def pytest_report_header() -> str:
     return "with " + ", ".join(f"{name} {version(name)}" for name in names)
 
 
+def pytest_collection_finish() -> None:
+    """Keep what was imported out of the collections that follow almost every test: they take 3 ms instead of 60."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     """Tests run in virtual time unless their module says otherwise."""

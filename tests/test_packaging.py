@@ -46,6 +46,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert "session_ctx_middleware/py.typed" in names
 
 
+@pytest.mark.network
 def test_the_wheel_works_with_core_dependencies_only(wheel: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"

@@ -82,6 +82,7 @@ async def test_the_middleware_makes_as_many_calls_as_the_model_says(set_up: Any,
     assert emporix.count("context.patch") / runs == pytest.approx(shop.switches, rel=0.02)
 
 
+@pytest.mark.redis
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_redis_is_asked_as_often_as_the_model_says(server: RedisServer) -> None:
     emporix = FakeEmporix()

@@ -96,6 +96,7 @@ BODY = json.dumps(DOCUMENT).encode()
 ANSWER = b"HTTP/1.1 200 OK\r\nset-cookie: sid=1\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
 
 
+@pytest.mark.network
 async def test_a_client_of_our_own_is_closed_with_us_and_can_be_opened_again(
     library: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +114,7 @@ async def test_a_client_of_our_own_is_closed_with_us_and_can_be_opened_again(
     server.close()
 
 
+@pytest.mark.network
 def test_one_client_works_from_several_event_loops(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     if library is httpx:
         monkeypatch.setitem(sys.modules, "httpx2", None)
@@ -146,6 +148,7 @@ def test_the_client_of_a_loop_that_was_closed_is_forgotten() -> None:
     assert len(clients._clients) == 1
 
 
+@pytest.mark.network
 async def test_a_refused_connection_is_unreachable(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     if library is httpx:
         monkeypatch.setitem(sys.modules, "httpx2", None)

@@ -16,6 +16,8 @@ from .conftest import OpenShop
 from .proxy import Mode
 from .shop import RealShop, Stopwatch, until
 
+pytestmark = pytest.mark.network
+
 SLOW = 0.2
 IMPATIENT = UpstreamPolicy(deadline=0.3, commit_deadline=0.3, timeout=0.3)
 LONGEST_SHUTDOWN = 15.0

@@ -11,6 +11,8 @@ from .conftest import OpenShop
 from .proxy import Mode
 from .shop import QUICK, RealShop, Stopwatch
 
+pytestmark = pytest.mark.network
+
 MARGIN = 3
 """How much longer than promised anything may take on a machine that has other things to do."""
 OUTDATED = 200.0

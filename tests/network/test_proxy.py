@@ -11,6 +11,8 @@ import pytest
 from .backend import Network
 from .proxy import Mode
 
+pytestmark = pytest.mark.network
+
 LOST = [
     (Mode.REFUSE, httpx.ConnectError, 0),
     (Mode.STALL, httpx.TimeoutException, 0),

@@ -8,6 +8,8 @@ from .backend import Network
 from .proxy import Mode
 from .shop import RealShop
 
+pytestmark = pytest.mark.network
+
 
 @pytest.mark.parametrize(
     "mode", [Mode.RESET_BEFORE, Mode.RESET_AFTER, Mode.RESET_WITHIN, Mode.CUT_BEFORE, Mode.CUT_AFTER]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 
+import pytest
+
 from session_ctx_middleware import UpstreamPolicy
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
@@ -13,10 +15,14 @@ from .conftest import OpenShop
 from .proxy import Mode
 from .shop import QUICK, RealShop, Stopwatch, until
 
+pytestmark = pytest.mark.network
+
 CROWD = 150
 ROUNDS = 2
 LONGEST_VISIT = 0.02
 STORMY = UpstreamPolicy(deadline=1.5, commit_deadline=1.5, timeout=0.5, max_concurrency=15)
+UNHURRIED = UpstreamPolicy(deadline=10.0, commit_deadline=10.0, timeout=10.0, max_concurrency=15)
+"""No call fails only because the machine has other things to do."""
 MARGIN = 3
 
 
@@ -61,7 +67,7 @@ async def test_f44_a_cancel_storm_leaves_the_pool_alive(open_shop: OpenShop, net
 
 
 async def test_f38_visitors_who_leave_do_not_open_the_breaker(open_shop: OpenShop, network: Network) -> None:
-    shop, rng = await open_shop(upstream=STORMY), random.Random(38)
+    shop, rng = await open_shop(upstream=UNHURRIED), random.Random(38)
     network.emporix.latency = 0.05
 
     for _ in range(ROUNDS):

@@ -10,7 +10,8 @@ import time
 from functools import partial
 
 from .checkers import violations
-from .driver import Setup, play
+from .driver import play
+from .history import Setup
 
 
 def one(seed: int, operations: int, setup: Setup) -> tuple[int, int, int, dict[str, list[str]]]:

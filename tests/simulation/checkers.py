@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Callable, Iterator
 
 from .backplane import LATENCY, NOTICE_DELAY
-from .driver import CACHE, PATHS, UPSTREAM, History, Read, Write
+from .driver import CACHE, PATHS, UPSTREAM
+from .history import History, Read, Write
 
 INF = float("inf")
 

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from starlette.requests import HTTPConnection
 
@@ -31,87 +31,16 @@ from session_ctx_middleware.tokens import TokenChain
 from ..support.left_over import left_over
 from ..support.virtual_time import VirtualClock, VirtualTimeLoop
 from .backplane import Backplane
+from .history import ONE_PROCESS, History, Read, Setup, Write
 from .model import CLEAR, ModelEmporix, ServerSession, Weather
+
+__all__ = ["CACHE", "ONE_PROCESS", "PATHS", "UPSTREAM", "Setup", "play"]
 
 PATHS = ("currency", "language", "site_code", "attributes.a", "attributes.b")
 CACHE = CachePolicy(ttl=5, missing_ttl=0.5, stale_while_revalidate=5, stale_if_error=60, rejected_ttl=1)
 UPSTREAM = UpstreamPolicy(deadline=1.0, commit_deadline=1.5, timeout=2.0, max_concurrency=20)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SECRET = b"s" * 32
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a shop runs on.
-
-    Args:
-        workers: processes; each request goes to one at random.
-        cookie: whether they have a secret for the continuity cookie.
-        store: ``none`` for one of each worker's own, else the shared one: ``healthy``, or ``faulty``, which loses
-            notices, fails and is emptied.
-        skew: seconds by which the clocks of hosts differ at most.
-    """
-
-    workers: int = 1
-    cookie: bool = False
-    store: str = "none"
-    skew: float = 0.0
-
-
-ONE_PROCESS = Setup()
-
-
-@dataclass
-class Read:
-    """What one page saw."""
-
-    session: str
-    token: str
-    start: float
-    end: float
-    values: dict[str, object]
-    shown_session: str | None
-    stale: bool
-    degraded: bool
-    rejected: bool
-    exists: bool
-    worker: int
-
-
-@dataclass
-class Write:
-    """What one request wanted, and whether that was acknowledged; `end` is when."""
-
-    session: str
-    token: str
-    path: str
-    value: object
-    start: float
-    worker: int
-    end: float | None = None
-    outcome: str = "open"
-    parked: bool = False
-
-
-@dataclass
-class History:
-    """Everything that happened in one run."""
-
-    seed: int
-    reads: list[Read] = field(default_factory=list)
-    writes: list[Write] = field(default_factory=list)
-    forgotten: dict[str, list[float]] = field(default_factory=dict)
-    rejected: dict[str, float] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
-    operations: int = 0
-    faults: int = 0
-    final: dict[str, Read] = field(default_factory=dict)
-    server: dict[str, ServerSession] = field(default_factory=dict)
-    revoked: set[str] = field(default_factory=set)
-    foul_play: list[str] = field(default_factory=list)
-    most_patches_at_once: int = 0
-    left_over: list[str] = field(default_factory=list)
-    setup: Setup = ONE_PROCESS
 
 
 class Browser:

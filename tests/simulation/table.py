@@ -11,7 +11,8 @@ from functools import partial
 from multiprocessing.pool import Pool
 
 from .checkers import violations
-from .driver import Setup, play
+from .driver import play
+from .history import Setup
 
 SETUPS: dict[str, Setup] = {
     "one process": Setup(),

@@ -1,4 +1,4 @@
-"""The campaign in the size that fits into every test run; ``make soak`` plays the long one."""
+"""The campaign: some seeds in every test run, ten times as many in the slow one; ``make soak`` plays the long one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ import logging
 import pytest
 
 from .checkers import violations
-from .driver import Setup, play
+from .driver import play
+from .history import Setup
 
-SEEDS = 120
 OPERATIONS = 300
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, 10))
+def decades(seeds: int, of_which_slow: int) -> pytest.MarkDecorator:
+    """Play seeds ten at a time, the later ones only where there is time for everything slow."""
+    quick = seeds - of_which_slow
+    return pytest.mark.parametrize(
+        "first", [pytest.param(seed, marks=[pytest.mark.slow] * (seed >= quick)) for seed in range(0, seeds, 10)]
+    )
+
+
+@decades(400, of_which_slow=360)
 def test_f46_no_seed_shows_a_violation(first: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "session_ctx_middleware")
     found = {seed: violations(play(seed, OPERATIONS)) for seed in range(first, first + 10)}
@@ -30,7 +38,7 @@ FAULTY = Setup(workers=3, cookie=True, store="faulty")
 
 
 @pytest.mark.parametrize("setup", [COOKIE, STORE, FAULTY], ids=["cookie", "store", "cookie and faulty store"])
-@pytest.mark.parametrize("first", range(0, 30, 10))
+@decades(100, of_which_slow=90)
 def test_f46_no_seed_shows_a_violation_among_three_workers(
     first: int, setup: Setup, caplog: pytest.LogCaptureFixture
 ) -> None:

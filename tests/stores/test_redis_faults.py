@@ -20,6 +20,8 @@ from ..support.fault_proxy import FaultProxy
 from ..support.redis_server import RedisServer, free_port, redis_server
 from .helpers import SLOW, MakeRedisStore, answers, attached, changes, document, duration, eventually
 
+pytestmark = pytest.mark.redis
+
 BUDGET = 0.05
 SAVED: dict[str, Any] = {"age": 0.0, "lifetime": 60.0}
 

@@ -14,6 +14,8 @@ from ..support.fault_proxy import FaultProxy
 from ..support.redis_server import RedisServer
 from .helpers import SLOW, MakeRedisStore, attached, changes, eventually
 
+pytestmark = pytest.mark.redis
+
 
 async def publish(server: RedisServer, namespace: str, message: object) -> None:
     text = message if isinstance(message, str) else json.dumps(message)

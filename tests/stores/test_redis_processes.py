@@ -20,6 +20,8 @@ from ..support.fault_proxy import FaultProxy
 from ..support.redis_server import RedisServer
 from .helpers import MakeRedisStore, attached, changes, document, eventually
 
+pytestmark = pytest.mark.redis
+
 SAVED: dict[str, Any] = {"age": 0.0, "lifetime": 60.0}
 
 

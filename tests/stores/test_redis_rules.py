@@ -16,6 +16,8 @@ from session_ctx_middleware.testing.store_rules import Rule, store_rules
 from ..support.redis_server import RedisServer
 from .helpers import MakeRedisStore
 
+pytestmark = pytest.mark.redis
+
 KEY = base64.b64encode(secrets.token_bytes(32)).decode()
 
 every_rule = pytest.mark.parametrize("rule", store_rules(), ids=lambda rule: rule.__name__)

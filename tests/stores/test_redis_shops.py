@@ -22,6 +22,8 @@ from ..support.shop import Shop
 from .conftest import PATIENT
 from .helpers import SLOW, MakeRedisStore, attached, eventually
 
+pytestmark = pytest.mark.redis
+
 MakeWorker = Callable[..., Shop]
 UNHURRIED = UpstreamPolicy(deadline=15.0, commit_deadline=15.0, timeout=15.0)
 

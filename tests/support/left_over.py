@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+__all__ = ["left_over"]
+
 
 def left_over(engine: Any) -> dict[str, int]:
-    """Return what an engine holds, by name, without what it holds none of."""
+    """Return how many things of each kind an engine has not let go of."""
     parts = engine._parts
     sizes = {
         "tasks": len(parts.tasks),

@@ -20,6 +20,8 @@ from session_ctx_middleware.testing.__main__ import main
 
 from .conftest import ME, Platform, expect_fault, open_platform
 
+pytestmark = pytest.mark.network
+
 
 @pytest.fixture
 def anyio_backend() -> str:

@@ -16,6 +16,8 @@ from .conftest import MakeShoppers, OpenFleet
 from .platform import Platform
 from .shoppers import Shopper, Tally, wander
 
+pytestmark = pytest.mark.network
+
 OLD, NEW = "the secret that this shop had until now", "the secret that this shop has from now on"
 MISSING_TTL: Final = 0.2
 PATIENCE: Final = 20.0
@@ -23,10 +25,13 @@ PATIENCE: Final = 20.0
 _log = logging.getLogger(__name__)
 
 
-@pytest.fixture(params=["cookie", "redis"])
-def shared(request: pytest.FixtureRequest, redis: RedisServer) -> dict[str, Any]:
+@pytest.fixture(params=["cookie", pytest.param("redis", marks=pytest.mark.redis)])
+def shared(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What the workers have in common, one or the other."""
-    return {"secret_key": [OLD]} if request.param == "cookie" else {"redis": redis.url}
+    if request.param == "cookie":
+        return {"secret_key": [OLD]}
+    redis: RedisServer = request.getfixturevalue("redis")
+    return {"redis": redis.url}
 
 
 @pytest.fixture

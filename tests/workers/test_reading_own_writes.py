@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ..support.redis_server import RedisServer
 from .conftest import MakeShoppers, OpenFleet, OpenUvicorn
 from .shoppers import Tally, wander
+
+pytestmark = pytest.mark.network
 
 SECRET = ["a secret that every worker of this shop has"]
 SHOPPERS, STEPS = 40, 30
@@ -21,6 +25,7 @@ async def test_with_the_cookie_alone_every_worker_shows_what_was_switched_on_any
     assert len(tally.pids) == 3
 
 
+@pytest.mark.redis
 async def test_with_redis_alone_every_worker_shows_what_was_switched_on_any(
     open_fleet: OpenFleet, make_shoppers: MakeShoppers, redis: RedisServer, tally: Tally
 ) -> None:

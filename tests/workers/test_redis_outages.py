@@ -20,6 +20,8 @@ from .fleet import Fleet
 from .outages import killed_again_and_again
 from .shoppers import Shopper, Tally, wander
 
+pytestmark = [pytest.mark.redis, pytest.mark.network]
+
 SECRET = ["a secret that every worker of this shop has"]
 SHOPPERS, STEPS = 20, 20
 OUTAGES = 2
@@ -126,6 +128,7 @@ async def test_a_redis_that_cannot_be_reached_costs_pages_no_time(
     assert set(tally.statuses) == {200}
 
 
+@pytest.mark.slow
 def test_the_long_run_counts_what_it_plays(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--requests", "400", "--shoppers", "10"]) == 0
 
