@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from session_ctx_middleware import BearerToken, CookieToken, SessionContext, SharedCacheLeak
+from session_ctx_middleware import (
+    BearerToken,
+    CookieToken,
+    SessionContext,
+    SharedCacheLeak,
+)
 from session_ctx_middleware.testing import FakeEmporix
 
 from .support.shop import Shop
@@ -95,3 +100,43 @@ async def test_vary_names_every_header_a_token_may_come_from(
 
     assert both.headers["vary"] == "Accept-Language, Cookie, Authorization"
     assert own.headers["vary"] == "Accept-Language, Cookie, Authorization"
+
+
+async def test_a_streaming_page_that_reads_while_it_streams_is_private_or_reported(
+    shop: Shop, emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        await ctx
+
+        async def body() -> AsyncIterator[str]:
+            yield f"{ctx.currency} {ctx.customer_id}"
+
+        return StreamingResponse(body(), headers={"Cache-Control": "public, max-age=600"})
+
+    response = await shop.visit(endpoint, token=session.token)
+
+    reported = shop.named("leak.late") or shop.named("leak.prevented")
+    assert "public" not in response.headers["cache-control"] or reported
+
+
+@pytest.mark.parametrize("name", ["X-Accel-Expires", "Edge-Control"])
+async def test_other_headers_that_invite_shared_caches_are_closed(shop: Shop, emporix: FakeEmporix, name: str) -> None:
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        return PlainTextResponse((await ctx).currency, headers={name: "600" if "Accel" in name else "max-age=600"})
+
+    response = await shop.visit(endpoint, token=emporix.new_session().token)
+
+    assert "600" not in response.headers.get(name, "")
+
+
+async def test_a_qualified_private_does_not_close_a_targeted_header(shop: Shop, emporix: FakeEmporix) -> None:
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        return PlainTextResponse(
+            (await ctx).currency, headers={"CDN-Cache-Control": 'private="set-cookie", max-age=600'}
+        )
+
+    response = await shop.visit(endpoint, token=emporix.new_session().token)
+
+    assert "600" not in response.headers["cdn-cache-control"]

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
-import pytest
 from starlette.requests import Request
+from starlette.responses import Response
 
-from session_ctx_middleware import Commit, SessionContext
+from session_ctx_middleware import (
+    CachePolicy,
+    Commit,
+    SessionContext,
+    UpstreamPolicy,
+)
+from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
-from .support.shop import Shop
-
-
-def held(emporix: FakeEmporix, session_id: str) -> dict[str, Any]:
-    document = emporix.document(session_id)
-    assert document is not None
-    return document
+from .support.shop import Shop, held
+from .support.virtual_time import VirtualClock
 
 
 async def test_a_switch_before_the_context_exists_is_parked_and_shows_at_once(shop: Shop, emporix: FakeEmporix) -> None:
@@ -115,82 +115,6 @@ async def test_cart_created_gives_up_in_time_and_keeps_the_choice(shop: Shop, em
     assert asyncio.get_running_loop().time() - began <= 2.0
 
 
-@pytest.mark.parametrize("fault", [Fault(status=503), Fault(drop="before"), Fault(status=429, retry_after=20)])
-async def test_while_emporix_is_down_a_switch_is_parked_and_sent_when_it_heals(
-    shop: Shop, emporix: FakeEmporix, fault: Fault
-) -> None:
-    session = emporix.new_session(currency="EUR")
-    await shop.currency(session.token)
-    emporix.fault("context", fault, times=None)
-
-    response = await shop.switch(session.token, currency="USD")
-
-    assert response.status_code == 200
-    assert shop.named("commit.parked")
-    assert await shop.currency(session.token) == "USD"
-    emporix.clear_faults()
-    await asyncio.sleep(200)
-    assert await shop.currency(session.token) == "USD"
-    assert held(emporix, session.session_id)["currency"] == "USD"
-
-
-async def test_a_hanging_emporix_costs_a_switch_its_deadline_and_nothing_is_lost(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
-    session = emporix.new_session(currency="EUR")
-    await shop.currency(session.token)
-    emporix.fault("context.patch", Fault(delay=20))
-    loop = asyncio.get_running_loop()
-
-    began = loop.time()
-    await shop.switch(session.token, currency="USD")
-
-    assert loop.time() - began == pytest.approx(3.0, abs=0.1)
-    assert shop.named("commit.parked")
-    assert await shop.currency(session.token) == "USD"
-    await asyncio.sleep(60)
-    assert await shop.currency(session.token) == "USD"
-    assert held(emporix, session.session_id)["currency"] == "USD"
-    assert held(emporix, session.session_id)["metadata"]["version"] == 2
-
-
-async def test_a_patch_that_arrives_after_its_request_gave_up_is_not_applied_again(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
-    session = emporix.new_session(currency="EUR")
-    await shop.currency(session.token)
-    emporix.fault("context.patch", Fault(delay=3.5))
-    await shop.switch(session.token, currency="USD")
-    await asyncio.sleep(2)
-    emporix.edit(session.session_id, currency="CHF")
-    emporix.clear_calls()
-
-    assert await shop.currency(session.token) == "CHF"
-    assert emporix.count("context.patch") == 0
-
-
-async def test_an_explicit_commit_that_timed_out_is_parked_at_the_end_without_another_wait(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
-    from session_ctx_middleware import ContextUnavailable
-
-    session = emporix.new_session(currency="EUR")
-    await shop.currency(session.token)
-    emporix.fault("context.patch", Fault(delay=20))
-    loop = asyncio.get_running_loop()
-
-    async def endpoint(ctx: SessionContext, _: Request) -> None:
-        ctx.switch_currency("USD")
-        with pytest.raises(ContextUnavailable):
-            await ctx.commit()
-
-    began = loop.time()
-    await shop.visit(endpoint, token=session.token)
-
-    assert loop.time() - began == pytest.approx(3.0, abs=0.1)
-    assert await shop.currency(session.token) == "USD"
-
-
 async def test_f16_a_context_that_vanishes_parks_the_change_without_a_loop(shop: Shop, emporix: FakeEmporix) -> None:
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
@@ -234,90 +158,6 @@ async def test_an_error_response_keeps_what_was_parked_before(shop: Shop, empori
     assert await shop.currency(session.token) == "USD"
 
 
-async def test_parked_changes_follow_a_refreshed_token_of_the_session(shop: Shop, emporix: FakeEmporix) -> None:
-    session = emporix.new_session(exists=False)
-    await shop.switch(session.token, currency="USD")
-
-    assert await shop.currency(emporix.new_token(session.session_id)) == "USD"
-
-
-async def test_parked_changes_are_kept_for_a_day(shop: Shop, emporix: FakeEmporix) -> None:
-    session = emporix.new_session(exists=False)
-    await shop.switch(session.token, currency="USD")
-
-    await asyncio.sleep(23 * 3600)
-    emporix.create_context(session.session_id, currency="EUR")
-    assert await shop.currency(emporix.new_token(session.session_id)) == "USD"
-
-
-async def test_parked_changes_are_forgotten_after_a_day(shop: Shop, emporix: FakeEmporix) -> None:
-    session = emporix.new_session(exists=False)
-    await shop.switch(session.token, currency="USD")
-
-    await asyncio.sleep(25 * 3600)
-    emporix.create_context(session.session_id, currency="EUR")
-    assert await shop.currency(emporix.new_token(session.session_id)) == "EUR"
-
-
-async def test_forget_drops_everything_known_and_parked(shop: Shop, emporix: FakeEmporix) -> None:
-    session = emporix.new_session(exists=False)
-    await shop.switch(session.token, currency="USD")
-    seen: list[object] = []
-
-    async def logout(ctx: SessionContext, _: Request) -> None:
-        await ctx
-        ctx.switch_language("fr")
-        await ctx.forget()
-        seen.append((ctx.currency, ctx.exists, dict(ctx.pending)))
-
-    await shop.visit(logout, token=session.token)
-
-    assert seen == [(None, False, {})]
-    assert await shop.currency(session.token) is None
-    emporix.create_context(session.session_id, currency="EUR")
-    await asyncio.sleep(3)
-    assert await shop.currency(session.token) == "EUR"
-    assert emporix.count("context.patch") == 0
-
-
-async def test_forget_is_not_undone_by_a_read_or_a_commit_in_the_air(shop: Shop, emporix: FakeEmporix) -> None:
-    session = emporix.new_session(currency="EUR")
-    await shop.currency(session.token)
-    await asyncio.sleep(121)
-    emporix.fault("context.get", Fault(delay_after=1.0), times=1)
-    emporix.fault("context.patch", Fault(delay=1.0, status=429), times=None)
-    reading = asyncio.create_task(shop.currency(session.token))
-    switching = asyncio.create_task(shop.switch(session.token, language="fr"))
-    await asyncio.sleep(0.5)
-
-    async def logout(ctx: SessionContext, _: Request) -> None:
-        await ctx.forget()
-
-    await shop.visit(logout, token=session.token)
-    await asyncio.gather(reading, switching)
-    emporix.revoke(session.token)
-
-    async def page(ctx: SessionContext, _: Request) -> str:
-        await ctx
-        return f"{ctx.currency} {ctx.language}"
-
-    assert (await shop.visit(page, token=session.token)).text == "None None"
-
-
-async def test_f32_a_revoked_session_is_not_brought_back_by_a_parked_change(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
-    shop = make_shop()
-    session = emporix.new_session(currency="EUR")
-    await shop.currency(session.token)
-    emporix.revoke(session.token)
-
-    await shop.switch(session.token, currency="USD")
-
-    assert [event.outcome for event in shop.named("commit.refused")] == ["TokenRejected"]
-    assert await shop.currency(session.token) is None
-
-
 async def test_f35_a_change_that_was_sent_but_not_unparked_has_no_second_effect(
     shop: Shop, emporix: FakeEmporix
 ) -> None:
@@ -349,3 +189,103 @@ async def test_more_commits_than_allowed_are_parked(make_shop: Callable[..., Sho
         await shop.currency(session.token)
 
     assert {held(emporix, session.session_id)["currency"] for session in sessions} == {"USD"}
+
+
+async def test_a_parked_change_shows_in_its_own_request_when_nothing_is_remembered(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(cache=CachePolicy(missing_ttl=0))
+    session = emporix.new_session(exists=False)
+
+    async def endpoint(ctx: SessionContext, _: Request) -> str:
+        await ctx
+        ctx.switch_currency("USD")
+        await ctx.commit()
+        return ctx.currency or ""
+
+    assert (await shop.visit(endpoint, token=session.token)).text == "USD"
+
+
+async def test_a_parked_change_shows_in_its_own_request_when_too_much_is_in_the_air(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(upstream=UpstreamPolicy(max_flights=1))
+    busy, session = emporix.new_session(), emporix.new_session(currency="EUR")
+    emporix.fault("context.get", Fault(delay=10), times=1)
+    other = asyncio.create_task(shop.currency(busy.token))
+    await asyncio.sleep(0.1)
+
+    async def endpoint(ctx: SessionContext, _: Request) -> str:
+        await ctx
+        ctx.switch_currency("USD")
+        assert await ctx.commit() is Commit.PARKED
+        return ctx.currency or ""
+
+    response = await shop.visit(endpoint, token=session.token)
+    await other
+
+    assert response.text == "USD"
+
+
+async def test_a_change_parked_without_a_load_does_not_pass_for_a_load(shop: Shop, emporix: FakeEmporix) -> None:
+    emporix.fault("context.get", Fault(status=429, retry_after=30), times=1)
+    await shop.currency(emporix.new_session().token)  # closes the gate for everybody
+    session = emporix.new_session(currency="EUR")
+
+    async def endpoint(ctx: SessionContext, _: Request) -> str:
+        ctx.switch_currency("USD")
+        assert await ctx.commit() is Commit.PARKED
+        await ctx
+        return f"{ctx.currency} {ctx.is_degraded}"
+
+    assert (await shop.visit(endpoint, token=session.token)).text == "USD True"
+
+
+async def test_a_refused_change_does_not_take_a_parked_one_of_another_page_with_it(
+    shop: Shop, emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(exists=False)
+    await shop.switch(session.token, language="fr")  # acknowledged as PARKED
+    emporix.create_context(session.session_id, currency="EUR", language="en")
+    await asyncio.sleep(3)
+    emporix.fault("context.patch", Fault(status=422), times=1)  # the currency is not offered by this site
+    await shop.switch(session.token, currency="XXX")
+    await asyncio.sleep(10)
+
+    await shop.currency(session.token)
+
+    assert held(emporix, session.session_id)["language"] == "fr"
+
+
+async def test_what_is_parked_for_one_session_is_bounded(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(exists=False)
+    size: list[int] = []
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        await ctx
+        size.append(len(ctx.attributes))
+
+    for page_number in range(20):
+
+        async def endpoint(ctx: SessionContext, _: Request, number: int = page_number) -> None:
+            ctx.set_attribute(f"k{number}", "x" * 8000)
+
+        await shop.visit(endpoint, token=session.token)
+    await shop.visit(page, token=session.token)
+
+    assert sum(size) * 8000 <= 3 * 8192
+
+
+async def test_garbage_tokens_do_not_push_out_what_a_good_session_has_parked(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop(store=MemoryStore(max_entries=10, clock=VirtualClock()))
+    session = emporix.new_session(exists=False)
+    await shop.switch(session.token, currency="USD")
+    emporix.fault("context.*", Fault(status=503), times=None)
+    for number in range(20):
+        await shop.switch(f"garbage{number}", currency="CHF")
+    emporix.clear_faults()
+    await asyncio.sleep(100)
+
+    assert await shop.currency(session.token) == "USD"

@@ -1,4 +1,4 @@
-"""Where tokens are found, and what is believed about them."""
+"""Token sources, what may be believed of a token, and whose data it shows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from session_ctx_middleware import (
     SessionContext,
     StorefrontToken,
 )
-from session_ctx_middleware.testing import FakeEmporix
+from session_ctx_middleware.testing import FakeEmporix, Fault
 from session_ctx_middleware.tokens import TokenChain
 
 from .support.shop import Shop
@@ -173,3 +173,62 @@ async def test_a_session_id_that_the_app_knows_connects_its_tokens(
 def test_a_token_shows_nothing_in_its_repr() -> None:
     assert repr(StorefrontToken("secret", "session", 5.0)) == "StorefrontToken(expires_at=5.0)"
     assert repr([BearerToken(), CookieToken("shop")]) == "[BearerToken(), CookieToken('shop')]"
+
+
+async def test_a_bearer_source_that_an_application_refines_is_asked(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    class OnlyVerified(BearerToken):
+        def __call__(self, connection: HTTPConnection) -> str | None:
+            return None  # verification failed
+
+    session = emporix.new_session(currency="EUR")
+
+    assert await make_shop(token=OnlyVerified()).currency(session.token) is None
+    assert emporix.count() == 0
+
+
+async def test_loading_from_two_tasks_asks_the_token_source_once(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    asked: list[int] = []
+
+    async def source(_: HTTPConnection) -> str:
+        asked.append(1)
+        await asyncio.sleep(0.1)
+        return session.token
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        await asyncio.gather(ctx.load(), ctx.load())
+
+    await make_shop(token=source).visit(endpoint)
+
+    assert len(asked) == 1
+
+
+async def test_a_session_id_that_is_not_proven_shows_nothing_of_that_session(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    victim, attacker = emporix.new_session(exists=False), emporix.new_session(exists=False)
+
+    def source(connection: HTTPConnection) -> StorefrontToken | None:
+        # A shop that takes the session id from a cookie.
+        value = connection.headers.get("authorization", "").removeprefix("Bearer ")
+        return StorefrontToken(value, session_id=connection.headers.get("x-session"))
+
+    shop = make_shop(token=source)
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        ctx.set_attribute("name", "victim")
+
+    await shop.visit(endpoint, token=victim.token, headers={"x-session": victim.session_id})
+    emporix.fault("context.get", Fault(status=503), times=None)
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        await ctx
+        return repr(dict(ctx.attributes))
+
+    response = await shop.visit(page, token=attacker.token, headers={"x-session": victim.session_id})
+
+    assert response.text == "{}"

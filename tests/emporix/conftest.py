@@ -1,3 +1,5 @@
+"""What the tests of the platform clients share."""
+
 from __future__ import annotations
 
 import json
@@ -12,6 +14,9 @@ import pytest
 
 from session_ctx_middleware.emporix import ManagedContextClient, OwnContextClient, ServiceToken
 
+from .clock import VirtualClock
+from .oauth import OAuth
+
 TOKEN = "shopper-Secret-tOken-0815"
 SERVICE_TOKEN = "service-Secret-tOken-4711"
 CLIENT_SECRET = "client-sEcret-99"
@@ -24,29 +29,6 @@ DOCUMENT = {
     "context": {"gift": "yes"},
     "metadata": {"version": 7, "createdAt": "2026-02-04T17:06:50.134Z"},
 }
-
-
-class VirtualClock:
-    """Time that stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-        self.wall = 1_800_000_000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def time(self) -> float:
-        return self.wall
-
-    def random(self) -> float:
-        return 0.5
-
-    def call_later(self, delay: float, callback: Callable[[], object]) -> Any:
-        raise AssertionError("platform clients need no timers")
-
-    async def sleep(self, delay: float) -> None:
-        raise AssertionError("platform clients do not sleep")
 
 
 class Upstream:
@@ -149,3 +131,8 @@ def secrets() -> tuple[str, ...]:
 def without_httpx2(monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment in which httpx2 is not installed."""
     monkeypatch.setitem(sys.modules, "httpx2", None)
+
+
+@pytest.fixture
+async def oauth(library: Any, clock: VirtualClock) -> OAuth:
+    return OAuth(library, clock)

@@ -19,7 +19,8 @@ from session_ctx_middleware.errors import (
     VersionConflict,
 )
 
-from .conftest import Call, Upstream, VirtualClock
+from .clock import VirtualClock
+from .conftest import Call, Upstream
 
 READS = ["context.get", "managed.get"]
 WRITES = [

@@ -303,9 +303,9 @@ def parts_of(thing: object) -> list[tuple[str, object]]:
     return [*named, *getattr(thing, "__dict__", {}).items()]
 
 
-# Slots are filed under a key and under a session, those with a document apart from those without.
+# Entries are filed under a key and under a session, those with a document apart from those without.
 LIMIT = 2 * MAX
-FIXED = {"Pending._sessions": 10_000, "Pauses._ends": 10_000, "TokenBuckets._levels": 10_000}
+FIXED = {"Pending._sessions": 10_000}
 
 
 async def swamped(answer: Reply, numbers: range, *, writes: bool) -> None:

@@ -18,6 +18,8 @@ from session_ctx_middleware.testing import FakeEmporix
 
 from .virtual_time import VirtualClock
 
+__all__ = ["Handler", "Shop", "held", "patches"]
+
 Handler = Callable[[SessionContext, Request], Awaitable[Response | str | None]]
 
 
@@ -81,3 +83,15 @@ class Shop:
     def named(self, name: str) -> list[ContextEvent]:
         """Return the events of one name so far."""
         return [event for event in self.events if event.name == name]
+
+
+def held(emporix: FakeEmporix, session_id: str) -> dict[str, Any]:
+    """Return the document that Emporix has, as JSON."""
+    document = emporix.document(session_id)
+    assert document is not None
+    return document
+
+
+def patches(emporix: FakeEmporix) -> list[Any]:
+    """Return the body of every PATCH so far."""
+    return [call.body for call in emporix.calls if call.operation == "context.patch"]

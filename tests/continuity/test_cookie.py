@@ -1,0 +1,118 @@
+"""What the continuity cookie looks like, when it is set, and which keys sign it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from session_ctx_middleware import ConfigurationError, SessionContext, SessionContextMiddleware
+from session_ctx_middleware.testing import FakeEmporix
+
+from ..support.shop import Shop
+from .browser import NAME, OTHER_SECRET, SECRET, Browser, page, payload
+
+
+async def test_on_https_the_cookie_is_bound_to_the_host(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    browser = Browser(emporix.new_session(currency="EUR").token)
+    await browser.switch(workers[0], currency="USD")
+
+    name, *attributes = browser.last.split("; ")
+    assert name.startswith(f"{NAME}=")
+    assert attributes == ["Path=/", "Max-Age=86400", "HttpOnly", "SameSite=Lax", "Secure"]
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "secure"),
+    [
+        ({}, "session_ctx", False),
+        ({"https_only": True}, "__Host-session_ctx", True),
+        ({"cookie_name": "shop_ctx"}, "shop_ctx", False),
+    ],
+)
+async def test_on_http_the_cookie_has_no_prefix_unless_a_proxy_speaks_https(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix, options: dict[str, Any], name: str, secure: bool
+) -> None:
+    shop = make_shop(secret_key=SECRET, **options)
+    shop.browser.base_url = "http://shop.test"
+    browser = Browser(emporix.new_session(currency="EUR").token)
+    await browser.switch(shop, currency="USD")
+
+    assert browser.last.startswith(f"{name}=")
+    assert browser.last.endswith("; Secure") is secure
+
+
+async def test_a_page_that_only_reads_sets_no_cookie(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    browser = Browser(emporix.new_session(currency="EUR").token)
+    await browser.currency(workers[0])
+    assert browser.last == ""
+
+    await browser.switch(workers[0], currency="USD")
+    for shop in workers:
+        await browser.currency(shop)
+        assert browser.last == ""
+
+
+async def test_without_a_secret_there_is_no_cookie(shop: Shop, emporix: FakeEmporix) -> None:
+    browser = Browser(emporix.new_session(currency="EUR").token)
+    await browser.switch(shop, currency="USD")
+    assert browser.last == ""
+
+
+async def test_a_response_with_the_cookie_is_for_one_shopper(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        ctx.switch_currency("USD")
+        return PlainTextResponse("", headers={"Cache-Control": "public, max-age=60"})
+
+    response = await Browser(emporix.new_session(currency="EUR").token).visit(workers[0], endpoint)
+
+    assert "private" in response.headers["cache-control"]
+    assert "public" not in response.headers["cache-control"]
+    assert "Cookie" in response.headers["vary"]
+
+
+async def test_the_cookie_gives_neither_token_nor_session_away(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    await browser.switch(workers[0], currency="USD")
+
+    text = json.dumps(payload(browser.cookies[NAME]))
+    assert session.token not in text
+    assert session.session_id not in text
+
+
+async def test_logging_out_takes_the_cookie_away(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    async def logout(ctx: SessionContext, _: Request) -> None:
+        await ctx.forget()
+
+    browser = Browser(emporix.new_session(exists=False).token)
+    await browser.switch(workers[0], currency="USD")
+    await browser.visit(workers[1], logout)
+
+    assert browser.cookies == {}
+    assert "Max-Age=0" in browser.last
+
+
+async def test_keys_are_rotated_without_losing_a_cookie(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    old, both, new = (
+        make_shop(secret_key=OTHER_SECRET),
+        make_shop(secret_key=[SECRET, OTHER_SECRET]),
+        make_shop(secret_key=SECRET),
+    )
+    browser = Browser(emporix.new_session(currency="EUR").token)
+    for shop in (old, both, new):
+        await browser.currency(shop)
+    await browser.switch(old, currency="USD")
+    assert await browser.currency(both) == "USD"
+    await browser.switch(both, currency="GBP")
+    assert await browser.currency(new) == "GBP"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a;b", "__Host-x", "né"])
+def test_a_name_that_no_cookie_can_have_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="cookie_name"):
+        SessionContextMiddleware(page, tenant="acme", secret_key=SECRET, cookie_name=name)  # type: ignore[arg-type]

@@ -1,0 +1,102 @@
+"""What the cookie costs: calls, memory, room in the browser."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from session_ctx_middleware import SessionContext, SessionContextMiddleware
+from session_ctx_middleware import continuity as module
+from session_ctx_middleware.testing import FakeEmporix
+
+from ..support.shop import Shop
+from .browser import NAME, Browser, page, tier
+
+
+async def test_a_crowd_behind_one_switch_makes_one_call(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    browser = Browser(emporix.new_session(currency="EUR").token)
+    for shop in workers:
+        await browser.currency(shop)
+    await browser.switch(workers[0], currency="USD")
+    emporix.clear_calls()
+    emporix.latency = 0.1
+    cookie = {"Cookie": f"{NAME}={browser.cookies[NAME]}"}
+
+    pages = [workers[number % 3].visit(page, token=browser.token, headers=cookie) for number in range(300)]
+    assert {response.text for response in await asyncio.gather(*pages)} == {"USD"}
+    assert emporix.count("context.get") == 3
+
+
+async def test_a_signature_is_checked_once_for_all_requests_of_a_browser(
+    workers: tuple[Shop, ...], emporix: FakeEmporix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = Browser(emporix.new_session(currency="EUR").token)
+    await browser.switch(workers[0], currency="USD")
+    checked: list[object] = []
+    original = module.ContinuityCookie._parsed
+
+    def parsed(self: module.ContinuityCookie, value: bytes) -> module.Found:
+        checked.append(value)
+        return original(self, value)
+
+    monkeypatch.setattr(module.ContinuityCookie, "_parsed", parsed)
+    for _ in range(20):
+        await browser.currency(workers[1])
+
+    assert len(checked) == 1
+
+
+async def test_garbage_cookies_take_a_bounded_amount_of_memory(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    browser = Browser(emporix.new_session(currency="EUR").token)
+    for number in range(module.REMEMBERED + 50):
+        browser.cookies[NAME] = f"garbage-{number}"
+        await browser.currency(workers[0])
+    shop: Any = workers[0].app.middleware_stack
+    while not isinstance(shop, SessionContextMiddleware):
+        shop = shop.app
+    cookie = shop._deps.cookie
+    assert cookie is not None
+    assert len(cookie._known) <= module.REMEMBERED
+
+
+async def test_attributes_that_do_not_fit_are_kept_by_the_store_and_reported(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(exists=False)
+    browser = Browser(session.token)
+
+    async def choose(ctx: SessionContext, _: Request) -> None:
+        ctx.switch_currency("USD")
+        ctx.set_attribute("tier", "g" * 5000)
+
+    await browser.visit(workers[0], choose)
+
+    assert len(browser.cookies[NAME]) <= 3 * 1024
+    assert len(workers[0].named("continuity.overflow")) == 1
+    assert await browser.currency(workers[1]) == "USD"
+    for _ in range(3):
+        assert len((await browser.visit(workers[0], tier)).text) == 5000
+        assert not browser.last, "it would say the same again"
+    assert len(workers[0].named("continuity.overflow")) == 1
+
+
+async def test_large_attributes_that_emporix_took_do_not_fill_the_cookie(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    for shop in workers:
+        await browser.currency(shop)
+
+    async def choose(ctx: SessionContext, _: Request) -> None:
+        ctx.switch_currency("USD")
+        ctx.set_attribute("tier", "g" * 5000)
+
+    await browser.visit(workers[0], choose)
+
+    assert len(browser.cookies[NAME]) <= 3 * 1024
+    assert len((await browser.visit(workers[1], tier)).text) == 5000
+    assert await browser.currency(workers[2]) == "USD"

@@ -1,0 +1,235 @@
+"""Another session in the same browser: what goes along, and what waits until the shopper is back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from starlette.requests import Request
+
+from session_ctx_middleware import SessionContext
+from session_ctx_middleware.testing import FakeEmporix, Fault
+
+from ..support.shop import Shop
+from .browser import NAME, SECRET, Browser, attribute, named, payload, tier
+
+
+async def test_to_another_session_only_the_switches_go_along(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    guest, customer = emporix.new_session(exists=False), emporix.new_session(currency="EUR")
+    browser = Browser(guest.token)
+
+    async def choose(ctx: SessionContext, _: Request) -> None:
+        ctx.switch_currency("USD")
+        ctx.set_attribute("tier", "gold")
+
+    await browser.visit(workers[0], choose)
+    browser.token = customer.token
+    assert await browser.currency(workers[1]) == "USD"
+    assert (await browser.visit(workers[2], tier)).text == ""
+
+    document = emporix.document(customer.session_id) or {}
+    assert (document["currency"], document.get("context")) == ("USD", None)
+
+
+async def test_a_refreshed_token_of_the_same_session_takes_everything_along(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    await browser.currency(workers[0])
+    emporix.fault("context.patch", Fault(status=503), times=None)
+    await browser.visit(workers[0], attribute)
+    browser.token = emporix.new_token(session.session_id)
+
+    assert (await browser.visit(workers[1], tier)).text == "gold"
+
+
+async def test_an_attribute_follows_the_shopper_before_anybody_knows_whose_session_the_token_is_of(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    await browser.switch(workers[0], currency="USD")  # this is what the cookie is bound to
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await browser.visit(workers[0], named("size", "XL"))
+    browser.token = emporix.new_token(session.session_id)
+    await browser.visit(workers[0], attribute)
+
+    assert (await browser.visit(workers[1], tier)).text == "gold"
+
+    emporix.clear_faults()
+    await asyncio.sleep(15)
+    assert (await browser.visit(workers[2], tier)).text == "gold"
+    assert (emporix.document(session.session_id) or {})["context"] == {"tier": "gold", "size": "XL"}
+    assert payload(browser.cookies[NAME])["p"] == []
+    assert payload(browser.cookies[NAME])["a"] == []
+
+
+async def test_an_attribute_of_an_unknown_session_goes_to_its_own_session_alone(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    guest, customer = emporix.new_session(currency="EUR"), emporix.new_session(currency="EUR")
+    browser = Browser(guest.token)
+    await browser.switch(workers[0], currency="USD")
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await browser.visit(workers[0], named("size", "XL"))
+    browser.token = customer.token
+    await browser.visit(workers[0], attribute)
+    emporix.clear_faults()
+    await asyncio.sleep(15)
+
+    browser.token = guest.token
+    assert (await browser.visit(workers[1], tier)).text == ""
+    browser.token = customer.token
+    assert (await browser.visit(workers[2], tier)).text == "gold"
+    assert (emporix.document(guest.session_id) or {})["context"] == {"size": "XL"}
+    assert (emporix.document(customer.session_id) or {})["context"] == {"tier": "gold"}
+
+
+async def test_what_waits_under_a_token_that_never_told_its_session_outlives_the_next_token(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    first, second = emporix.new_session(currency="EUR"), emporix.new_session(currency="EUR")
+    browser = Browser(first.token)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await browser.visit(workers[0], attribute)
+    emporix.clear_faults()
+    await asyncio.sleep(15)
+    browser.token = second.token
+    await browser.switch(workers[1], currency="USD")
+    assert (await browser.visit(workers[1], tier)).text == ""
+
+    browser.token = first.token
+    assert (await browser.visit(workers[2], tier)).text == "gold"
+    assert (emporix.document(first.session_id) or {})["context"] == {"tier": "gold"}
+    assert (emporix.document(second.session_id) or {}).get("context") is None
+
+
+async def test_attributes_of_any_number_of_unknown_tokens_find_their_session(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    tokens = [session.token, emporix.new_token(session.session_id), emporix.new_token(session.session_id)]
+    browser = Browser(session.token)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    for number, token in enumerate(tokens):
+        browser.token = token
+        await browser.visit(workers[0], named(f"a{number}", "yes"))
+    emporix.clear_faults()
+    await asyncio.sleep(15)
+
+    async def sent_after(token: str) -> list[str]:
+        browser.token = token
+        await browser.currency(workers[1])
+        return sorted((emporix.document(session.session_id) or {}).get("context") or {})
+
+    assert await sent_after(tokens[2]) == ["a2"]
+    assert await sent_after(tokens[0]) == ["a0", "a2"]
+    assert await sent_after(tokens[1]) == ["a0", "a1", "a2"]
+
+
+async def test_what_was_brought_along_has_the_room_before_attributes_of_an_unknown_token(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await browser.visit(workers[0], named("size", "x" * 1000))
+    browser.token = emporix.new_token(session.session_id)
+    await browser.visit(workers[0], named("tier", "g" * 1500))
+
+    assert len(browser.cookies[NAME]) <= 3 * 1024
+    assert len(workers[0].named("continuity.overflow")) == 1
+
+    emporix.clear_faults()
+    await asyncio.sleep(15)
+    assert len((await browser.visit(workers[0], tier)).text) == 1500
+    browser.token = session.token
+    await browser.currency(workers[1])
+    assert sorted((emporix.document(session.session_id) or {})["context"]) == ["size", "tier"]
+
+
+async def test_what_a_lost_answer_would_have_told_is_carried_by_the_next_one_of_another_token(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    one, two = (make_shop(secret_key=SECRET) for _ in range(2))
+    session = emporix.new_session(currency="EUR")
+    other = emporix.new_token(session.session_id)
+    browser = Browser(other)
+    emporix.fault("context.patch", Fault(status=503), times=None)
+    await browser.switch(one, language="fr")  # so this worker remembers the session longer than the context
+    emporix.clear_faults()
+    await asyncio.sleep(1000)
+    browser.token = session.token
+    assert await browser.currency(two) == "EUR"
+    emporix.fault("context.patch", Fault(status=503), times=None)
+    await browser.switch(two, currency="USD")
+    emporix.clear_faults()
+    await asyncio.sleep(15)
+    before = dict(browser.cookies)
+    assert await browser.currency(one) == "USD"
+    assert (emporix.document(session.session_id) or {})["currency"] == "USD"
+    browser.cookies = before  # that answer never arrived
+    emporix.fault("context.*", Fault(status=503), times=None)
+    browser.token = other
+    await browser.currency(one)
+
+    browser.token = session.token
+    assert await browser.currency(two) == "USD"
+
+
+async def test_attributes_that_wait_for_a_session_are_there_when_the_shopper_comes_back_to_it(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    one, two = emporix.new_session(currency="EUR"), emporix.new_session(currency="EUR")
+    browser = Browser(one.token)
+    await browser.switch(workers[0], currency="USD")
+    emporix.fault("context.patch", Fault(status=503), times=None)
+    await browser.visit(workers[0], attribute)
+    emporix.clear_faults()
+    browser.token = two.token
+    assert (await browser.visit(workers[1], tier)).text == ""
+    await asyncio.sleep(15)
+
+    browser.token = emporix.new_token(one.session_id)
+    assert (await browser.visit(workers[2], tier)).text == "gold"
+    assert (emporix.document(one.session_id) or {})["context"] == {"tier": "gold"}
+    assert (emporix.document(two.session_id) or {}).get("context") is None
+
+
+async def test_an_attribute_that_waits_apart_does_not_undo_a_later_one(
+    workers: tuple[Shop, ...], emporix: FakeEmporix
+) -> None:
+    one, two, three = workers
+    session, other = emporix.new_session(currency="EUR"), emporix.new_session(currency="EUR")
+    refreshed = emporix.new_token(session.session_id)
+    browser = Browser(session.token)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await browser.switch(one, currency="USD")
+    browser.token = refreshed
+    await browser.visit(one, named("tier", "old"))
+    browser.token = session.token
+    await browser.visit(one, named("tier", "new"))
+    emporix.clear_faults()
+    await asyncio.sleep(15)
+    assert (await browser.visit(two, tier)).text == "new"
+    browser.token = other.token
+    await browser.currency(three)
+
+    browser.token = refreshed
+    assert (await browser.visit(three, tier)).text == "new"
+    assert (emporix.document(session.session_id) or {})["context"] == {"tier": "new"}
+
+
+async def test_a_floor_of_another_session_costs_no_call(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    one, two = emporix.new_session(currency="EUR"), emporix.new_session(currency="CHF")
+    browser = Browser(two.token)
+    await browser.currency(workers[1])
+    browser.token = one.token
+    for code in ("USD", "GBP", "SEK"):
+        await browser.switch(workers[0], currency=code)
+    browser.token = two.token
+    emporix.clear_calls()
+
+    assert await browser.currency(workers[1]) == "CHF"
+    assert emporix.count() == 0

@@ -1,0 +1,79 @@
+"""The managed client together with its service token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from session_ctx_middleware.emporix import ManagedContextClient, ServiceToken
+from session_ctx_middleware.errors import (
+    ConfigurationError,
+    TokenRejected,
+)
+
+from .oauth import OAuth
+
+
+def context_manager(oauth: OAuth, statuses: list[int]) -> tuple[ManagedContextClient, list[str]]:
+    """A managed client whose calls answer with `statuses` in turn; the tokens it used are the second value."""
+    used: list[str] = []
+
+    def handle(request: Any) -> Any:
+        used.append(request.headers["authorization"])
+        return oauth.library.Response(statuses.pop(0), json={"metadata": {"version": 1}})
+
+    client = oauth.library.AsyncClient(transport=oauth.library.MockTransport(handle))
+    return ManagedContextClient("acme", service_token=oauth.token, http_client=client), used
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda managed: managed.get("s"),
+        lambda managed: managed.put("s", {}),
+        lambda managed: managed.add_attribute("s", "k", "v"),
+        lambda managed: managed.remove_attribute("s", "k"),
+    ],
+    ids=["get", "put", "add", "remove"],
+)
+async def test_a_refused_service_token_is_replaced_once(
+    call: Callable[[ManagedContextClient], Awaitable[object]], oauth: OAuth
+) -> None:
+    managed, used = context_manager(oauth, [401, 200])
+    await call(managed)
+    assert used == ["Bearer token-1", "Bearer token-2"]
+
+    managed, used = context_manager(oauth, [401, 401, 200])
+    with pytest.raises(TokenRejected):
+        await call(managed)
+    assert len(used) == 2
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 429, 500, 503])
+async def test_no_other_status_repeats_a_call(status: int, oauth: OAuth) -> None:
+    managed, used = context_manager(oauth, [status, 200])
+    with pytest.raises(Exception, match=f"managed.put: status {status}"):
+        await managed.put("s", {})
+    assert len(used) == 1
+
+
+async def test_managed_calls_wait_for_one_token_request(oauth: OAuth) -> None:
+    managed, used = context_manager(oauth, [200] * 50)
+    await asyncio.gather(*(managed.get("s") for _ in range(50)))
+    assert len(oauth.requests) == 1
+    assert set(used) == {"Bearer token-1"}
+
+
+@pytest.mark.parametrize("token", [None, "token", object()])
+def test_a_managed_client_needs_a_service_token(token: Any) -> None:
+    with pytest.raises(ConfigurationError, match="ServiceToken"):
+        ManagedContextClient("acme", service_token=token)
+
+
+def test_a_service_token_of_another_tenant_is_a_configuration_error() -> None:
+    token = ServiceToken("other", client_id="i", client_secret="s")
+    with pytest.raises(ConfigurationError, match="another tenant"):
+        ManagedContextClient("acme", service_token=token)

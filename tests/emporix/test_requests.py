@@ -1,0 +1,233 @@
+"""What is sent to Emporix, and what is refused before it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+import httpx
+import pytest
+
+from session_ctx_middleware.emporix import ManagedContextClient, OwnContextClient, ServiceToken
+from session_ctx_middleware.emporix.transport import build_client
+from session_ctx_middleware.errors import (
+    EmporixFailed,
+    InvalidChange,
+    TokenRejected,
+)
+from session_ctx_middleware.model.document import ContextDocument
+
+from .clock import VirtualClock
+from .conftest import Call, Upstream
+
+DOCUMENT = {"metadata": {"version": 3}, "currency": "EUR"}
+OPERATIONS = [
+    "context.get",
+    "context.patch",
+    "context.attribute_add",
+    "context.attribute_remove",
+    "managed.get",
+    "managed.put",
+    "managed.attribute_add",
+    "managed.attribute_remove",
+]
+
+
+async def test_own_operations_use_the_shoppers_token_and_the_documented_paths(
+    own: OwnContextClient, upstream: Upstream
+) -> None:
+    upstream.answer(200, DOCUMENT)
+    await own.get("tok")
+    await own.patch("tok", {"currency": "USD", "metadata": {"version": 3}})
+    await own.add_attribute("tok", "gift", {"wrap": True})
+    await own.remove_attribute("tok", "gift")
+    base = "https://api.emporix.io/session-context/acme/me/context"
+    assert [(r.method, str(r.url)) for r in upstream.requests] == [
+        ("GET", base),
+        ("PATCH", base),
+        ("POST", f"{base}/attributes"),
+        ("DELETE", f"{base}/attributes/gift"),
+    ]
+    assert {r.headers["authorization"] for r in upstream.requests} == {"Bearer tok"}
+    assert [json.loads(r.content or b"null") for r in upstream.requests] == [
+        None,
+        {"currency": "USD", "metadata": {"version": 3}},
+        {"key": "gift", "value": {"wrap": True}},
+        None,
+    ]
+    assert [r.headers.get("content-type") for r in upstream.requests] == [None, *["application/json"] * 2, None]
+
+
+async def test_managed_operations_use_the_service_token_and_the_documented_paths(
+    managed: ManagedContextClient, upstream: Upstream
+) -> None:
+    upstream.answer(200, DOCUMENT)
+    await managed.get("s-1")
+    await managed.put("s-1", DOCUMENT, upsert=True, saas_token="saas")
+    await managed.put("s-1", DOCUMENT)
+    await managed.add_attribute("s-1", "gift", "yes")
+    await managed.remove_attribute("s-1", "gift")
+    base = "https://api.emporix.io/session-context/acme/context/s-1"
+    assert [(r.method, str(r.url)) for r in upstream.requests] == [
+        ("GET", base),
+        ("PUT", f"{base}?upsert=true"),
+        ("PUT", base),
+        ("POST", f"{base}/attributes"),
+        ("DELETE", f"{base}/attributes/gift"),
+    ]
+    assert {r.headers["authorization"] for r in upstream.requests} == {"Bearer service-Secret-tOken-4711"}
+    assert [r.headers.get("saas-token") for r in upstream.requests] == [None, "saas", None, None, None]
+    assert upstream.token_requests == 1
+
+
+async def test_a_document_that_was_read_can_be_put_back(managed: ManagedContextClient, upstream: Upstream) -> None:
+    upstream.answer(200, {**DOCUMENT, "context": {"a": {"b": ["c"]}}, "sessionId": "s-1"})
+    document = await managed.get("s-1")
+    assert isinstance(document, ContextDocument)
+    await managed.put("s-1", document)
+    assert json.loads(upstream.last.content) == {
+        **DOCUMENT,
+        "context": {"a": {"b": ["c"]}},
+        "sessionId": "s-1",
+    }
+
+
+async def test_a_path_prefix_of_the_base_url_is_kept(upstream: Upstream) -> None:
+    upstream.answer(200, DOCUMENT)
+    await OwnContextClient("acme", base_url="http://localhost:81/emporix/", http_client=upstream.client()).get("t")
+    assert str(upstream.last.url) == "http://localhost:81/emporix/session-context/acme/me/context"
+
+
+async def test_headers_and_timeouts_of_an_injected_client_apply(upstream: Upstream) -> None:
+    upstream.answer(200, DOCUMENT)
+    client = upstream.client(headers={"user-agent": "shop/1"}, timeout=1.25, base_url="https://elsewhere.example/x")
+    await OwnContextClient("acme", http_client=client).get("t")
+    assert upstream.last.headers["user-agent"] == "shop/1"
+    assert upstream.last.extensions["timeout"]["read"] == 1.25
+    assert upstream.last.url.host == "api.emporix.io"
+
+
+async def test_credentials_and_cookies_of_an_injected_client_are_not_sent(
+    upstream: Upstream, clock: VirtualClock
+) -> None:
+    upstream.answer(200, DOCUMENT)
+    seen: list[Any] = []
+
+    def handle(request: Any) -> Any:
+        seen.append(request)
+        return upstream._handle(request)
+
+    client = upstream.library.AsyncClient(
+        transport=upstream.library.MockTransport(handle),
+        auth=("user", "hunter2"),
+        cookies={"sid": "foreign"},
+        headers={"authorization": "Basic hunter2", "Cookie": "a=foreign"},
+    )
+    await OwnContextClient("acme", http_client=client).get("tok")
+    await ServiceToken("acme", client_id="i", client_secret="s", http_client=client, clock=clock).value()
+    assert [r.headers.get("authorization") for r in seen] == ["Bearer tok", None]
+    assert [r.headers.get("cookie") for r in seen] == [None, None]
+
+
+async def test_a_cookie_that_an_answer_sets_is_not_sent_with_the_next_call(
+    own: OwnContextClient, upstream: Upstream
+) -> None:
+    upstream.answer(200, DOCUMENT, {"set-cookie": "sid=foreign; Path=/; Domain=emporix.io"})
+    await own.get("first")
+    await own.get("second")
+    assert "cookie" not in upstream.last.headers
+
+
+async def test_a_client_of_our_own_keeps_no_cookies_and_follows_no_redirects(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if library is httpx:
+        monkeypatch.setitem(sys.modules, "httpx2", None)
+    client = await asyncio.to_thread(build_client, 5.0, 60)
+    assert isinstance(client, library.AsyncClient)
+    assert client.follow_redirects is False
+    response = library.Response(
+        200, headers={"set-cookie": "sid=foreign; Path=/"}, request=library.Request("GET", "https://api.emporix.io")
+    )
+    client.cookies.extract_cookies(response)
+    assert list(client.cookies.jar) == []
+    assert (client.timeout.connect, client.timeout.read, client.timeout.pool) == (2.0, 5.0, 2.0)
+    await client.aclose()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_redirects_are_not_followed_even_where_the_client_would(
+    operation: str, status: int, upstream: Upstream, clock: VirtualClock
+) -> None:
+    client = upstream.client(follow_redirects=True)
+    own = OwnContextClient("acme", http_client=client)
+    token = ServiceToken("acme", client_id="i", client_secret="s", http_client=client, clock=clock)
+    managed = ManagedContextClient("acme", service_token=token, http_client=client)
+    upstream.answer(status, b"", {"location": "https://evil.example/"})
+    call: Call = {
+        "context.get": lambda: own.get("t"),
+        "context.patch": lambda: own.patch("t", {}),
+        "context.attribute_add": lambda: own.add_attribute("t", "k", "v"),
+        "context.attribute_remove": lambda: own.remove_attribute("t", "k"),
+        "managed.get": lambda: managed.get("s"),
+        "managed.put": lambda: managed.put("s", {}),
+        "managed.attribute_add": lambda: managed.add_attribute("s", "k", "v"),
+        "managed.attribute_remove": lambda: managed.remove_attribute("s", "k"),
+    }[operation]
+    with pytest.raises(EmporixFailed, match="redirects are not followed"):
+        await call()
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("token", ["", " ", "a b", "a\nb", "a\x00", "tök", "€", "\x7f", None, 7, b"bytes"])
+async def test_a_token_that_no_header_can_hold_is_rejected_without_a_call(
+    token: Any, own: OwnContextClient, managed: ManagedContextClient, upstream: Upstream
+) -> None:
+    upstream.answer(200, DOCUMENT)
+    for call in (
+        own.get(token),
+        own.patch(token, {}),
+        own.add_attribute(token, "k", "v"),
+        own.remove_attribute(token, "k"),
+    ):
+        if token is None:
+            call.close()
+            continue
+        with pytest.raises(TokenRejected) as caught:
+            await call
+        assert caught.value.status is None
+    if token is not None:
+        with pytest.raises(TokenRejected, match="saas"):
+            await managed.put("s", {}, saas_token=token)
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}, b"x", {"a": {"b": float("inf")}}])
+async def test_what_has_no_json_form_is_refused_without_a_call(
+    value: Any, own: OwnContextClient, managed: ManagedContextClient, upstream: Upstream
+) -> None:
+    for call in (
+        own.patch("t", {"context": value}),
+        managed.put("s", {"context": value}),
+        own.add_attribute("t", "k", {"v": value}),
+        managed.add_attribute("s", "k", {"v": value}),
+    ):
+        with pytest.raises(InvalidChange):
+            await call
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("", "v"), ("x" * 65, "v"), ("a\nb", "v"), ("k", 7), ("k", None), ("k", [])]
+)
+async def test_attributes_that_emporix_cannot_hold_are_refused_without_a_call(
+    key: Any, value: Any, own: OwnContextClient, managed: ManagedContextClient, upstream: Upstream
+) -> None:
+    with pytest.raises(InvalidChange):
+        await own.add_attribute("t", key, value)
+    with pytest.raises(InvalidChange):
+        await managed.add_attribute("s", key, value)
+    assert upstream.requests == []

@@ -1,0 +1,158 @@
+"""What the token endpoint may answer, and what is made of it."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from typing import Any
+
+import pytest
+
+from session_ctx_middleware.emporix import ServiceToken
+from session_ctx_middleware.errors import (
+    ConfigurationError,
+    EmporixError,
+    EmporixFailed,
+    EmporixUnreachable,
+    MalformedAnswer,
+    TokenRejected,
+    TooManyRequests,
+)
+
+from .clock import VirtualClock
+from .oauth import SCOPE, OAuth, settle
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, TokenRejected),
+        (401, TokenRejected),
+        (403, TokenRejected),
+        (404, EmporixFailed),
+        (302, EmporixFailed),
+        (201, EmporixFailed),
+        (429, TooManyRequests),
+        (500, EmporixFailed),
+    ],
+)
+async def test_every_status_of_the_token_endpoint_has_its_error(
+    status: int, kind: type[EmporixError], oauth: OAuth
+) -> None:
+    oauth.failure = oauth.library.Response(
+        status, json={"fault": {"faultstring": "Invalid ApiKey", "detail": {"errorcode": "oauth.v2.InvalidApiKey"}}}
+    )
+    with pytest.raises(kind) as caught:
+        await oauth.token.value()
+    assert caught.value.operation == "oauth.token"
+    assert caught.value.status == status
+
+
+async def test_an_unreachable_token_endpoint_shows_no_credentials(oauth: OAuth) -> None:
+    oauth.failure = oauth.library.ConnectError("s&cret=1")
+    with pytest.raises(EmporixUnreachable) as caught:
+        await oauth.token.value()
+    text = "".join(traceback.format_exception(caught.value))
+    assert "cret=1" not in text
+    oauth.failure = None
+    assert await oauth.token.value() == "token-2"
+
+
+async def test_whatever_fails_the_waiters_are_told(oauth: OAuth) -> None:
+    oauth.failure = KeyError("s&cret=1")
+    results = await asyncio.gather(*(oauth.token.value() for _ in range(3)), return_exceptions=True)
+    assert [str(result) for result in results] == ["oauth.token: no answer, unexpected KeyError"] * 3
+
+
+@pytest.mark.parametrize(
+    "scope",
+    ["", "tenant=acme", "tenant=acme cart.cart_manage", "tenant=acme session_context.context_manage", 7, ["x"]],
+)
+async def test_a_scope_that_was_not_granted_is_named(scope: object, oauth: OAuth) -> None:
+    oauth.fields["scope"] = scope
+    results = await asyncio.gather(oauth.token.value(), oauth.token.value(), return_exceptions=True)
+    for result in results:
+        assert isinstance(result, ConfigurationError)
+        assert "sessioncontext.context_manage" in str(result)
+        assert "token-1" not in str(result)
+    assert results[0] is not results[1]
+
+
+async def test_only_the_scopes_that_are_missing_are_named(library: Any, clock: VirtualClock) -> None:
+    oauth = OAuth(library, clock)
+    oauth.fields["scope"] = "tenant=acme cart.cart_read"
+    token = ServiceToken(
+        "acme",
+        client_id="i",
+        client_secret="s",
+        scope="cart.cart_read price.price_read",
+        http_client=oauth.token._http._clients.current(),
+    )
+    with pytest.raises(ConfigurationError, match=r"the scope price\.price_read\."):
+        await token.value()
+
+
+async def test_more_scopes_than_asked_for_and_no_scope_at_all_are_fine(oauth: OAuth) -> None:
+    oauth.fields["scope"] = f"a.b {SCOPE} c.d"
+    assert await oauth.token.value() == "token-1"
+    oauth.token.drop("token-1")
+    del oauth.fields["scope"]
+    assert await oauth.token.value() == "token-2"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"<html>",
+        b'{"access_token": ""}',
+        b'{"access_token": 7}',
+        b'{"access_token": "a b"}',
+        b"[" * 99_999,
+    ],
+    ids=range(8),
+)
+async def test_an_answer_without_a_usable_token_is_malformed(body: bytes, oauth: OAuth) -> None:
+    oauth.failure = oauth.library.Response(200, content=body)
+    with pytest.raises(MalformedAnswer):
+        await oauth.token.value()
+
+
+NONSENSE: list[object] = ["missing", None, True, -5, 0, "", "soon", "NaN", "-1", [], {}, "inf"]
+
+
+@pytest.mark.parametrize("expires_in", NONSENSE, ids=str)
+async def test_a_nonsense_life_is_a_short_one(expires_in: object, oauth: OAuth, clock: VirtualClock) -> None:
+    oauth.fields["expires_in"] = expires_in
+    if expires_in == "missing":
+        del oauth.fields["expires_in"]
+    await oauth.token.value()
+    clock.now += 29
+    assert await oauth.token.value() == "token-1"
+    await settle()
+    assert len(oauth.requests) == 1
+    clock.now += 31
+    assert await oauth.token.value() == "token-2"
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"1" + b"0" * 400])
+async def test_a_life_that_is_no_number_of_seconds_is_a_short_one(
+    number: bytes, oauth: OAuth, clock: VirtualClock
+) -> None:
+    oauth.failure = oauth.library.Response(200, content=b'{"access_token": "t", "expires_in": %s}' % number)
+    assert await oauth.token.value() == "t"
+    oauth.failure = None
+    clock.now += 60
+    assert await oauth.token.value() == "token-2"
+
+
+@pytest.mark.parametrize("expires_in", ["3600", 3600.0, 3600])
+async def test_a_life_may_be_a_number_in_a_string(expires_in: object, oauth: OAuth, clock: VirtualClock) -> None:
+    oauth.fields["expires_in"] = expires_in
+    await oauth.token.value()
+    clock.now += 3530
+    assert await oauth.token.value() == "token-1"
+    await settle()
+    assert len(oauth.requests) == 1

@@ -1,0 +1,106 @@
+"""Start-up and shutdown, and event loops that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib import import_module
+from typing import Any
+
+import pytest
+from asgi_lifespan import LifespanManager
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from session_ctx_middleware import (
+    SessionContextMiddleware,
+)
+from session_ctx_middleware.testing import FakeEmporix, Fault
+
+from .support.asgi import middleware, never
+
+
+async def test_lifespan_reaches_the_app_and_shutdown_waits_for_commits(emporix: FakeEmporix, http_library: Any) -> None:
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.patch", Fault(delay=2.0))
+    httpx2 = import_module("httpx2")
+    seen: list[str] = []
+
+    async def page(request: Request) -> Response:
+        request.state.session_ctx.switch_currency("USD")
+        return PlainTextResponse("ok")
+
+    async def lifespan_app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await Starlette(routes=[Route("/", page)])(scope, receive, send)
+            return
+        await receive()
+        seen.append("startup")
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        seen.append("shutdown")
+        await send({"type": "lifespan.shutdown.complete"})
+
+    app = middleware(lifespan_app, emporix, http_library)
+    async with LifespanManager(app, shutdown_timeout=30) as manager:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(manager.app)) as browser:
+            leaving = asyncio.create_task(
+                browser.get("http://shop/", headers={"Authorization": f"Bearer {session.token}"})
+            )
+            await asyncio.sleep(1)
+            leaving.cancel()
+            await asyncio.gather(leaving, return_exceptions=True)
+
+    assert seen == ["startup", "shutdown"]
+    assert (emporix.document(session.session_id) or {})["currency"] == "USD"
+
+
+async def test_an_app_without_lifespan_fails_as_it_would_without_us(emporix: FakeEmporix, http_library: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise NotImplementedError(scope["type"])
+
+    with pytest.raises(NotImplementedError, match="lifespan"):
+        await middleware(app, emporix, http_library)({"type": "lifespan", "state": {}}, never, never)  # type: ignore[arg-type]
+
+
+async def test_shutdown_closes_our_own_client_only(emporix: FakeEmporix, http_library: Any) -> None:
+    client = emporix.client(http_library)
+    app = middleware(Starlette(), emporix, http_library, http_client=client)
+
+    async with LifespanManager(app):
+        pass
+
+    assert not client.is_closed
+    await client.aclose()
+
+
+async def test_f41_one_middleware_works_from_several_event_loops(emporix: FakeEmporix, http_library: Any) -> None:
+    """Starlette's TestClient runs every request in a loop of its own unless it is used as a context manager."""
+    session = emporix.new_session(currency="EUR")
+
+    async def page(request: Request) -> Response:
+        return PlainTextResponse((await request.state.session_ctx).currency)
+
+    async def switch(request: Request) -> Response:
+        request.state.session_ctx.switch_currency("USD")
+        return PlainTextResponse("ok")
+
+    app = SessionContextMiddleware(
+        Starlette(routes=[Route("/", page), Route("/switch", switch, methods=["POST"])]),
+        tenant="acme",
+        http_client=emporix.client(http_library),
+    )
+    headers = {"Authorization": f"Bearer {session.token}"}
+
+    def in_threads() -> list[str]:
+        client = TestClient(app)
+        answers = [client.get("/", headers=headers).text, client.post("/switch", headers=headers).text]
+        answers.append(client.get("/", headers=headers).text)
+        with TestClient(app) as managed:
+            answers.append(managed.get("/", headers=headers).text)
+        return answers
+
+    emporix.now = lambda: 1.79e9
+    assert await asyncio.to_thread(in_threads) == ["EUR", "ok", "USD", "USD"]

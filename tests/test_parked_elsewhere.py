@@ -1,0 +1,159 @@
+"""Choices that wait in a store that several workers share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from session_ctx_middleware import (
+    SessionContextMiddleware,
+)
+from session_ctx_middleware.model.changes import ContextChanges
+from session_ctx_middleware.stores import MemoryStore
+from session_ctx_middleware.testing import FakeEmporix, Fault
+
+from .support.shop import Shop, held
+from .support.virtual_time import VirtualClock
+
+
+async def test_two_workers_with_one_store_do_not_send_a_parked_change_twice(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(store=each) for each in (store, store.sibling()))
+    session = emporix.new_session(currency="EUR")
+    await one.currency(session.token)
+    emporix.fault("context.patch", Fault(status=429, retry_after=1), times=1)
+    await one.switch(session.token, currency="USD")
+    await asyncio.sleep(5)
+    await two.currency(session.token)  # sends USD
+    assert held(emporix, session.session_id)["currency"] == "USD"
+    await two.switch(session.token, currency="CHF")
+
+    await one.currency(session.token)
+    await one.currency(session.token)
+
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+
+async def test_a_parked_change_that_another_worker_replaces_while_it_is_on_its_way_is_not_sent_again(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(store=each) for each in (store, store.sibling()))
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.patch", Fault(status=429, retry_after=1), times=1)
+    await one.switch(session.token, currency="USD")
+    await asyncio.sleep(5)
+    emporix.fault("context.patch", Fault(delay=0.5), times=1)
+    page = asyncio.create_task(two.currency(session.token))  # sends USD, which takes its time
+    await asyncio.sleep(0.1)
+    await one.switch(session.token, currency="CHF")
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+    await page
+
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+
+class SlowStore(MemoryStore):
+    """A store over a network."""
+
+    async def parked(self, names: Sequence[str]) -> ContextChanges:
+        await asyncio.sleep(0.3)
+        found = await super().parked(names)
+        await asyncio.sleep(0.3)
+        return found
+
+
+async def test_a_page_does_not_overtake_the_first_look_for_parked_changes(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    store = SlowStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(store=each) for each in (store, store.sibling()))
+    session = emporix.new_session(exists=False)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await one.switch(session.token, currency="USD")
+
+    pages = await asyncio.gather(*(two.currency(session.token) for _ in range(3)))
+
+    assert pages == ["USD", "USD", "USD"]
+
+
+async def test_a_page_waits_for_the_look_at_what_another_worker_has_just_parked(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    store = SlowStore(clock=VirtualClock(), shared=True)
+    one, two = make_shop(store=store.sibling()), make_shop(store=store)
+    session = emporix.new_session(exists=False)
+    for shop in (one, two):
+        assert not await shop.currency(session.token)
+    await one.switch(session.token, currency="USD")
+
+    pages = await asyncio.gather(*(two.currency(session.token) for _ in range(3)))
+
+    assert pages == ["USD", "USD", "USD"]
+    assert emporix.count("context.get") == 2
+
+
+async def test_a_page_that_overlaps_the_sending_of_a_parked_change_elsewhere_does_not_go_behind_it(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(store=each) for each in (store, store.sibling()))
+    session = emporix.new_session(exists=False)
+    await one.switch(session.token, currency="USD")
+    assert await two.currency(session.token) == "USD"
+    emporix.create_context(session.session_id, currency="EUR")
+    await asyncio.sleep(3)
+    emporix.fault("context.get", Fault(delay_after=0.5), times=1)
+
+    page = asyncio.create_task(two.currency(session.token))  # is told of EUR in a while
+    await asyncio.sleep(0.1)
+    assert await one.currency(session.token) == "USD"  # and sends it
+    assert held(emporix, session.session_id)["currency"] == "USD"
+
+    assert await page == "USD"
+    assert await two.currency(session.token) == "USD"
+
+
+async def test_f39_a_change_whose_client_left_is_kept_when_the_process_stops(
+    emporix: FakeEmporix, http_library: Any, make_shop: Callable[..., Shop]
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.patch", Fault(delay=60), times=1)
+    store = MemoryStore(clock=VirtualClock(), shared=True)  # stands for one that outlives the process
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["state"]["session_ctx"].switch_currency("USD")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def never(*_: Any) -> Any:
+        await asyncio.Event().wait()
+
+    wrapped = SessionContextMiddleware(
+        app, tenant="acme", http_client=emporix.client(http_library), clock=VirtualClock(), store=store
+    )
+    scope = {"type": "http", "headers": [(b"authorization", f"Bearer {session.token}".encode())]}
+    leaving = asyncio.create_task(wrapped(scope, never, never))
+    await asyncio.sleep(0.2)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    await wrapped.aclose()
+
+    next_process = make_shop(store=store.sibling())
+    assert await next_process.currency(session.token) == "USD"
+    assert held(emporix, session.session_id)["currency"] == "USD"
+
+
+class BrokenStore(MemoryStore):
+    async def parked(self, names: Sequence[str]) -> ContextChanges:
+        raise ConnectionError("store is down")
+
+
+async def test_a_store_that_is_down_does_not_break_a_page(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    shop = make_shop(store=BrokenStore(clock=VirtualClock()))
+    session = emporix.new_session(currency="EUR")
+
+    assert await shop.currency(session.token) == "EUR"

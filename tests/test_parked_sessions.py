@@ -1,0 +1,194 @@
+"""Whose choice it is that waits, for how long, and what makes it be forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from starlette.requests import Request
+
+from session_ctx_middleware import (
+    SessionContext,
+)
+from session_ctx_middleware.testing import FakeEmporix, Fault
+
+from .support.shop import Shop, held
+
+
+async def test_parked_changes_follow_a_refreshed_token_of_the_session(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(exists=False)
+    await shop.switch(session.token, currency="USD")
+
+    assert await shop.currency(emporix.new_token(session.session_id)) == "USD"
+
+
+async def test_a_choice_parked_before_the_session_was_known_follows_a_refreshed_token(
+    shop: Shop, emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(exists=False)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await shop.switch(session.token, currency="USD")
+    emporix.clear_faults()
+    await asyncio.sleep(100)
+    assert await shop.currency(session.token) == "USD"  # the answer, a 404, says which session this is
+    other = emporix.new_token(session.session_id)
+
+    assert await shop.currency(other) == "USD"
+
+
+async def test_an_older_choice_parked_for_one_token_does_not_overwrite_a_newer_one_of_the_session(
+    shop: Shop, emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    other = emporix.new_token(session.session_id)
+    await shop.currency(session.token)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await shop.switch(other, currency="USD")  # parked: Emporix is down, and the token is new here
+    emporix.clear_faults()
+    await asyncio.sleep(30)
+    await shop.switch(session.token, currency="CHF")
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+    await shop.currency(other)
+    await asyncio.sleep(10)
+
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+
+async def test_an_older_choice_parked_for_one_token_does_not_come_back_when_all_else_is_forgotten(
+    shop: Shop, emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    other = emporix.new_token(session.session_id)
+    emporix.fault("context.get", Fault(status=503), times=2)
+    await shop.switch(session.token, currency="USD")  # parked: nobody knows yet which session this is
+    await asyncio.sleep(30)
+    await shop.switch(other, currency="CHF")
+    assert await shop.currency(session.token) == "CHF"
+    await asyncio.sleep(3600)  # no slot is left that remembers
+    for _ in range(2):
+        assert await shop.currency(session.token) == "CHF"
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+
+async def test_parked_changes_survive_a_passing_refusal_of_the_token(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(exists=False)
+    await shop.switch(session.token, currency="USD")
+    emporix.create_context(session.session_id, currency="EUR")
+    await asyncio.sleep(1.9)
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        await ctx.refresh()
+        return ctx.currency or ""
+
+    emporix.fault("context.get", Fault(status=401), times=1)
+    await shop.visit(page, token=session.token)
+
+    assert (await shop.visit(page, token=session.token)).text == "USD"
+
+
+async def test_parked_changes_are_kept_for_a_day(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(exists=False)
+    await shop.switch(session.token, currency="USD")
+
+    await asyncio.sleep(23 * 3600)
+    emporix.create_context(session.session_id, currency="EUR")
+    assert await shop.currency(emporix.new_token(session.session_id)) == "USD"
+
+
+async def test_parked_changes_are_forgotten_after_a_day(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(exists=False)
+    await shop.switch(session.token, currency="USD")
+
+    await asyncio.sleep(25 * 3600)
+    emporix.create_context(session.session_id, currency="EUR")
+    assert await shop.currency(emporix.new_token(session.session_id)) == "EUR"
+
+
+async def test_forget_drops_everything_known_and_parked(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(exists=False)
+    await shop.switch(session.token, currency="USD")
+    seen: list[object] = []
+
+    async def logout(ctx: SessionContext, _: Request) -> None:
+        await ctx
+        ctx.switch_language("fr")
+        await ctx.forget()
+        seen.append((ctx.currency, ctx.exists, dict(ctx.pending)))
+
+    await shop.visit(logout, token=session.token)
+
+    assert seen == [(None, False, {})]
+    assert await shop.currency(session.token) is None
+    emporix.create_context(session.session_id, currency="EUR")
+    await asyncio.sleep(3)
+    assert await shop.currency(session.token) == "EUR"
+    assert emporix.count("context.patch") == 0
+
+
+async def test_forget_is_not_undone_by_a_read_or_a_commit_in_the_air(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    await shop.currency(session.token)
+    await asyncio.sleep(121)
+    emporix.fault("context.get", Fault(delay_after=1.0), times=1)
+    emporix.fault("context.patch", Fault(delay=1.0, status=429), times=None)
+    reading = asyncio.create_task(shop.currency(session.token))
+    switching = asyncio.create_task(shop.switch(session.token, language="fr"))
+    await asyncio.sleep(0.5)
+
+    async def logout(ctx: SessionContext, _: Request) -> None:
+        await ctx.forget()
+
+    await shop.visit(logout, token=session.token)
+    await asyncio.gather(reading, switching)
+    emporix.revoke(session.token)
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        await ctx
+        return f"{ctx.currency} {ctx.language}"
+
+    assert (await shop.visit(page, token=session.token)).text == "None None"
+
+
+async def test_forget_reaches_what_is_parked_without_a_load_before_it(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(exists=False)
+    await shop.switch(session.token, currency="USD")
+    await asyncio.sleep(10)
+
+    async def logout(ctx: SessionContext, _: Request) -> None:
+        await ctx.forget()
+
+    await shop.visit(logout, token=session.token)
+
+    assert await shop.currency(session.token) is None
+
+
+async def test_forget_reaches_the_other_tokens_of_the_session_without_a_load(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop()
+    session = emporix.new_session(currency="EUR")
+    other = emporix.new_token(session.session_id)
+    await shop.currency(other)
+
+    async def logout(ctx: SessionContext, _: Request) -> None:
+        await ctx.forget()
+
+    await shop.visit(logout, token=session.token)  # the first request with this token
+    emporix.fault("context.*", Fault(status=503), times=None)
+
+    assert await shop.currency(other) is None
+
+
+async def test_f32_a_revoked_session_is_not_brought_back_by_a_parked_change(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    shop = make_shop()
+    session = emporix.new_session(currency="EUR")
+    await shop.currency(session.token)
+    emporix.revoke(session.token)
+
+    await shop.switch(session.token, currency="USD")
+
+    assert [event.outcome for event in shop.named("commit.refused")] == ["TokenRejected"]
+    assert await shop.currency(session.token) is None

@@ -1,0 +1,293 @@
+"""Which responses send changes, what may still be changed after their start, and browsers that leave meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+
+from session_ctx_middleware import (
+    Commit,
+    ContextSealed,
+    SessionContext,
+)
+from session_ctx_middleware.testing import FakeEmporix, Fault
+
+from .support.shop import Shop, held
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_an_error_response_discards_the_changes(shop: Shop, emporix: FakeEmporix, status: int) -> None:
+    session = emporix.new_session(currency="EUR")
+
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        ctx.switch_currency("USD")
+        return Response(status_code=status)
+
+    await shop.visit(endpoint, token=session.token)
+
+    assert emporix.count("context.patch") == 0
+    assert shop.named("changes.discarded")
+
+
+async def test_an_exception_discards_the_changes(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        ctx.switch_currency("USD")
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError):
+        await shop.visit(endpoint, token=session.token)
+
+    assert emporix.count("context.patch") == 0
+    assert shop.named("changes.discarded")
+
+
+@pytest.mark.parametrize("status", [200, 303, 404, 422])
+async def test_every_other_response_commits(shop: Shop, emporix: FakeEmporix, status: int) -> None:
+    session = emporix.new_session(currency="EUR")
+
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        ctx.switch_currency("USD")
+        return Response(status_code=status)
+
+    await shop.visit(endpoint, token=session.token)
+
+    assert held(emporix, session.session_id)["currency"] == "USD"
+
+
+async def test_a_client_that_goes_away_does_not_stop_the_commit(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.patch", Fault(delay=0.5))
+
+    leaving = asyncio.create_task(shop.switch(session.token, currency="USD"))
+    await asyncio.sleep(0.2)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    await asyncio.sleep(1)
+
+    assert held(emporix, session.session_id)["currency"] == "USD"
+    assert await shop.currency(session.token) == "USD"
+
+
+async def test_a_client_that_goes_away_while_the_token_is_sought_does_not_stop_the_commit(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+
+    async def source(_: HTTPConnection) -> str:
+        await asyncio.sleep(0.1)
+        return session.token
+
+    shop = make_shop(token=source)
+    leaving = asyncio.create_task(shop.switch("unused", currency="USD"))
+    await asyncio.sleep(0.05)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    await asyncio.sleep(1)
+
+    assert held(emporix, session.session_id)["currency"] == "USD"
+
+
+async def test_a_client_that_leaves_does_not_have_its_change_reported_as_discarded(
+    shop: Shop, emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.patch", Fault(delay=0.5))
+    leaving = asyncio.create_task(shop.switch(session.token, currency="USD"))
+    await asyncio.sleep(0.2)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    await asyncio.sleep(1)
+
+    assert held(emporix, session.session_id)["currency"] == "USD"
+    assert not shop.named("changes.discarded")
+
+
+async def test_changes_without_a_token_are_reported(shop: Shop, emporix: FakeEmporix) -> None:
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        ctx.switch_currency("USD")
+
+    response = await shop.visit(endpoint)
+
+    assert response.status_code == 200
+    assert emporix.count() == 0
+    assert [event.outcome for event in shop.named("commit.failed")] == ["ContextUnavailable"]
+
+
+async def test_a_change_recorded_while_the_last_commit_runs_is_sent_or_refused(
+    shop: Shop, emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR", language="en")
+    emporix.fault("context.patch", Fault(delay=0.5), times=1)
+    outcome: list[str] = []
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        ctx.switch_currency("USD")
+
+        async def record() -> None:
+            await asyncio.sleep(0.2)
+            try:
+                ctx.switch_language("fr")
+                outcome.append("recorded")
+            except ContextSealed:
+                outcome.append("sealed")
+
+        tasks.append(asyncio.create_task(record()))
+
+    tasks: list[asyncio.Task[None]] = []
+    await shop.visit(endpoint, token=session.token)
+    await asyncio.gather(*tasks)
+
+    sent = held(emporix, session.session_id)["language"] == "fr"
+    assert outcome == ["sealed"] or sent
+
+
+async def test_a_change_after_the_response_has_started_is_refused_with_the_remedy(
+    shop: Shop, emporix: FakeEmporix
+) -> None:
+    from starlette.responses import StreamingResponse
+
+    session = emporix.new_session(currency="EUR")
+
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        async def body() -> AsyncIterator[Any]:
+            yield "a"
+            with pytest.raises(ContextSealed, match="late_changes"):
+                ctx.switch_currency("USD")
+            async with ctx.late_changes():
+                ctx.switch_currency("CHF")
+            yield "b"
+
+        return StreamingResponse(body())
+
+    assert (await shop.visit(endpoint, token=session.token)).text == "ab"
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+
+async def test_late_changes_of_a_background_task_are_committed(shop: Shop, emporix: FakeEmporix) -> None:
+    from starlette.background import BackgroundTask
+
+    session = emporix.new_session()
+
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        async def work() -> None:
+            async with ctx.late_changes():
+                ctx.set_attribute("seen", "yes")
+
+        return PlainTextResponse("ok", background=BackgroundTask(work))
+
+    await shop.visit(endpoint, token=session.token)
+    await asyncio.sleep(1)
+
+    assert held(emporix, session.session_id)["context"] == {"seen": "yes"}
+
+
+async def test_late_changes_are_discarded_when_the_block_raises(shop: Shop, emporix: FakeEmporix) -> None:
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        with pytest.raises(KeyError):
+            async with ctx.late_changes():
+                ctx.switch_currency("CHF")
+                raise KeyError
+
+    await shop.visit(endpoint, token=emporix.new_session().token)
+
+    assert emporix.count("context.patch") == 0
+
+
+async def test_concurrent_late_batches_do_not_discard_each_other(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session()
+
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        async def fails() -> None:
+            async with ctx.late_changes():
+                await asyncio.sleep(0.1)
+                raise KeyError
+
+        async def works() -> None:
+            async with ctx.late_changes():
+                ctx.switch_currency("CHF")
+                await asyncio.sleep(0.2)
+
+        async def body() -> AsyncIterator[Any]:
+            yield "a"
+            results = await asyncio.gather(fails(), works(), return_exceptions=True)
+            assert [type(result) for result in results] == [KeyError, type(None)]
+
+        return StreamingResponse(body())
+
+    await shop.visit(endpoint, token=session.token)
+
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+
+async def test_a_late_batch_that_raises_does_not_bring_back_what_was_committed(
+    shop: Shop, emporix: FakeEmporix
+) -> None:
+    session = emporix.new_session(currency="EUR")
+    pending: list[Any] = []
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        ctx.switch_currency("USD")
+        try:
+            async with ctx.late_changes():
+                assert await ctx.commit() is Commit.APPLIED
+                emporix.edit(session.session_id, currency="CHF")  # somebody else, later
+                raise KeyError  # noqa: TRY301 - the bug of an application
+        except KeyError:
+            pending.append(dict(ctx.pending))
+
+    await shop.visit(endpoint, token=session.token)
+
+    assert pending == [{}]
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+
+async def test_the_end_of_a_request_does_not_empty_a_late_batch_that_is_open(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    tasks: list[asyncio.Task[None]] = []
+
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        async def work() -> None:
+            await asyncio.sleep(0.05)
+            async with ctx.late_changes():
+                ctx.switch_currency("CHF")
+                await asyncio.sleep(0.2)
+
+        async def body() -> AsyncIterator[str]:
+            yield "a"
+            await asyncio.sleep(0.1)
+
+        tasks.append(asyncio.create_task(work()))
+        return StreamingResponse(body())
+
+    await shop.visit(endpoint, token=session.token)
+    await asyncio.gather(*tasks)
+
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+
+async def test_a_long_stream_can_refresh_and_commit_more_than_once(shop: Shop, emporix: FakeEmporix) -> None:
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.*", Fault(delay=0.1), times=None)
+    stale: list[bool] = []
+
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        async def body() -> AsyncIterator[str]:
+            for _ in range(40):
+                await asyncio.sleep(30)
+                await ctx.refresh()
+                stale.append(ctx.is_stale or ctx.is_degraded)
+                yield "x"
+
+        return StreamingResponse(body())
+
+    await shop.visit(endpoint, token=session.token)
+
+    assert not any(stale)
