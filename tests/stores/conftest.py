@@ -14,7 +14,7 @@ from session_ctx_middleware.stores.redis import RedisStore
 from ..support.fault_proxy import FaultProxy
 from ..support.redis_server import RedisServer, redis_server
 
-PATIENT = 2.0
+PATIENT = 10.0
 """Seconds that a call may take where its speed is not the subject: the machine may be busy."""
 
 

@@ -23,6 +23,8 @@ from .helpers import SLOW, MakeRedisStore, answers, attached, changes, document,
 pytestmark = pytest.mark.redis
 
 BUDGET = 0.05
+LONG_BUDGET = 0.5
+"""Where one wait has to be told from two, on a machine that may add a few tenths to each."""
 SAVED: dict[str, Any] = {"age": 0.0, "lifetime": 60.0}
 
 
@@ -38,7 +40,7 @@ async def test_f21_the_first_calls_cost_the_budget_and_further_ones_nothing(
     server: RedisServer,
     make_redis_store: MakeRedisStore,
 ) -> None:
-    store = make_redis_store(proxy.url, budget=BUDGET)
+    store = make_redis_store(proxy.url, budget=LONG_BUDGET)
     await eventually(lambda: answers(lambda: store.load("token-1")))
     match fault:
         case "refused":
@@ -46,24 +48,24 @@ async def test_f21_the_first_calls_cost_the_budget_and_further_ones_nothing(
         case "blackholed":
             proxy.blackhole()
         case "slow":
-            proxy.delay = 0.5
+            proxy.delay = 4 * LONG_BUDGET
         case _:
             server.pause()
 
     first = await opened(store)
     later = sorted([await duration(lambda: store.load("token-1")) for _ in range(100)])
 
-    assert sum(first) < 1.2 * BUDGET * SLOW, "one call waits, and no other"
+    assert sum(first) < 2 * LONG_BUDGET, "one call waits, and no other"
     assert later[50] < 0.0005 * SLOW
 
 
 async def test_f21_nobody_ever_was_there(make_redis_store: MakeRedisStore) -> None:
-    store = make_redis_store(f"redis://127.0.0.1:{free_port()}/0", budget=BUDGET)
+    store = make_redis_store(f"redis://127.0.0.1:{free_port()}/0", budget=LONG_BUDGET)
     attachment = store.attach(lambda _: None)
 
     first = await opened(store)
 
-    assert max(first) < BUDGET * SLOW
+    assert max(first) < 2 * LONG_BUDGET
     assert not attachment.connected
 
 

@@ -18,6 +18,7 @@ from session_ctx_middleware.stores.redis import RedisStore
 
 from ..support.fault_proxy import FaultProxy
 from ..support.redis_server import RedisServer
+from .conftest import PATIENT
 from .helpers import MakeRedisStore, attached, changes, document, eventually
 
 pytestmark = pytest.mark.redis
@@ -61,7 +62,7 @@ async def test_f41_event_loops_of_two_threads_use_one_store(
 
 
 def test_f41_one_event_loop_after_the_other(shared_server: RedisServer, namespace: str) -> None:
-    store = RedisStore(shared_server.url, namespace=namespace, budget=2.0)
+    store = RedisStore(shared_server.url, namespace=namespace, budget=PATIENT)
 
     async def visit(number: int) -> None:
         await store.save("token-1", document(number), "c", **SAVED)
@@ -85,8 +86,10 @@ async def test_a_client_of_the_app_serves_one_event_loop(
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 
-    client = Redis(port=shared_server.port, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0))
-    store = RedisStore(client, namespace=namespace, budget=2.0)
+    client = Redis(
+        port=shared_server.port, socket_timeout=PATIENT, socket_connect_timeout=PATIENT, retry=Retry(NoBackoff(), 0)
+    )
+    store = RedisStore(client, namespace=namespace, budget=PATIENT)
     await store.save("token-1", document(1), "c", **SAVED)
 
     async def visit() -> None:

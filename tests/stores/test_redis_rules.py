@@ -14,6 +14,7 @@ from session_ctx_middleware.stores import ContextStore
 from session_ctx_middleware.testing.store_rules import Rule, store_rules
 
 from ..support.redis_server import RedisServer
+from .conftest import PATIENT
 from .helpers import MakeRedisStore
 
 pytestmark = pytest.mark.redis
@@ -47,7 +48,12 @@ async def test_encrypted(rule: Rule, shared_server: RedisServer, make_redis_stor
 async def test_clients_of_the_app(
     rule: Rule, shared_server: RedisServer, make_redis_store: MakeRedisStore, options: dict[str, object]
 ) -> None:
-    timeouts = {"socket_timeout": 2, "socket_connect_timeout": 2, "retry": Retry(NoBackoff(), 0), "driver_info": None}
+    timeouts = {
+        "socket_timeout": PATIENT,
+        "socket_connect_timeout": PATIENT,
+        "retry": Retry(NoBackoff(), 0),
+        "driver_info": None,
+    }
     clients: list[Redis] = []
 
     async def make_store() -> ContextStore:

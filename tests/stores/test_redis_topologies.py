@@ -28,6 +28,7 @@ from session_ctx_middleware.stores import ContextStore
 from session_ctx_middleware.testing.store_rules import Rule, store_rules
 
 from ..support.redis_server import RedisServer, ServerEnded, free_port, redis_cluster, redis_server
+from .conftest import PATIENT
 from .helpers import MakeRedisStore, answers, attached, changes, document, eventually
 
 pytestmark = pytest.mark.redis
@@ -59,8 +60,8 @@ async def test_a_cluster_client_of_the_app(cluster: Sequence[RedisServer], make_
     client = RedisCluster(
         host="127.0.0.1",
         port=cluster[1].port,
-        socket_timeout=2,
-        socket_connect_timeout=2,
+        socket_timeout=PATIENT,
+        socket_connect_timeout=PATIENT,
         retry=Retry(NoBackoff(), 0),
     )
     store, other = make_redis_store(client), make_redis_store(f"redis+cluster://127.0.0.1:{cluster[2].port}")
