@@ -1,0 +1,197 @@
+"""The tables of the docs say what the code says: keywords, fields, defaults, errors, events, counters and names."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import dataclasses
+import importlib
+import inspect
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import session_ctx_middleware as package
+from session_ctx_middleware import errors, events, reports
+from session_ctx_middleware.engine import Commit, CommitResult, Stats
+from session_ctx_middleware.stores.redis import RedisStore
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "session_ctx_middleware").rglob("*.py"))
+# What a page says instead of `None`, where that stands for something that is built later.
+BUILT_LATER = {"own", "in this process", "the system's", "ours wins", "`CachePolicy()`", "`UpstreamPolicy()`"}
+PUBLIC = ("", ".emporix", ".fastapi", ".stores", ".stores.redis", ".templating", ".testing", ".testing.store_rules")
+FOREIGN = {"AsyncClient"}  # httpx
+KINDS = (package.SessionContextMiddleware, package.ContextDefaults, package.CachePolicy, package.UpstreamPolicy)
+
+
+def text(page: str) -> str:
+    return (ROOT / page).read_text("utf-8")
+
+
+def table(page: str, head: str) -> list[list[str]]:
+    """Return the cells of the rows of the table whose first heading is `head`."""
+    _, found, rest = text(page).partition(f"\n| {head} |")
+    assert found, f"{page} has no table {head}"
+    rows = rest.split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip("| ").split(" | ")] for row in rows]
+
+
+def bare(cell: str) -> str:
+    """Return a name without its backticks."""
+    return cell.strip("`")
+
+
+def value_of(cell: str) -> Any:
+    """Return the default that a cell names; a call, such as `BearerToken()`, as its text."""
+    if cell == "required":
+        return inspect.Parameter.empty
+    if cell in BUILT_LATER:
+        return None
+    if not cell.startswith("`"):
+        return float(cell.removesuffix(" s").replace(",", ""))
+    node = ast.parse(bare(cell), mode="eval").body
+    return bare(cell) if isinstance(node, ast.Call) else ast.literal_eval(node)
+
+
+def keywords(kind: type) -> dict[str, Any]:
+    """Return the keywords of a class and their defaults; objects as a call without arguments."""
+    parameters = list(inspect.signature(kind).parameters.values())
+    plain = (str, bytes, float, int, tuple, type(None), type)
+    return {
+        each.name: each.default if isinstance(each.default, plain) else f"{type(each.default).__name__}()"
+        for each in parameters
+        if each.name != "app"
+        if (kind, each.name) != (RedisStore, "clock")  # only for tests
+    }
+
+
+def said(page: str, head: str) -> Mapping[str, Any]:
+    return {bare(row[0]): value_of(row[1]) for row in table(page, head)}
+
+
+@pytest.mark.parametrize(
+    ("page", "head", "kind"),
+    [
+        ("docs/configuration.md", "keyword", package.SessionContextMiddleware),
+        ("docs/configuration.md", "`ContextDefaults`", package.ContextDefaults),
+        ("docs/configuration.md", "`CachePolicy`", package.CachePolicy),
+        ("docs/configuration.md", "`UpstreamPolicy`", package.UpstreamPolicy),
+        ("docs/workers.md", "argument", RedisStore),
+    ],
+    ids=lambda each: getattr(each, "__name__", None),
+)
+def test_defaults(page: str, head: str, kind: type) -> None:
+    """A table of keywords has all of them, in the order of the code, with their defaults."""
+    assert list(said(page, head).items()) == list(keywords(kind).items())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_docstrings(kind: type) -> None:
+    """The docstring of a class has the same keywords as its table."""
+    section = inspect.cleandoc(kind.__doc__ or "").partition("Args:\n")[2].partition("\n\n")[0]
+    named = re.findall(r"^    (\w+): ", section, re.MULTILINE)
+
+    assert [name for name in named if name != "app"] == list(keywords(kind))
+
+
+def tree_of(kind: type, depth: int = 0) -> list[tuple[str, int]]:
+    """Return the names of a class and its subclasses in this package, with their depth, parents first."""
+    found = [(kind.__name__, depth)]
+    for child in vars(errors).values():
+        if isinstance(child, type) and child.__bases__[0] is kind:
+            found += tree_of(child, depth + 1)
+    return found
+
+
+def test_tree_of_errors() -> None:
+    """The docstring of the module draws the classes as they are."""
+    drawn = re.findall(r"^    ([ │├└─]*)(\w+)", errors.__doc__ or "", re.MULTILINE)
+
+    assert [(name, len(lines) // 4) for lines, name in drawn] == tree_of(errors.SessionContextError)
+
+
+def test_table_of_errors() -> None:
+    """Each error has a row but the two base classes; what a client raises is a subclass of `EmporixError`."""
+    rows = {bare(row[0]): row[1] for row in table("docs/errors.md", "error")}
+    bases = {"SessionContextError", "EmporixError"}
+
+    assert set(rows) == set(errors.__all__) - bases
+    assert set(errors.__all__) <= set(package.__all__)
+    of_clients = [vars(errors)[name] for name, raised_by in rows.items() if "clients" in raised_by]
+    assert all(issubclass(error, errors.EmporixError) for error in of_clients)
+    assert all(f"`{name}`" in text("docs/errors.md") for name in bases)
+
+
+def emitted(call: ast.Call) -> list[ast.expr]:
+    """Return the argument of a call that names an event."""
+    match ast.unparse(call.func).rpartition(".")[2]:
+        case "_emit":
+            return call.args[:1]
+        case "ContextEvent":
+            return [each.value for each in call.keywords if each.arg == "name"]
+    return []
+
+
+def names_of_events() -> set[str]:
+    """Return the names of the events that the source emits."""
+    calls = [
+        node for path in SOURCES for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)
+    ]
+    parts = [part for call in calls for name in emitted(call) for part in ast.walk(name)]
+    texts = {str(part.value) for part in parts if isinstance(part, ast.Constant)}
+    outcomes = [CommitResult(commit) for commit in Commit if commit is not Commit.NOTHING]
+    outcomes += [CommitResult(error=error) for error in (errors.ChangeRefused(""), errors.ContextUnavailable())]
+    commits = {reports.commit_event("commit", outcome, 0.0).name for outcome in outcomes}
+    return commits | {each for each in texts if re.fullmatch(r"[a-z]+\.[a-z]+", each)}
+
+
+def test_events() -> None:
+    """The page names the events that are emitted, and the fields that they have."""
+    section = text("docs/configuration.md").split("\n## Events\n")[1]
+    names = set(re.findall(r"`([a-z]+\.[a-z]+)`", section))
+    fields = {field.name for field in dataclasses.fields(events.ContextEvent)}
+    first = re.findall(r"`(\w+)`", section.partition(", and nothing personal")[0].partition("with")[2])
+
+    assert names == names_of_events()
+    assert set(first) == fields
+
+
+def test_events_elsewhere() -> None:
+    """No other page names an event that does not exist."""
+    known, families = names_of_events(), {name.partition(".")[0] for name in names_of_events()}
+    for page in (ROOT / "docs").glob("*.md"):
+        named = {name for name in re.findall(r"`([a-z]+\.[a-z]+)`", page.read_text("utf-8")) if name[-3:] != ".py"}
+
+        assert {name for name in named if name.partition(".")[0] in families - {"context"}} <= known, page.name
+    assert set(re.findall(r"event `([a-z.]+)`", text("README.md"))) <= known
+
+
+def test_counters() -> None:
+    """The page names the counters of `stats()`."""
+    section = text("docs/configuration.md").partition("`stats()`")[2]
+
+    assert re.findall(r"`(\w+)`", section) == [field.name for field in dataclasses.fields(Stats)]
+
+
+def test_context() -> None:
+    """The quick start names everything that a request's context offers."""
+    section = text("docs/quickstart.md").partition("## What a request can do\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([a-z_]+)`", section))
+
+    assert named == {name for name in dir(package.SessionContext) if not name.startswith("_")}
+
+
+def test_public_names() -> None:
+    """The pages for users name what can be imported, and all of it."""
+    modules = [importlib.import_module(package.__name__ + part) for part in PUBLIC]
+    public = {name for module in modules for name in module.__all__}
+    pages = "\n".join(text(page) for page in ("README.md", "CHANGELOG.md", "docs/configuration.md", "docs/errors.md"))
+    pages += text("docs/quickstart.md") + text("docs/workers.md")
+    named = set(re.findall(r"`[\w.]*?\b((?:[A-Z][a-z]+){2,})\b[^`]*`", pages))
+
+    assert {name for name in named - public - FOREIGN if not hasattr(builtins, name)} == set()
+    assert {name for name in package.__all__ if not re.search(rf"\b{name}\b", pages)} == set()
