@@ -17,7 +17,7 @@ from session_ctx_middleware.emporix import transport
 from session_ctx_middleware.testing import FakeEmporix
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
 @pytest.fixture

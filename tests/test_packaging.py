@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from importlib.metadata import requires
 from pathlib import Path
@@ -44,6 +45,27 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
 
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"session_ctx_middleware"}
     assert "session_ctx_middleware/py.typed" in names
+
+
+def test_source_holds_what_its_pages_name(tmp_path: Path) -> None:
+    """Who unpacks the source distribution finds every page, and what they link to."""
+    command = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    targets = [
+        (page.parent / target).resolve().relative_to(ROOT.resolve()).as_posix()
+        for page in pages
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8"))
+        if not target.startswith("http")
+    ]
+
+    assert {page.name for page in ROOT.glob("*.md")} >= {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"}
+    assert {page.relative_to(ROOT).as_posix() for page in pages} <= names
+    assert [
+        target for target in targets if not any(name == target or name.startswith(f"{target}/") for name in names)
+    ] == []
 
 
 @pytest.mark.network
