@@ -22,7 +22,8 @@ from .support.shop import Shop
 DEFAULTS = ContextDefaults(site_code="main", currency="CHF", language="de", target_location="CH")
 
 
-async def test_f1_a_thousand_concurrent_cold_requests_make_one_get(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_f1_cold_crowd_makes_one_get(shop: Shop, emporix: FakeEmporix) -> None:
+    """F1: A thousand concurrent cold requests make one GET."""
     session = emporix.new_session(currency="USD")
 
     shown = await asyncio.gather(*(shop.currency(session.token) for _ in range(1000)))
@@ -31,7 +32,8 @@ async def test_f1_a_thousand_concurrent_cold_requests_make_one_get(shop: Shop, e
     assert emporix.count("context.get") == 1
 
 
-async def test_within_the_ttl_nothing_is_asked_again(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_within_the_ttl(shop: Shop, emporix: FakeEmporix) -> None:
+    """Within the TTL nothing is asked again."""
     session = emporix.new_session(currency="EUR")
 
     await shop.currency(session.token)
@@ -41,7 +43,8 @@ async def test_within_the_ttl_nothing_is_asked_again(shop: Shop, emporix: FakeEm
     assert emporix.count("context.get") == 1
 
 
-async def test_after_the_ttl_the_old_value_is_served_while_one_get_renews_it(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_after_the_ttl(shop: Shop, emporix: FakeEmporix) -> None:
+    """After the TTL, the old value is served while one GET renews it."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     emporix.edit(session.session_id, currency="USD")
@@ -61,7 +64,8 @@ async def test_after_the_ttl_the_old_value_is_served_while_one_get_renews_it(sho
     assert emporix.count("context.get") == 2
 
 
-async def test_after_both_windows_a_request_waits_for_the_new_value(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_after_both_windows(shop: Shop, emporix: FakeEmporix) -> None:
+    """After both windows, a request waits for the new value."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     emporix.edit(session.session_id, currency="USD")
@@ -70,9 +74,8 @@ async def test_after_both_windows_a_request_waits_for_the_new_value(shop: Shop, 
     assert await shop.currency(session.token) == "USD"
 
 
-async def test_a_token_is_read_again_once_another_one_of_its_session_has_got_an_answer(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_read_again_after_another_token(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A token is read again once another one of its session has got an answer."""
     session = emporix.new_session(currency="EUR")
     other = emporix.new_token(session.session_id)
     shop = make_shop(cache=CachePolicy(ttl=1, stale_while_revalidate=0, failure_throttle=30))
@@ -87,9 +90,8 @@ async def test_a_token_is_read_again_once_another_one_of_its_session_has_got_an_
     assert await shop.currency(session.token) == "USD"
 
 
-async def test_no_context_yet_is_a_normal_state_and_believed_for_two_seconds(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_missing_for_two_seconds(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """That there is no context yet is normal, and believed for two seconds."""
     shop = make_shop(defaults=DEFAULTS)
     session = emporix.new_session(exists=False)
 
@@ -101,9 +103,8 @@ async def test_no_context_yet_is_a_normal_state_and_believed_for_two_seconds(
     assert await shop.currency(session.token) == "EUR"
 
 
-async def test_a_refused_token_is_believed_for_three_seconds_and_shows_nothing(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_rejected_for_three_seconds(shop: Shop, emporix: FakeEmporix) -> None:
+    """The refusal of a token is believed for three seconds, and nothing is shown."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     emporix.revoke(session.token)
@@ -119,10 +120,8 @@ async def test_a_refused_token_is_believed_for_three_seconds_and_shows_nothing(
     assert emporix.count("context.get") == 1
 
 
-async def test_f29_nothing_is_served_after_the_token_has_ended(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
-
+async def test_f29_ended_token(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """F29: Nothing is served after the token has ended."""
     session = emporix.new_session(currency="EUR")
     ends: list[float] = []
     shop = make_shop(token=lambda _: StorefrontToken(session.token, expires_at=ends[0]))
@@ -136,9 +135,8 @@ async def test_f29_nothing_is_served_after_the_token_has_ended(
 
 
 @pytest.mark.parametrize("jump", [3600.0, -3600.0])
-async def test_f40_a_jump_of_the_wall_clock_does_not_change_what_is_fresh(
-    shop: Shop, emporix: FakeEmporix, jump: float
-) -> None:
+async def test_f40_wall_clock_jumps(shop: Shop, emporix: FakeEmporix, jump: float) -> None:
+    """F40: A jump of the wall clock does not change what is fresh."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     shop.clock.wall_offset = jump
@@ -153,7 +151,8 @@ async def test_f40_a_jump_of_the_wall_clock_does_not_change_what_is_fresh(
     assert emporix.count("context.get") == 2
 
 
-async def test_a_token_that_has_ended_is_not_asked_about_with_every_page(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_ended_token_is_asked_once(shop: Shop, emporix: FakeEmporix) -> None:
+    """A token that has ended is not asked about with every page."""
     ended = jwt.encode({"exp": int(shop.clock.time()) - 100}, "k" * 32)
 
     for _ in range(10):
@@ -162,7 +161,8 @@ async def test_a_token_that_has_ended_is_not_asked_about_with_every_page(shop: S
     assert emporix.count("context.get") == 1
 
 
-async def test_a_token_that_has_ended_does_not_escape_the_throttle(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_ended_token_is_throttled(shop: Shop, emporix: FakeEmporix) -> None:
+    """A token that has ended does not escape the throttle."""
     ended = jwt.encode({"exp": int(shop.clock.time()) - 100}, "k" * 32)
     emporix.fault("context.get", Fault(status=500), times=None)
 
@@ -172,9 +172,8 @@ async def test_a_token_that_has_ended_does_not_escape_the_throttle(shop: Shop, e
     assert emporix.count("context.get") <= 2
 
 
-async def test_f45_garbage_tokens_do_not_push_out_good_entries(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_f45_garbage_tokens(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """F45: Garbage tokens do not push out good entries."""
     shop = make_shop(cache=CachePolicy(max_entries=10))
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)

@@ -53,18 +53,21 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
 
 @pytest.mark.parametrize(("check", "text"), REFUSED)
 def test_refused(check: Callable[[], object], text: str) -> None:
+    """A value that cannot be is refused."""
     with pytest.raises(ConfigurationError, match=f"^{re.escape(text)}$"):
         check()
 
 
 @pytest.mark.parametrize("given", ["short secret", b"short", [], ["x" * 32, b"short"], 7, [7], {}])
 def test_refused_secrets(given: object) -> None:
+    """A secret that is too short or of a wrong type is refused."""
     with pytest.raises(ConfigurationError, match=r"^secret_key=\.\.\. must have 32 bytes or more") as refused:
         secret_keys(given)
     assert "short" not in str(refused.value)
 
 
 def test_taken() -> None:
+    """A value that can be is taken."""
     assert (number(1, "x"), whole(3, "x"), printable("a b", "x")) == (1.0, 3, "a b")
     assert matching("abc", re.compile("[a-z]+"), "letters") == "abc"
     assert [cookie_name(name, "x") for name in ("shop", "__Host-shop")] == ["shop", "__Host-shop"]
@@ -76,8 +79,10 @@ def test_taken() -> None:
 
 @pytest.mark.parametrize(("text", "visible"), [("~!", True), ("", False), ("a b", False), ("ä", False), (b"a", False)])
 def test_visible(text: object, visible: bool) -> None:
+    """Only visible ASCII counts as visible."""
     assert is_visible(text) is visible
 
 
-def test_a_call_hangs_after_three_timeouts() -> None:
+def test_hanging_call() -> None:
+    """A call hangs after three timeouts."""
     assert UpstreamPolicy(timeout=2.0).hung_after == 6.0

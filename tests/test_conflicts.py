@@ -24,7 +24,8 @@ from session_ctx_middleware.testing import FakeEmporix, Fault
 from .support.shop import Shop, held, patches
 
 
-async def test_f15_a_stale_version_is_a_conflict_and_rebased(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_f15_stale_version(shop: Shop, emporix: FakeEmporix) -> None:
+    """F15: A stale version is a conflict, and the change is rebased."""
     session = emporix.new_session(currency="EUR", language="en")
     await shop.currency(session.token)
     emporix.edit(session.session_id, language="fr")
@@ -37,7 +38,8 @@ async def test_f15_a_stale_version_is_a_conflict_and_rebased(shop: Shop, emporix
     assert shop.named("commit.applied")[0].attempts == 2
 
 
-async def test_f17_a_foreign_attribute_written_in_between_survives(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_f17_foreign_attribute(shop: Shop, emporix: FakeEmporix) -> None:
+    """F17: A foreign attribute written in between survives."""
     session = emporix.new_session(attributes={"mine": "old"})
 
     async def endpoint(ctx: SessionContext, _: Request) -> None:
@@ -50,7 +52,8 @@ async def test_f17_a_foreign_attribute_written_in_between_survives(shop: Shop, e
     assert held(emporix, session.session_id)["context"] == {"mine": "new", "theirs": "x"}
 
 
-async def test_f11_two_requests_that_switch_different_fields_at_once_both_win(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_f11_two_requests(shop: Shop, emporix: FakeEmporix) -> None:
+    """F11: Two requests that switch different fields at once both win."""
     session = emporix.new_session()
 
     await asyncio.gather(
@@ -63,9 +66,8 @@ async def test_f11_two_requests_that_switch_different_fields_at_once_both_win(sh
     assert (document["currency"], document["language"], document["targetLocation"]) == ("USD", "fr", "FR")
 
 
-async def test_f11_two_workers_that_switch_different_fields_both_win(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_f11_two_workers(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """F11: Two workers that switch different fields both win."""
     one, two = make_shop(), make_shop()
     session = emporix.new_session()
     await asyncio.gather(one.currency(session.token), two.currency(session.token))
@@ -76,9 +78,8 @@ async def test_f11_two_workers_that_switch_different_fields_both_win(
     assert (document["currency"], document["language"]) == ("USD", "fr")
 
 
-async def test_f12_of_two_workers_that_switch_one_field_one_wins(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_f12_one_field(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """F12: Of two workers that switch one field, one wins."""
     one, two = make_shop(), make_shop()
     session = emporix.new_session(currency="EUR")
     await asyncio.gather(one.currency(session.token), two.currency(session.token))
@@ -89,9 +90,8 @@ async def test_f12_of_two_workers_that_switch_one_field_one_wins(
     assert held(emporix, session.session_id)["metadata"]["version"] == 3
 
 
-async def test_on_conflict_decides_where_both_changed_the_same_field(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_on_conflict(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """`on_conflict` decides where both changed the same field."""
     asked = []
 
     def theirs_wins(field: str, base: Any, ours: Any, theirs: Any) -> Any:
@@ -110,7 +110,8 @@ async def test_on_conflict_decides_where_both_changed_the_same_field(
     assert shop.named("commit.already")
 
 
-async def test_f13_a_lost_answer_is_settled_by_a_get_and_applied_once(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_f13_lost_answer(shop: Shop, emporix: FakeEmporix) -> None:
+    """F13: A change whose answer is lost is settled by a GET, and applied once."""
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.patch", Fault(drop="after"))
     outcome = []
@@ -127,9 +128,8 @@ async def test_f13_a_lost_answer_is_settled_by_a_get_and_applied_once(shop: Shop
 
 
 @pytest.mark.parametrize("fault", [Fault(drop="before"), Fault(status=500), Fault(status=502), Fault(status=503)])
-async def test_f14_what_did_not_arrive_is_sent_again_only_after_a_get(
-    shop: Shop, emporix: FakeEmporix, fault: Fault
-) -> None:
+async def test_f14_lost_request(shop: Shop, emporix: FakeEmporix, fault: Fault) -> None:
+    """F14: What did not arrive is sent again only after a GET."""
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.patch", fault)
 
@@ -144,7 +144,8 @@ async def test_f14_what_did_not_arrive_is_sent_again_only_after_a_get(
     assert held(emporix, session.session_id)["metadata"]["version"] == 2
 
 
-async def test_a_server_error_after_the_effect_counts_as_applied(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_error_after_the_effect(shop: Shop, emporix: FakeEmporix) -> None:
+    """A server error after the effect counts as applied."""
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.patch", Fault(status=500, apply=True))
 
@@ -155,7 +156,8 @@ async def test_a_server_error_after_the_effect_counts_as_applied(shop: Shop, emp
 
 
 @pytest.mark.parametrize("status", [400, 403, 422])
-async def test_a_refused_change_is_dropped_and_reported(shop: Shop, emporix: FakeEmporix, status: int) -> None:
+async def test_refused_change(shop: Shop, emporix: FakeEmporix, status: int) -> None:
+    """A refused change is dropped and reported."""
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.patch", Fault(status=status))
 
@@ -167,7 +169,8 @@ async def test_a_refused_change_is_dropped_and_reported(shop: Shop, emporix: Fak
     assert emporix.count("context.patch") == 1
 
 
-async def test_an_explicit_commit_raises_what_went_wrong(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_explicit_commit_raises(shop: Shop, emporix: FakeEmporix) -> None:
+    """An explicit commit raises what went wrong."""
     session = emporix.new_session(currency="EUR")
     raised = []
 
@@ -189,7 +192,8 @@ async def test_an_explicit_commit_raises_what_went_wrong(shop: Shop, emporix: Fa
     assert shop.named("commit.parked")
 
 
-async def test_endless_conflicts_end_in_a_conflict_error(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+async def test_endless_conflicts(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """Endless conflicts end in a conflict error."""
     shop = make_shop(upstream=UpstreamPolicy(max_attempts=3))
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.patch", Fault(status=409), times=None)
@@ -205,7 +209,8 @@ async def test_endless_conflicts_end_in_a_conflict_error(make_shop: Callable[...
     assert shop.named("commit.parked")
 
 
-async def test_one_patch_per_session_at_a_time_in_order(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_one_patch_at_a_time(shop: Shop, emporix: FakeEmporix) -> None:
+    """There is one PATCH per session at a time, and they go out in order."""
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.patch", Fault(delay=0.1), times=None)
 
@@ -218,9 +223,8 @@ async def test_one_patch_per_session_at_a_time_in_order(shop: Shop, emporix: Fak
     assert [call.status for call in emporix.calls if call.operation == "context.patch"] == [204, 204]
 
 
-async def test_tokens_that_an_app_takes_for_two_sessions_take_turns_once_emporix_tells_that_they_are_one(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_two_sessions_that_are_one(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """Tokens that an application takes for two sessions take turns once Emporix tells that they are one."""
     session = emporix.new_session(currency="EUR", language="en")
     tokens = session.token, emporix.new_token(session.session_id)
 
@@ -236,9 +240,8 @@ async def test_tokens_that_an_app_takes_for_two_sessions_take_turns_once_emporix
     assert [call.status for call in emporix.calls if call.operation == "context.patch"] == [204, 204]
 
 
-async def test_after_a_commit_that_failed_and_one_that_worked_later_changes_are_sent(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_after_a_failed_commit(shop: Shop, emporix: FakeEmporix) -> None:
+    """After a commit that failed and one that worked, later changes are sent."""
     session = emporix.new_session(currency="EUR", language="en")
     emporix.fault("context.patch", Fault(status=409), times=4)
 
@@ -254,9 +257,8 @@ async def test_after_a_commit_that_failed_and_one_that_worked_later_changes_are_
     assert held(emporix, session.session_id)["language"] == "fr"
 
 
-async def test_a_late_success_of_an_explicit_commit_is_not_parked_over_a_newer_choice(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_late_success_is_not_parked(shop: Shop, emporix: FakeEmporix) -> None:
+    """A late success of an explicit commit is not parked over a newer choice."""
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.patch", Fault(delay=3.5), times=1)
 
@@ -276,7 +278,8 @@ async def test_a_late_success_of_an_explicit_commit_is_not_parked_over_a_newer_c
     assert held(emporix, session.session_id)["currency"] == "CHF"
 
 
-async def test_a_commit_that_was_given_up_is_not_repeated_over_a_newer_choice(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_given_up_is_not_repeated(shop: Shop, emporix: FakeEmporix) -> None:
+    """A commit that was given up is not repeated over a newer choice."""
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.patch", Fault(delay=1.5), times=1)
 
@@ -296,7 +299,8 @@ async def test_a_commit_that_was_given_up_is_not_repeated_over_a_newer_choice(sh
     assert held(emporix, session.session_id)["currency"] == "CHF"
 
 
-async def test_a_patch_that_never_ends_does_not_block_the_session_for_ever(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_endless_patch(shop: Shop, emporix: FakeEmporix) -> None:
+    """A PATCH that never ends does not block the session for ever."""
     session = emporix.new_session(currency="EUR", language="en")
     emporix.fault("context.patch", Fault(delay=3600), times=1)
     await shop.switch(session.token, currency="USD")

@@ -41,6 +41,7 @@ def run(page: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
 async def test_the_code_of_a_page_runs(page: Path) -> None:
+    """The code of a page runs."""
     names = run(page)
 
     for name, value in names.items():
@@ -77,9 +78,10 @@ async def visit(app: Any, method: str, path: str, token: str | None = None) -> h
         ("docs/quickstart.md", "api", [("PUT", "/currency/USD", "USD"), ("GET", "/currency", "USD")]),
     ],
 )
-async def test_the_application_of_a_page_does_what_the_page_says(
+async def test_application_of_a_page(
     monkeypatch: pytest.MonkeyPatch, page: str, name: str, visits: list[tuple[str, str, str]]
 ) -> None:
+    """The application of a page does what the page says."""
     emporix = FakeEmporix()
     session = emporix.new_session(currency="EUR")
     monkeypatch.setattr(transport, "build_client", lambda *_args, **_keywords: emporix.client(httpx2))
@@ -92,6 +94,7 @@ async def test_the_application_of_a_page_does_what_the_page_says(
 
 
 def test_every_link_leads_somewhere() -> None:
+    """Every link leads somewhere."""
     dead = [
         (page.name, target)
         for page in PAGES
@@ -102,7 +105,8 @@ def test_every_link_leads_somewhere() -> None:
     assert dead == []
 
 
-def test_every_file_and_command_that_is_named_exists() -> None:
+def test_named_files_exist() -> None:
+    """Every file and command that a page names exists."""
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
     makefile = (ROOT / "Makefile").read_text("utf-8")
     paths = set(re.findall(r"`((?:tests|examples|docs|session_ctx_middleware)/[\w./]+)`", text))
@@ -111,9 +115,9 @@ def test_every_file_and_command_that_is_named_exists() -> None:
     assert [name for name in re.findall(r"^make (\w+)", text, re.MULTILINE) if f"\n{name}:" not in makefile] == []
 
 
-def test_every_test_that_is_named_exists() -> None:
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "README.md").read_text("utf-8")))
-    tests = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+def test_named_tests_exist() -> None:
+    """Every test that the README names exists."""
+    named = set(re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", (ROOT / "README.md").read_text("utf-8")))
 
     assert len(named) > 10
-    assert [name for name in named if f"def {name}(" not in tests] == []
+    assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text("utf-8")] == []

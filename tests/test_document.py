@@ -40,7 +40,8 @@ def changes_of(**values: Value) -> ContextChanges:
     return ContextChanges(operations)
 
 
-def test_a_document_survives_the_way_to_emporix_and_back() -> None:
+def test_round_trip() -> None:
+    """A document survives the way to Emporix and back."""
     document = parse()
 
     assert document.to_wire() == WIRE | {"context": document.attributes, "futureKey": document.extra["futureKey"]}
@@ -48,7 +49,8 @@ def test_a_document_survives_the_way_to_emporix_and_back() -> None:
     assert dict(document.extra) == {"futureKey": document.extra["futureKey"]}
 
 
-def test_attributes_are_kept_as_text_until_somebody_reads_them() -> None:
+def test_attributes_are_lazy() -> None:
+    """Attributes are kept as text until somebody reads them."""
     document = parse()
     document.to_wire()
     unread = document._text
@@ -63,7 +65,8 @@ def test_attributes_are_kept_as_text_until_somebody_reads_them() -> None:
     assert parse(context=None).attributes is parse(context={}).attributes is ContextDocument(1).attributes
 
 
-def test_whether_attributes_have_been_read_makes_no_difference() -> None:
+def test_laziness_does_not_show() -> None:
+    """Whether attributes have been read makes no difference."""
     read = parse()
     assert (read.attributes["ref"], read.extra["futureKey"]["a"]) == ("x", (1,))  # type: ignore[call-overload, index]
 
@@ -77,14 +80,16 @@ def test_whether_attributes_have_been_read_makes_no_difference() -> None:
         read.curency  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_of_two_threads_that_read_attributes_the_second_finds_what_the_first_has_read() -> None:
+def test_attributes_read_by_two_threads() -> None:
+    """Of two threads that read attributes, the second finds what the first has read."""
     document = parse()
     attributes = document.attributes
 
     assert getattr(document, "__getattr__")("attributes") is attributes  # noqa: B009
 
 
-def test_everything_but_the_version_may_be_absent() -> None:
+def test_only_version_is_needed() -> None:
+    """Everything but the version may be absent."""
     document = ContextDocument.parse('{"metadata": {"version": 0}}')
 
     assert (document.version, document.currency, dict(document.attributes)) == (0, None, {})
@@ -120,27 +125,32 @@ def test_everything_but_the_version_may_be_absent() -> None:
         b"\xff\xfe",
     ],
 )
-def test_f43_what_is_not_a_document_is_a_value_error(raw: bytes) -> None:
+def test_f43_not_a_document(raw: bytes) -> None:
+    """F43: What is not a document is a `ValueError`."""
     with pytest.raises(ValueError, match=r"."):
         ContextDocument.parse(raw)
 
 
-def test_a_document_shows_nothing_in_its_repr() -> None:
+def test_repr() -> None:
+    """A document shows nothing in its repr."""
     assert repr(parse()) == "<ContextDocument version=5>"
     assert "EUR" not in repr(changes_of(currency="EUR"))
 
 
-def test_the_patch_body_holds_only_what_changed_and_the_version() -> None:
+def test_patch_body() -> None:
+    """The body of a PATCH holds only what changed, and the version."""
     assert changes_of(currency="USD").body(parse()) == {"currency": "USD", "metadata": {"version": 5}}
 
 
-def test_the_attribute_map_is_sent_whole() -> None:
+def test_attribute_map_is_whole() -> None:
+    """The attribute map is sent whole."""
     body = changes_of(attributes__ref=REMOVED, attributes__new="n").body(parse())
 
     assert body == {"context": {"tier": parse().attributes["tier"], "new": "n"}, "metadata": {"version": 5}}
 
 
-def test_of_two_changes_of_a_field_the_later_one_stays() -> None:
+def test_later_change_stays() -> None:
+    """Of two changes of a field, the later one stays."""
     early = ContextChanges({"currency": Operation("USD", "1", at=1.0, recorded=1.0)})
     late = ContextChanges({"currency": Operation("CHF", "2", at=2.0, recorded=2.0)})
 
@@ -148,7 +158,8 @@ def test_of_two_changes_of_a_field_the_later_one_stays() -> None:
     assert early.over(late) == early
 
 
-def test_only_the_very_same_operation_is_taken_away() -> None:
+def test_same_operation_is_taken_away() -> None:
+    """Only the very same operation is taken away."""
     one = ContextChanges({"currency": Operation("USD", "1", at=1.0, recorded=1.0)})
     other = ContextChanges({"currency": Operation("USD", "2", at=1.0, recorded=1.0)})
 
@@ -156,14 +167,16 @@ def test_only_the_very_same_operation_is_taken_away() -> None:
     assert one.minus(other) is one
 
 
-def test_only_a_document_asked_for_after_a_change_proves_that_it_is_there() -> None:
+def test_proof_of_a_change() -> None:
+    """Only a document asked for after a change proves that it is there."""
     wish = changes_of(currency="EUR")
 
     assert wish.missing_from(parse(), asked_at=1.0) is wish
     assert not wish.missing_from(parse(), asked_at=1.1)
 
 
-def test_one_and_true_and_one_point_zero_are_different_values() -> None:
+def test_values_of_different_types() -> None:
+    """1, True and 1.0 are different values."""
     wish = changes_of(attributes__a={"v": 1})
 
     for held in ({"v": True}, {"v": 1.0}):
@@ -171,7 +184,8 @@ def test_one_and_true_and_one_point_zero_are_different_values() -> None:
     assert not wish.rebase(parse(), parse(context={"a": {"v": 1}}))
 
 
-def test_a_conflict_function_can_take_theirs_merge_or_fail() -> None:
+def test_conflict_function() -> None:
+    """A conflict function can take theirs, merge, or fail."""
     wish = changes_of(currency="USD")
     latest = parse(currency="CHF")
 
@@ -183,7 +197,8 @@ def test_a_conflict_function_can_take_theirs_merge_or_fail() -> None:
         wish.rebase(parse(), latest, lambda *_: "pounds")
 
 
-def test_a_conflict_function_is_asked_about_attributes_by_key() -> None:
+def test_conflict_function_and_keys() -> None:
+    """A conflict function is asked about attributes by key."""
     asked: list[tuple[object, ...]] = []
 
     def take_ours(*values: Any) -> Any:
@@ -233,6 +248,7 @@ def values_of(document: ContextDocument) -> dict[str, Any]:
 
 @given(documents(), documents(), change_sets())
 def test_rebase_is_idempotent(base: ContextDocument, latest: ContextDocument, changes: ContextChanges) -> None:
+    """Rebasing twice is rebasing once."""
     once = changes.rebase(base, latest)
 
     assert once.rebase(base, latest) == once
@@ -240,9 +256,8 @@ def test_rebase_is_idempotent(base: ContextDocument, latest: ContextDocument, ch
 
 
 @given(documents(), documents(), change_sets())
-def test_rebase_reaches_what_was_wanted_and_touches_nothing_else(
-    base: ContextDocument, latest: ContextDocument, changes: ContextChanges
-) -> None:
+def test_rebase_touches_nothing_else(base: ContextDocument, latest: ContextDocument, changes: ContextChanges) -> None:
+    """Rebasing reaches what was wanted, and touches nothing else."""
     result = applied(latest, changes.rebase(base, latest))
 
     for path, operation in changes.operations.items():
@@ -253,6 +268,7 @@ def test_rebase_reaches_what_was_wanted_and_touches_nothing_else(
 
 @given(documents(), change_sets(), change_sets())
 def test_disjoint_changes_commute(base: ContextDocument, one: ContextChanges, other: ContextChanges) -> None:
+    """Disjoint changes commute."""
     apart = ContextChanges({path: op for path, op in other.operations.items() if path not in one})
 
     first = applied(base, one)

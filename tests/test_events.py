@@ -20,7 +20,8 @@ async def page(ctx: SessionContext, _: Request) -> str:
     return (await ctx).currency or ""
 
 
-async def test_every_load_is_told_with_what_the_cache_had(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_load_tells_the_cache(shop: Shop, emporix: FakeEmporix) -> None:
+    """Every load is told with what the cache had."""
     session = emporix.new_session(currency="EUR")
     await shop.visit(page, token=session.token)
     await shop.visit(page, token=session.token)
@@ -32,7 +33,8 @@ async def test_every_load_is_told_with_what_the_cache_had(shop: Shop, emporix: F
     assert [event.cache for event in shop.named("context.loaded")] == ["miss", "hit", "missing", "rejected", "degraded"]
 
 
-async def test_a_commit_tells_its_attempts_its_status_and_its_duration(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_commit_tells_its_cost(shop: Shop, emporix: FakeEmporix) -> None:
+    """A commit tells its attempts, its status and its duration."""
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.patch", Fault(delay=0.5), times=1)
 
@@ -43,9 +45,10 @@ async def test_a_commit_tells_its_attempts_its_status_and_its_duration(shop: Sho
     assert event.duration == pytest.approx(0.5, abs=0.1)
 
 
-async def test_a_hook_that_fails_disturbs_nobody(
+async def test_failing_hook(
     make_shop: Callable[..., Shop], emporix: FakeEmporix, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A hook that fails disturbs nobody."""
     heard: list[ContextEvent] = []
 
     def broken(_: ContextEvent) -> None:
@@ -61,9 +64,10 @@ async def test_a_hook_that_fails_disturbs_nobody(
     assert "secret" not in caplog.text
 
 
-async def test_what_lost_something_is_a_warning_with_fields_and_the_rest_is_debug(
+async def test_losses_are_warnings(
     make_shop: Callable[..., Shop], emporix: FakeEmporix, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """What lost something is a warning with fields, and the rest is debug output."""
     caplog.set_level(logging.DEBUG, "session_ctx_middleware")
     shop = make_shop()
     session = emporix.new_session(currency="EUR")
@@ -77,7 +81,8 @@ async def test_what_lost_something_is_a_warning_with_fields_and_the_rest_is_debu
     assert vars(refused)["session_ctx_status"] == 422
 
 
-def test_an_error_survives_being_copied_and_pickled() -> None:
+def test_errors_are_copied() -> None:
+    """An error survives being copied and pickled."""
     error = TooManyRequests("context.get", 429, "busy", retry_after=3.0)
 
     for other in (copy.copy(error), pickle.loads(pickle.dumps(error)), error.again()):

@@ -33,9 +33,8 @@ class TestALaggingReplica:
     def emporix(self) -> FakeEmporix:
         return fake(replica_lag=0.05)
 
-    async def test_does_not_show_a_worker_that_knows_nothing_what_was_before_the_switch(
-        self, workers: tuple[Shop, Shop], emporix: FakeEmporix
-    ) -> None:
+    async def test_hides_the_past_from_newcomers(self, workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+        """It does not show a worker that knows nothing what was before the switch."""
         one, two = workers
         session = emporix.new_session(currency="EUR")
         await asyncio.sleep(1)
@@ -52,6 +51,7 @@ class TestAVersionThatDoesNotRise:
         return fake(same_values_raise_version=False)
 
     async def test_costs_this_worker_nothing(self, shop: Shop, emporix: FakeEmporix) -> None:
+        """It costs this worker nothing."""
         session = emporix.new_session(currency="EUR")
         await shop.currency(session.token)
         await shop.switch(session.token, currency="EUR")
@@ -60,9 +60,8 @@ class TestAVersionThatDoesNotRise:
         assert [await shop.currency(session.token) for _ in range(5)] == ["EUR"] * 5
         assert emporix.count() == 1
 
-    async def test_does_not_keep_another_worker_waiting_for_it(
-        self, workers: tuple[Shop, Shop], emporix: FakeEmporix
-    ) -> None:
+    async def test_keeps_no_worker_waiting(self, workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+        """It does not keep another worker waiting for it."""
         one, two = workers
         session = emporix.new_session(currency="EUR")
         assert await two.currency(session.token) == "EUR"
@@ -75,9 +74,8 @@ class TestAVersionThatDoesNotRise:
         assert [await two.currency(session.token) for _ in range(5)] == ["EUR"] * 5
         assert emporix.count() <= 1
 
-    async def test_does_not_leave_a_worker_that_knows_nothing_without_values(
-        self, workers: tuple[Shop, Shop], emporix: FakeEmporix
-    ) -> None:
+    async def test_leaves_no_newcomer_empty(self, workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+        """It does not leave a worker that knows nothing without values."""
         one, two = workers
         session = emporix.new_session(currency="EUR")
         await one.currency(session.token)
@@ -91,9 +89,8 @@ class TestAVersionThatDoesNotRise:
         assert emporix.count() <= 1
 
 
-async def test_a_change_whose_answer_was_lost_is_told_to_the_other_workers_too(
-    workers: tuple[Shop, Shop], emporix: FakeEmporix
-) -> None:
+async def test_lost_answer_is_told(workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+    """A change whose answer was lost is told to the other workers too."""
     one, two = workers
     session = emporix.new_session(currency="EUR")
     assert [await shop.currency(session.token) for shop in workers] == ["EUR", "EUR"]
@@ -103,9 +100,8 @@ async def test_a_change_whose_answer_was_lost_is_told_to_the_other_workers_too(
     assert await two.currency(session.token) == "USD"
 
 
-async def test_a_choice_that_emporix_had_already_is_told_to_the_other_workers_too(
-    workers: tuple[Shop, Shop], emporix: FakeEmporix
-) -> None:
+async def test_known_value_is_told(workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+    """A choice that Emporix had already is told to the other workers too."""
     one, two = workers
     session = emporix.new_session(currency="EUR")
     assert await two.currency(session.token) == "EUR"
@@ -121,9 +117,8 @@ async def test_a_choice_that_emporix_had_already_is_told_to_the_other_workers_to
     assert await two.currency(session.token) == "USD"
 
 
-async def test_while_emporix_is_down_no_other_worker_shows_what_was_before_the_switch(
-    workers: tuple[Shop, Shop], emporix: FakeEmporix
-) -> None:
+async def test_others_hide_it_in_an_outage(workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+    """While Emporix is down, no other worker shows what was before the switch."""
     one, two = workers
     session = emporix.new_session(currency="EUR")
     assert await two.currency(session.token) == "EUR"
@@ -134,7 +129,8 @@ async def test_while_emporix_is_down_no_other_worker_shows_what_was_before_the_s
     assert await one.currency(session.token) == "USD"
 
 
-async def test_a_created_cart_shows_on_the_other_workers_too(workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+async def test_created_cart_is_told(workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+    """A created cart shows on the other workers too."""
     one, two = workers
     session = emporix.new_session(currency="EUR")
     assert [await shop.currency(session.token) for shop in workers] == ["EUR", "EUR"]
@@ -152,9 +148,8 @@ async def test_a_created_cart_shows_on_the_other_workers_too(workers: tuple[Shop
     assert (await two.visit(cart, token=session.token)).text == "cart-1"
 
 
-async def test_a_shared_document_that_is_not_past_its_ttl_is_fresh(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_shared_document_is_fresh(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A shared document that is not past its TTL is fresh."""
     store = MemoryStore(clock=VirtualClock(), shared=True)
     policy = CachePolicy(ttl=10, jitter=0.5, stale_while_revalidate=0)
     shops = [make_shop(store=each, cache=policy) for each in (store, *(store.sibling() for _ in range(20)))]
@@ -194,9 +189,8 @@ class LateNotices:
         return getattr(self._store, name)
 
 
-async def test_a_choice_that_another_worker_sends_while_this_one_looks_for_it_is_shown(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_choice_sent_elsewhere(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A choice that another worker sends while this one looks for it is shown."""
     shared, session = MemoryStore(clock=VirtualClock(), shared=True), emporix.new_session(currency="EUR")
     sender, reader = make_shop(store=shared), make_shop(store=shared.sibling())
 

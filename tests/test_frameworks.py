@@ -38,7 +38,8 @@ async def render(_: SessionContext, request: Request) -> Response:
     return TEMPLATES.TemplateResponse(request, "page")
 
 
-async def test_a_template_reads_the_loaded_context(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+async def test_template(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A template reads the loaded context."""
     shop = make_shop()
     session = emporix.new_session(currency="EUR", attributes={"tier": {"name": "gold"}})
 
@@ -53,7 +54,8 @@ async def test_a_template_reads_the_loaded_context(make_shop: Callable[..., Shop
     assert (await make_shop(preload=True).visit(render, token=session.token)).text == "EUR gold"
 
 
-async def test_a_template_without_a_loaded_context_fails_with_the_remedy(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_template_without_a_load(shop: Shop, emporix: FakeEmporix) -> None:
+    """A template without a loaded context fails with the remedy."""
     with pytest.raises(ContextNotLoaded, match="preload"):
         await shop.visit(render, token=emporix.new_session().token)
 
@@ -87,6 +89,7 @@ def fastapi_shop(emporix: FakeEmporix, http_library: Any, **options: Any) -> Fas
 
 
 async def test_a_fastapi_dependency_is_loaded(emporix: FakeEmporix, http_library: Any) -> None:
+    """A FastAPI dependency is loaded."""
     session = emporix.new_session(currency="EUR")
     app = fastapi_shop(emporix, http_library, clock=VirtualClock())
     headers = {"Authorization": f"Bearer {session.token}"}
@@ -98,7 +101,8 @@ async def test_a_fastapi_dependency_is_loaded(emporix: FakeEmporix, http_library
     assert emporix.count("context.patch") == 1
 
 
-async def test_fastapi_sync_endpoints_and_websockets(emporix: FakeEmporix, http_library: Any) -> None:
+async def test_fastapi_sync_and_websocket(emporix: FakeEmporix, http_library: Any) -> None:
+    """FastAPI's sync endpoints and WebSockets have the context, too."""
     emporix.now = lambda: 1.79e9
     session = emporix.new_session(currency="EUR")
     app = fastapi_shop(emporix, http_library)
@@ -112,7 +116,8 @@ async def test_fastapi_sync_endpoints_and_websockets(emporix: FakeEmporix, http_
     assert await asyncio.to_thread(visit) == ["EUR", {"currency": "EUR"}]
 
 
-def test_importing_the_package_imports_no_extra() -> None:
+def test_no_extra_is_imported() -> None:
+    """Importing the package imports no extra."""
     code = (
         "import sys, session_ctx_middleware, session_ctx_middleware.templating, session_ctx_middleware.emporix\n"
         "heavy = {'fastapi', 'jinja2', 'babel', 'redis', 'opentelemetry', 'uvicorn', 'httpx2'}\n"

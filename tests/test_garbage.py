@@ -13,9 +13,9 @@ from session_ctx_middleware.testing import FakeEmporix
 
 
 @pytest.mark.parametrize("touched", [False, True])
-async def test_a_request_leaves_nothing_for_the_garbage_collector(
-    emporix: FakeEmporix, http_library: Any, touched: bool
-) -> None:
+async def test_request_leaves_no_garbage(emporix: FakeEmporix, http_library: Any, touched: bool) -> None:
+    """A request leaves nothing for the garbage collector."""
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if touched:
             await scope["state"]["session_ctx"]

@@ -31,7 +31,8 @@ def page_with(headers: dict[str, str], *, read: bool = True, change: bool = Fals
     return page
 
 
-async def test_a_read_or_a_change_makes_the_response_private_and_varying(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_touched_is_private(shop: Shop, emporix: FakeEmporix) -> None:
+    """A read or a change makes the response private and varying."""
     token = emporix.new_session().token
 
     for page in (page_with({}), page_with({}, read=False, change=True)):
@@ -39,7 +40,8 @@ async def test_a_read_or_a_change_makes_the_response_private_and_varying(shop: S
         assert (response.headers["cache-control"], response.headers["vary"]) == ("private", "Authorization")
 
 
-async def test_loading_without_reading_leaves_the_headers_alone(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_loading_alone_is_not(shop: Shop, emporix: FakeEmporix) -> None:
+    """Loading without reading leaves the headers alone."""
     page = page_with({"Cache-Control": "public, max-age=60"}, read=False)
 
     response = await shop.visit(page, token=emporix.new_session().token)  # type: ignore[arg-type]
@@ -64,6 +66,7 @@ async def test_loading_without_reading_leaves_the_headers_alone(shop: Shop, empo
 async def test_cache_control_is_repaired(
     shop: Shop, emporix: FakeEmporix, given: str, sent: str, *, leak: bool
 ) -> None:
+    """Cache-Control is repaired."""
     page = page_with({"Cache-Control": given})
 
     response = await shop.visit(page, token=emporix.new_session().token)  # type: ignore[arg-type]
@@ -73,7 +76,8 @@ async def test_cache_control_is_repaired(
 
 
 @pytest.mark.parametrize("name", ["CDN-Cache-Control", "Surrogate-Control", "Cloudflare-CDN-Cache-Control"])
-async def test_headers_for_one_kind_of_cache_are_closed(shop: Shop, emporix: FakeEmporix, name: str) -> None:
+async def test_targeted_headers(shop: Shop, emporix: FakeEmporix, name: str) -> None:
+    """Headers for one kind of cache are closed."""
     page = page_with({name: "max-age=600"})
 
     response = await shop.visit(page, token=emporix.new_session().token)  # type: ignore[arg-type]
@@ -83,15 +87,15 @@ async def test_headers_for_one_kind_of_cache_are_closed(shop: Shop, emporix: Fak
 
 
 async def test_strict_mode_raises_instead(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """Strict mode raises instead of repairing."""
     shop = make_shop(strict=True)
 
     with pytest.raises(SharedCacheLeak, match="s-maxage"):
         await shop.visit(page_with({"Cache-Control": "public"}), token=emporix.new_session().token)  # type: ignore[arg-type]
 
 
-async def test_vary_names_every_header_a_token_may_come_from(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_vary_names_token_headers(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """`Vary` names every header that a token may come from."""
     token = emporix.new_session().token
     page = page_with({"Vary": "Accept-Language, Cookie"})
 
@@ -102,9 +106,8 @@ async def test_vary_names_every_header_a_token_may_come_from(
     assert own.headers["vary"] == "Accept-Language, Cookie, Authorization"
 
 
-async def test_a_streaming_page_that_reads_while_it_streams_is_private_or_reported(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_streaming_page(shop: Shop, emporix: FakeEmporix) -> None:
+    """A page that reads while it streams is private, or reported."""
     session = emporix.new_session(currency="EUR")
 
     async def endpoint(ctx: SessionContext, _: Request) -> Response:
@@ -122,7 +125,9 @@ async def test_a_streaming_page_that_reads_while_it_streams_is_private_or_report
 
 
 @pytest.mark.parametrize("name", ["X-Accel-Expires", "Edge-Control"])
-async def test_other_headers_that_invite_shared_caches_are_closed(shop: Shop, emporix: FakeEmporix, name: str) -> None:
+async def test_other_shared_caches(shop: Shop, emporix: FakeEmporix, name: str) -> None:
+    """Other headers that invite shared caches are closed."""
+
     async def endpoint(ctx: SessionContext, _: Request) -> Response:
         return PlainTextResponse((await ctx).currency, headers={name: "600" if "Accel" in name else "max-age=600"})
 
@@ -131,7 +136,9 @@ async def test_other_headers_that_invite_shared_caches_are_closed(shop: Shop, em
     assert "600" not in response.headers.get(name, "")
 
 
-async def test_a_qualified_private_does_not_close_a_targeted_header(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_qualified_private(shop: Shop, emporix: FakeEmporix) -> None:
+    """A qualified `private` does not close a targeted header."""
+
     async def endpoint(ctx: SessionContext, _: Request) -> Response:
         return PlainTextResponse(
             (await ctx).currency, headers={"CDN-Cache-Control": 'private="set-cookie", max-age=600'}

@@ -22,7 +22,8 @@ from session_ctx_middleware.testing import FakeEmporix, Fault
 from .support.asgi import middleware, never
 
 
-async def test_lifespan_reaches_the_app_and_shutdown_waits_for_commits(emporix: FakeEmporix, http_library: Any) -> None:
+async def test_shutdown_waits_for_commits(emporix: FakeEmporix, http_library: Any) -> None:
+    """The lifespan reaches the application, and shutdown waits for commits."""
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.patch", Fault(delay=2.0))
     httpx2 = import_module("httpx2")
@@ -57,7 +58,9 @@ async def test_lifespan_reaches_the_app_and_shutdown_waits_for_commits(emporix: 
     assert (emporix.document(session.session_id) or {})["currency"] == "USD"
 
 
-async def test_an_app_without_lifespan_fails_as_it_would_without_us(emporix: FakeEmporix, http_library: Any) -> None:
+async def test_app_without_lifespan(emporix: FakeEmporix, http_library: Any) -> None:
+    """An app without lifespan fails as it would without us."""
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise NotImplementedError(scope["type"])
 
@@ -65,7 +68,8 @@ async def test_an_app_without_lifespan_fails_as_it_would_without_us(emporix: Fak
         await middleware(app, emporix, http_library)({"type": "lifespan", "state": {}}, never, never)  # type: ignore[arg-type]
 
 
-async def test_shutdown_closes_our_own_client_only(emporix: FakeEmporix, http_library: Any) -> None:
+async def test_shutdown_closes_own_client(emporix: FakeEmporix, http_library: Any) -> None:
+    """Shutdown closes our own client only."""
     client = emporix.client(http_library)
     app = middleware(Starlette(), emporix, http_library, http_client=client)
 
@@ -76,8 +80,11 @@ async def test_shutdown_closes_our_own_client_only(emporix: FakeEmporix, http_li
     await client.aclose()
 
 
-async def test_f41_one_middleware_works_from_several_event_loops(emporix: FakeEmporix, http_library: Any) -> None:
-    """Starlette's TestClient runs every request in a loop of its own unless it is used as a context manager."""
+async def test_f41_several_event_loops(emporix: FakeEmporix, http_library: Any) -> None:
+    """F41: One middleware works from several event loops.
+
+    Starlette's TestClient runs every request in a loop of its own unless it is used as a context manager.
+    """
     session = emporix.new_session(currency="EUR")
 
     async def page(request: Request) -> Response:

@@ -20,9 +20,8 @@ from .support.shop import Shop, held
 DEFAULTS = ContextDefaults(site_code="main", currency="CHF", language="de", target_location="CH")
 
 
-async def test_when_emporix_fails_the_old_value_is_served_and_it_is_left_alone_for_a_while(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_failure_serves_the_old_value(shop: Shop, emporix: FakeEmporix) -> None:
+    """When Emporix fails, the old value is served, and Emporix is left alone for a while."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     await asyncio.sleep(300)
@@ -46,6 +45,7 @@ async def test_when_emporix_fails_the_old_value_is_served_and_it_is_left_alone_f
 
 
 async def test_stale_if_error_ends(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """Once `stale_if_error` is over, the old value is not served any more."""
     shop = make_shop(defaults=DEFAULTS)
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
@@ -55,7 +55,8 @@ async def test_stale_if_error_ends(make_shop: Callable[..., Shop], emporix: Fake
     assert await shop.currency(session.token) == "CHF"
 
 
-async def test_a_degraded_context_shows_the_defaults(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+async def test_degraded_shows_defaults(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A degraded context shows the defaults."""
     shop = make_shop(defaults=DEFAULTS)
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.get", Fault(drop="before"), times=None)
@@ -67,7 +68,8 @@ async def test_a_degraded_context_shows_the_defaults(make_shop: Callable[..., Sh
     assert (await shop.visit(page, token=session.token)).text == "CHF True False default"
 
 
-async def test_a_get_is_repeated_once_after_a_connection_error(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_get_is_repeated_once(shop: Shop, emporix: FakeEmporix) -> None:
+    """A GET is repeated once after a connection error."""
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.get", Fault(drop="before"), times=1)
 
@@ -75,9 +77,8 @@ async def test_a_get_is_repeated_once_after_a_connection_error(shop: Shop, empor
     assert emporix.count("context.get") == 2
 
 
-async def test_a_hanging_emporix_costs_a_page_its_deadline_once(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_hanging_read(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A hanging Emporix costs a page its deadline once."""
     shop = make_shop(defaults=DEFAULTS)
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.get", Fault(hang=True), times=1)
@@ -95,9 +96,8 @@ async def test_a_hanging_emporix_costs_a_page_its_deadline_once(
     assert await shop.currency(session.token) == "EUR"
 
 
-async def test_f6_of_a_hundred_waiters_of_a_failing_read_each_gets_its_page_and_nobody_asks_again_at_once(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_f6_crowd_behind_a_failure(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """F6: Of a hundred waiters of a failing read, each gets its page, and nobody asks again at once."""
     shop = make_shop(defaults=DEFAULTS)
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.get", Fault(status=500), times=None)
@@ -110,9 +110,8 @@ async def test_f6_of_a_hundred_waiters_of_a_failing_read_each_gets_its_page_and_
 
 
 @pytest.mark.parametrize("fault", [Fault(status=503), Fault(drop="before"), Fault(status=429, retry_after=20)])
-async def test_while_emporix_is_down_a_switch_is_parked_and_sent_when_it_heals(
-    shop: Shop, emporix: FakeEmporix, fault: Fault
-) -> None:
+async def test_switch_while_down(shop: Shop, emporix: FakeEmporix, fault: Fault) -> None:
+    """While Emporix is down, a switch is parked, and it is sent when Emporix heals."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     emporix.fault("context", fault, times=None)
@@ -128,9 +127,8 @@ async def test_while_emporix_is_down_a_switch_is_parked_and_sent_when_it_heals(
     assert held(emporix, session.session_id)["currency"] == "USD"
 
 
-async def test_a_hanging_emporix_costs_a_switch_its_deadline_and_nothing_is_lost(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_hanging_switch(shop: Shop, emporix: FakeEmporix) -> None:
+    """A hanging Emporix costs a switch its deadline, and nothing is lost."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     emporix.fault("context.patch", Fault(delay=20))
@@ -148,9 +146,8 @@ async def test_a_hanging_emporix_costs_a_switch_its_deadline_and_nothing_is_lost
     assert held(emporix, session.session_id)["metadata"]["version"] == 2
 
 
-async def test_a_patch_that_arrives_after_its_request_gave_up_is_not_applied_again(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_late_patch_is_not_repeated(shop: Shop, emporix: FakeEmporix) -> None:
+    """A PATCH that arrives after its request gave up is not applied again."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     emporix.fault("context.patch", Fault(delay=3.5))
@@ -163,10 +160,8 @@ async def test_a_patch_that_arrives_after_its_request_gave_up_is_not_applied_aga
     assert emporix.count("context.patch") == 0
 
 
-async def test_an_explicit_commit_that_timed_out_is_parked_at_the_end_without_another_wait(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
-
+async def test_timed_out_commit_is_parked(shop: Shop, emporix: FakeEmporix) -> None:
+    """An explicit commit that timed out is parked at the end without another wait."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     emporix.fault("context.patch", Fault(delay=20))
@@ -184,7 +179,8 @@ async def test_an_explicit_commit_that_timed_out_is_parked_at_the_end_without_an
     assert await shop.currency(session.token) == "USD"
 
 
-async def test_a_parked_choice_shows_when_emporix_is_down_a_moment_later(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_parked_shows_in_the_next(shop: Shop, emporix: FakeEmporix) -> None:
+    """A parked choice shows when Emporix is down a moment later."""
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")
     await asyncio.sleep(10)
@@ -193,7 +189,8 @@ async def test_a_parked_choice_shows_when_emporix_is_down_a_moment_later(shop: S
     assert await shop.currency(session.token) == "USD"
 
 
-async def test_pages_do_not_wait_behind_a_patch_that_hangs(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_pages_pass_a_hanging_patch(shop: Shop, emporix: FakeEmporix) -> None:
+    """Pages do not wait behind a PATCH that hangs."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     emporix.fault("context.patch", Fault(delay=60), times=1)

@@ -18,7 +18,8 @@ from session_ctx_middleware.testing import FakeEmporix, Fault
 from .support.shop import Shop, held
 
 
-async def test_f8_a_get_that_began_before_a_patch_is_not_cached(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_f8_get_before_a_patch(shop: Shop, emporix: FakeEmporix) -> None:
+    """F8: A GET that began before a PATCH is not cached."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     await asyncio.sleep(121)
@@ -32,7 +33,8 @@ async def test_f8_a_get_that_began_before_a_patch_is_not_cached(shop: Shop, empo
     assert await shop.currency(session.token) == "USD"
 
 
-async def test_f9_a_get_that_ran_while_a_patch_was_on_its_way_is_not_cached(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_f9_get_during_a_patch(shop: Shop, emporix: FakeEmporix) -> None:
+    """F9: A GET that ran while a PATCH was on its way is not cached."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     emporix.fault("context.patch", Fault(delay=1.0), times=1)
@@ -49,9 +51,8 @@ async def test_f9_a_get_that_ran_while_a_patch_was_on_its_way_is_not_cached(shop
     assert await shop.currency(session.token) == "USD"
 
 
-async def test_f10_a_request_after_the_acknowledgement_does_not_join_an_older_get(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_f10_older_get_is_not_joined(shop: Shop, emporix: FakeEmporix) -> None:
+    """F10: A request after the acknowledgement does not join an older GET."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     await asyncio.sleep(121)
@@ -64,9 +65,8 @@ async def test_f10_a_request_after_the_acknowledgement_does_not_join_an_older_ge
     await slow
 
 
-async def test_f18_a_lagging_replica_does_not_hide_the_own_change(
-    make_shop: Callable[..., Shop], http_library: Any
-) -> None:
+async def test_f18_lagging_replica(make_shop: Callable[..., Shop], http_library: Any) -> None:
+    """F18: A lagging replica does not hide the shopper's own change."""
     emporix = FakeEmporix(replica_lag=0.3, now=lambda: asyncio.get_running_loop().time() + 1.79e9)
     shop = make_shop(emporix=emporix)
     session = emporix.new_session(currency="EUR")
@@ -79,7 +79,8 @@ async def test_f18_a_lagging_replica_does_not_hide_the_own_change(
     assert await shop.currency(session.token) == "USD"
 
 
-async def test_f19_a_session_created_anew_is_accepted_at_once(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_f19_session_created_anew(shop: Shop, emporix: FakeEmporix) -> None:
+    """F19: A session created anew is accepted at once."""
     session = emporix.new_session(currency="EUR")
     for currency in ("USD", "CHF", "USD"):
         await shop.switch(session.token, currency=currency)
@@ -98,7 +99,8 @@ async def test_f19_a_session_created_anew_is_accepted_at_once(shop: Shop, empori
     assert emporix.count("context.get") == 5
 
 
-async def test_f20_a_refreshed_token_of_the_session_sees_the_change_at_once(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_f20_refreshed_token(shop: Shop, emporix: FakeEmporix) -> None:
+    """F20: A refreshed token of the session sees the change at once."""
     session = emporix.new_session(currency="EUR")
     other = emporix.new_token(session.session_id)
     await shop.currency(session.token)
@@ -110,9 +112,8 @@ async def test_f20_a_refreshed_token_of_the_session_sees_the_change_at_once(shop
 
 
 @pytest.mark.parametrize("language", ["de", "fr", None], ids=["sent", "there already", "only read"])
-async def test_f20_what_one_token_knows_of_a_session_created_anew_ends_its_last_context_for_the_others(
-    shop: Shop, emporix: FakeEmporix, language: str | None
-) -> None:
+async def test_f20_other_tokens_of_a_new_one(shop: Shop, emporix: FakeEmporix, language: str | None) -> None:
+    """F20: What one token knows of a session created anew ends its last context for the others."""
     session = emporix.new_session(currency="EUR", language="en")
     other = emporix.new_token(session.session_id)
     await shop.currency(session.token)
@@ -132,9 +133,10 @@ async def test_f20_what_one_token_knows_of_a_session_created_anew_ends_its_last_
     assert await shop.currency(other) == "CHF"
 
 
-async def test_own_change_shows_behind_a_lagging_replica_also_without_stale_if_error(
+async def test_replica_without_stale_if_error(
     make_shop: Callable[..., Shop],
 ) -> None:
+    """The own change shows behind a lagging replica, also without `stale_if_error`."""
     emporix = FakeEmporix(replica_lag=0.3, now=lambda: asyncio.get_running_loop().time() + 1.79e9)
     shop = make_shop(emporix=emporix, cache=CachePolicy(stale_if_error=0, stale_while_revalidate=0))
     session = emporix.new_session(currency="EUR")
@@ -149,9 +151,8 @@ async def test_own_change_shows_behind_a_lagging_replica_also_without_stale_if_e
     assert (first, second) == ("USD", "USD")
 
 
-async def test_a_token_does_not_go_behind_what_another_one_of_the_session_has_shown(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_tokens_do_not_go_back(shop: Shop, emporix: FakeEmporix) -> None:
+    """A token does not go behind what another one of the session has shown."""
     session = emporix.new_session(currency="EUR")
     other = emporix.new_token(session.session_id)
     await shop.currency(session.token)
@@ -161,9 +162,8 @@ async def test_a_token_does_not_go_behind_what_another_one_of_the_session_has_sh
     assert await shop.currency(session.token) == "USD"
 
 
-async def test_a_patch_that_did_not_raise_the_version_does_not_wedge_the_session(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_version_that_does_not_rise(shop: Shop, emporix: FakeEmporix) -> None:
+    """A PATCH that did not raise the version does not wedge the session."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     emporix.fault("context.patch", Fault(status=204), times=1)  # nothing to change: 204, version as before
@@ -181,7 +181,8 @@ async def test_a_patch_that_did_not_raise_the_version_does_not_wedge_the_session
     assert held(emporix, session.session_id)["language"] == "fr"
 
 
-async def test_a_commit_in_the_air_does_not_undo_forget(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_commit_does_not_undo_forget(shop: Shop, emporix: FakeEmporix) -> None:
+    """A commit in the air does not undo `forget`."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     emporix.fault("context.patch", Fault(delay=1.0), times=1)
@@ -198,7 +199,8 @@ async def test_a_commit_in_the_air_does_not_undo_forget(shop: Shop, emporix: Fak
     assert await shop.currency(session.token) is None
 
 
-async def test_a_commit_in_the_air_does_not_bring_back_a_refused_token(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_commit_of_a_refused_token(shop: Shop, emporix: FakeEmporix) -> None:
+    """A commit in the air does not bring back a refused token."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     emporix.fault("context.patch", Fault(delay_after=1.0), times=1)

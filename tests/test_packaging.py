@@ -40,14 +40,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(out.glob("*.whl"))
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+def test_wheel_holds_the_package(wheel: Path) -> None:
+    """The wheel holds the package and nothing else."""
     names = zipfile.ZipFile(wheel).namelist()
 
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"session_ctx_middleware"}
     assert "session_ctx_middleware/py.typed" in names
 
 
-def test_source_holds_what_its_pages_name(tmp_path: Path) -> None:
+def test_source_holds_named_files(tmp_path: Path) -> None:
     """Who unpacks the source distribution finds every page, and what they link to."""
     command = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
@@ -69,7 +70,8 @@ def test_source_holds_what_its_pages_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.network
-def test_the_wheel_works_with_core_dependencies_only(wheel: Path, tmp_path: Path) -> None:
+def test_wheel_needs_core_only(wheel: Path, tmp_path: Path) -> None:
+    """The wheel works with core dependencies only."""
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel)]
@@ -84,6 +86,7 @@ def test_the_wheel_works_with_core_dependencies_only(wheel: Path, tmp_path: Path
 
 
 def test_the_core_dependencies_are_four() -> None:
+    """There are four core dependencies."""
     core = [entry for entry in requires("session-ctx-middleware") or [] if "extra ==" not in entry]
 
     assert sorted(re.split("[<>=]", entry)[0] for entry in core) == ["cachetools", "httpx", "pyjwt", "starlette"]

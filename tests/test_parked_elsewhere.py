@@ -17,9 +17,8 @@ from .support.shop import Shop, held
 from .support.virtual_time import VirtualClock
 
 
-async def test_two_workers_with_one_store_do_not_send_a_parked_change_twice(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_sent_once_from_one_store(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """Two workers with one store do not send a parked change twice."""
     store = MemoryStore(clock=VirtualClock(), shared=True)
     one, two = (make_shop(store=each) for each in (store, store.sibling()))
     session = emporix.new_session(currency="EUR")
@@ -37,9 +36,8 @@ async def test_two_workers_with_one_store_do_not_send_a_parked_change_twice(
     assert held(emporix, session.session_id)["currency"] == "CHF"
 
 
-async def test_a_parked_change_that_another_worker_replaces_while_it_is_on_its_way_is_not_sent_again(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_replaced_on_its_way(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A parked change that another worker replaces while it is on its way is not sent again."""
     store = MemoryStore(clock=VirtualClock(), shared=True)
     one, two = (make_shop(store=each) for each in (store, store.sibling()))
     session = emporix.new_session(currency="EUR")
@@ -67,9 +65,8 @@ class SlowStore(MemoryStore):
         return found
 
 
-async def test_a_page_does_not_overtake_the_first_look_for_parked_changes(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_first_look_is_waited_for(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A page does not overtake the first look for parked changes."""
     store = SlowStore(clock=VirtualClock(), shared=True)
     one, two = (make_shop(store=each) for each in (store, store.sibling()))
     session = emporix.new_session(exists=False)
@@ -81,9 +78,8 @@ async def test_a_page_does_not_overtake_the_first_look_for_parked_changes(
     assert pages == ["USD", "USD", "USD"]
 
 
-async def test_a_page_waits_for_the_look_at_what_another_worker_has_just_parked(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_look_after_a_notice(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A page waits for the look at what another worker has just parked."""
     store = SlowStore(clock=VirtualClock(), shared=True)
     one, two = make_shop(store=store.sibling()), make_shop(store=store)
     session = emporix.new_session(exists=False)
@@ -97,9 +93,8 @@ async def test_a_page_waits_for_the_look_at_what_another_worker_has_just_parked(
     assert emporix.count("context.get") == 2
 
 
-async def test_a_page_that_overlaps_the_sending_of_a_parked_change_elsewhere_does_not_go_behind_it(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_overlapping_page(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A page that overlaps the sending of a parked change elsewhere does not go behind it."""
     store = MemoryStore(clock=VirtualClock(), shared=True)
     one, two = (make_shop(store=each) for each in (store, store.sibling()))
     session = emporix.new_session(exists=False)
@@ -118,9 +113,10 @@ async def test_a_page_that_overlaps_the_sending_of_a_parked_change_elsewhere_doe
     assert await two.currency(session.token) == "USD"
 
 
-async def test_f39_a_change_whose_client_left_is_kept_when_the_process_stops(
+async def test_f39_client_left_process_stops(
     emporix: FakeEmporix, http_library: Any, make_shop: Callable[..., Shop]
 ) -> None:
+    """F39: A change whose client left is kept when the process stops."""
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.patch", Fault(delay=60), times=1)
     store = MemoryStore(clock=VirtualClock(), shared=True)  # stands for one that outlives the process
@@ -152,7 +148,8 @@ class BrokenStore(MemoryStore):
         raise ConnectionError("store is down")
 
 
-async def test_a_store_that_is_down_does_not_break_a_page(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+async def test_broken_store(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A store that is down does not break a page."""
     shop = make_shop(store=BrokenStore(clock=VirtualClock()))
     session = emporix.new_session(currency="EUR")
 

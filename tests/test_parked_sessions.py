@@ -15,16 +15,16 @@ from session_ctx_middleware.testing import FakeEmporix, Fault
 from .support.shop import Shop, held
 
 
-async def test_parked_changes_follow_a_refreshed_token_of_the_session(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_follows_a_refreshed_token(shop: Shop, emporix: FakeEmporix) -> None:
+    """Parked changes follow a refreshed token of the session."""
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")
 
     assert await shop.currency(emporix.new_token(session.session_id)) == "USD"
 
 
-async def test_a_choice_parked_before_the_session_was_known_follows_a_refreshed_token(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_before_the_session_was_known(shop: Shop, emporix: FakeEmporix) -> None:
+    """A choice parked before the session was known follows a refreshed token."""
     session = emporix.new_session(exists=False)
     emporix.fault("context.*", Fault(status=503), times=None)
     await shop.switch(session.token, currency="USD")
@@ -36,9 +36,8 @@ async def test_a_choice_parked_before_the_session_was_known_follows_a_refreshed_
     assert await shop.currency(other) == "USD"
 
 
-async def test_an_older_choice_parked_for_one_token_does_not_overwrite_a_newer_one_of_the_session(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_older_choice_of_another_token(shop: Shop, emporix: FakeEmporix) -> None:
+    """An older choice parked for one token does not overwrite a newer one of the session."""
     session = emporix.new_session(currency="EUR")
     other = emporix.new_token(session.session_id)
     await shop.currency(session.token)
@@ -55,9 +54,8 @@ async def test_an_older_choice_parked_for_one_token_does_not_overwrite_a_newer_o
     assert held(emporix, session.session_id)["currency"] == "CHF"
 
 
-async def test_an_older_choice_parked_for_one_token_does_not_come_back_when_all_else_is_forgotten(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_older_choice_stays_away(shop: Shop, emporix: FakeEmporix) -> None:
+    """An older choice parked for one token does not come back when all else is forgotten."""
     session = emporix.new_session(currency="EUR")
     other = emporix.new_token(session.session_id)
     emporix.fault("context.get", Fault(status=503), times=2)
@@ -71,7 +69,8 @@ async def test_an_older_choice_parked_for_one_token_does_not_come_back_when_all_
     assert held(emporix, session.session_id)["currency"] == "CHF"
 
 
-async def test_parked_changes_survive_a_passing_refusal_of_the_token(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_passing_refusal(shop: Shop, emporix: FakeEmporix) -> None:
+    """Parked changes survive a passing refusal of the token."""
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")
     emporix.create_context(session.session_id, currency="EUR")
@@ -87,7 +86,8 @@ async def test_parked_changes_survive_a_passing_refusal_of_the_token(shop: Shop,
     assert (await shop.visit(page, token=session.token)).text == "USD"
 
 
-async def test_parked_changes_are_kept_for_a_day(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_kept_for_a_day(shop: Shop, emporix: FakeEmporix) -> None:
+    """Parked changes are kept for a day."""
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")
 
@@ -96,7 +96,8 @@ async def test_parked_changes_are_kept_for_a_day(shop: Shop, emporix: FakeEmpori
     assert await shop.currency(emporix.new_token(session.session_id)) == "USD"
 
 
-async def test_parked_changes_are_forgotten_after_a_day(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_forgotten_after_a_day(shop: Shop, emporix: FakeEmporix) -> None:
+    """Parked changes are forgotten after a day."""
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")
 
@@ -105,7 +106,8 @@ async def test_parked_changes_are_forgotten_after_a_day(shop: Shop, emporix: Fak
     assert await shop.currency(emporix.new_token(session.session_id)) == "EUR"
 
 
-async def test_forget_drops_everything_known_and_parked(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_forget_drops_everything(shop: Shop, emporix: FakeEmporix) -> None:
+    """`forget` drops everything known and parked."""
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")
     seen: list[object] = []
@@ -126,7 +128,8 @@ async def test_forget_drops_everything_known_and_parked(shop: Shop, emporix: Fak
     assert emporix.count("context.patch") == 0
 
 
-async def test_forget_is_not_undone_by_a_read_or_a_commit_in_the_air(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_forget_is_final(shop: Shop, emporix: FakeEmporix) -> None:
+    """`forget` is not undone by a read or a commit in the air."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     await asyncio.sleep(121)
@@ -150,7 +153,8 @@ async def test_forget_is_not_undone_by_a_read_or_a_commit_in_the_air(shop: Shop,
     assert (await shop.visit(page, token=session.token)).text == "None None"
 
 
-async def test_forget_reaches_what_is_parked_without_a_load_before_it(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_forget_without_a_load(shop: Shop, emporix: FakeEmporix) -> None:
+    """`forget` reaches what is parked without a load before it."""
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")
     await asyncio.sleep(10)
@@ -163,9 +167,8 @@ async def test_forget_reaches_what_is_parked_without_a_load_before_it(shop: Shop
     assert await shop.currency(session.token) is None
 
 
-async def test_forget_reaches_the_other_tokens_of_the_session_without_a_load(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_forget_reaches_other_tokens(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """`forget` reaches the other tokens of the session without a load."""
     shop = make_shop()
     session = emporix.new_session(currency="EUR")
     other = emporix.new_token(session.session_id)
@@ -180,9 +183,8 @@ async def test_forget_reaches_the_other_tokens_of_the_session_without_a_load(
     assert await shop.currency(other) is None
 
 
-async def test_f32_a_revoked_session_is_not_brought_back_by_a_parked_change(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_f32_revoked_session(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """F32: A revoked session is not brought back by a parked change."""
     shop = make_shop()
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)

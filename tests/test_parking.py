@@ -21,7 +21,8 @@ from .support.shop import Shop, held
 from .support.virtual_time import VirtualClock
 
 
-async def test_a_switch_before_the_context_exists_is_parked_and_shows_at_once(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_before_the_context_exists(shop: Shop, emporix: FakeEmporix) -> None:
+    """A switch before the context exists is parked and shows at once."""
     session = emporix.new_session(exists=False)
     seen: list[object] = []
 
@@ -37,9 +38,8 @@ async def test_a_switch_before_the_context_exists_is_parked_and_shows_at_once(sh
     assert emporix.count("context.patch") == 0
 
 
-async def test_f33_what_was_parked_is_sent_in_one_patch_when_the_context_appears(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_f33_sent_in_one_patch(shop: Shop, emporix: FakeEmporix) -> None:
+    """F33: What was parked is sent in one PATCH when the context appears."""
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")
     await shop.switch(session.token, language="fr")
@@ -55,7 +55,8 @@ async def test_f33_what_was_parked_is_sent_in_one_patch_when_the_context_appears
     assert emporix.count("context.patch") == 1
 
 
-async def test_parked_and_own_changes_leave_together_and_the_later_one_wins(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_leaves_with_own_changes(shop: Shop, emporix: FakeEmporix) -> None:
+    """Parked changes and those of the request leave together, and the later one wins."""
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD", language="fr")
     await asyncio.sleep(3)
@@ -70,7 +71,8 @@ async def test_parked_and_own_changes_leave_together_and_the_later_one_wins(shop
     assert emporix.count("context.patch") == 1
 
 
-async def test_cart_created_sends_what_is_parked_at_once(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_cart_created_sends(shop: Shop, emporix: FakeEmporix) -> None:
+    """`cart_created` sends what is parked at once."""
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")
     seen: list[object] = []
@@ -87,7 +89,8 @@ async def test_cart_created_sends_what_is_parked_at_once(shop: Shop, emporix: Fa
     assert emporix.count("context.patch") == 1
 
 
-async def test_cart_created_is_patient_with_a_context_that_takes_its_time(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_cart_created_is_patient(shop: Shop, emporix: FakeEmporix) -> None:
+    """`cart_created` is patient with a context that takes its time."""
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")
 
@@ -102,7 +105,8 @@ async def test_cart_created_is_patient_with_a_context_that_takes_its_time(shop: 
     assert held(emporix, session.session_id)["currency"] == "USD"
 
 
-async def test_cart_created_gives_up_in_time_and_keeps_the_choice(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_cart_created_gives_up(shop: Shop, emporix: FakeEmporix) -> None:
+    """`cart_created` gives up in time, and keeps the choice."""
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")
 
@@ -115,7 +119,8 @@ async def test_cart_created_gives_up_in_time_and_keeps_the_choice(shop: Shop, em
     assert asyncio.get_running_loop().time() - began <= 2.0
 
 
-async def test_f16_a_context_that_vanishes_parks_the_change_without_a_loop(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_f16_context_vanishes(shop: Shop, emporix: FakeEmporix) -> None:
+    """F16: A context that vanishes parks the change without a loop."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     emporix.delete_context(session.session_id)
@@ -127,7 +132,8 @@ async def test_f16_a_context_that_vanishes_parks_the_change_without_a_loop(shop:
     assert await shop.currency(session.token) == "USD"
 
 
-async def test_f34_a_change_made_while_parked_ones_are_sent_survives(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_f34_change_during_sending(shop: Shop, emporix: FakeEmporix) -> None:
+    """F34: A change made while parked ones are sent survives."""
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")
     await asyncio.sleep(3)
@@ -143,7 +149,8 @@ async def test_f34_a_change_made_while_parked_ones_are_sent_survives(shop: Shop,
     assert held(emporix, session.session_id)["currency"] == "CHF"
 
 
-async def test_an_error_response_keeps_what_was_parked_before(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_error_response_keeps_it(shop: Shop, emporix: FakeEmporix) -> None:
+    """An error response keeps what was parked before."""
     from starlette.responses import Response
 
     session = emporix.new_session(exists=False)
@@ -158,9 +165,8 @@ async def test_an_error_response_keeps_what_was_parked_before(shop: Shop, empori
     assert await shop.currency(session.token) == "USD"
 
 
-async def test_f35_a_change_that_was_sent_but_not_unparked_has_no_second_effect(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_f35_sent_but_not_unparked(shop: Shop, emporix: FakeEmporix) -> None:
+    """F35: A change that was sent but not unparked has no second effect."""
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")
     await asyncio.sleep(3)
@@ -173,7 +179,8 @@ async def test_f35_a_change_that_was_sent_but_not_unparked_has_no_second_effect(
     assert emporix.count("context.patch") == 0
 
 
-async def test_more_commits_than_allowed_are_parked(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+async def test_too_many_commits(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """More commits than allowed are parked."""
     from session_ctx_middleware import UpstreamPolicy
 
     shop = make_shop(upstream=UpstreamPolicy(max_flights=2))
@@ -191,9 +198,8 @@ async def test_more_commits_than_allowed_are_parked(make_shop: Callable[..., Sho
     assert {held(emporix, session.session_id)["currency"] for session in sessions} == {"USD"}
 
 
-async def test_a_parked_change_shows_in_its_own_request_when_nothing_is_remembered(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_shows_when_nothing_is_kept(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A parked change shows in its own request when nothing is remembered."""
     shop = make_shop(cache=CachePolicy(missing_ttl=0))
     session = emporix.new_session(exists=False)
 
@@ -206,9 +212,8 @@ async def test_a_parked_change_shows_in_its_own_request_when_nothing_is_remember
     assert (await shop.visit(endpoint, token=session.token)).text == "USD"
 
 
-async def test_a_parked_change_shows_in_its_own_request_when_too_much_is_in_the_air(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_shows_when_too_much_is_asked(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A parked change shows in its own request when too much is in the air."""
     shop = make_shop(upstream=UpstreamPolicy(max_flights=1))
     busy, session = emporix.new_session(), emporix.new_session(currency="EUR")
     emporix.fault("context.get", Fault(delay=10), times=1)
@@ -227,7 +232,8 @@ async def test_a_parked_change_shows_in_its_own_request_when_too_much_is_in_the_
     assert response.text == "USD"
 
 
-async def test_a_change_parked_without_a_load_does_not_pass_for_a_load(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_parking_is_no_load(shop: Shop, emporix: FakeEmporix) -> None:
+    """A change parked without a load does not pass for a load."""
     emporix.fault("context.get", Fault(status=429, retry_after=30), times=1)
     await shop.currency(emporix.new_session().token)  # closes the gate for everybody
     session = emporix.new_session(currency="EUR")
@@ -241,9 +247,8 @@ async def test_a_change_parked_without_a_load_does_not_pass_for_a_load(shop: Sho
     assert (await shop.visit(endpoint, token=session.token)).text == "USD True"
 
 
-async def test_a_refused_change_does_not_take_a_parked_one_of_another_page_with_it(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_refusal_of_another_change(shop: Shop, emporix: FakeEmporix) -> None:
+    """A refused change does not take a parked one of another page with it."""
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, language="fr")  # acknowledged as PARKED
     emporix.create_context(session.session_id, currency="EUR", language="en")
@@ -257,7 +262,8 @@ async def test_a_refused_change_does_not_take_a_parked_one_of_another_page_with_
     assert held(emporix, session.session_id)["language"] == "fr"
 
 
-async def test_what_is_parked_for_one_session_is_bounded(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_bounded_per_session(shop: Shop, emporix: FakeEmporix) -> None:
+    """What is parked for one session is bounded."""
     session = emporix.new_session(exists=False)
     size: list[int] = []
 
@@ -276,9 +282,8 @@ async def test_what_is_parked_for_one_session_is_bounded(shop: Shop, emporix: Fa
     assert sum(size) * 8000 <= 3 * 8192
 
 
-async def test_garbage_tokens_do_not_push_out_what_a_good_session_has_parked(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_garbage_tokens(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """Garbage tokens do not push out what a good session has parked."""
     shop = make_shop(store=MemoryStore(max_entries=10, clock=VirtualClock()))
     session = emporix.new_session(exists=False)
     await shop.switch(session.token, currency="USD")

@@ -64,7 +64,8 @@ BAD: list[tuple[Callable[[], object], str]] = [
 
 
 @pytest.mark.parametrize(("build", "named"), BAD)
-def test_bad_configuration_is_refused_by_name(build: Callable[[], object], named: str) -> None:
+def test_bad_configuration_is_named(build: Callable[[], object], named: str) -> None:
+    """Bad configuration is refused by name."""
     with pytest.raises(ConfigurationError, match=named):
         build()
 
@@ -84,4 +85,5 @@ def test_bad_configuration_is_refused_by_name(build: Callable[[], object], named
     ],
 )
 def test_good_configuration_is_taken(options: dict[str, Any]) -> None:
+    """Good configuration is taken."""
     assert SessionContextMiddleware(app, tenant="acme", **options).stats()["hits"] == 0

@@ -25,7 +25,8 @@ from session_ctx_middleware.stores import MemoryStore
         ({}, "Process-3", True),
     ],
 )
-def test_signs_of_other_workers_are_seen(environment: dict[str, str], name: str, several: bool) -> None:
+def test_signs_of_other_workers(environment: dict[str, str], name: str, several: bool) -> None:
+    """Signs of other workers are seen."""
     assert several_workers(environment, name) is several
 
 
@@ -33,9 +34,10 @@ def test_signs_of_other_workers_are_seen(environment: dict[str, str], name: str,
     ("options", "warned"),
     [({}, True), ({"secret_key": "s" * 32}, False), ({"store": MemoryStore(shared=True)}, False)],
 )
-def test_workers_that_share_nothing_are_told_what_to_do(
+def test_warning_names_the_remedy(
     options: dict[str, object], warned: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Workers that share nothing are told what to do."""
     monkeypatch.setenv("WEB_CONCURRENCY", "3")
     caplog.set_level(logging.WARNING, "session_ctx_middleware")
 

@@ -18,9 +18,8 @@ from .support.shop import Shop
 DEFAULTS = ContextDefaults(currency="CHF")
 
 
-async def test_f37_half_of_the_calls_failing_opens_the_breaker_and_one_probe_at_a_time_closes_it(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_f37_breaker_and_probe(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """F37: When half of the calls fail, the breaker opens; one probe at a time closes it."""
     shop = make_shop(defaults=DEFAULTS)
     emporix.fault("context.get", Fault(status=503, probability=0.7), times=None)
     sessions = [emporix.new_session(currency="EUR") for _ in range(400)]
@@ -40,9 +39,8 @@ async def test_f37_half_of_the_calls_failing_opens_the_breaker_and_one_probe_at_
     assert set(shown) == {"EUR"}
 
 
-async def test_a_probe_that_fails_doubles_the_pause_up_to_a_minute(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_failing_probe_doubles_pause(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A probe that fails doubles the pause up to a minute."""
     shop = make_shop(upstream=UpstreamPolicy(get_retry=False))
     emporix.fault("context.get", Fault(status=500), times=None)
     loop = asyncio.get_running_loop()
@@ -61,9 +59,8 @@ async def test_a_probe_that_fails_doubles_the_pause_up_to_a_minute(
         assert 0.75 * expected <= pause <= 1.25 * expected + 1
 
 
-async def test_when_emporix_hangs_the_first_pages_take_their_deadline_and_the_others_nothing(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_hanging_costs_first_pages_only(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """When Emporix hangs, the first pages take their deadline, and the others no time."""
     shop = make_shop(defaults=DEFAULTS)
     emporix.fault("context.get", Fault(hang=True), times=None)
     loop = asyncio.get_running_loop()
@@ -81,9 +78,8 @@ async def test_when_emporix_hangs_the_first_pages_take_their_deadline_and_the_ot
     emporix.clear_faults()
 
 
-async def test_f36_after_a_429_nobody_asks_and_nobody_waits_until_the_time_is_over(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_f36_closed_gate(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """F36: After a 429 nobody asks and nobody waits, until the time is over."""
     shop = make_shop(defaults=DEFAULTS)
     emporix.fault("context.get", Fault(status=429, retry_after=30), times=1)
     await shop.currency(emporix.new_session().token)
@@ -100,7 +96,8 @@ async def test_f36_after_a_429_nobody_asks_and_nobody_waits_until_the_time_is_ov
 
 
 @pytest.mark.parametrize("retry_after", ["", "soon", "-5", "1e3", "NaN", "Wed, 99 Foo 2026"])
-async def test_f36_a_nonsense_retry_after_is_a_short_pause(shop: Shop, emporix: FakeEmporix, retry_after: str) -> None:
+async def test_f36_nonsense_retry_after(shop: Shop, emporix: FakeEmporix, retry_after: str) -> None:
+    """F36: A nonsense Retry-After is a short pause."""
     emporix.fault("context.get", Fault(status=429, retry_after=retry_after), times=1)
     await shop.currency(emporix.new_session().token)
 
@@ -109,7 +106,8 @@ async def test_f36_a_nonsense_retry_after_is_a_short_pause(shop: Shop, emporix: 
     assert await shop.currency(emporix.new_session(currency="EUR").token) == "EUR"
 
 
-async def test_while_the_gate_is_closed_a_switch_is_parked_without_a_call(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_switch_at_a_closed_gate(shop: Shop, emporix: FakeEmporix) -> None:
+    """While the gate is closed, a switch is parked without a call."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     emporix.fault("context.patch", Fault(status=429, retry_after=10), times=1)
@@ -130,7 +128,8 @@ async def test_while_the_gate_is_closed_a_switch_is_parked_without_a_call(shop: 
     assert (document["currency"], document["language"]) == ("USD", "fr")
 
 
-async def test_f38_clients_that_go_away_do_not_open_the_breaker(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_f38_clients_that_go_away(shop: Shop, emporix: FakeEmporix) -> None:
+    """F38: Clients that go away do not open the breaker."""
     emporix.fault("context.get", Fault(delay=0.5), times=None)
 
     for _ in range(50):
@@ -144,7 +143,8 @@ async def test_f38_clients_that_go_away_do_not_open_the_breaker(shop: Shop, empo
     assert await shop.currency(emporix.new_session(currency="EUR").token) == "EUR"
 
 
-async def test_answers_below_500_do_not_open_the_breaker(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_client_errors_do_not_count(shop: Shop, emporix: FakeEmporix) -> None:
+    """Answers below 500 do not open the breaker."""
     for status in (400, 401, 403, 404, 409):
         emporix.fault("context.get", Fault(status=status), times=20)
         for _ in range(20):
@@ -153,9 +153,8 @@ async def test_answers_below_500_do_not_open_the_breaker(shop: Shop, emporix: Fa
     assert await shop.currency(emporix.new_session(currency="EUR").token) == "EUR"
 
 
-async def test_f43_a_malformed_answer_is_not_cached_and_does_not_open_the_breaker(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_f43_malformed_answer(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """F43: A malformed answer is not cached, and does not open the breaker."""
     shop = make_shop(defaults=DEFAULTS)
     bodies = [b"<html>", b"", b"[]", b"{}", b'{"metadata":{"version":"1"}}', b"[" * 100_000, b"x" * 300_000, b"NaN"]
     for body in bodies * 5:
@@ -169,9 +168,8 @@ async def test_f43_a_malformed_answer_is_not_cached_and_does_not_open_the_breake
     assert await shop.currency(session.token) == "EUR"
 
 
-async def test_f7_ten_thousand_tokens_at_a_hanging_emporix_stay_bounded_and_it_recovers(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_f7_ten_thousand_tokens(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """F7: Ten thousand tokens at a hanging Emporix stay bounded, and all recovers."""
     shop = make_shop(upstream=UpstreamPolicy(max_concurrency=10, max_flights=100), cache=CachePolicy(max_entries=500))
     emporix.fault("context.get", Fault(hang=True), times=None)
     peak = 0
@@ -193,7 +191,8 @@ async def test_f7_ten_thousand_tokens_at_a_hanging_emporix_stay_bounded_and_it_r
     assert 0 < peak <= 100
 
 
-async def test_one_request_has_one_budget_for_all_its_waits(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_one_budget_per_request(shop: Shop, emporix: FakeEmporix) -> None:
+    """One request has one budget for all its waits."""
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.get", Fault(hang=True), times=None)
     loop = asyncio.get_running_loop()
@@ -210,7 +209,8 @@ async def test_one_request_has_one_budget_for_all_its_waits(shop: Shop, emporix:
     assert loop.time() - began <= 2.01
 
 
-async def test_time_that_the_app_itself_takes_is_not_counted(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_time_of_the_app_is_free(shop: Shop, emporix: FakeEmporix) -> None:
+    """Time that the app itself takes is not counted."""
     session = emporix.new_session(currency="EUR")
 
     async def page(ctx: SessionContext, _: Request) -> str:

@@ -33,7 +33,8 @@ from .support.shop import Shop
 from .support.virtual_time import VirtualClock
 
 
-async def test_unknown_messages_pass_through_untouched_and_in_order(emporix: FakeEmporix, http_library: Any) -> None:
+async def test_unknown_messages(emporix: FakeEmporix, http_library: Any) -> None:
+    """Unknown messages pass through, untouched and in order."""
     messages: list[Message] = [
         {"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]},
         {"type": "http.response.start", "status": 200, "headers": [(b"x", b"y")], "trailers": True},
@@ -57,6 +58,7 @@ async def test_unknown_messages_pass_through_untouched_and_in_order(emporix: Fak
 
 
 async def test_other_scope_types_pass_through(emporix: FakeEmporix, http_library: Any) -> None:
+    """Other scope types pass through."""
     seen: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -67,7 +69,8 @@ async def test_other_scope_types_pass_through(emporix: FakeEmporix, http_library
     assert seen == [{"type": "mqtt"}]
 
 
-async def test_a_response_without_headers_gets_its_own(emporix: FakeEmporix, http_library: Any) -> None:
+async def test_response_without_headers(emporix: FakeEmporix, http_library: Any) -> None:
+    """A response without headers gets its own."""
     session = emporix.new_session(currency="EUR")
     sent: list[Message] = []
 
@@ -84,7 +87,8 @@ async def test_a_response_without_headers_gets_its_own(emporix: FakeEmporix, htt
     assert sent[0]["headers"] == [(b"vary", b"Authorization"), (b"cache-control", b"private")]
 
 
-async def test_the_commit_is_complete_when_the_response_starts(emporix: FakeEmporix, http_library: Any) -> None:
+async def test_commit_before_the_start(emporix: FakeEmporix, http_library: Any) -> None:
+    """The commit is complete when the response starts."""
     session = emporix.new_session(currency="EUR")
     currency_at_start: list[Any] = []
 
@@ -100,9 +104,8 @@ async def test_the_commit_is_complete_when_the_response_starts(emporix: FakeEmpo
     assert currency_at_start == ["USD"]
 
 
-async def test_the_handle_is_visible_to_outer_middleware_and_error_handlers(
-    emporix: FakeEmporix, http_library: Any
-) -> None:
+async def test_handle_is_visible_outside(emporix: FakeEmporix, http_library: Any) -> None:
+    """The handle is visible to outer middleware and error handlers."""
     session = emporix.new_session(currency="EUR")
     seen: list[Any] = []
 
@@ -146,7 +149,8 @@ async def test_the_handle_is_visible_to_outer_middleware_and_error_handlers(
     assert seen == ["EUR", "EUR"]
 
 
-async def test_mounted_twice_the_outer_one_wins(emporix: FakeEmporix, http_library: Any) -> None:
+async def test_mounted_twice(emporix: FakeEmporix, http_library: Any) -> None:
+    """Where the middleware is mounted twice, the outer one wins."""
     session = emporix.new_session(currency="EUR")
     inner_calls = FakeEmporix()
     contexts: list[SessionContext] = []
@@ -165,10 +169,11 @@ async def test_mounted_twice_the_outer_one_wins(emporix: FakeEmporix, http_libra
     assert (emporix.count("context.get"), inner_calls.count()) == (1, 0)
 
 
-async def test_two_requests_that_a_server_gives_one_state_do_not_see_each_other(
-    emporix: FakeEmporix, http_library: Any
-) -> None:
-    """asgi-lifespan hands the same state to every request, against the ASGI specification."""
+async def test_shared_state(emporix: FakeEmporix, http_library: Any) -> None:
+    """Two requests that a server gives one state do not see each other.
+
+    asgi-lifespan hands the same state to every request, against the ASGI specification.
+    """
     first, second = emporix.new_session(currency="EUR"), emporix.new_session(currency="USD")
     events: list[ContextEvent] = []
     httpx2 = import_module("httpx2")
@@ -194,9 +199,8 @@ async def test_two_requests_that_a_server_gives_one_state_do_not_see_each_other(
 
 
 @pytest.mark.parametrize("spec_version", ["2.3", "2.4"])
-async def test_a_disconnect_during_the_commit_does_not_stop_it(
-    emporix: FakeEmporix, http_library: Any, spec_version: str
-) -> None:
+async def test_disconnect_during_the_commit(emporix: FakeEmporix, http_library: Any, spec_version: str) -> None:
+    """A disconnect during the commit does not stop it."""
     from starlette.responses import StreamingResponse
 
     session = emporix.new_session(currency="EUR")
@@ -225,7 +229,8 @@ async def test_a_disconnect_during_the_commit_does_not_stop_it(
     assert (emporix.document(session.session_id) or {})["currency"] == "USD"
 
 
-async def test_a_websocket_loads_lazily_and_commits_by_itself(emporix: FakeEmporix, http_library: Any) -> None:
+async def test_websocket(emporix: FakeEmporix, http_library: Any) -> None:
+    """A WebSocket loads lazily, and commits by itself."""
     session = emporix.new_session(currency="EUR")
     events: list[ContextEvent] = []
 
@@ -270,7 +275,8 @@ async def test_a_websocket_loads_lazily_and_commits_by_itself(emporix: FakeEmpor
     assert [event.name for event in events if event.name == "changes.uncommitted"] == ["changes.uncommitted"]
 
 
-async def test_a_sync_endpoint_reads_without_awaiting(emporix: FakeEmporix, http_library: Any) -> None:
+async def test_sync_endpoint(emporix: FakeEmporix, http_library: Any) -> None:
+    """A sync endpoint reads without awaiting."""
     session = emporix.new_session(currency="EUR")
 
     def page(request: Request) -> Response:
@@ -292,12 +298,14 @@ async def test_a_sync_endpoint_reads_without_awaiting(emporix: FakeEmporix, http
     assert (emporix.document(session.session_id) or {})["currency"] == "USD"
 
 
-async def test_without_the_middleware_the_error_says_what_to_add(emporix: FakeEmporix) -> None:
+async def test_missing_middleware(emporix: FakeEmporix) -> None:
+    """Without the middleware, the error says what to add."""
     with pytest.raises(ConfigurationError, match="Middleware"):
         get_session_context(Request(scope_for(None)))
 
 
 async def test_stats_count(shop: Shop, emporix: FakeEmporix, http_library: Any) -> None:
+    """`stats` counts."""
     session = emporix.new_session(currency="EUR")
 
     async def page(request: Request) -> Response:

@@ -33,7 +33,8 @@ def plain(value: object) -> Any:
 DEFAULTS = ContextDefaults(site_code="main", currency="CHF", language="de", target_location="CH")
 
 
-async def test_an_untouched_request_makes_no_call(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_untouched_makes_no_call(shop: Shop, emporix: FakeEmporix) -> None:
+    """An untouched request makes no call."""
     session = emporix.new_session()
 
     async def page(_ctx: SessionContext, _: Request) -> str:
@@ -46,7 +47,8 @@ async def test_an_untouched_request_makes_no_call(shop: Shop, emporix: FakeEmpor
     assert "vary" not in response.headers
 
 
-async def test_a_loaded_context_shows_what_emporix_holds(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_loaded_context(shop: Shop, emporix: FakeEmporix) -> None:
+    """A loaded context shows what Emporix holds."""
     session = emporix.new_session(
         site_code="us", currency="USD", language="es", target_location="US", attributes={"tier": {"name": "gold"}}
     )
@@ -76,6 +78,7 @@ async def test_a_loaded_context_shows_what_emporix_holds(shop: Shop, emporix: Fa
 
 
 async def test_a_customer_is_logged_in(shop: Shop, emporix: FakeEmporix) -> None:
+    """A customer is logged in."""
     session = emporix.new_session(customer_id="C1")
 
     async def page(ctx: SessionContext, _: Request) -> str:
@@ -84,7 +87,8 @@ async def test_a_customer_is_logged_in(shop: Shop, emporix: FakeEmporix) -> None
     assert (await shop.visit(page, token=session.token)).text == "True"
 
 
-async def test_loading_from_several_tasks_of_one_request_is_one_load(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_several_tasks_one_load(shop: Shop, emporix: FakeEmporix) -> None:
+    """Loading from several tasks of one request is one load."""
     session = emporix.new_session()
 
     async def page(ctx: SessionContext, _: Request) -> None:
@@ -96,9 +100,8 @@ async def test_loading_from_several_tasks_of_one_request_is_one_load(shop: Shop,
     assert emporix.count("context.get") == 1
 
 
-async def test_a_request_keeps_what_it_loaded_though_the_cache_moves_on(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_request_keeps_what_it_loaded(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A request keeps what it loaded, though the cache moves on."""
     shop = make_shop(cache=CachePolicy(ttl=1, stale_while_revalidate=0))
     session = emporix.new_session(currency="EUR")
     seen = []
@@ -118,9 +121,8 @@ async def test_a_request_keeps_what_it_loaded_though_the_cache_moves_on(
 @pytest.mark.parametrize(
     ("fault", "error"), [(Fault(status=500), ContextUnavailable), (Fault(status=401), TokenRejected)]
 )
-async def test_required_raises_where_a_page_would_do_without(
-    shop: Shop, emporix: FakeEmporix, fault: Fault, error: type[Exception]
-) -> None:
+async def test_required_raises(shop: Shop, emporix: FakeEmporix, fault: Fault, error: type[Exception]) -> None:
+    """`required=True` raises where a page would do without."""
     session = emporix.new_session()
     emporix.fault("context.get", fault, times=None)
 
@@ -131,9 +133,8 @@ async def test_required_raises_where_a_page_would_do_without(
     assert (await shop.visit(page, token=session.token)).status_code == 200
 
 
-async def test_without_a_token_nothing_is_called_and_the_defaults_show(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_without_a_token(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """Without a token nothing is called, and the defaults show."""
     shop = make_shop(defaults=DEFAULTS)
 
     async def page(ctx: SessionContext, _: Request) -> str:
@@ -144,7 +145,9 @@ async def test_without_a_token_nothing_is_called_and_the_defaults_show(
     assert emporix.count() == 0
 
 
-async def test_reading_before_loading_says_what_to_write(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_reading_before_loading(shop: Shop, emporix: FakeEmporix) -> None:
+    """Reading before loading says what to write."""
+
     async def page(ctx: SessionContext, _: Request) -> None:
         with pytest.raises(ContextNotLoaded, match=r"await request\.state\.session_ctx"):
             assert ctx.currency
@@ -152,7 +155,8 @@ async def test_reading_before_loading_says_what_to_write(shop: Shop, emporix: Fa
     assert (await shop.visit(page, token=emporix.new_session().token)).status_code == 200
 
 
-async def test_preload_makes_reading_possible_at_once(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+async def test_preload(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """`preload` makes reading possible at once."""
     always = make_shop(preload=True)
     some = make_shop(preload=lambda connection: connection.headers.get("accept") == "text/html")
     session = emporix.new_session(currency="EUR")
@@ -166,6 +170,7 @@ async def test_preload_makes_reading_possible_at_once(make_shop: Callable[..., S
 
 
 async def test_refresh_reads_past_the_cache(shop: Shop, emporix: FakeEmporix) -> None:
+    """`refresh` reads past the cache."""
     session = emporix.new_session(currency="EUR")
     seen = []
 
@@ -182,7 +187,8 @@ async def test_refresh_reads_past_the_cache(shop: Shop, emporix: FakeEmporix) ->
     assert emporix.count("context.get") == 2
 
 
-async def test_f42_a_document_cannot_be_changed_by_a_handler(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_f42_document_cannot_be_changed(shop: Shop, emporix: FakeEmporix) -> None:
+    """F42: A document cannot be changed by a handler."""
     session = emporix.new_session(attributes={"cfg": {"a": "1"}})
 
     async def page(ctx: SessionContext, _: Request) -> str:
@@ -200,9 +206,8 @@ async def test_f42_a_document_cannot_be_changed_by_a_handler(shop: Shop, emporix
         assert (await shop.visit(page, token=session.token)).text == "{'cfg': {'a': '1'}}"
 
 
-async def test_source_names_each_layer_and_refuses_unknown_fields(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_source_names_each_layer(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """`source` names each layer, and refuses unknown fields."""
     shop = make_shop(defaults=ContextDefaults(currency="CHF", language="de"))
     session = emporix.new_session(currency="EUR", language=None, site_code=None, attributes={"a": "1"})
     seen = {}
@@ -232,7 +237,9 @@ async def test_source_names_each_layer_and_refuses_unknown_fields(
     }
 
 
-async def test_reading_after_cart_created_without_a_token_is_an_empty_context(shop: Shop) -> None:
+async def test_cart_created_without_token(shop: Shop) -> None:
+    """Reading after `cart_created` without a token is an empty context."""
+
     async def endpoint(ctx: SessionContext, _: Request) -> str:
         await ctx.cart_created("c")
         return str(ctx.cart_id)

@@ -21,7 +21,8 @@ from .support.shop import Shop, held
 
 
 @pytest.mark.parametrize("status", [500, 503])
-async def test_an_error_response_discards_the_changes(shop: Shop, emporix: FakeEmporix, status: int) -> None:
+async def test_error_response_discards(shop: Shop, emporix: FakeEmporix, status: int) -> None:
+    """An error response discards the changes."""
     session = emporix.new_session(currency="EUR")
 
     async def endpoint(ctx: SessionContext, _: Request) -> Response:
@@ -34,7 +35,8 @@ async def test_an_error_response_discards_the_changes(shop: Shop, emporix: FakeE
     assert shop.named("changes.discarded")
 
 
-async def test_an_exception_discards_the_changes(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_exception_discards(shop: Shop, emporix: FakeEmporix) -> None:
+    """An exception discards the changes."""
     session = emporix.new_session(currency="EUR")
 
     async def endpoint(ctx: SessionContext, _: Request) -> None:
@@ -50,6 +52,7 @@ async def test_an_exception_discards_the_changes(shop: Shop, emporix: FakeEmpori
 
 @pytest.mark.parametrize("status", [200, 303, 404, 422])
 async def test_every_other_response_commits(shop: Shop, emporix: FakeEmporix, status: int) -> None:
+    """Every other response commits."""
     session = emporix.new_session(currency="EUR")
 
     async def endpoint(ctx: SessionContext, _: Request) -> Response:
@@ -61,7 +64,8 @@ async def test_every_other_response_commits(shop: Shop, emporix: FakeEmporix, st
     assert held(emporix, session.session_id)["currency"] == "USD"
 
 
-async def test_a_client_that_goes_away_does_not_stop_the_commit(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_client_goes_away(shop: Shop, emporix: FakeEmporix) -> None:
+    """A client that goes away does not stop the commit."""
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.patch", Fault(delay=0.5))
 
@@ -76,9 +80,8 @@ async def test_a_client_that_goes_away_does_not_stop_the_commit(shop: Shop, empo
     assert await shop.currency(session.token) == "USD"
 
 
-async def test_a_client_that_goes_away_while_the_token_is_sought_does_not_stop_the_commit(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_client_goes_before_the_token(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A client that goes away while the token is sought does not stop the commit."""
     session = emporix.new_session(currency="EUR")
 
     async def source(_: HTTPConnection) -> str:
@@ -95,9 +98,8 @@ async def test_a_client_that_goes_away_while_the_token_is_sought_does_not_stop_t
     assert held(emporix, session.session_id)["currency"] == "USD"
 
 
-async def test_a_client_that_leaves_does_not_have_its_change_reported_as_discarded(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_leaving_is_not_discarding(shop: Shop, emporix: FakeEmporix) -> None:
+    """A client that leaves does not have its change reported as discarded."""
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.patch", Fault(delay=0.5))
     leaving = asyncio.create_task(shop.switch(session.token, currency="USD"))
@@ -110,7 +112,9 @@ async def test_a_client_that_leaves_does_not_have_its_change_reported_as_discard
     assert not shop.named("changes.discarded")
 
 
-async def test_changes_without_a_token_are_reported(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_no_token_is_reported(shop: Shop, emporix: FakeEmporix) -> None:
+    """Changes without a token are reported."""
+
     async def endpoint(ctx: SessionContext, _: Request) -> None:
         ctx.switch_currency("USD")
 
@@ -121,9 +125,8 @@ async def test_changes_without_a_token_are_reported(shop: Shop, emporix: FakeEmp
     assert [event.outcome for event in shop.named("commit.failed")] == ["ContextUnavailable"]
 
 
-async def test_a_change_recorded_while_the_last_commit_runs_is_sent_or_refused(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_change_during_last_commit(shop: Shop, emporix: FakeEmporix) -> None:
+    """A change recorded while the last commit runs is sent or refused."""
     session = emporix.new_session(currency="EUR", language="en")
     emporix.fault("context.patch", Fault(delay=0.5), times=1)
     outcome: list[str] = []
@@ -149,9 +152,8 @@ async def test_a_change_recorded_while_the_last_commit_runs_is_sent_or_refused(
     assert outcome == ["sealed"] or sent
 
 
-async def test_a_change_after_the_response_has_started_is_refused_with_the_remedy(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_change_after_the_start(shop: Shop, emporix: FakeEmporix) -> None:
+    """A change after the response has started is refused with the remedy."""
     from starlette.responses import StreamingResponse
 
     session = emporix.new_session(currency="EUR")
@@ -171,7 +173,8 @@ async def test_a_change_after_the_response_has_started_is_refused_with_the_remed
     assert held(emporix, session.session_id)["currency"] == "CHF"
 
 
-async def test_late_changes_of_a_background_task_are_committed(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_late_changes_are_committed(shop: Shop, emporix: FakeEmporix) -> None:
+    """Late changes of a background task are committed."""
     from starlette.background import BackgroundTask
 
     session = emporix.new_session()
@@ -189,7 +192,9 @@ async def test_late_changes_of_a_background_task_are_committed(shop: Shop, empor
     assert held(emporix, session.session_id)["context"] == {"seen": "yes"}
 
 
-async def test_late_changes_are_discarded_when_the_block_raises(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_late_changes_are_discarded(shop: Shop, emporix: FakeEmporix) -> None:
+    """Late changes are discarded when the block raises."""
+
     async def endpoint(ctx: SessionContext, _: Request) -> None:
         with pytest.raises(KeyError):
             async with ctx.late_changes():
@@ -201,7 +206,8 @@ async def test_late_changes_are_discarded_when_the_block_raises(shop: Shop, empo
     assert emporix.count("context.patch") == 0
 
 
-async def test_concurrent_late_batches_do_not_discard_each_other(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_concurrent_late_batches(shop: Shop, emporix: FakeEmporix) -> None:
+    """Concurrent late batches do not discard each other."""
     session = emporix.new_session()
 
     async def endpoint(ctx: SessionContext, _: Request) -> Response:
@@ -227,9 +233,8 @@ async def test_concurrent_late_batches_do_not_discard_each_other(shop: Shop, emp
     assert held(emporix, session.session_id)["currency"] == "CHF"
 
 
-async def test_a_late_batch_that_raises_does_not_bring_back_what_was_committed(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_raising_batch_brings_none_back(shop: Shop, emporix: FakeEmporix) -> None:
+    """A late batch that raises does not bring back what was committed."""
     session = emporix.new_session(currency="EUR")
     pending: list[Any] = []
 
@@ -249,7 +254,8 @@ async def test_a_late_batch_that_raises_does_not_bring_back_what_was_committed(
     assert held(emporix, session.session_id)["currency"] == "CHF"
 
 
-async def test_the_end_of_a_request_does_not_empty_a_late_batch_that_is_open(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_end_leaves_open_batch(shop: Shop, emporix: FakeEmporix) -> None:
+    """The end of a request does not empty a late batch that is open."""
     session = emporix.new_session(currency="EUR")
     tasks: list[asyncio.Task[None]] = []
 
@@ -273,7 +279,8 @@ async def test_the_end_of_a_request_does_not_empty_a_late_batch_that_is_open(sho
     assert held(emporix, session.session_id)["currency"] == "CHF"
 
 
-async def test_a_long_stream_can_refresh_and_commit_more_than_once(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_long_stream(shop: Shop, emporix: FakeEmporix) -> None:
+    """A long stream can refresh and commit more than once."""
     session = emporix.new_session(currency="EUR")
     emporix.fault("context.*", Fault(delay=0.1), times=None)
     stale: list[bool] = []

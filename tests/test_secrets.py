@@ -67,6 +67,7 @@ FAULTS = [
 async def test_nothing_personal_is_ever_said(
     make_shop: Callable[..., Shop], emporix: FakeEmporix, said: list[str], fault: Fault | None, operation: str
 ) -> None:
+    """Nothing personal is ever said."""
     token = "tokencanary" + "x" * 20
     session = emporix.new_session(customer_id="customercanary", attributes={"KeyCanary": "valuecanary"})
     world = emporix._world
@@ -111,4 +112,5 @@ async def _switch(ctx: SessionContext) -> None:
 
 
 def test_a_leak_would_be_noticed() -> None:
+    """A leak would be noticed."""
     assert leaks(["harmless", "GET /context/SESSIONCANARY"]) == ["SessionCanary"]

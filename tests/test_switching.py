@@ -23,9 +23,8 @@ from .support.shop import Shop, held, patches
 from .support.virtual_time import VirtualClock
 
 
-async def test_all_changes_of_a_request_leave_as_one_patch_before_the_response(
-    shop: Shop, emporix: FakeEmporix
-) -> None:
+async def test_one_patch_before_the_response(shop: Shop, emporix: FakeEmporix) -> None:
+    """All changes of a request leave as one PATCH, before the response."""
     session = emporix.new_session(attributes={"kept": "yes"})
     order: list[str] = []
 
@@ -55,7 +54,8 @@ async def test_all_changes_of_a_request_leave_as_one_patch_before_the_response(
     assert emporix.count("context.get") == 1
 
 
-async def test_a_change_shows_at_once_and_after(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_shows_at_once_and_after(shop: Shop, emporix: FakeEmporix) -> None:
+    """A change shows at once, and from then on."""
     session = emporix.new_session(currency="EUR")
     seen: list[object] = []
 
@@ -77,7 +77,8 @@ async def test_a_change_shows_at_once_and_after(shop: Shop, emporix: FakeEmporix
     assert emporix.count("context.patch") == 1
 
 
-async def test_after_a_commit_the_next_read_asks_emporix(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_next_read_asks(shop: Shop, emporix: FakeEmporix) -> None:
+    """After a commit the next read asks Emporix."""
     session = emporix.new_session(currency="EUR")
     await shop.switch(session.token, currency="USD")
     emporix.edit(session.session_id, language="fr")
@@ -91,7 +92,8 @@ async def test_after_a_commit_the_next_read_asks_emporix(shop: Shop, emporix: Fa
     assert emporix.count("context.get") == 1
 
 
-async def test_the_attribute_map_is_merged_because_emporix_replaces_it(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_attribute_map_is_merged(shop: Shop, emporix: FakeEmporix) -> None:
+    """The attribute map is merged, because Emporix replaces it."""
     session = emporix.new_session(attributes={"a": "1", "b": "2", "c": "3"})
 
     async def endpoint(ctx: SessionContext, _: Request) -> None:
@@ -103,7 +105,8 @@ async def test_the_attribute_map_is_merged_because_emporix_replaces_it(shop: Sho
     assert held(emporix, session.session_id)["context"] == {"a": "new", "c": "3"}
 
 
-async def test_a_value_that_is_known_to_be_there_already_costs_no_patch(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_known_value_costs_no_patch(shop: Shop, emporix: FakeEmporix) -> None:
+    """A value that is known to be there already costs no PATCH."""
     session = emporix.new_session(currency="EUR")
     outcome = []
 
@@ -118,7 +121,8 @@ async def test_a_value_that_is_known_to_be_there_already_costs_no_patch(shop: Sh
     assert emporix.count("context.patch") == 0
 
 
-async def test_a_cached_document_does_not_prove_that_a_value_is_there(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_cache_proves_nothing(shop: Shop, emporix: FakeEmporix) -> None:
+    """A cached document does not prove that a value is there."""
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
     emporix.edit(session.session_id, currency="USD")
@@ -128,7 +132,8 @@ async def test_a_cached_document_does_not_prove_that_a_value_is_there(shop: Shop
     assert held(emporix, session.session_id)["currency"] == "EUR"
 
 
-async def test_discard_forgets_the_changes_of_this_request(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_discard(shop: Shop, emporix: FakeEmporix) -> None:
+    """`discard` forgets the changes of this request."""
     session = emporix.new_session(currency="EUR")
 
     async def endpoint(ctx: SessionContext, _: Request) -> str:
@@ -168,9 +173,10 @@ BAD_CHANGES: list[Callable[[SessionContext], None]] = [
 
 
 @pytest.mark.parametrize("change", BAD_CHANGES)
-async def test_a_bad_value_is_refused_when_recorded_and_nothing_else_is_lost(
+async def test_bad_value_spoils_nothing_else(
     shop: Shop, emporix: FakeEmporix, change: Callable[[SessionContext], None]
 ) -> None:
+    """A bad value is refused when it is recorded, and nothing else is lost."""
     session = emporix.new_session(currency="EUR")
 
     async def endpoint(ctx: SessionContext, _: Request) -> None:
@@ -183,7 +189,9 @@ async def test_a_bad_value_is_refused_when_recorded_and_nothing_else_is_lost(
     assert patches(emporix) == [{"language": "fr", "metadata": {"version": 1}}]
 
 
-async def test_a_switch_with_one_bad_value_records_none(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_bad_switch_records_none(shop: Shop, emporix: FakeEmporix) -> None:
+    """A switch with one bad value records none."""
+
     async def endpoint(ctx: SessionContext, _: Request) -> None:
         with pytest.raises(InvalidChange):
             ctx.switch(currency="USD", target_location="nowhere")
@@ -193,7 +201,9 @@ async def test_a_switch_with_one_bad_value_records_none(shop: Shop, emporix: Fak
     assert emporix.count() == 0
 
 
-async def test_a_number_that_is_too_large_is_an_invalid_change(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_number_too_large(shop: Shop, emporix: FakeEmporix) -> None:
+    """A number that is too large is an `InvalidChange`."""
+
     async def endpoint(ctx: SessionContext, _: Request) -> None:
         with pytest.raises(InvalidChange):
             ctx.set_attribute("k", {"n": 10**5000})
@@ -202,6 +212,8 @@ async def test_a_number_that_is_too_large_is_an_invalid_change(shop: Shop, empor
 
 
 async def test_at_most_64_attributes(shop: Shop, emporix: FakeEmporix) -> None:
+    """There are at most 64 attributes."""
+
     async def endpoint(ctx: SessionContext, _: Request) -> None:
         for number in range(64):
             ctx.set_attribute(f"k{number}", "v")
@@ -214,7 +226,8 @@ async def test_at_most_64_attributes(shop: Shop, emporix: FakeEmporix) -> None:
     assert len(held(emporix, session.session_id)["context"]) == 64
 
 
-async def test_an_attribute_is_copied_when_recorded(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_attribute_is_copied(shop: Shop, emporix: FakeEmporix) -> None:
+    """An attribute is copied when recorded."""
     session = emporix.new_session()
 
     async def endpoint(ctx: SessionContext, _: Request) -> None:
@@ -227,9 +240,8 @@ async def test_an_attribute_is_copied_when_recorded(shop: Shop, emporix: FakeEmp
     assert held(emporix, session.session_id)["context"] == {"k": {"list": ["a"]}}
 
 
-async def test_threads_of_one_request_do_not_lose_each_others_changes(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_threads_of_one_request(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """Threads of one request do not lose each other's changes."""
     inside: list[int] = [0, 0]
 
     class Slow(VirtualClock):

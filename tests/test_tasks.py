@@ -16,6 +16,7 @@ async def answer(seconds: float) -> str:
 
 
 async def test_every_waiter_gets_the_result() -> None:
+    """Every waiter gets the result."""
     shared = Tasks(VirtualClock()).share(answer(1), otherwise="no")
     waiters = [asyncio.ensure_future(shared.get()) for _ in range(3)]
     await asyncio.sleep(0.5)
@@ -25,21 +26,26 @@ async def test_every_waiter_gets_the_result() -> None:
     assert await shared.wait(0, VirtualClock()) == shared.result == "yes"
 
 
-async def test_a_wait_ends_with_its_timeout_and_the_work_goes_on() -> None:
+async def test_wait_times_out_work_goes_on() -> None:
+    """A wait ends with its timeout, and the work goes on."""
     shared = Tasks(VirtualClock()).share(answer(1), otherwise="no")
     assert await shared.wait(0.5, VirtualClock()) is None
     assert await shared.wait(0.6, VirtualClock()) == "yes"
 
 
 async def test_the_first_result_counts() -> None:
+    """The first result counts."""
     shared: SharedResult[int] = SharedResult()
     shared.resolve(1)
     shared.resolve(2)
     assert await shared.get() == 1
 
 
-async def test_work_that_is_cancelled_resolves_to_the_alternative() -> None:
-    """Also when it had no chance to begin."""
+async def test_cancelled_work() -> None:
+    """Work that is cancelled resolves to the alternative.
+
+    Also when it had no chance to begin.
+    """
     tasks = Tasks(VirtualClock())
     begun = tasks.share(answer(10), otherwise="no")
     await asyncio.sleep(0)
@@ -50,6 +56,7 @@ async def test_work_that_is_cancelled_resolves_to_the_alternative() -> None:
 
 
 async def test_settling_cancels_nothing() -> None:
+    """Settling cancels nothing."""
     tasks = Tasks(VirtualClock())
     shared = tasks.share(answer(2), otherwise="no")
     await tasks.settle(1)
@@ -58,7 +65,8 @@ async def test_settling_cancels_nothing() -> None:
     assert (len(tasks), shared.result) == (0, "yes")
 
 
-async def test_work_sees_the_context_variables_that_it_is_given() -> None:
+async def test_work_sees_context_variables() -> None:
+    """Work sees the context variables that it is given."""
     variable = contextvars.ContextVar("variable", default="default")
     variable.set("of the caller")
     seen: list[str] = []

@@ -50,13 +50,16 @@ def connection(*headers: tuple[str, str]) -> HTTPConnection:
         ("Bearer " + "x" * 8193, None),
     ],
 )
-async def test_a_bearer_token_is_what_a_header_can_carry(header: str, token: str | None) -> None:
+async def test_bearer_token(header: str, token: str | None) -> None:
+    """A bearer token is what a header can carry."""
     found = await TokenChain(BearerToken()).find(connection(("Authorization", header)))
 
     assert (found.value if found else None) == token
 
 
-async def test_the_first_source_that_finds_one_wins() -> None:
+async def test_first_hit_wins() -> None:
+    """The first source that finds one wins."""
+
     async def slow(_: HTTPConnection) -> StorefrontToken | None:
         return StorefrontToken("from-app", session_id="s")
 
@@ -73,7 +76,8 @@ async def test_the_first_source_that_finds_one_wins() -> None:
 
 
 @pytest.mark.parametrize("wrong", [3, b"token", {"token": "x"}, StorefrontToken(3)])  # type: ignore[arg-type]
-async def test_a_source_that_returns_something_else_is_a_configuration_error(wrong: Any) -> None:
+async def test_source_of_something_else(wrong: Any) -> None:
+    """A source that returns something else is a configuration error."""
     with pytest.raises(ConfigurationError, match="str, StorefrontToken or None"):
         await TokenChain(lambda _: wrong).find(connection())
 
@@ -103,7 +107,8 @@ def unsigned(**claims: Any) -> str:
         ("x" * 1_000_000, None),
     ],
 )
-def test_f30_an_unverified_exp_is_a_finite_number_or_nothing(token: str, ends_at: float | None) -> None:
+def test_f30_unverified_exp(token: str, ends_at: float | None) -> None:
+    """F30: An unverified `exp` is a finite number or nothing."""
     assert StorefrontToken(token).ends_at() == ends_at
 
 
@@ -112,14 +117,14 @@ def test_f30_an_unverified_exp_is_a_finite_number_or_nothing(token: str, ends_at
     [(3000.0, 2000, 1999.0), (1500.0, 2000, 1499.0), (float("nan"), 2000, 1999.0), (float("inf"), None, None)],
 )
 def test_the_earlier_end_counts(said: float, exp: int | None, ends_at: float | None) -> None:
+    """The earlier end counts."""
     token = unsigned(exp=exp) if exp else "opaque"
 
     assert StorefrontToken(token, expires_at=said).ends_at() == ends_at
 
 
-async def test_f29_a_jwt_that_ends_soon_shortens_the_life_of_its_entry(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_f29_jwt_ends_soon(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """F29: A JWT that ends soon shortens the life of its entry."""
     shop = make_shop(cache=CachePolicy(ttl=60))
     session = emporix.new_session(currency="EUR")
     token = unsigned(exp=shop.clock.time() + 11)
@@ -135,7 +140,8 @@ async def test_f29_a_jwt_that_ends_soon_shortens_the_life_of_its_entry(
     assert emporix.count("context.get") == 2
 
 
-async def test_f31_a_forged_jwt_reaches_nobody_elses_entry(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_f31_forged_jwt(shop: Shop, emporix: FakeEmporix) -> None:
+    """F31: A forged JWT reaches nobody else's entry."""
     session = emporix.new_session(currency="EUR")
     victim = unsigned(sub="C1", sessionId=session.session_id)
     emporix._world.access[victim] = emporix._world.access[session.token]
@@ -151,9 +157,8 @@ async def test_f31_a_forged_jwt_reaches_nobody_elses_entry(shop: Shop, emporix: 
     assert emporix.count("context.get") == 2
 
 
-async def test_a_session_id_that_the_app_knows_connects_its_tokens(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_known_session_id(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A session id that the app knows connects its tokens."""
     session = emporix.new_session(exists=False)
     tokens = [session.token, emporix.new_token(session.session_id)]
     shop = make_shop(
@@ -170,14 +175,15 @@ async def test_a_session_id_that_the_app_knows_connects_its_tokens(
     assert (await shop.visit(page, headers={"X-Token": tokens[1]})).text == "USD"
 
 
-def test_a_token_shows_nothing_in_its_repr() -> None:
+def test_repr() -> None:
+    """A token shows nothing in its repr."""
     assert repr(StorefrontToken("secret", "session", 5.0)) == "StorefrontToken(expires_at=5.0)"
     assert repr([BearerToken(), CookieToken("shop")]) == "[BearerToken(), CookieToken('shop')]"
 
 
-async def test_a_bearer_source_that_an_application_refines_is_asked(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_refined_bearer_source(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A bearer source that an application refines is asked."""
+
     class OnlyVerified(BearerToken):
         def __call__(self, connection: HTTPConnection) -> str | None:
             return None  # verification failed
@@ -188,9 +194,8 @@ async def test_a_bearer_source_that_an_application_refines_is_asked(
     assert emporix.count() == 0
 
 
-async def test_loading_from_two_tasks_asks_the_token_source_once(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_source_is_asked_once(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """Loading from two tasks asks the token source once."""
     session = emporix.new_session(currency="EUR")
     asked: list[int] = []
 
@@ -207,9 +212,8 @@ async def test_loading_from_two_tasks_asks_the_token_source_once(
     assert len(asked) == 1
 
 
-async def test_a_session_id_that_is_not_proven_shows_nothing_of_that_session(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_unproven_session_id(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A session id that is not proven shows nothing of that session."""
     victim, attacker = emporix.new_session(exists=False), emporix.new_session(exists=False)
 
     def source(connection: HTTPConnection) -> StorefrontToken | None:

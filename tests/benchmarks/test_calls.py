@@ -11,7 +11,8 @@ from ..support.virtual_time import VirtualTimeLoop
 OURS = [name for name in HANDLINGS if name.startswith("this middleware")]
 
 
-def test_the_middleware_loses_no_choice_and_asks_less_than_by_hand() -> None:
+def test_nothing_lost_fewer_calls() -> None:
+    """The middleware loses no choice, and makes fewer calls than code written by hand."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         for context_at in ("login", "cart"):
             bills = {name: runner.run(visit(name, context_at)) for name in HANDLINGS}
@@ -22,7 +23,8 @@ def test_the_middleware_loses_no_choice_and_asks_less_than_by_hand() -> None:
             assert one.calls_per_page < bills["hand-written, GET per request"].calls_per_page
 
 
-def test_a_choice_before_the_cart_is_lost_by_hand() -> None:
+def test_by_hand_loses_early_choices() -> None:
+    """Code written by hand loses a choice made before the cart."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         assert runner.run(visit("hand-written, GET per request", "cart")).unknown == 1
         assert runner.run(visit("this middleware", "cart")).unknown == 0

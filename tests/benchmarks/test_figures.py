@@ -14,7 +14,8 @@ from benchmarks.report import table, verdict, write
 from benchmarks.timing import Contender, alternate, over, ratio, spread
 
 
-async def test_contenders_take_turns_and_are_called_as_often() -> None:
+async def test_contenders_take_turns() -> None:
+    """Contenders take turns and are called as often."""
     calls: list[str] = []
 
     def contender(name: str) -> Contender:
@@ -29,7 +30,8 @@ async def test_contenders_take_turns_and_are_called_as_often() -> None:
     assert {name: len(values) for name, values in found.items()} == {"a": 3, "b": 3}
 
 
-def test_ratios_are_taken_within_each_round() -> None:
+def test_ratios_within_rounds() -> None:
+    """Ratios are taken within each round."""
     slow_machine_in_the_second_round = over([3.0, 30.0, 3.0], [1.0, 10.0, 1.0])
 
     assert ratio(slow_machine_in_the_second_round, [4.0, 40.0, 4.0]) == 0.5
@@ -41,12 +43,14 @@ def test_ratios_are_taken_within_each_round() -> None:
     [(1.0, False, "PASS"), (3.0, False, "FAIL"), (1.0, True, "FAIL"), (3.0, True, "PASS")],
 )
 def test_a_verdict_names_value_and_goal(value: float, at_least: bool, word: str) -> None:
+    """A verdict names value and goal."""
     figure = Figure("hits", value, 2.0, at_least=at_least)
 
     assert verdict(figure) == f"{word} hits: {value:.2f} (goal {'>=' if at_least else '<='} 2.00)"
 
 
-def test_results_are_written_for_people_and_for_programs(tmp_path: Path) -> None:
+def test_results_are_written(tmp_path: Path) -> None:
+    """Results are written for people and for programs."""
     section = Section("x", "Title", "Method.", ("what", "value"), [("a", 1.234), ("b", "none")], [Figure("a", 1, 2)])
 
     write([section], tmp_path / "new", "a machine")
@@ -57,7 +61,8 @@ def test_results_are_written_for_people_and_for_programs(tmp_path: Path) -> None
     assert "## Title" in (tmp_path / "new" / "results.md").read_text("utf-8")
 
 
-def test_a_page_gets_the_results_of_a_run_in_their_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_takes_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page gets the results of a run in their places."""
     monkeypatch.setattr("benchmarks.report.draw", lambda *_: None)  # matplotlib is for benchmarks alone
     plot = Plot("bars", "Bars", ["a"], {"x": [1.0]}, "us")
     figures = [Figure("speed", 3, 2), Figure("rate", 0.5, 0.4, at_least=True)]
@@ -78,7 +83,8 @@ def test_a_page_gets_the_results_of_a_run_in_their_places(tmp_path: Path, monkey
         filled("<!-- other -->\n<!-- end -->", results)
 
 
-def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown benchmark is refused."""
     with pytest.raises(SystemExit):
         main(["--only", "nothing"])
 
@@ -86,5 +92,6 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_effort_scales_requests() -> None:
+    """Effort scales requests."""
     assert Effort(scale=0.5).times(1000) == 500
     assert Effort(scale=0.001).times(1000) == 10

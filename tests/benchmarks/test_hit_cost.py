@@ -28,7 +28,8 @@ def measured() -> dict[str, float]:
     return {name.partition(": ")[0]: value for name, value in found.items()}
 
 
-def test_a_hit_costs_no_more_than_it_did() -> None:
+def test_hit_cost() -> None:
+    """A hit costs no more than it did."""
     attempts: list[dict[str, float]] = []
     for _ in range(ATTEMPTS):
         found = measured()

@@ -29,7 +29,8 @@ from ..support.virtual_time import VirtualClock
 SECRET = "0123456789abcdef" * 2
 
 
-def test_fetches_are_those_of_a_simulated_routing() -> None:
+def test_fetches() -> None:
+    """Fetches are those of a simulated routing."""
     rng = random.Random(1)
     pages, seconds, ttl, stale, runs = 12.0, 480.0, 60.0, 60.0, 3_000
     for workers in (1, 4, 64):
@@ -49,7 +50,8 @@ def test_fetches_are_those_of_a_simulated_routing() -> None:
         assert waited / runs == pytest.approx(waits, rel=0.03)
 
 
-def test_at_the_limits_the_formula_is_plain() -> None:
+def test_formula_at_its_limits() -> None:
+    """At the limits the formula is plain."""
     assert fetches(1, 480, 60, 1000)[0] == pytest.approx(1)
     assert fetches(12, 480, 1e-6, 1)[0] == pytest.approx(12, rel=0.001)
     assert fetches(12, 480, 1000, 1)[0] == pytest.approx(1)
@@ -58,7 +60,8 @@ def test_at_the_limits_the_formula_is_plain() -> None:
     assert touched(10**6, 5) == pytest.approx(5, rel=0.001)
 
 
-def test_more_sessions_need_proportionally_more_and_every_set_up_has_a_table() -> None:
+def test_growth_is_proportional() -> None:
+    """More sessions need proportionally more, and every set-up has a table."""
     for set_up in SET_UPS:
         small, large = (size(Shop(set_up=set_up, workers=16, sessions_per_day=n)) for n in (10**5, 10**7))
         assert large.gets == pytest.approx(100 * small.gets)
@@ -69,7 +72,8 @@ def test_more_sessions_need_proportionally_more_and_every_set_up_has_a_table() -
 
 
 @pytest.mark.parametrize(("set_up", "workers"), [("single", 1), ("cookie", 4)])
-async def test_the_middleware_makes_as_many_calls_as_the_model_says(set_up: Any, workers: int) -> None:
+async def test_calls_of_the_middleware(set_up: Any, workers: int) -> None:
+    """The middleware makes as many calls as the model says."""
     shop = Shop(set_up=set_up, workers=workers, pages=10, switches=1, seconds=300)
     emporix = FakeEmporix()
     fleet = Fleet(emporix, workers, secret_key=SECRET, clock=VirtualClock(), cache=CachePolicy(ttl=shop.ttl))
@@ -84,7 +88,8 @@ async def test_the_middleware_makes_as_many_calls_as_the_model_says(set_up: Any,
 
 @pytest.mark.redis
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_redis_is_asked_as_often_as_the_model_says(server: RedisServer) -> None:
+async def test_redis_commands(server: RedisServer) -> None:
+    """Redis is asked as often as the model says."""
     emporix = FakeEmporix()
     first, second = (Fleet(emporix, 1, store=RedisStore(server.url, budget=2.0)) for _ in range(2))
     await first.page(emporix.new_session().token)  # connects, and makes the scripts known

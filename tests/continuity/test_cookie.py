@@ -17,7 +17,8 @@ from ..support.shop import Shop
 from .browser import NAME, OTHER_SECRET, SECRET, Browser, page, payload
 
 
-async def test_on_https_the_cookie_is_bound_to_the_host(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+async def test_attributes_on_https(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """On HTTPS the cookie is bound to the host."""
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.switch(workers[0], currency="USD")
 
@@ -34,9 +35,10 @@ async def test_on_https_the_cookie_is_bound_to_the_host(workers: tuple[Shop, ...
         ({"cookie_name": "shop_ctx"}, "shop_ctx", False),
     ],
 )
-async def test_on_http_the_cookie_has_no_prefix_unless_a_proxy_speaks_https(
+async def test_attributes_on_http(
     make_shop: Callable[..., Shop], emporix: FakeEmporix, options: dict[str, Any], name: str, secure: bool
 ) -> None:
+    """On HTTP the cookie has no prefix, unless a proxy speaks HTTPS."""
     shop = make_shop(secret_key=SECRET, **options)
     shop.browser.base_url = "http://shop.test"
     browser = Browser(emporix.new_session(currency="EUR").token)
@@ -46,7 +48,8 @@ async def test_on_http_the_cookie_has_no_prefix_unless_a_proxy_speaks_https(
     assert browser.last.endswith("; Secure") is secure
 
 
-async def test_a_page_that_only_reads_sets_no_cookie(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+async def test_reading_sets_no_cookie(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """A page that only reads sets no cookie."""
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.currency(workers[0])
     assert browser.last == ""
@@ -57,13 +60,16 @@ async def test_a_page_that_only_reads_sets_no_cookie(workers: tuple[Shop, ...], 
         assert browser.last == ""
 
 
-async def test_without_a_secret_there_is_no_cookie(shop: Shop, emporix: FakeEmporix) -> None:
+async def test_no_secret_no_cookie(shop: Shop, emporix: FakeEmporix) -> None:
+    """Without a secret there is no cookie."""
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.switch(shop, currency="USD")
     assert browser.last == ""
 
 
-async def test_a_response_with_the_cookie_is_for_one_shopper(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+async def test_response_is_private(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """A response with the cookie is for one shopper."""
+
     async def endpoint(ctx: SessionContext, _: Request) -> Response:
         ctx.switch_currency("USD")
         return PlainTextResponse("", headers={"Cache-Control": "public, max-age=60"})
@@ -75,7 +81,8 @@ async def test_a_response_with_the_cookie_is_for_one_shopper(workers: tuple[Shop
     assert "Cookie" in response.headers["vary"]
 
 
-async def test_the_cookie_gives_neither_token_nor_session_away(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+async def test_nothing_given_away(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """The cookie gives neither token nor session away."""
     session = emporix.new_session(currency="EUR")
     browser = Browser(session.token)
     await browser.switch(workers[0], currency="USD")
@@ -85,7 +92,9 @@ async def test_the_cookie_gives_neither_token_nor_session_away(workers: tuple[Sh
     assert session.session_id not in text
 
 
-async def test_logging_out_takes_the_cookie_away(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+async def test_logout_clears(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """Logging out takes the cookie away."""
+
     async def logout(ctx: SessionContext, _: Request) -> None:
         await ctx.forget()
 
@@ -97,7 +106,8 @@ async def test_logging_out_takes_the_cookie_away(workers: tuple[Shop, ...], empo
     assert "Max-Age=0" in browser.last
 
 
-async def test_keys_are_rotated_without_losing_a_cookie(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+async def test_key_rotation(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """Keys are rotated without losing a cookie."""
     old, both, new = (
         make_shop(secret_key=OTHER_SECRET),
         make_shop(secret_key=[SECRET, OTHER_SECRET]),
@@ -113,6 +123,7 @@ async def test_keys_are_rotated_without_losing_a_cookie(make_shop: Callable[...,
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a;b", "__Host-x", "né"])
-def test_a_name_that_no_cookie_can_have_is_refused(name: str) -> None:
+def test_bad_cookie_names(name: str) -> None:
+    """A name that no cookie can have is refused."""
     with pytest.raises(ConfigurationError, match="cookie_name"):
         SessionContextMiddleware(page, tenant="acme", secret_key=SECRET, cookie_name=name)  # type: ignore[arg-type]

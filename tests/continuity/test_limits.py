@@ -16,7 +16,8 @@ from ..support.shop import Shop
 from .browser import NAME, Browser, page, tier
 
 
-async def test_a_crowd_behind_one_switch_makes_one_call(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+async def test_crowd_makes_one_call(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """A crowd behind one switch makes one call."""
     browser = Browser(emporix.new_session(currency="EUR").token)
     for shop in workers:
         await browser.currency(shop)
@@ -30,9 +31,10 @@ async def test_a_crowd_behind_one_switch_makes_one_call(workers: tuple[Shop, ...
     assert emporix.count("context.get") == 3
 
 
-async def test_a_signature_is_checked_once_for_all_requests_of_a_browser(
+async def test_signature_checked_once(
     workers: tuple[Shop, ...], emporix: FakeEmporix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A signature is checked once for all requests of a browser."""
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.switch(workers[0], currency="USD")
     checked: list[object] = []
@@ -49,7 +51,8 @@ async def test_a_signature_is_checked_once_for_all_requests_of_a_browser(
     assert len(checked) == 1
 
 
-async def test_garbage_cookies_take_a_bounded_amount_of_memory(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+async def test_garbage_is_bounded(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """Garbage cookies take a bounded amount of memory."""
     browser = Browser(emporix.new_session(currency="EUR").token)
     for number in range(module.REMEMBERED + 50):
         browser.cookies[NAME] = f"garbage-{number}"
@@ -62,9 +65,8 @@ async def test_garbage_cookies_take_a_bounded_amount_of_memory(workers: tuple[Sh
     assert len(cookie._known) <= module.REMEMBERED
 
 
-async def test_attributes_that_do_not_fit_are_kept_by_the_store_and_reported(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_overflow_stays_in_the_store(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """Attributes that do not fit are kept by the store, and reported."""
     session = emporix.new_session(exists=False)
     browser = Browser(session.token)
 
@@ -83,9 +85,8 @@ async def test_attributes_that_do_not_fit_are_kept_by_the_store_and_reported(
     assert len(workers[0].named("continuity.overflow")) == 1
 
 
-async def test_large_attributes_that_emporix_took_do_not_fill_the_cookie(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_sent_attributes_take_no_room(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """Large attributes that Emporix took do not fill the cookie."""
     session = emporix.new_session(currency="EUR")
     browser = Browser(session.token)
     for shop in workers:

@@ -18,9 +18,8 @@ from ..support.virtual_time import VirtualClock
 from .browser import NAME, SECRET, Browser, again, named, payload, tier
 
 
-async def test_what_was_switched_on_one_worker_is_read_on_every_other(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_switch_is_read_everywhere(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """What was switched on one worker is read on every other."""
     browser = Browser(emporix.new_session(currency="EUR").token)
     for shop in workers:
         assert await browser.currency(shop) == "EUR"  # and keeps it for a minute
@@ -31,9 +30,8 @@ async def test_what_was_switched_on_one_worker_is_read_on_every_other(
     assert emporix.count("context.get") == 3
 
 
-async def test_f11_two_workers_with_different_versions_both_win(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_f11_two_workers_both_win(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """F11: Two workers with different versions both win."""
     session = emporix.new_session(currency="EUR", language="en")
     one, two = Browser(session.token), Browser(session.token)
     for shop in workers:
@@ -44,9 +42,8 @@ async def test_f11_two_workers_with_different_versions_both_win(
     assert (document["currency"], document["language"], document["metadata"]["version"]) == ("USD", "fr", 3)
 
 
-async def test_a_choice_before_the_cart_follows_the_shopper_and_is_sent_once(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_early_choice_is_sent_once(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """A choice before the cart follows the shopper and is sent once."""
     session = emporix.new_session(exists=False)
     browser = Browser(session.token)
     await browser.switch(workers[0], currency="USD")
@@ -61,9 +58,8 @@ async def test_a_choice_before_the_cart_follows_the_shopper_and_is_sent_once(
     assert payload(browser.cookies[NAME])["p"] == []
 
 
-async def test_while_emporix_is_down_the_next_worker_shows_what_the_last_one_has_sent(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_outage_shows_what_was_sent(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """While Emporix is down, the next worker shows what the last one has sent."""
     one, two = (make_shop(secret_key=SECRET) for _ in range(2))
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.currency(two)
@@ -73,9 +69,8 @@ async def test_while_emporix_is_down_the_next_worker_shows_what_the_last_one_has
     assert await browser.currency(two) == "USD"
 
 
-async def test_a_document_that_may_lack_own_changes_is_not_shown_when_emporix_is_down(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_outage_hides_doubtful_document(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A document that may lack the shopper's own changes is not shown when Emporix is down."""
     one, two = (make_shop(secret_key=SECRET) for _ in range(2))
     session = emporix.new_session(currency="EUR")
     browser = Browser(session.token)
@@ -102,9 +97,8 @@ class DeafStore(MemoryStore):
         await super().invalidate(names, identity, floor, lifetime=lifetime)
 
 
-async def test_a_busy_shopper_is_not_shown_what_the_store_still_has_from_before_the_own_change(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_store_from_before_the_change(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A busy shopper is not shown what the store still has from before the shopper's own change."""
     store = DeafStore(shared=True, clock=VirtualClock())
     one, two, three = (make_shop(secret_key=SECRET, store=each) for each in (store, store.sibling(), store.sibling()))
     browser = Browser(emporix.new_session(currency="EUR").token)
@@ -120,9 +114,8 @@ async def test_a_busy_shopper_is_not_shown_what_the_store_still_has_from_before_
     assert await browser.currency(two) == "USD"
 
 
-async def test_a_late_change_that_had_to_wait_is_carried_by_the_next_response(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_late_change_is_carried(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """A late change that had to wait is carried by the next response."""
     session = emporix.new_session(exists=False)
     browser = Browser(session.token)
 
@@ -141,9 +134,8 @@ async def test_a_late_change_that_had_to_wait_is_carried_by_the_next_response(
     assert await browser.currency(workers[1]) == "USD"
 
 
-async def test_an_explicit_commit_before_a_failing_response_is_carried(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_commit_before_an_error(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """An explicit commit before a failing response is carried."""
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.currency(workers[1])
 
@@ -157,9 +149,8 @@ async def test_an_explicit_commit_before_a_failing_response_is_carried(
 
 
 @pytest.mark.parametrize("reads", [True, False])
-async def test_a_cookie_that_tells_of_the_last_context_does_not_bring_it_back_once_it_was_created_anew(
-    workers: tuple[Shop, ...], emporix: FakeEmporix, reads: bool
-) -> None:
+async def test_cookie_of_the_last_context(workers: tuple[Shop, ...], emporix: FakeEmporix, reads: bool) -> None:
+    """A cookie that tells of the last context does not bring it back once it was created anew."""
     one, two, three = workers
     session = emporix.new_session(currency="EUR")
     browser = Browser(session.token)
@@ -179,9 +170,8 @@ async def test_a_cookie_that_tells_of_the_last_context_does_not_bring_it_back_on
     assert await browser.currency(three) is None
 
 
-async def test_a_cookie_does_not_vouch_for_a_change_that_another_process_has_told_of(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_cookie_knows_not_all_changes(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A cookie does not vouch for a change that another process has told of."""
     store = MemoryStore(clock=VirtualClock(), shared=True)
     one, two = (make_shop(secret_key=SECRET, store=each) for each in (store, store.sibling()))
     session = emporix.new_session(currency="EUR")
@@ -194,9 +184,8 @@ async def test_a_cookie_does_not_vouch_for_a_change_that_another_process_has_tol
     assert await browser.currency(two) is None
 
 
-async def test_what_is_shown_after_a_commit_that_had_to_wait_says_that_it_is_stale(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_after_parking_it_is_stale(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """What is shown after a commit that had to wait says that it is stale."""
     one, two = (make_shop(secret_key=SECRET) for _ in range(2))
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.currency(two)
@@ -213,9 +202,8 @@ async def test_what_is_shown_after_a_commit_that_had_to_wait_says_that_it_is_sta
     assert (await browser.visit(two, endpoint)).text == "parked USD True"
 
 
-async def test_what_two_cookies_say_is_not_taken_for_what_was_between_them(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_two_cookies_leave_a_gap(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """What two cookies say is not taken for what was between them."""
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.visit(workers[1], named("tier", "old"))
     await browser.visit(workers[2], named("tier", "new"))
@@ -226,9 +214,8 @@ async def test_what_two_cookies_say_is_not_taken_for_what_was_between_them(
 
 
 @pytest.mark.parametrize("offset", [-3600.0, 3600.0])
-async def test_f40_the_order_of_choices_does_not_depend_on_the_clocks_of_the_workers(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix, offset: float
-) -> None:
+async def test_f40_order_despite_clocks(make_shop: Callable[..., Shop], emporix: FakeEmporix, offset: float) -> None:
+    """F40: The order of choices does not depend on the clocks of the workers."""
     one, two, three = (make_shop(secret_key=SECRET) for _ in range(3))
     two.clock.wall_offset = offset
     browser = Browser(emporix.new_session(exists=False).token)

@@ -14,7 +14,8 @@ from ..support.shop import Shop
 from .browser import NAME, SECRET, Browser, attribute, named, payload, tier
 
 
-async def test_to_another_session_only_the_switches_go_along(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+async def test_only_switches_go_along(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """To another session only the switches go along."""
     guest, customer = emporix.new_session(exists=False), emporix.new_session(currency="EUR")
     browser = Browser(guest.token)
 
@@ -31,9 +32,8 @@ async def test_to_another_session_only_the_switches_go_along(workers: tuple[Shop
     assert (document["currency"], document.get("context")) == ("USD", None)
 
 
-async def test_a_refreshed_token_of_the_same_session_takes_everything_along(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_refreshed_token(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """A refreshed token of the same session takes everything along."""
     session = emporix.new_session(currency="EUR")
     browser = Browser(session.token)
     await browser.currency(workers[0])
@@ -44,9 +44,8 @@ async def test_a_refreshed_token_of_the_same_session_takes_everything_along(
     assert (await browser.visit(workers[1], tier)).text == "gold"
 
 
-async def test_an_attribute_follows_the_shopper_before_anybody_knows_whose_session_the_token_is_of(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_attribute_before_session_known(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """An attribute follows the shopper before anybody knows whose session the token is of."""
     session = emporix.new_session(currency="EUR")
     browser = Browser(session.token)
     await browser.switch(workers[0], currency="USD")  # this is what the cookie is bound to
@@ -65,9 +64,8 @@ async def test_an_attribute_follows_the_shopper_before_anybody_knows_whose_sessi
     assert payload(browser.cookies[NAME])["a"] == []
 
 
-async def test_an_attribute_of_an_unknown_session_goes_to_its_own_session_alone(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_attribute_stays_with_session(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """An attribute of an unknown session goes to its own session alone."""
     guest, customer = emporix.new_session(currency="EUR"), emporix.new_session(currency="EUR")
     browser = Browser(guest.token)
     await browser.switch(workers[0], currency="USD")
@@ -86,9 +84,8 @@ async def test_an_attribute_of_an_unknown_session_goes_to_its_own_session_alone(
     assert (emporix.document(customer.session_id) or {})["context"] == {"tier": "gold"}
 
 
-async def test_what_waits_under_a_token_that_never_told_its_session_outlives_the_next_token(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_unknown_session_outlives_token(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """What waits under a token that never told its session outlives the next token."""
     first, second = emporix.new_session(currency="EUR"), emporix.new_session(currency="EUR")
     browser = Browser(first.token)
     emporix.fault("context.*", Fault(status=503), times=None)
@@ -105,9 +102,8 @@ async def test_what_waits_under_a_token_that_never_told_its_session_outlives_the
     assert (emporix.document(second.session_id) or {}).get("context") is None
 
 
-async def test_attributes_of_any_number_of_unknown_tokens_find_their_session(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_many_unknown_sessions(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """Attributes of any number of unknown tokens find their session."""
     session = emporix.new_session(currency="EUR")
     tokens = [session.token, emporix.new_token(session.session_id), emporix.new_token(session.session_id)]
     browser = Browser(session.token)
@@ -128,9 +124,8 @@ async def test_attributes_of_any_number_of_unknown_tokens_find_their_session(
     assert await sent_after(tokens[1]) == ["a0", "a1", "a2"]
 
 
-async def test_what_was_brought_along_has_the_room_before_attributes_of_an_unknown_token(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_room_for_what_was_brought(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """What was brought along has the room before attributes of an unknown token."""
     session = emporix.new_session(currency="EUR")
     browser = Browser(session.token)
     emporix.fault("context.*", Fault(status=503), times=None)
@@ -149,9 +144,8 @@ async def test_what_was_brought_along_has_the_room_before_attributes_of_an_unkno
     assert sorted((emporix.document(session.session_id) or {})["context"]) == ["size", "tier"]
 
 
-async def test_what_a_lost_answer_would_have_told_is_carried_by_the_next_one_of_another_token(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix
-) -> None:
+async def test_lost_answer_is_carried(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """What a lost answer would have told is carried by the next one of another token."""
     one, two = (make_shop(secret_key=SECRET) for _ in range(2))
     session = emporix.new_session(currency="EUR")
     other = emporix.new_token(session.session_id)
@@ -178,9 +172,8 @@ async def test_what_a_lost_answer_would_have_told_is_carried_by_the_next_one_of_
     assert await browser.currency(two) == "USD"
 
 
-async def test_attributes_that_wait_for_a_session_are_there_when_the_shopper_comes_back_to_it(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_attributes_wait_for_return(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """Attributes that wait for a session are there when the shopper comes back to it."""
     one, two = emporix.new_session(currency="EUR"), emporix.new_session(currency="EUR")
     browser = Browser(one.token)
     await browser.switch(workers[0], currency="USD")
@@ -197,9 +190,8 @@ async def test_attributes_that_wait_for_a_session_are_there_when_the_shopper_com
     assert (emporix.document(two.session_id) or {}).get("context") is None
 
 
-async def test_an_attribute_that_waits_apart_does_not_undo_a_later_one(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_waiting_attribute_is_older(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """An attribute that waits apart does not undo a later one."""
     one, two, three = workers
     session, other = emporix.new_session(currency="EUR"), emporix.new_session(currency="EUR")
     refreshed = emporix.new_token(session.session_id)
@@ -221,7 +213,8 @@ async def test_an_attribute_that_waits_apart_does_not_undo_a_later_one(
     assert (emporix.document(session.session_id) or {})["context"] == {"tier": "new"}
 
 
-async def test_a_floor_of_another_session_costs_no_call(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+async def test_foreign_floor_costs_no_call(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """A floor of another session costs no call."""
     one, two = emporix.new_session(currency="EUR"), emporix.new_session(currency="CHF")
     browser = Browser(two.token)
     await browser.currency(workers[1])

@@ -36,9 +36,10 @@ def none_algorithm(cookie: str) -> str:
         (lambda _: signed({"v": 1}), "unknown format"),
     ],
 )
-async def test_a_cookie_that_cannot_be_believed_is_ignored_and_cleared(
+async def test_unbelievable_cookie_is_cleared(
     workers: tuple[Shop, ...], emporix: FakeEmporix, spoil: Callable[[str], str], why: str
 ) -> None:
+    """A cookie that cannot be believed is ignored and cleared."""
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.switch(workers[0], currency="USD")
     browser.cookies[NAME] = spoil(browser.cookies[NAME])
@@ -66,9 +67,8 @@ async def test_a_cookie_that_cannot_be_believed_is_ignored_and_cleared(
     ],
     ids=lambda absurd: str(absurd)[:40],
 )
-async def test_numbers_and_moments_that_are_none_are_not_believed(
-    workers: tuple[Shop, ...], emporix: FakeEmporix, absurd: dict[str, Any]
-) -> None:
+async def test_absurd_numbers(workers: tuple[Shop, ...], emporix: FakeEmporix, absurd: dict[str, Any]) -> None:
+    """Numbers and moments that are none are not believed."""
     browser, other = (Browser(emporix.new_session(currency="EUR").token) for _ in range(2))
     await browser.switch(workers[0], currency="USD")
     browser.cookies[NAME] = cookie = signed({**payload(browser.cookies[NAME]), **absurd})
@@ -82,9 +82,8 @@ async def test_numbers_and_moments_that_are_none_are_not_believed(
         assert await other.currency(workers[1]) == code
 
 
-async def test_a_forged_cookie_does_not_cost_its_own_request_the_change(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_forged_cookie_keeps_the_change(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """A forged cookie does not cost its own request the change."""
     session = emporix.new_session(currency="EUR")
     browser = Browser(session.token)
     browser.cookies[NAME] = "nonsense"
@@ -94,9 +93,8 @@ async def test_a_forged_cookie_does_not_cost_its_own_request_the_change(
     assert payload(browser.cookies[NAME])["f"] == 2
 
 
-async def test_a_floor_far_ahead_of_what_is_known_is_not_believed(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_floor_far_ahead(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """A floor far ahead of what is known is not believed."""
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.switch(workers[0], currency="USD")
     await browser.currency(workers[0])
@@ -107,9 +105,8 @@ async def test_a_floor_far_ahead_of_what_is_known_is_not_believed(
     assert emporix.count() == 0
 
 
-async def test_floors_that_are_never_met_do_not_make_every_page_a_call(
-    workers: tuple[Shop, ...], emporix: FakeEmporix
-) -> None:
+async def test_many_floors_never_met(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """Floors that are never met do not make every page a call."""
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.switch(workers[0], currency="USD")
     known = payload(browser.cookies[NAME])
@@ -121,7 +118,8 @@ async def test_floors_that_are_never_met_do_not_make_every_page_a_call(
     assert emporix.count() < 50
 
 
-async def test_one_floor_that_is_never_met_is_given_up(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+async def test_one_floor_never_met(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """One floor that is never met is given up."""
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.switch(workers[0], currency="USD")
     browser.cookies[NAME] = signed({**payload(browser.cookies[NAME]), "f": 10})

@@ -12,14 +12,16 @@ from .conftest import Upstream
 
 
 @pytest.mark.parametrize("tenant", ["abc", "acme", "a1234567890123bc"[:16], "shop2026"])
-def test_a_tenant_of_3_to_16_lower_case_letters_and_digits_is_taken(tenant: Any) -> None:
+def test_good_tenants(tenant: Any) -> None:
+    """A tenant of 3 to 16 lower case letters and digits is taken."""
     assert check_tenant(tenant) == tenant
 
 
 @pytest.mark.parametrize(
     "tenant", ["", "ab", "1abc", "Acme", "ac me", "acme\n", "a" * 17, "a-b-c", "äcme", None, 7, b"acme"]
 )
-def test_any_other_tenant_is_a_configuration_error(tenant: Any) -> None:
+def test_bad_tenants(tenant: Any) -> None:
+    """Any other tenant is a configuration error."""
     with pytest.raises(ConfigurationError, match="tenant"):
         check_tenant(tenant)
 
@@ -37,7 +39,8 @@ def test_any_other_tenant_is_a_configuration_error(tenant: Any) -> None:
         ("HTTPS://api.emporix.io", "https://api.emporix.io"),
     ],
 )
-def test_https_anywhere_and_http_on_the_machine_itself_are_taken(given: str, kept: str) -> None:
+def test_good_base_urls(given: str, kept: str) -> None:
+    """HTTPS anywhere and HTTP on the machine itself are taken."""
     assert check_base_url(given) == kept
 
 
@@ -70,13 +73,15 @@ def test_https_anywhere_and_http_on_the_machine_itself_are_taken(given: str, kep
         b"https://api.emporix.io",
     ],
 )
-def test_any_other_base_url_is_a_configuration_error_that_does_not_quote_it(url: Any) -> None:
+def test_bad_base_urls(url: Any) -> None:
+    """Any other base URL is a configuration error that does not quote it."""
     with pytest.raises(ConfigurationError, match="base_url") as caught:
         check_base_url(url)
     assert "hunter2" not in str(caught.value)
 
 
 def test_clients_check_their_address() -> None:
+    """Clients check their address."""
     token = ServiceToken("acme", client_id="shop", client_secret="s")
     for build in (
         lambda **options: OwnContextClient("acme", **options),
@@ -93,9 +98,10 @@ HOSTILE = ["../x", "a/b", "a?b=c", "a#b", "a%2Fb", "a b", "ä€", "a\\b", "a\r\
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_session_ids_and_attribute_names_stay_one_segment_of_the_path(
+async def test_segments_are_quoted(
     name: Any, own: OwnContextClient, managed: ManagedContextClient, upstream: Upstream
 ) -> None:
+    """Session ids and attribute names stay one segment of the path."""
     upstream.answer(204)
     await own.remove_attribute("t", name)
     raw = upstream.last.url.raw_path.decode()
@@ -108,9 +114,10 @@ async def test_session_ids_and_attribute_names_stay_one_segment_of_the_path(
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "\ud800", None, 7])
-async def test_names_that_no_path_can_hold_are_refused_before_any_call(
+async def test_bad_segments(
     name: Any, own: OwnContextClient, managed: ManagedContextClient, upstream: Upstream
 ) -> None:
+    """Names that no path can hold are refused before any call."""
     with pytest.raises(InvalidChange):
         await own.remove_attribute("t", name)
     with pytest.raises(InvalidChange):

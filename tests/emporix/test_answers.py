@@ -64,9 +64,10 @@ BODIES = {
     [(o, s, k) for o in READS for s, k in READ_TABLE.items()]
     + [(o, s, k) for o in WRITES for s, k in WRITE_TABLE.items()],
 )
-async def test_every_status_has_its_error_in_every_operation(
+async def test_status_decides_the_error(
     operation: str, status: int, kind: type[EmporixError], calls: dict[str, Call], upstream: Upstream
 ) -> None:
+    """Every status has its error in every operation."""
     upstream.answer(status, {"code": status, "message": "S-1"})
     with pytest.raises(kind) as caught:
         await calls[operation]()
@@ -79,9 +80,10 @@ async def test_every_status_has_its_error_in_every_operation(
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500, 503])
 @pytest.mark.parametrize("operation", ["context.get", "context.patch", "managed.put"])
-async def test_the_status_decides_whatever_the_body_is(
+async def test_body_does_not_matter(
     operation: str, status: int, body: bytes, calls: dict[str, Call], upstream: Upstream
 ) -> None:
+    """The status decides, whatever the body is."""
     upstream.answer(status, body)
     table = READ_TABLE if operation in READS else WRITE_TABLE
     with pytest.raises(table[status]) as caught:
@@ -89,7 +91,8 @@ async def test_the_status_decides_whatever_the_body_is(
     assert "S-1" not in "".join(traceback.format_exception(caught.value))
 
 
-async def test_the_error_code_of_the_gateway_is_the_reason(calls: dict[str, Call], upstream: Upstream) -> None:
+async def test_gateway_code_is_the_reason(calls: dict[str, Call], upstream: Upstream) -> None:
+    """The error code of the gateway is the reason."""
     upstream.answer(403, BODIES["gateway"])
     with pytest.raises(ChangeRefused) as caught:
         await calls["context.patch"]()
@@ -97,9 +100,8 @@ async def test_the_error_code_of_the_gateway_is_the_reason(calls: dict[str, Call
 
 
 @pytest.mark.parametrize("operation", READS + WRITES)
-async def test_a_404_keeps_the_session_id_of_its_body_outside_the_text(
-    operation: str, calls: dict[str, Call], upstream: Upstream
-) -> None:
+async def test_session_id_of_a_404(operation: str, calls: dict[str, Call], upstream: Upstream) -> None:
+    """A 404 keeps the session id of its body outside the text."""
     upstream.answer(404, {"sessionId": "S-1", "code": 404, "message": "Session not found"})
     with pytest.raises(ContextNotFound) as caught:
         await calls[operation]()
@@ -108,9 +110,8 @@ async def test_a_404_keeps_the_session_id_of_its_body_outside_the_text(
 
 
 @pytest.mark.parametrize("session_id", [None, "", 7, ["x"], "a\nb", "x" * 257])
-async def test_a_404_without_a_usable_session_id_has_none(
-    session_id: object, calls: dict[str, Call], upstream: Upstream
-) -> None:
+async def test_unusable_session_id_of_a_404(session_id: object, calls: dict[str, Call], upstream: Upstream) -> None:
+    """A 404 without a usable session id has none."""
     upstream.answer(404, {"sessionId": session_id})
     with pytest.raises(ContextNotFound) as caught:
         await calls["context.get"]()
@@ -119,15 +120,15 @@ async def test_a_404_without_a_usable_session_id_has_none(
 
 @pytest.mark.parametrize("status", [200, 201, 204])
 @pytest.mark.parametrize("operation", WRITES)
-async def test_a_change_succeeds_with_200_201_and_204(
-    operation: str, status: int, calls: dict[str, Call], upstream: Upstream
-) -> None:
+async def test_success_of_a_change(operation: str, status: int, calls: dict[str, Call], upstream: Upstream) -> None:
+    """A change succeeds with 200, 201 and 204."""
     upstream.answer(status, b"" if status == 204 else b'"gift"')
     assert await calls[operation]() is None
 
 
 @pytest.mark.parametrize("operation", READS)
 async def test_a_read_returns_the_document(operation: str, calls: dict[str, Call], upstream: Upstream) -> None:
+    """A read returns the document."""
     upstream.answer(200, {"currency": "EUR", "metadata": {"version": 3}, "news": 1})
     document = await calls[operation]()
     assert (document.version, document.currency, dict(document.extra)) == (3, "EUR", {"news": 1})
@@ -154,9 +155,8 @@ async def test_a_read_returns_the_document(operation: str, calls: dict[str, Call
     ids=range(14),
 )
 @pytest.mark.parametrize("operation", READS)
-async def test_a_200_that_is_no_document_is_malformed_and_not_quoted(
-    operation: str, body: bytes, calls: dict[str, Call], upstream: Upstream
-) -> None:
+async def test_unusable_200(operation: str, body: bytes, calls: dict[str, Call], upstream: Upstream) -> None:
+    """A 200 that is no document is malformed and not quoted."""
     upstream.answer(200, body)
     with pytest.raises(MalformedAnswer) as caught:
         await calls[operation]()
@@ -170,12 +170,14 @@ async def test_a_200_that_is_no_document_is_malformed_and_not_quoted(
     ("status", "kind"),
     [(400, TokenRejected), (401, TokenRejected), (403, TokenRejected), (404, EmporixFailed), (429, TooManyRequests)],
 )
-def test_a_refused_sign_in_is_about_the_credentials(status: int, kind: type[EmporixError]) -> None:
+def test_refused_sign_in(status: int, kind: type[EmporixError]) -> None:
+    """A refused sign-in is about the credentials."""
     assert type(error_of("oauth.token", Answer(status), SIGNING_IN)) is kind
 
 
 @pytest.mark.parametrize("kinds", [READING, WRITING])
-def test_only_a_redirect_is_explained_as_one(kinds: Mapping[int, type[EmporixError]]) -> None:
+def test_redirects_are_explained(kinds: Mapping[int, type[EmporixError]]) -> None:
+    """Only a redirect is explained as one."""
     assert error_of("x", Answer(302), kinds).reason == "redirects are not followed"
     assert error_of("x", Answer(500), kinds).reason == ""
 
@@ -205,9 +207,8 @@ def test_only_a_redirect_is_explained_as_one(kinds: Mapping[int, type[EmporixErr
         ("Fri, 31 Dec 9999 23:59:59 -2359", None),
     ],
 )
-def test_retry_after_in_seconds_is_read_and_nonsense_is_ignored(
-    header: str | None, seconds: float | None, clock: VirtualClock
-) -> None:
+def test_retry_after_seconds(header: str | None, seconds: float | None, clock: VirtualClock) -> None:
+    """Retry-After in seconds is read, and nonsense is ignored."""
     if header is not None and "9999" in header and "Dec" in header:
         # Beyond what a date can be, or a very long time: never an exception.
         seconds_of(header, clock)
@@ -216,16 +217,18 @@ def test_retry_after_in_seconds_is_read_and_nonsense_is_ignored(
 
 
 @pytest.mark.parametrize(("ahead", "seconds"), [(90, 90.0), (0, 0.0), (-1, None), (86_400, 86_400.0)])
-def test_retry_after_as_a_date_is_counted_from_now(ahead: int, seconds: float | None, clock: VirtualClock) -> None:
+def test_retry_after_date(ahead: int, seconds: float | None, clock: VirtualClock) -> None:
+    """Retry-After as a date is counted from now."""
     date = datetime.fromtimestamp(clock.time(), UTC) + timedelta(seconds=ahead)
     assert seconds_of(format_datetime(date, usegmt=True), clock) == seconds
 
 
 @pytest.mark.parametrize(("status", "kind"), [(429, TooManyRequests), (503, EmporixFailed)])
 @pytest.mark.parametrize("operation", READS + WRITES)
-async def test_retry_after_is_told_with_the_error(
+async def test_retry_after_in_the_error(
     operation: str, status: int, kind: type[EmporixError], calls: dict[str, Call], upstream: Upstream
 ) -> None:
+    """Retry-After is told with the error."""
     upstream.answer(status, b"", {"retry-after": "17"})
     with pytest.raises(kind) as caught:
         await calls[operation]()

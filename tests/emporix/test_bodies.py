@@ -69,7 +69,8 @@ def endless(limit: int) -> Iterator[bytes]:
         yield b" " * 4096
 
 
-async def test_an_endless_answer_is_left_at_the_limit_and_closed(own: OwnContextClient, upstream: Upstream) -> None:
+async def test_endless_answer(own: OwnContextClient, upstream: Upstream) -> None:
+    """An endless answer is left at the limit, and closed."""
     closed: list[bool] = []
     upstream.default = lambda _: streamed(upstream.library, chunks=endless(10**9), closed=closed)
     with pytest.raises(MalformedAnswer, match="256 KiB"):
@@ -77,7 +78,9 @@ async def test_an_endless_answer_is_left_at_the_limit_and_closed(own: OwnContext
     assert closed
 
 
-async def test_an_answer_that_announces_too_much_is_not_read(own: OwnContextClient, upstream: Upstream) -> None:
+async def test_announced_too_large(own: OwnContextClient, upstream: Upstream) -> None:
+    """An answer that announces too much is not read."""
+
     def unread() -> bytes:
         raise AssertionError("read")
 
@@ -94,9 +97,8 @@ async def test_an_answer_that_announces_too_much_is_not_read(own: OwnContextClie
 
 
 @pytest.mark.parametrize("length", ["10", "0", "x", "-5", "9" * 5_000, "²"])
-async def test_a_content_length_that_lies_does_not_lift_the_limit(
-    length: str, own: OwnContextClient, upstream: Upstream
-) -> None:
+async def test_lying_content_length(length: str, own: OwnContextClient, upstream: Upstream) -> None:
+    """A Content-Length that lies does not lift the limit."""
     upstream.default = lambda _: streamed(
         upstream.library,
         chunks=endless(10**9),
@@ -106,7 +108,8 @@ async def test_a_content_length_that_lies_does_not_lift_the_limit(
         await own.get("t")
 
 
-async def test_an_answer_of_exactly_the_limit_is_read(own: OwnContextClient, upstream: Upstream) -> None:
+async def test_exactly_the_limit(own: OwnContextClient, upstream: Upstream) -> None:
+    """An answer of exactly the limit is read."""
     body = json.dumps(DOCUMENT).encode()
     upstream.answer(200, body + b" " * (MAX_BODY - len(body)))
     assert (await own.get("t")).version == 3
@@ -115,15 +118,15 @@ async def test_an_answer_of_exactly_the_limit_is_read(own: OwnContextClient, ups
         await own.get("t")
 
 
-async def test_the_limit_counts_what_a_compressed_answer_unpacks_to(own: OwnContextClient, upstream: Upstream) -> None:
+async def test_limit_of_unpacked_size(own: OwnContextClient, upstream: Upstream) -> None:
+    """The limit counts what a compressed answer unpacks to."""
     upstream.answer(200, gzip.compress(b" " * (MAX_BODY * 4)), {"content-encoding": "gzip"})
     with pytest.raises(MalformedAnswer):
         await own.get("t")
 
 
-async def test_a_compressed_answer_is_unpacked_and_a_broken_one_is_no_answer(
-    own: OwnContextClient, upstream: Upstream
-) -> None:
+async def test_compressed_answers(own: OwnContextClient, upstream: Upstream) -> None:
+    """A compressed answer is unpacked, and a broken one is no answer."""
     upstream.answer(200, gzip.compress(json.dumps(DOCUMENT).encode()), {"content-encoding": "gzip"})
     assert (await own.get("t")).version == 3
     upstream.answer(200, b"not gzip", {"content-encoding": "gzip"})
@@ -132,16 +135,18 @@ async def test_a_compressed_answer_is_unpacked_and_a_broken_one_is_no_answer(
 
 
 @pytest.mark.parametrize(("status", "kind"), [(404, ContextNotFound), (429, TooManyRequests), (503, EmporixFailed)])
-async def test_an_error_answer_that_is_too_large_still_counts_by_its_status(
+async def test_large_error_answer(
     status: int, kind: type[EmporixError], own: OwnContextClient, upstream: Upstream
 ) -> None:
+    """An error answer that is too large still counts by its status."""
     upstream.default = lambda _: streamed(upstream.library, chunks=endless(10**9), status=status)
     with pytest.raises(kind) as caught:
         await own.get("t")
     assert caught.value.status == status
 
 
-async def test_the_response_is_closed_also_when_reading_fails(own: OwnContextClient, upstream: Upstream) -> None:
+async def test_closed_though_reading_fails(own: OwnContextClient, upstream: Upstream) -> None:
+    """The response is closed also when reading fails."""
     closed: list[bool] = []
 
     def breaking() -> Iterator[bytes]:
@@ -154,7 +159,8 @@ async def test_the_response_is_closed_also_when_reading_fails(own: OwnContextCli
     assert closed
 
 
-async def test_an_answer_counts_even_when_closing_it_fails(own: OwnContextClient, upstream: Upstream) -> None:
+async def test_closing_may_fail(own: OwnContextClient, upstream: Upstream) -> None:
+    """An answer counts even when closing it fails."""
     body = Body(iter([b""]), None, failure=OSError("gone"))
     headers = {"content-length": "999999999"}
     upstream.default = lambda _: upstream.library.Response(404, headers=headers, stream=body)

@@ -74,9 +74,10 @@ def failures(library: Any) -> list[Exception]:
 
 @pytest.mark.parametrize("index", range(25))
 @pytest.mark.parametrize("operation", OPERATIONS)
-async def test_every_way_to_get_no_answer_is_unreachable_and_quotes_nothing(
+async def test_no_answer_is_unreachable(
     operation: str, index: int, calls: dict[str, Call], upstream: Upstream, secrets: tuple[str, ...]
 ) -> None:
+    """Every way to get no answer is `EmporixUnreachable`, and quotes nothing."""
     error = failures(upstream.library)[index]
     upstream.fail(error)
     with pytest.raises(EmporixUnreachable) as caught:
@@ -91,7 +92,8 @@ async def test_every_way_to_get_no_answer_is_unreachable_and_quotes_nothing(
     assert raised.reason
 
 
-def test_the_table_of_failures_is_complete(library: Any) -> None:
+def test_failures_are_complete(library: Any) -> None:
+    """The table of failures is complete."""
     assert len(failures(library)) == 25
 
 
@@ -106,12 +108,14 @@ def test_the_table_of_failures_is_complete(library: Any) -> None:
 async def test_the_reason_is_in_our_own_words(
     name: Any, reason: str, own: OwnContextClient, upstream: Upstream
 ) -> None:
+    """The reason is told in our own words."""
     upstream.fail(getattr(upstream.library, name)("SECRET"))
     with pytest.raises(EmporixUnreachable, match=reason):
         await own.get("t")
 
 
-async def test_errors_of_the_other_library_are_understood_too(own: OwnContextClient, upstream: Upstream) -> None:
+async def test_errors_of_the_other_library(own: OwnContextClient, upstream: Upstream) -> None:
+    """Errors of the other library are understood too."""
     other = httpx2 if upstream.library is httpx else httpx
     upstream.fail(other.ReadTimeout("SECRET"))
     with pytest.raises(EmporixUnreachable, match="timed out"):
@@ -119,6 +123,7 @@ async def test_errors_of_the_other_library_are_understood_too(own: OwnContextCli
 
 
 async def test_a_closed_client_is_unreachable(upstream: Upstream) -> None:
+    """A closed client is `EmporixUnreachable`."""
     client = upstream.client()
     await client.aclose()
     with pytest.raises(EmporixUnreachable, match="the HTTP client is closed"):
@@ -126,9 +131,9 @@ async def test_a_closed_client_is_unreachable(upstream: Upstream) -> None:
 
 
 @pytest.mark.parametrize(("status", "kind"), [(404, ContextNotFound), (429, TooManyRequests), (500, EmporixFailed)])
-async def test_an_event_hook_that_raises_for_the_status_changes_nothing(
-    status: int, kind: type[EmporixError], upstream: Upstream
-) -> None:
+async def test_raising_event_hook(status: int, kind: type[EmporixError], upstream: Upstream) -> None:
+    """An event hook that raises for the status changes nothing."""
+
     async def strict(response: Any) -> None:
         response.raise_for_status()
 
@@ -143,7 +148,9 @@ async def test_an_event_hook_that_raises_for_the_status_changes_nothing(
         assert caught.value.retry_after == 9.0
 
 
-async def test_a_mistake_of_the_application_is_not_hidden(upstream: Upstream) -> None:
+async def test_application_errors_show(upstream: Upstream) -> None:
+    """A mistake of the application is not hidden."""
+
     async def broken(request: Any) -> None:
         raise KeyError("mistake")
 
@@ -153,6 +160,7 @@ async def test_a_mistake_of_the_application_is_not_hidden(upstream: Upstream) ->
 
 
 async def test_cancellation_passes(own: OwnContextClient, upstream: Upstream) -> None:
+    """A cancellation passes through."""
     started = asyncio.Event()
 
     async def hang(request: Any) -> None:
@@ -168,9 +176,10 @@ async def test_cancellation_passes(own: OwnContextClient, upstream: Upstream) ->
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-async def test_no_error_for_a_status_shows_a_secret(
+async def test_no_secret_in_status_errors(
     operation: str, calls: dict[str, Call], upstream: Upstream, secrets: tuple[str, ...]
 ) -> None:
+    """No error for a status shows a secret."""
     upstream.answer(401, {"sessionId": secrets[-1], "message": " ".join(secrets)})
     with pytest.raises(TokenRejected) as caught:
         await calls[operation]()
@@ -178,9 +187,10 @@ async def test_no_error_for_a_status_shows_a_secret(
     assert not any(secret in text for secret in secrets)
 
 
-async def test_the_request_line_that_the_library_logs_names_the_call_instead_of_the_url(
+async def test_log_names_the_call(
     managed: ManagedContextClient, upstream: Upstream, caplog: pytest.LogCaptureFixture, secrets: tuple[str, ...]
 ) -> None:
+    """The request line that the library logs names the call instead of the URL."""
     upstream.answer(200, DOCUMENT)
     with caplog.at_level(logging.INFO):
         await managed.get(secrets[-1])
@@ -191,9 +201,8 @@ async def test_the_request_line_that_the_library_logs_names_the_call_instead_of_
     assert not any(secret in text for secret in secrets)
 
 
-def test_repr_shows_class_and_tenant_only(
-    own: OwnContextClient, managed: ManagedContextClient, service_token: ServiceToken
-) -> None:
+def test_repr(own: OwnContextClient, managed: ManagedContextClient, service_token: ServiceToken) -> None:
+    """The repr shows class and tenant only."""
     assert repr(own) == "<OwnContextClient tenant=acme>"
     assert repr(managed) == "<ManagedContextClient tenant=acme>"
     assert repr(service_token) == "<ServiceToken tenant=acme>"

@@ -39,9 +39,10 @@ def context_manager(oauth: OAuth, statuses: list[int]) -> tuple[ManagedContextCl
     ],
     ids=["get", "put", "add", "remove"],
 )
-async def test_a_refused_service_token_is_replaced_once(
+async def test_refused_token_is_replaced(
     call: Callable[[ManagedContextClient], Awaitable[object]], oauth: OAuth
 ) -> None:
+    """A refused service token is replaced once."""
     managed, used = context_manager(oauth, [401, 200])
     await call(managed)
     assert used == ["Bearer token-1", "Bearer token-2"]
@@ -54,13 +55,15 @@ async def test_a_refused_service_token_is_replaced_once(
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 429, 500, 503])
 async def test_no_other_status_repeats_a_call(status: int, oauth: OAuth) -> None:
+    """No other status repeats a call."""
     managed, used = context_manager(oauth, [status, 200])
     with pytest.raises(Exception, match=f"managed.put: status {status}"):
         await managed.put("s", {})
     assert len(used) == 1
 
 
-async def test_managed_calls_wait_for_one_token_request(oauth: OAuth) -> None:
+async def test_one_token_request(oauth: OAuth) -> None:
+    """Managed calls wait for one token request."""
     managed, used = context_manager(oauth, [200] * 50)
     await asyncio.gather(*(managed.get("s") for _ in range(50)))
     assert len(oauth.requests) == 1
@@ -68,12 +71,14 @@ async def test_managed_calls_wait_for_one_token_request(oauth: OAuth) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "token", object()])
-def test_a_managed_client_needs_a_service_token(token: Any) -> None:
+def test_needs_a_service_token(token: Any) -> None:
+    """A managed client needs a service token."""
     with pytest.raises(ConfigurationError, match="ServiceToken"):
         ManagedContextClient("acme", service_token=token)
 
 
-def test_a_service_token_of_another_tenant_is_a_configuration_error() -> None:
+def test_token_of_another_tenant() -> None:
+    """A service token of another tenant is a configuration error."""
     token = ServiceToken("other", client_id="i", client_secret="s")
     with pytest.raises(ConfigurationError, match="another tenant"):
         ManagedContextClient("acme", service_token=token)

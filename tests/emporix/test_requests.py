@@ -35,9 +35,8 @@ OPERATIONS = [
 ]
 
 
-async def test_own_operations_use_the_shoppers_token_and_the_documented_paths(
-    own: OwnContextClient, upstream: Upstream
-) -> None:
+async def test_own_operations(own: OwnContextClient, upstream: Upstream) -> None:
+    """Own operations use the shopper's token and the documented paths."""
     upstream.answer(200, DOCUMENT)
     await own.get("tok")
     await own.patch("tok", {"currency": "USD", "metadata": {"version": 3}})
@@ -60,9 +59,8 @@ async def test_own_operations_use_the_shoppers_token_and_the_documented_paths(
     assert [r.headers.get("content-type") for r in upstream.requests] == [None, *["application/json"] * 2, None]
 
 
-async def test_managed_operations_use_the_service_token_and_the_documented_paths(
-    managed: ManagedContextClient, upstream: Upstream
-) -> None:
+async def test_managed_operations(managed: ManagedContextClient, upstream: Upstream) -> None:
+    """Managed operations use the service token and the documented paths."""
     upstream.answer(200, DOCUMENT)
     await managed.get("s-1")
     await managed.put("s-1", DOCUMENT, upsert=True, saas_token="saas")
@@ -82,7 +80,8 @@ async def test_managed_operations_use_the_service_token_and_the_documented_paths
     assert upstream.token_requests == 1
 
 
-async def test_a_document_that_was_read_can_be_put_back(managed: ManagedContextClient, upstream: Upstream) -> None:
+async def test_read_document_can_be_put(managed: ManagedContextClient, upstream: Upstream) -> None:
+    """A document that was read can be put back."""
     upstream.answer(200, {**DOCUMENT, "context": {"a": {"b": ["c"]}}, "sessionId": "s-1"})
     document = await managed.get("s-1")
     assert isinstance(document, ContextDocument)
@@ -94,13 +93,15 @@ async def test_a_document_that_was_read_can_be_put_back(managed: ManagedContextC
     }
 
 
-async def test_a_path_prefix_of_the_base_url_is_kept(upstream: Upstream) -> None:
+async def test_path_prefix(upstream: Upstream) -> None:
+    """A path prefix of the base URL is kept."""
     upstream.answer(200, DOCUMENT)
     await OwnContextClient("acme", base_url="http://localhost:81/emporix/", http_client=upstream.client()).get("t")
     assert str(upstream.last.url) == "http://localhost:81/emporix/session-context/acme/me/context"
 
 
-async def test_headers_and_timeouts_of_an_injected_client_apply(upstream: Upstream) -> None:
+async def test_injected_client_settings(upstream: Upstream) -> None:
+    """Headers and timeouts of an injected client apply."""
     upstream.answer(200, DOCUMENT)
     client = upstream.client(headers={"user-agent": "shop/1"}, timeout=1.25, base_url="https://elsewhere.example/x")
     await OwnContextClient("acme", http_client=client).get("t")
@@ -109,9 +110,8 @@ async def test_headers_and_timeouts_of_an_injected_client_apply(upstream: Upstre
     assert upstream.last.url.host == "api.emporix.io"
 
 
-async def test_credentials_and_cookies_of_an_injected_client_are_not_sent(
-    upstream: Upstream, clock: VirtualClock
-) -> None:
+async def test_injected_client_credentials(upstream: Upstream, clock: VirtualClock) -> None:
+    """Credentials and cookies of an injected client are not sent."""
     upstream.answer(200, DOCUMENT)
     seen: list[Any] = []
 
@@ -131,18 +131,16 @@ async def test_credentials_and_cookies_of_an_injected_client_are_not_sent(
     assert [r.headers.get("cookie") for r in seen] == [None, None]
 
 
-async def test_a_cookie_that_an_answer_sets_is_not_sent_with_the_next_call(
-    own: OwnContextClient, upstream: Upstream
-) -> None:
+async def test_answers_set_no_cookies(own: OwnContextClient, upstream: Upstream) -> None:
+    """A cookie that an answer sets is not sent with the next call."""
     upstream.answer(200, DOCUMENT, {"set-cookie": "sid=foreign; Path=/; Domain=emporix.io"})
     await own.get("first")
     await own.get("second")
     assert "cookie" not in upstream.last.headers
 
 
-async def test_a_client_of_our_own_keeps_no_cookies_and_follows_no_redirects(
-    library: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_own_client_is_plain(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client of our own keeps no cookies and follows no redirects."""
     if library is httpx:
         monkeypatch.setitem(sys.modules, "httpx2", None)
     client = await asyncio.to_thread(build_client, 5.0, 60)
@@ -159,9 +157,8 @@ async def test_a_client_of_our_own_keeps_no_cookies_and_follows_no_redirects(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("operation", OPERATIONS)
-async def test_redirects_are_not_followed_even_where_the_client_would(
-    operation: str, status: int, upstream: Upstream, clock: VirtualClock
-) -> None:
+async def test_no_redirects(operation: str, status: int, upstream: Upstream, clock: VirtualClock) -> None:
+    """Redirects are not followed, even where the client would."""
     client = upstream.client(follow_redirects=True)
     own = OwnContextClient("acme", http_client=client)
     token = ServiceToken("acme", client_id="i", client_secret="s", http_client=client, clock=clock)
@@ -183,9 +180,8 @@ async def test_redirects_are_not_followed_even_where_the_client_would(
 
 
 @pytest.mark.parametrize("token", ["", " ", "a b", "a\nb", "a\x00", "tök", "€", "\x7f", None, 7, b"bytes"])
-async def test_a_token_that_no_header_can_hold_is_rejected_without_a_call(
-    token: Any, own: OwnContextClient, managed: ManagedContextClient, upstream: Upstream
-) -> None:
+async def test_bad_tokens(token: Any, own: OwnContextClient, managed: ManagedContextClient, upstream: Upstream) -> None:
+    """A token that no header can hold is rejected without a call."""
     upstream.answer(200, DOCUMENT)
     for call in (
         own.get(token),
@@ -206,9 +202,10 @@ async def test_a_token_that_no_header_can_hold_is_rejected_without_a_call(
 
 
 @pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}, b"x", {"a": {"b": float("inf")}}])
-async def test_what_has_no_json_form_is_refused_without_a_call(
+async def test_values_without_json(
     value: Any, own: OwnContextClient, managed: ManagedContextClient, upstream: Upstream
 ) -> None:
+    """What has no JSON form is refused without a call."""
     for call in (
         own.patch("t", {"context": value}),
         managed.put("s", {"context": value}),
@@ -223,9 +220,10 @@ async def test_what_has_no_json_form_is_refused_without_a_call(
 @pytest.mark.parametrize(
     ("key", "value"), [("", "v"), ("x" * 65, "v"), ("a\nb", "v"), ("k", 7), ("k", None), ("k", [])]
 )
-async def test_attributes_that_emporix_cannot_hold_are_refused_without_a_call(
+async def test_bad_attributes(
     key: Any, value: Any, own: OwnContextClient, managed: ManagedContextClient, upstream: Upstream
 ) -> None:
+    """Attributes that Emporix cannot hold are refused without a call."""
     with pytest.raises(InvalidChange):
         await own.add_attribute("t", key, value)
     with pytest.raises(InvalidChange):

@@ -20,7 +20,8 @@ from .clock import VirtualClock
 from .oauth import SCOPE, OAuth, settle
 
 
-async def test_client_credentials_are_sent_as_a_form(oauth: OAuth) -> None:
+async def test_client_credentials_form(oauth: OAuth) -> None:
+    """Client credentials are sent as a form."""
     assert await oauth.token.value() == "token-1"
     (request,) = oauth.requests
     assert (request.method, str(request.url)) == ("POST", "https://api.emporix.io/oauth/token")
@@ -34,7 +35,8 @@ async def test_client_credentials_are_sent_as_a_form(oauth: OAuth) -> None:
     }
 
 
-async def test_a_token_is_kept_until_shortly_before_its_end(oauth: OAuth, clock: VirtualClock) -> None:
+async def test_kept_until_near_its_end(oauth: OAuth, clock: VirtualClock) -> None:
+    """A token is kept until shortly before its end."""
     await oauth.token.value()
     clock.now += 3539
     assert await oauth.token.value() == "token-1"
@@ -42,7 +44,8 @@ async def test_a_token_is_kept_until_shortly_before_its_end(oauth: OAuth, clock:
     assert len(oauth.requests) == 1
 
 
-async def test_a_hundred_callers_share_one_request(oauth: OAuth) -> None:
+async def test_one_request_for_all(oauth: OAuth) -> None:
+    """A hundred callers share one request."""
     oauth.open.clear()
     callers = [asyncio.ensure_future(oauth.token.value()) for _ in range(100)]
     await settle()
@@ -52,7 +55,8 @@ async def test_a_hundred_callers_share_one_request(oauth: OAuth) -> None:
     assert len(oauth.requests) == 1
 
 
-async def test_the_first_callers_cancellation_does_not_reach_the_others(oauth: OAuth) -> None:
+async def test_cancellation_stays_with_one(oauth: OAuth) -> None:
+    """The first caller's cancellation does not reach the others."""
     oauth.open.clear()
     callers = [asyncio.ensure_future(oauth.token.value()) for _ in range(10)]
     await settle()
@@ -65,7 +69,8 @@ async def test_the_first_callers_cancellation_does_not_reach_the_others(oauth: O
     assert len(oauth.requests) == 1
 
 
-async def test_the_request_goes_on_when_everybody_has_left(oauth: OAuth) -> None:
+async def test_request_outlives_its_callers(oauth: OAuth) -> None:
+    """The request goes on when everybody has left."""
     oauth.open.clear()
     caller = asyncio.ensure_future(oauth.token.value())
     await settle()
@@ -79,7 +84,8 @@ async def test_the_request_goes_on_when_everybody_has_left(oauth: OAuth) -> None
     assert len(oauth.token._tasks) == 0
 
 
-async def test_a_token_near_its_end_is_served_while_one_request_renews_it(oauth: OAuth, clock: VirtualClock) -> None:
+async def test_renewed_in_the_background(oauth: OAuth, clock: VirtualClock) -> None:
+    """A token near its end is served while one request renews it."""
     await oauth.token.value()
     clock.now += 3550
     oauth.open.clear()
@@ -92,13 +98,15 @@ async def test_a_token_near_its_end_is_served_while_one_request_renews_it(oauth:
     assert len(oauth.requests) == 2
 
 
-async def test_a_token_past_its_end_is_not_served(oauth: OAuth, clock: VirtualClock) -> None:
+async def test_not_served_after_its_end(oauth: OAuth, clock: VirtualClock) -> None:
+    """A token past its end is not served."""
     await oauth.token.value()
     clock.now += 3600
     assert await oauth.token.value() == "token-2"
 
 
-async def test_the_life_of_a_token_is_counted_from_when_it_was_asked_for(oauth: OAuth, clock: VirtualClock) -> None:
+async def test_life_counts_from_the_request(oauth: OAuth, clock: VirtualClock) -> None:
+    """The life of a token is counted from when it was asked for."""
     oauth.open.clear()
     caller = asyncio.ensure_future(oauth.token.value())
     await settle()
@@ -109,9 +117,8 @@ async def test_the_life_of_a_token_is_counted_from_when_it_was_asked_for(oauth: 
     assert await oauth.token.value() == "token-2"
 
 
-async def test_a_failed_renewal_is_no_error_while_the_token_is_valid(
-    oauth: OAuth, clock: VirtualClock, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_failed_renewal_is_no_error(oauth: OAuth, clock: VirtualClock, caplog: pytest.LogCaptureFixture) -> None:
+    """A failed renewal is no error while the token is valid."""
     await oauth.token.value()
     clock.now += 3545
     oauth.failure = oauth.library.Response(503)
@@ -132,7 +139,8 @@ async def test_a_failed_renewal_is_no_error_while_the_token_is_valid(
     assert await oauth.token.value() == "token-4"
 
 
-async def test_without_a_valid_token_each_caller_gets_an_error_of_its_own(oauth: OAuth) -> None:
+async def test_errors_are_one_each(oauth: OAuth) -> None:
+    """Without a valid token, each caller gets an error of its own."""
     oauth.failure = oauth.library.Response(429, headers={"retry-after": "30"})
     results = await asyncio.gather(*(oauth.token.value() for _ in range(10)), return_exceptions=True)
     assert {type(result) for result in results} == {TooManyRequests}
@@ -142,9 +150,8 @@ async def test_without_a_valid_token_each_caller_gets_an_error_of_its_own(oauth:
     assert len(oauth.requests) == 1
 
 
-async def test_a_token_shorter_than_the_renewal_lead_is_kept_for_half_its_life(
-    oauth: OAuth, clock: VirtualClock
-) -> None:
+async def test_short_life_is_halved(oauth: OAuth, clock: VirtualClock) -> None:
+    """A token shorter than the renewal lead is kept for half its life."""
     oauth.fields["expires_in"] = 40
     await oauth.token.value()
     clock.now += 19
@@ -157,7 +164,8 @@ async def test_a_token_shorter_than_the_renewal_lead_is_kept_for_half_its_life(
     assert len(oauth.requests) == 2
 
 
-async def test_drop_forgets_only_the_token_it_names(oauth: OAuth) -> None:
+async def test_drop_names_a_token(oauth: OAuth) -> None:
+    """`drop` forgets only the token it names."""
     await oauth.token.value()
     oauth.token.drop("another")
     assert await oauth.token.value() == "token-1"
@@ -167,7 +175,8 @@ async def test_drop_forgets_only_the_token_it_names(oauth: OAuth) -> None:
     assert await oauth.token.value() == "token-2"
 
 
-def test_one_token_serves_several_event_loops(library: Any, clock: VirtualClock) -> None:
+def test_several_event_loops(library: Any, clock: VirtualClock) -> None:
+    """One token serves several event loops."""
     oauth = OAuth(library, clock)
 
     async def once() -> Any:
@@ -180,7 +189,8 @@ def test_one_token_serves_several_event_loops(library: Any, clock: VirtualClock)
     assert [asyncio.run(once()) for _ in range(3)] == ["token-1", "token-2", "token-3"]
 
 
-def test_a_loop_that_ends_in_the_middle_leaves_nothing_behind(library: Any, clock: VirtualClock) -> None:
+def test_loop_ends_in_the_middle(library: Any, clock: VirtualClock) -> None:
+    """A loop that ends in the middle leaves nothing behind."""
     oauth = OAuth(library, clock)
 
     async def leave() -> None:
@@ -199,7 +209,8 @@ def test_a_loop_that_ends_in_the_middle_leaves_nothing_behind(library: Any, cloc
     assert asyncio.run(ask()) == "token-2"
 
 
-async def test_aclose_waits_for_a_request_in_the_air(oauth: OAuth) -> None:
+async def test_aclose_waits(oauth: OAuth) -> None:
+    """`aclose` waits for a request in the air."""
     oauth.open.clear()
     caller = asyncio.ensure_future(oauth.token.value())
     await settle()
@@ -226,7 +237,8 @@ async def test_aclose_waits_for_a_request_in_the_air(oauth: OAuth) -> None:
         {"tenant": "ACME"},
     ],
 )
-def test_credentials_that_cannot_work_are_a_configuration_error(options: dict[str, Any]) -> None:
+def test_bad_credentials(options: dict[str, Any]) -> None:
+    """Credentials that cannot work are a configuration error."""
     values = {"tenant": "acme", "client_id": "i", "client_secret": "hunter2", **options}
     with pytest.raises(ConfigurationError) as caught:
         ServiceToken(values.pop("tenant"), **values)

@@ -36,9 +36,8 @@ from .oauth import SCOPE, OAuth, settle
         (500, EmporixFailed),
     ],
 )
-async def test_every_status_of_the_token_endpoint_has_its_error(
-    status: int, kind: type[EmporixError], oauth: OAuth
-) -> None:
+async def test_every_status(status: int, kind: type[EmporixError], oauth: OAuth) -> None:
+    """Every status of the token endpoint has its error."""
     oauth.failure = oauth.library.Response(
         status, json={"fault": {"faultstring": "Invalid ApiKey", "detail": {"errorcode": "oauth.v2.InvalidApiKey"}}}
     )
@@ -48,7 +47,8 @@ async def test_every_status_of_the_token_endpoint_has_its_error(
     assert caught.value.status == status
 
 
-async def test_an_unreachable_token_endpoint_shows_no_credentials(oauth: OAuth) -> None:
+async def test_unreachable_shows_no_secret(oauth: OAuth) -> None:
+    """An unreachable token endpoint shows no credentials."""
     oauth.failure = oauth.library.ConnectError("s&cret=1")
     with pytest.raises(EmporixUnreachable) as caught:
         await oauth.token.value()
@@ -58,7 +58,8 @@ async def test_an_unreachable_token_endpoint_shows_no_credentials(oauth: OAuth) 
     assert await oauth.token.value() == "token-2"
 
 
-async def test_whatever_fails_the_waiters_are_told(oauth: OAuth) -> None:
+async def test_waiters_learn_of_failures(oauth: OAuth) -> None:
+    """Whatever fails, the waiters are told."""
     oauth.failure = KeyError("s&cret=1")
     results = await asyncio.gather(*(oauth.token.value() for _ in range(3)), return_exceptions=True)
     assert [str(result) for result in results] == ["oauth.token: no answer, unexpected KeyError"] * 3
@@ -68,7 +69,8 @@ async def test_whatever_fails_the_waiters_are_told(oauth: OAuth) -> None:
     "scope",
     ["", "tenant=acme", "tenant=acme cart.cart_manage", "tenant=acme session_context.context_manage", 7, ["x"]],
 )
-async def test_a_scope_that_was_not_granted_is_named(scope: object, oauth: OAuth) -> None:
+async def test_missing_scope_is_named(scope: object, oauth: OAuth) -> None:
+    """A scope that was not granted is named."""
     oauth.fields["scope"] = scope
     results = await asyncio.gather(oauth.token.value(), oauth.token.value(), return_exceptions=True)
     for result in results:
@@ -78,7 +80,8 @@ async def test_a_scope_that_was_not_granted_is_named(scope: object, oauth: OAuth
     assert results[0] is not results[1]
 
 
-async def test_only_the_scopes_that_are_missing_are_named(library: Any, clock: VirtualClock) -> None:
+async def test_only_missing_scopes_are_named(library: Any, clock: VirtualClock) -> None:
+    """Only the scopes that are missing are named."""
     oauth = OAuth(library, clock)
     oauth.fields["scope"] = "tenant=acme cart.cart_read"
     token = ServiceToken(
@@ -92,7 +95,8 @@ async def test_only_the_scopes_that_are_missing_are_named(library: Any, clock: V
         await token.value()
 
 
-async def test_more_scopes_than_asked_for_and_no_scope_at_all_are_fine(oauth: OAuth) -> None:
+async def test_other_scopes_are_fine(oauth: OAuth) -> None:
+    """More scopes than asked for, and no scope at all, are fine."""
     oauth.fields["scope"] = f"a.b {SCOPE} c.d"
     assert await oauth.token.value() == "token-1"
     oauth.token.drop("token-1")
@@ -114,7 +118,8 @@ async def test_more_scopes_than_asked_for_and_no_scope_at_all_are_fine(oauth: OA
     ],
     ids=range(8),
 )
-async def test_an_answer_without_a_usable_token_is_malformed(body: bytes, oauth: OAuth) -> None:
+async def test_no_usable_token(body: bytes, oauth: OAuth) -> None:
+    """An answer without a usable token is malformed."""
     oauth.failure = oauth.library.Response(200, content=body)
     with pytest.raises(MalformedAnswer):
         await oauth.token.value()
@@ -125,6 +130,7 @@ NONSENSE: list[object] = ["missing", None, True, -5, 0, "", "soon", "NaN", "-1",
 
 @pytest.mark.parametrize("expires_in", NONSENSE, ids=str)
 async def test_a_nonsense_life_is_a_short_one(expires_in: object, oauth: OAuth, clock: VirtualClock) -> None:
+    """A nonsense life is a short one."""
     oauth.fields["expires_in"] = expires_in
     if expires_in == "missing":
         del oauth.fields["expires_in"]
@@ -138,9 +144,8 @@ async def test_a_nonsense_life_is_a_short_one(expires_in: object, oauth: OAuth, 
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"1" + b"0" * 400])
-async def test_a_life_that_is_no_number_of_seconds_is_a_short_one(
-    number: bytes, oauth: OAuth, clock: VirtualClock
-) -> None:
+async def test_life_is_no_number(number: bytes, oauth: OAuth, clock: VirtualClock) -> None:
+    """A life that is no number of seconds is a short one."""
     oauth.failure = oauth.library.Response(200, content=b'{"access_token": "t", "expires_in": %s}' % number)
     assert await oauth.token.value() == "t"
     oauth.failure = None
@@ -149,7 +154,8 @@ async def test_a_life_that_is_no_number_of_seconds_is_a_short_one(
 
 
 @pytest.mark.parametrize("expires_in", ["3600", 3600.0, 3600])
-async def test_a_life_may_be_a_number_in_a_string(expires_in: object, oauth: OAuth, clock: VirtualClock) -> None:
+async def test_life_in_a_string(expires_in: object, oauth: OAuth, clock: VirtualClock) -> None:
+    """A life may be a number in a string."""
     oauth.fields["expires_in"] = expires_in
     await oauth.token.value()
     clock.now += 3530

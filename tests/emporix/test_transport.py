@@ -31,7 +31,8 @@ def own_clients(client: OwnContextClient) -> OwnClients:
     return clients
 
 
-async def test_a_crowd_of_first_calls_reads_the_certificates_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_certificates_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crowd of first calls reads the certificates once."""
     read: list[None] = []
 
     def certificates() -> ssl.SSLContext:
@@ -51,7 +52,8 @@ async def test_a_crowd_of_first_calls_reads_the_certificates_once(monkeypatch: p
     assert len(read) == 1
 
 
-async def test_certificates_that_could_not_be_read_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_certificates_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Certificates that could not be read are read again."""
     answers: list[OSError | ssl.SSLContext] = [OSError("too many open files"), ssl.create_default_context()]
 
     def certificates() -> ssl.SSLContext:
@@ -68,7 +70,8 @@ async def test_certificates_that_could_not_be_read_are_read_again(monkeypatch: p
     await clients.ready()
 
 
-async def test_an_injected_client_is_left_open(upstream: Upstream) -> None:
+async def test_injected_client_stays_open(upstream: Upstream) -> None:
+    """An injected client is left open."""
     client = upstream.client()
     upstream.answer(200, DOCUMENT)
     async with OwnContextClient("acme", http_client=client) as own:
@@ -97,9 +100,8 @@ ANSWER = b"HTTP/1.1 200 OK\r\nset-cookie: sid=1\r\ncontent-length: %d\r\n\r\n%s"
 
 
 @pytest.mark.network
-async def test_a_client_of_our_own_is_closed_with_us_and_can_be_opened_again(
-    library: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_own_client_opens_again(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client of our own is closed with us and can be opened again."""
     if library is httpx:
         monkeypatch.setitem(sys.modules, "httpx2", None)
     server, url = await serve(ANSWER)
@@ -115,7 +117,8 @@ async def test_a_client_of_our_own_is_closed_with_us_and_can_be_opened_again(
 
 
 @pytest.mark.network
-def test_one_client_works_from_several_event_loops(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_event_loops(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One client works from several event loops."""
     if library is httpx:
         monkeypatch.setitem(sys.modules, "httpx2", None)
     own: OwnContextClient | None = None
@@ -135,7 +138,8 @@ def test_one_client_works_from_several_event_loops(library: Any, monkeypatch: py
     assert [asyncio.run(once()) for _ in range(3)] == [(3, 1)] * 3
 
 
-def test_the_client_of_a_loop_that_was_closed_is_forgotten() -> None:
+def test_closed_loop_is_forgotten() -> None:
+    """The client of a loop that was closed is forgotten."""
     own = OwnContextClient("acme")
     clients = own_clients(own)
 
@@ -149,7 +153,8 @@ def test_the_client_of_a_loop_that_was_closed_is_forgotten() -> None:
 
 
 @pytest.mark.network
-async def test_a_refused_connection_is_unreachable(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_refused_connection(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused connection is `EmporixUnreachable`."""
     if library is httpx:
         monkeypatch.setitem(sys.modules, "httpx2", None)
     server, url = await serve(ANSWER)
@@ -182,7 +187,8 @@ def wrong_clients() -> list[Any]:
 
 
 @pytest.mark.parametrize("client", wrong_clients())
-def test_what_is_no_asynchronous_client_is_a_configuration_error(client: Any) -> None:
+def test_not_a_client(client: Any) -> None:
+    """What is no asynchronous client is a configuration error."""
     for build in (
         lambda: OwnContextClient("acme", http_client=client),
         lambda: ServiceToken("acme", client_id="i", client_secret="s", http_client=client),
@@ -191,17 +197,20 @@ def test_what_is_no_asynchronous_client_is_a_configuration_error(client: Any) ->
             build()
 
 
-def test_a_synchronous_client_is_a_configuration_error(library: Any) -> None:
+def test_synchronous_client(library: Any) -> None:
+    """A synchronous client is a configuration error."""
     with library.Client() as client, pytest.raises(ConfigurationError, match="AsyncClient"):
         adopt(client)
 
 
 async def test_subclasses_are_taken() -> None:
+    """Subclasses are taken."""
     async with Subclass() as client:
         assert adopt(client) is client
 
 
-async def test_httpx_clients_are_taken_where_httpx2_is_not_installed(without_httpx2: None) -> None:
+async def test_httpx_without_httpx2(without_httpx2: None) -> None:
+    """Clients of httpx are taken where httpx2 is not installed."""
     async with httpx.AsyncClient() as client:
         assert adopt(client) is client
     with pytest.raises(ConfigurationError):
@@ -211,7 +220,8 @@ async def test_httpx_clients_are_taken_where_httpx2_is_not_installed(without_htt
     await own.aclose()
 
 
-def test_checking_a_client_does_not_import_httpx2(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_imports_no_httpx2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checking a client does not import httpx2."""
     monkeypatch.delitem(sys.modules, "httpx2")
     with pytest.raises(ConfigurationError):
         adopt(object())
@@ -219,12 +229,14 @@ def test_checking_a_client_does_not_import_httpx2(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), True, "5", None])
-def test_a_timeout_must_be_a_number_of_seconds(timeout: Any) -> None:
+def test_bad_timeouts(timeout: Any) -> None:
+    """A timeout must be a number of seconds."""
     with pytest.raises(ConfigurationError, match="timeout"):
         OwnContextClient("acme", timeout=timeout)
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, True, "5", None])
-def test_connections_must_be_a_whole_number(count: Any) -> None:
+def test_bad_connection_counts(count: Any) -> None:
+    """Connections must be a whole number."""
     with pytest.raises(ConfigurationError, match="max_connections"):
         OwnContextClient("acme", max_connections=count)

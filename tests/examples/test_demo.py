@@ -63,7 +63,8 @@ async def failure(**environment: str) -> str:
     return errors.decode()
 
 
-async def test_from_the_first_page_to_the_last_signal() -> None:
+async def test_whole_demo() -> None:
+    """The demo runs from the first page to the last signal."""
     async with demo(PORT=str(free_port())) as process:
         fake = await address(process, "FakeEmporix")
         shop = await address(process, "Storefront")
@@ -96,6 +97,7 @@ async def test_from_the_first_page_to_the_last_signal() -> None:
 
 
 async def test_a_taken_port_is_named() -> None:
+    """A taken port is named."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -106,13 +108,15 @@ async def test_a_taken_port_is_named() -> None:
     assert "make demo PORT=" in message
 
 
-async def test_half_a_configuration_and_nonsense_are_refused() -> None:
+async def test_bad_settings() -> None:
+    """Half a configuration is refused, and so is nonsense."""
     assert "EMPORIX_CLIENT_ID is missing" in await failure(EMPORIX_TENANT="shop")
     assert "EMPORIX_TENANT is missing" in await failure(EMPORIX_CLIENT_ID="id")
     assert "PORT must be a number" in await failure(PORT="http")
 
 
-async def test_with_a_tenant_only_the_storefront_starts() -> None:
+async def test_unreachable_tenant() -> None:
+    """With a tenant, only the storefront starts."""
     environment = {"EMPORIX_TENANT": "shop", "EMPORIX_CLIENT_ID": "id", "EMPORIX_BASE_URL": "http://127.0.0.1:9"}
     async with demo(PORT=str(free_port()), **environment) as process:
         shop = await address(process, "Storefront")

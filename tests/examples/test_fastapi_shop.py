@@ -12,11 +12,13 @@ from session_ctx_middleware.testing import FakeEmporix
 
 
 def test_it_fits_on_a_page() -> None:
+    """The example fits on a page."""
     assert fastapi_shop.__file__ is not None
     assert len(Path(fastapi_shop.__file__).read_text().splitlines()) <= 80
 
 
 async def test_it_reads_switches_and_refuses(emporix: FakeEmporix, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example reads, switches and refuses."""
     session = emporix.new_session(currency="EUR", language="en")
     (middleware,) = fastapi_shop.app.user_middleware
     async with emporix.client(httpx2) as upstream:

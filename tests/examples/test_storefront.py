@@ -22,7 +22,8 @@ def session_of(emporix: FakeEmporix) -> str:
     return session_id
 
 
-async def test_the_product_list_shows_prices_in_the_shops_currency(browser: Browser) -> None:
+async def test_prices_in_the_currency(browser: Browser) -> None:
+    """The product list shows prices in the shop's currency."""
     page = await browser.get()
 
     assert page.prices[:2] == ["€49.00", "€89.00"]
@@ -33,7 +34,8 @@ async def test_the_product_list_shows_prices_in_the_shops_currency(browser: Brow
     assert page.notices == ""
 
 
-async def test_the_footer_counts_what_emporix_counted(browser: Browser, emporix: FakeEmporix) -> None:
+async def test_footer_counts_calls(browser: Browser, emporix: FakeEmporix) -> None:
+    """The footer counts what Emporix counted."""
     first = await browser.get()
     assert first.calls == counted(emporix)
     assert first.calls == ["anonymous.login", "context.get", "price.match", "product.list", "site.list"]
@@ -53,7 +55,8 @@ async def test_the_footer_counts_what_emporix_counted(browser: Browser, emporix:
     assert page.earlier == []
 
 
-async def test_a_choice_made_before_the_cart_is_there_after_it(browser: Browser, emporix: FakeEmporix) -> None:
+async def test_choice_before_the_cart(browser: Browser, emporix: FakeEmporix) -> None:
+    """A choice made before the cart is there after it."""
     await browser.get()
 
     page = await browser.switch(currency="USD", language="de", target_location="AT", back="/")
@@ -80,7 +83,8 @@ async def test_a_choice_made_before_the_cart_is_there_after_it(browser: Browser,
     assert emporix.count("context.patch") == 1
 
 
-async def test_the_cart_follows_a_switch_and_a_site_completes_it(browser: Browser, emporix: FakeEmporix) -> None:
+async def test_cart_follows_a_switch(browser: Browser, emporix: FakeEmporix) -> None:
+    """The cart follows a switch, and a site completes it."""
     await browser.add("kettle")
 
     page = await browser.switch(site_code="us", currency="EUR", language="de", target_location="DE", back="/cart")
@@ -97,6 +101,7 @@ async def test_the_cart_follows_a_switch_and_a_site_completes_it(browser: Browse
 
 
 async def test_items_add_up_in_one_cart(browser: Browser, emporix: FakeEmporix) -> None:
+    """Items add up in one cart."""
     await browser.add("kettle")
     await browser.add("kettle")
     page = await browser.add("cup")
@@ -105,7 +110,8 @@ async def test_items_add_up_in_one_cart(browser: Browser, emporix: FakeEmporix) 
     assert "€116.50" in page.text
 
 
-async def test_a_value_that_cannot_be_one_changes_nothing(browser: Browser, emporix: FakeEmporix) -> None:
+async def test_impossible_value(browser: Browser, emporix: FakeEmporix) -> None:
+    """A value that cannot be one changes nothing."""
     emporix.fault("site", Fault(status=503), times=None)  # the shop does not know what it offers
 
     page = await browser.switch(currency="dollar", back="/")
@@ -114,9 +120,8 @@ async def test_a_value_that_cannot_be_one_changes_nothing(browser: Browser, empo
     assert page.chosen("currency") == "EUR"
 
 
-async def test_two_visitors_do_not_see_each_others_choices(
-    new_browser: Callable[[], Browser], emporix: FakeEmporix
-) -> None:
+async def test_visitors_are_apart(new_browser: Callable[[], Browser], emporix: FakeEmporix) -> None:
+    """Two visitors do not see each other's choices."""
     jane, joe = new_browser(), new_browser()
     await asyncio.gather(jane.add("kettle"), joe.add("cup"))
 
@@ -128,7 +133,8 @@ async def test_two_visitors_do_not_see_each_others_choices(
     assert emporix.count("anonymous.login") == 2
 
 
-async def test_pages_that_do_not_touch_the_context_begin_no_session(browser: Browser, emporix: FakeEmporix) -> None:
+async def test_plain_pages_begin_no_session(browser: Browser, emporix: FakeEmporix) -> None:
+    """Pages that do not touch the context begin no session."""
     response = await browser.http.get("/health")
     style = await browser.http.get("/static/shop.css")
 
@@ -138,9 +144,8 @@ async def test_pages_that_do_not_touch_the_context_begin_no_session(browser: Bro
 
 
 @pytest.mark.parametrize("fault", [Fault(status=503), Fault(drop="before"), Fault(body=b"<html>")])
-async def test_pages_render_when_emporix_is_down_from_the_start(
-    browser: Browser, emporix: FakeEmporix, fault: Fault
-) -> None:
+async def test_down_from_the_start(browser: Browser, emporix: FakeEmporix, fault: Fault) -> None:
+    """Pages render when Emporix is down from the start."""
     emporix.fault("*", fault, times=None)
     began = time.monotonic()
 
@@ -154,9 +159,8 @@ async def test_pages_render_when_emporix_is_down_from_the_start(
 
 
 @pytest.mark.parametrize("fault", [Fault(status=503), Fault(drop="before")])
-async def test_a_choice_made_while_emporix_is_down_is_kept(
-    browser: Browser, emporix: FakeEmporix, fault: Fault
-) -> None:
+async def test_choice_while_down(browser: Browser, emporix: FakeEmporix, fault: Fault) -> None:
+    """A choice made while Emporix is down is kept."""
     await browser.add("kettle")
     emporix.fault("*", fault, times=None)
 
@@ -171,9 +175,8 @@ async def test_a_choice_made_while_emporix_is_down_is_kept(
 
 
 @pytest.mark.parametrize("operation", ["context", "price", "cart"])
-async def test_a_token_that_emporix_refuses_begins_a_new_session(
-    browser: Browser, emporix: FakeEmporix, operation: str
-) -> None:
+async def test_refused_token_begins_anew(browser: Browser, emporix: FakeEmporix, operation: str) -> None:
+    """A token that Emporix refuses begins a new session."""
     await browser.add("kettle")
     emporix.fault(operation, Fault(status=401), times=1)
     pages = [await browser.switch(currency="USD", back="/cart"), await browser.get("/cart"), await browser.get()]
@@ -193,9 +196,8 @@ async def test_a_token_that_emporix_refuses_begins_a_new_session(
     ],
 )
 @pytest.mark.parametrize("path", ["/switch", "/cart/items"])
-async def test_forms_from_other_sites_are_refused(
-    browser: Browser, emporix: FakeEmporix, path: str, headers: dict[str, str]
-) -> None:
+async def test_foreign_forms(browser: Browser, emporix: FakeEmporix, path: str, headers: dict[str, str]) -> None:
+    """Forms from other sites are refused."""
     response = await browser.http.post(path, data={"currency": "USD", "product": "kettle"}, headers=headers)
 
     assert response.status_code == 403
@@ -204,6 +206,7 @@ async def test_forms_from_other_sites_are_refused(
 
 @pytest.mark.parametrize("headers", [SAME_ORIGIN, {"Origin": "https://shop.test"}, {}])
 async def test_own_forms_are_accepted(browser: Browser, headers: dict[str, str]) -> None:
+    """Own forms are accepted."""
     response = await browser.http.post("/switch", data={"currency": "USD"}, headers=headers)
 
     assert response.status_code == 200
@@ -211,6 +214,7 @@ async def test_own_forms_are_accepted(browser: Browser, headers: dict[str, str])
 
 @pytest.mark.parametrize("back", ["https://evil.test/", "//evil.test", "/\\evil.test", "/\t/evil.test", "javascript:0"])
 async def test_redirects_stay_in_the_shop(browser: Browser, back: str) -> None:
+    """Redirects stay in the shop."""
     response = await browser.http.post(
         "/switch", data={"currency": "USD", "back": back}, headers=SAME_ORIGIN, follow_redirects=False
     )
@@ -218,7 +222,8 @@ async def test_redirects_stay_in_the_shop(browser: Browser, back: str) -> None:
     assert (response.status_code, response.headers["location"]) == (303, "/")
 
 
-async def test_pages_are_private_and_run_no_scripts(browser: Browser) -> None:
+async def test_private_and_without_scripts(browser: Browser) -> None:
+    """Pages are private and run no scripts."""
     page = await browser.get()
 
     assert "no-store" in page.response.headers["cache-control"]
@@ -232,6 +237,7 @@ async def test_pages_are_private_and_run_no_scripts(browser: Browser) -> None:
 
 
 async def test_what_emporix_says_is_escaped(browser: Browser, emporix: FakeEmporix) -> None:
+    """What Emporix says is escaped."""
     evil = b'[{"id": "kettle", "name": "<b onclick=x>Kettle", "description": {"de": "<i>"}}]'
     emporix.fault("product", Fault(body=evil), times=None)
 

@@ -54,7 +54,8 @@ def ask(emporix: FakeEmporix, clock: Time) -> Ask:
     return ask
 
 
-async def test_a_session_begins_once_with_the_shops_defaults(ask: Ask, emporix: FakeEmporix) -> None:
+async def test_session_begins_once(ask: Ask, emporix: FakeEmporix) -> None:
+    """A session begins once with the shop's defaults."""
     token, visit = await ask(None)
     again, later = await ask(visit.new_cookie)
 
@@ -64,7 +65,8 @@ async def test_a_session_begins_once_with_the_shops_defaults(ask: Ask, emporix: 
     assert emporix.count() == 1
 
 
-async def test_a_token_is_renewed_shortly_before_its_end(ask: Ask, emporix: FakeEmporix, clock: Time) -> None:
+async def test_token_is_renewed(ask: Ask, emporix: FakeEmporix, clock: Time) -> None:
+    """A token is renewed shortly before its end."""
     token, visit = await ask(None)
     clock.now += 3599 - 121
     assert (await ask(visit.new_cookie))[0] == token
@@ -81,6 +83,7 @@ async def test_a_token_is_renewed_shortly_before_its_end(ask: Ask, emporix: Fake
 
 
 async def test_an_outage_costs_no_session(ask: Ask, emporix: FakeEmporix, clock: Time) -> None:
+    """An outage costs no session."""
     token, visit = await ask(None)
     clock.now += 3500
     emporix.fault("anonymous", Fault(status=503), times=None)
@@ -97,9 +100,8 @@ async def test_an_outage_costs_no_session(ask: Ask, emporix: FakeEmporix, clock:
     assert later.credentials.session_id == visit.credentials.session_id
 
 
-async def test_a_refused_renewal_begins_anew_and_an_outage_is_not_hammered(
-    ask: Ask, emporix: FakeEmporix, clock: Time
-) -> None:
+async def test_refused_renewal(ask: Ask, emporix: FakeEmporix, clock: Time) -> None:
+    """A refused renewal begins anew, and Emporix is not hammered in an outage."""
     _, visit = await ask(None)
     clock.now += 90_000
     renewed, later = await ask(visit.new_cookie)
@@ -117,10 +119,12 @@ async def test_a_refused_renewal_begins_anew_and_an_outage_is_not_hammered(
 
 @pytest.mark.parametrize("cookie", ["", "%", "a", base64.b64encode(b"[1]").decode(), "W" * 9999, "bnVsbA", "\u00e9"])
 async def test_a_bent_cookie_counts_as_none(cookie: str) -> None:
+    """A bent cookie counts as none."""
     assert Credentials.from_cookie(cookie) is None
 
 
-async def test_credentials_survive_the_cookie_and_keep_their_secrets() -> None:
+async def test_credentials_in_the_cookie() -> None:
+    """Credentials survive the cookie and keep their secrets."""
     credentials = Credentials.granted(Grant("token", "refresh", "session", 10), 100.5)
 
     assert Credentials.from_cookie(credentials.to_cookie()) == credentials
@@ -128,7 +132,8 @@ async def test_credentials_survive_the_cookie_and_keep_their_secrets() -> None:
     assert repr(credentials) == "Credentials(expires_at=110)"
 
 
-async def test_a_remembered_answer_outlives_an_outage() -> None:
+async def test_answer_outlives_an_outage() -> None:
+    """A remembered answer outlives an outage."""
     clock, asked = Time(), 0
 
     async def fetch(_: str) -> list[str]:
@@ -146,7 +151,8 @@ async def test_a_remembered_answer_outlives_an_outage() -> None:
     assert asked == 3
 
 
-async def test_settings_want_both_names_or_none() -> None:
+async def test_settings_want_both_names() -> None:
+    """Settings want both names or none."""
     assert Settings.from_environment({}) == Settings()
     real = Settings.from_environment({"EMPORIX_TENANT": "shop", "EMPORIX_CLIENT_ID": "id", "SHOP_CURRENCY": "CHF"})
     assert (real.base_url, real.defaults.currency) == (REAL_URL, "CHF")
@@ -155,7 +161,8 @@ async def test_settings_want_both_names_or_none() -> None:
             Settings.from_environment({name: "shop"})
 
 
-async def test_texts_and_sites_are_read_with_care() -> None:
+async def test_careful_reading() -> None:
+    """Texts and sites are read with care."""
     names = {"de": "Tasse", "en": "Cup"}
     assert localized(names, "de-AT") == Text("Tasse", "de")
     assert localized(names, "fr") == Text("Cup", "en")

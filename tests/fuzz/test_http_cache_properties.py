@@ -97,7 +97,8 @@ def named(directive: str) -> str:
 
 @fuzz(200)
 @given(header_lists, needs)
-def test_a_personal_response_is_private_whatever_the_application_said(headers: Pairs, names: tuple[str, ...]) -> None:
+def test_personal_is_private(headers: Pairs, names: tuple[str, ...]) -> None:
+    """A personal response is private, whatever the application said."""
     said = parsed(repaired(headers, names))
 
     assert {"private", "no-store"} & set(said)
@@ -106,7 +107,8 @@ def test_a_personal_response_is_private_whatever_the_application_said(headers: P
 
 @fuzz(200)
 @given(header_lists, needs)
-def test_vary_names_where_the_token_comes_from(headers: Pairs, names: tuple[str, ...]) -> None:
+def test_vary_names_token_headers(headers: Pairs, names: tuple[str, ...]) -> None:
+    """`Vary` names where the token comes from."""
     before = [part.strip().lower() for value in values(headers, "vary") for part in value.split(",")]
     after = [part.strip().lower() for value in values(repaired(headers, names), "vary") for part in value.split(",")]
 
@@ -122,7 +124,8 @@ def test_vary_names_where_the_token_comes_from(headers: Pairs, names: tuple[str,
 
 @fuzz(200)
 @given(header_lists, needs)
-def test_no_header_for_one_kind_of_cache_stays_open(headers: Pairs, names: tuple[str, ...]) -> None:
+def test_targeted_headers_are_closed(headers: Pairs, names: tuple[str, ...]) -> None:
+    """No header for one kind of cache stays open."""
     result = repaired(headers, names)
 
     for name, value in result:
@@ -135,7 +138,9 @@ def test_no_header_for_one_kind_of_cache_stays_open(headers: Pairs, names: tuple
 
 @fuzz(200)
 @given(header_lists, needs)
-def test_headers_that_say_nothing_about_caches_are_left_alone(headers: Pairs, names: tuple[str, ...]) -> None:
+def test_other_headers_stay(headers: Pairs, names: tuple[str, ...]) -> None:
+    """Headers that say nothing about caches are left alone."""
+
     def others(pairs: Pairs) -> Pairs:
         return [pair for pair in pairs if not pair[0].lower().endswith(tuple(map(str.encode, SPEAKING)))]
 
@@ -145,6 +150,7 @@ def test_headers_that_say_nothing_about_caches_are_left_alone(headers: Pairs, na
 @fuzz(200)
 @given(header_lists, needs)
 def test_what_is_private_stays_as_it_is(headers: Pairs, names: tuple[str, ...]) -> None:
+    """What is private stays as it is."""
     once = list(headers)
     leaked = make_private(once, Vary(names))
     twice = list(once)
@@ -157,7 +163,8 @@ def test_what_is_private_stays_as_it_is(headers: Pairs, names: tuple[str, ...]) 
 @fuzz(100)
 @example(before="private", after="b")
 @given(before=st.sampled_from(DIRECTIVES), after=st.sampled_from(DIRECTIVES))
-def test_a_backslash_in_quotes_does_not_end_them(before: str, after: str) -> None:
+def test_backslash_in_quotes(before: str, after: str) -> None:
+    """A backslash in quotes does not end them."""
     hidden = f'ext="a\\", {before}, {after.replace(chr(34), "")}"'.encode()
 
     for name in (b"cache-control", b"surrogate-control"):
@@ -169,9 +176,10 @@ def test_a_backslash_in_quotes_does_not_end_them(before: str, after: str) -> Non
 @given(
     st.lists(st.tuples(st.one_of(telling, unrelated), st.sampled_from([bytes.title, bytes.upper])), max_size=4), needs
 )
-def test_it_makes_no_difference_how_an_application_writes_the_names_of_headers(
+def test_case_of_names(
     spelled: list[tuple[tuple[bytes, bytes], Callable[[bytes], bytes]]], names: tuple[str, ...]
 ) -> None:
+    """It makes no difference how an application writes the names of headers."""
     odd = [(spell(name), value) for (name, value), spell in spelled]
     lower = [(name.lower(), value) for name, value in odd]
 
@@ -214,7 +222,8 @@ def parts_of(value: object) -> list[object]:
 
 @fuzz(200)
 @given(json_values)
-def test_a_value_survives_being_frozen_written_and_read(value: Any) -> None:
+def test_round_trip(value: Any) -> None:
+    """A value survives being frozen, written and read."""
     frozen = freeze(value)
 
     assert repr(thawed(frozen)) == repr(value)
@@ -226,7 +235,8 @@ def test_a_value_survives_being_frozen_written_and_read(value: Any) -> None:
 
 @fuzz(100)
 @given(json_values)
-def test_nothing_in_a_frozen_value_can_be_changed(value: Any) -> None:
+def test_frozen_is_frozen(value: Any) -> None:
+    """Nothing in a frozen value can be changed."""
     before = dumps(frozen := freeze(value))
 
     for part in parts_of(frozen):
@@ -244,7 +254,8 @@ def test_nothing_in_a_frozen_value_can_be_changed(value: Any) -> None:
 
 @fuzz(100)
 @given(json_values, st.sampled_from([math.nan, math.inf, -math.inf, {1: 2}, {1, 2}, b"x", object(), 2**1025, 1j]))
-def test_what_is_not_json_is_refused_wherever_it_hides(value: Any, bad: object) -> None:
+def test_not_json_is_refused(value: Any, bad: object) -> None:
+    """What is not JSON is refused, wherever it hides."""
     for hidden in (bad, [value, bad], {"a": value, "b": bad}, {"a": {"b": [value, [bad]]}}):
         with pytest.raises(ValueError, match=r"."):
             freeze(hidden)
@@ -252,7 +263,8 @@ def test_what_is_not_json_is_refused_wherever_it_hides(value: Any, bad: object) 
 
 @fuzz(100)
 @given(st.sampled_from(["NaN", "Infinity", "-Infinity"]), json_values)
-def test_a_text_with_nan_or_infinity_is_not_json(constant: str, value: Any) -> None:
+def test_nan_and_infinity(constant: str, value: Any) -> None:
+    """A text with NaN or infinity is not JSON."""
     for raw in (constant, f"[{json.dumps(value)},{constant}]", f'{{"a":{constant}}}'):
         with pytest.raises(ValueError, match=constant):
             loads(raw)
@@ -260,7 +272,8 @@ def test_a_text_with_nan_or_infinity_is_not_json(constant: str, value: Any) -> N
 
 @fuzz(200)
 @given(st.binary(max_size=40))
-def test_bytes_are_json_or_a_value_error(raw: bytes) -> None:
+def test_bytes(raw: bytes) -> None:
+    """Bytes are JSON, or a `ValueError`."""
     try:
         value = loads(raw)
         frozen = freeze(value)
@@ -284,7 +297,8 @@ edges = st.one_of(
 
 @fuzz(300)
 @given(edges, st.dictionaries(st.sampled_from(["a", "b", "\ud800", "k" * 65]), edges, max_size=2))
-def test_what_is_kept_as_text_is_refused_or_expanded_as_if_it_were_frozen_at_once(value: Any, other: Any) -> None:
+def test_text_and_frozen_agree(value: Any, other: Any) -> None:
+    """What is kept as text is refused or expanded as if it were frozen at once."""
     parsed = [{"a": value, "": None}, other]
     try:
         frozen = [frozen_map(each) for each in parsed]
@@ -295,7 +309,8 @@ def test_what_is_kept_as_text_is_refused_or_expanded_as_if_it_were_frozen_at_onc
     assert repr(expand(condense(*parsed))) == repr(frozen)
 
 
-def test_what_is_too_deep_for_any_parser_is_a_value_error_also_where_it_was_parsed() -> None:
+def test_too_deep() -> None:
+    """What is too deep for any parser is a `ValueError`, also where it was parsed."""
     deep: dict[str, object] = {}
     for _ in range(100_000):
         deep = {"a": deep}
@@ -309,7 +324,8 @@ twins = st.sampled_from([0, 0.0, -0.0, False, 1, 1.0, True, "1", None, "", (), {
 
 @fuzz(200)
 @given(st.one_of(json_values, twins), st.one_of(json_values, twins), st.one_of(json_values, twins))
-def test_same_is_an_equivalence_that_means_the_same_text(one: Any, two: Any, three: Any) -> None:
+def test_same_is_an_equivalence(one: Any, two: Any, three: Any) -> None:
+    """`same` is an equivalence that means the same text."""
     one, two, three = freeze(one), freeze(two), freeze(three)
 
     assert same(one, one)

@@ -34,8 +34,11 @@ TestShoppingOverHttpx = ShoppingOverHttpx.TestCase
 
 @with_both_libraries
 @pytest.mark.parametrize("idle", [30, 700])
-def test_what_waited_does_not_undo_a_later_change_by_way_of_another_token(library: Any, idle: float) -> None:
-    """Shrunk from the above: the later change was acknowledged, so it has to stay, however long nobody comes."""
+def test_older_wish_of_another_token(library: Any, idle: float) -> None:
+    """What waited does not undo a later change by way of another token.
+
+    Shrunk from the above: the later change was acknowledged, so it has to stay, however long nobody comes.
+    """
 
     async def work() -> None:
         loop = asyncio.get_running_loop()

@@ -48,7 +48,9 @@ def quiet(work: Callable[[], Awaitable[None]]) -> None:
 @with_both_libraries
 @fuzz(120)
 @given(reply=st.one_of(malformed_replies, failing_replies))
-def test_an_answer_that_is_no_document_is_not_kept(library: Any, reply: Reply) -> None:
+def test_non_document_is_not_kept(library: Any, reply: Reply) -> None:
+    """An answer that is no document is not kept."""
+
     async def work() -> None:
         upstream = Upstream(library, reply)
         site = Site(upstream.client)
@@ -66,7 +68,9 @@ def test_an_answer_that_is_no_document_is_not_kept(library: Any, reply: Reply) -
 @with_both_libraries
 @fuzz(120)
 @given(reply=st.one_of(malformed_replies, failing_replies))
-def test_a_good_document_outlives_an_answer_that_is_none(library: Any, reply: Reply) -> None:
+def test_good_document_outlives_it(library: Any, reply: Reply) -> None:
+    """A good document outlives an answer that is none."""
+
     async def work() -> None:
         upstream = Upstream(library, OLD)
         site = Site(upstream.client)
@@ -87,7 +91,9 @@ def test_a_good_document_outlives_an_answer_that_is_none(library: Any, reply: Re
 @with_both_libraries
 @fuzz(150)
 @given(reply=any_reply)
-def test_a_page_renders_whatever_is_answered(library: Any, reply: Reply) -> None:
+def test_page_renders(library: Any, reply: Reply) -> None:
+    """A page renders whatever is answered."""
+
     async def work() -> None:
         upstream = Upstream(library, reply)
         site = Site(upstream.client)
@@ -105,7 +111,9 @@ def test_a_page_renders_whatever_is_answered(library: Any, reply: Reply) -> None
 @fuzz(100)
 @example(text="\ud800", key="currency")
 @given(text=odd_texts, key=st.sampled_from(KEYS[1:-2]))
-def test_whatever_a_document_says_can_be_written_into_a_page(text: str, key: str) -> None:
+def test_document_fits_into_a_page(text: str, key: str) -> None:
+    """Whatever a document says can be written into a page."""
+
     async def work() -> None:
         site = Site(Upstream(httpx, Reply(200, encoded(document() | {key: text}))).client)
 
@@ -123,7 +131,9 @@ def test_whatever_a_document_says_can_be_written_into_a_page(text: str, key: str
 @fuzz(60)
 @example(cookie=b"\x80")
 @given(cookie=st.binary(max_size=20))
-def test_a_cookie_in_an_answer_does_no_harm_to_later_calls(library: Any, cookie: bytes) -> None:
+def test_cookies_do_no_harm(library: Any, cookie: bytes) -> None:
+    """A cookie in an answer does no harm to later calls."""
+
     async def work() -> None:
         upstream = Upstream(library, Reply(200, OLD.body, ((b"set-cookie", cookie),)))
         site = Site(upstream.client)
@@ -156,9 +166,9 @@ async def attempt(call: Callable[[], Awaitable[object]], errors: list[SessionCon
 @with_both_libraries
 @fuzz(150)
 @given(get=any_reply, patch=any_reply, first=st.booleans())
-def test_explicit_calls_raise_our_errors_only_and_they_quote_nothing(
-    library: Any, get: Reply, patch: Reply, *, first: bool
-) -> None:
+def test_explicit_calls(library: Any, get: Reply, patch: Reply, *, first: bool) -> None:
+    """Explicit calls raise our errors only, and they quote nothing."""
+
     async def work() -> None:
         upstream = Upstream(library, OLD if first else get, patch)
         site = Site(upstream.client)
@@ -184,7 +194,9 @@ def test_explicit_calls_raise_our_errors_only_and_they_quote_nothing(
 @with_both_libraries
 @fuzz(120)
 @given(reply=any_reply)
-def test_a_change_survives_whatever_is_answered_or_is_refused(library: Any, reply: Reply) -> None:
+def test_change_survives(library: Any, reply: Reply) -> None:
+    """A change survives whatever is answered, or is refused."""
+
     async def work() -> None:
         upstream = Upstream(library, OLD, reply)
         site = Site(upstream.client)
@@ -218,7 +230,9 @@ def test_a_change_survives_whatever_is_answered_or_is_refused(library: Any, repl
 @example(reply=Reply(301, b"", ((b"location", b"http://xn--a/"),)))
 @example(reply=Reply(429, b"", ((b"retry-after", b"0\x1f"),)))
 @given(reply=any_reply)
-def test_the_platform_client_raises_our_errors_only(library: Any, reply: Reply) -> None:
+def test_platform_client(library: Any, reply: Reply) -> None:
+    """The platform client raises our errors only."""
+
     async def work() -> None:
         client = OwnContextClient("acme", http_client=Upstream(library, reply, reply).client)
         errors: list[SessionContextError] = []
@@ -232,7 +246,9 @@ def test_the_platform_client_raises_our_errors_only(library: Any, reply: Reply) 
 @example(header="0\x1f")
 @fuzz(300)
 @given(st.one_of(retry_after.map(lambda pair: str(pair[1], "latin-1")), st.text(max_size=40)))
-def test_any_retry_after_is_a_number_of_seconds_or_none(header: str) -> None:
+def test_retry_after(header: str) -> None:
+    """Any Retry-After is a number of seconds or none."""
+
     async def work() -> None:
         seconds = seconds_of(header, VirtualClock())
         assert seconds is None or 0 <= seconds < float("inf")

@@ -291,7 +291,8 @@ def check_switch(values: dict[str, Any]) -> None:
 
 @fuzz(200)
 @given(values=st.dictionaries(st.sampled_from(list(WIRE)), switch_values, min_size=1))
-def test_a_switch_is_refused_or_sent_and_shown_as_it_was_given(values: dict[str, Any]) -> None:
+def test_switch(values: dict[str, Any]) -> None:
+    """A switch is refused, or sent and shown as it was given."""
     check_switch(values)
 
 
@@ -299,7 +300,8 @@ def test_a_switch_is_refused_or_sent_and_shown_as_it_was_given(values: dict[str,
 @example(value=Currency.USD)
 @example(value=Yes("EUR"))
 @given(value=st.sampled_from([Currency.EUR, Liar("EUR"), Liar("E R"), Liar("DE"), Yes("EUR"), Yes("AAA"), Plain.CHF]))
-def test_what_is_shown_of_a_kind_of_string_is_its_text(value: str) -> None:
+def test_kind_of_string(value: str) -> None:
+    """What is shown of a kind of string is its text."""
     check_switch({"currency": value})
 
 
@@ -322,7 +324,8 @@ def text_of(value: object) -> str:
 
 @fuzz(200)
 @given(key=attribute_keys, value=attributes)
-def test_an_attribute_is_refused_or_sent_as_it_was_given(key: Any, value: Any) -> None:
+def test_attribute(key: Any, value: Any) -> None:
+    """An attribute is refused, or sent as it was given."""
     check_attribute(key, value)
 
 
@@ -334,7 +337,8 @@ hostile_texts = st.builds(lambda kind, text: kind(text), st.sampled_from([Yes, L
 @example(key="a", value=TwoFaced({"a": "y"}))
 @example(key=Liar("\n"), value="x")
 @given(key=hostile_texts, value=st.one_of(hostile_texts, st.dictionaries(hostile_texts, hostile_texts, max_size=2)))
-def test_an_attribute_made_of_objects_that_lie_is_refused_or_sent_as_it_was_given(key: Any, value: Any) -> None:
+def test_lying_attribute(key: Any, value: Any) -> None:
+    """An attribute made of objects that lie is refused, or sent as it was given."""
     recording = Recording(lambda ctx: ctx.set_attribute(key, value))
 
     if not recording.rejected and not isinstance(value, TwoFaced):
@@ -344,7 +348,8 @@ def test_an_attribute_made_of_objects_that_lie_is_refused_or_sent_as_it_was_give
 
 @fuzz(100)
 @given(key=attribute_keys)
-def test_the_removal_of_an_attribute_is_refused_or_sent(key: Any) -> None:
+def test_removal(key: Any) -> None:
+    """The removal of an attribute is refused or sent."""
     recording = Recording(lambda ctx: ctx.remove_attribute(key))
 
     if not recording.rejected:
@@ -362,7 +367,8 @@ steps = st.one_of(
 
 @fuzz(100)
 @given(st.lists(steps, max_size=20), st.integers(0, 70))
-def test_all_attributes_together_keep_within_the_limits(changes: list[tuple[str, Any]], many: int) -> None:
+def test_attributes_together(changes: list[tuple[str, Any]], many: int) -> None:
+    """All attributes together stay within the limits."""
     wanted: dict[str, Any] = {}
     removed: set[str] = set()
 

@@ -87,7 +87,9 @@ def sendable(authorization: bytes) -> bool:
 
 @fuzz(300)
 @given(header_lists, st.sampled_from([TOKENS, TOKENS[::-1], TOKENS[:1], TOKENS[1:]]))
-def test_a_page_renders_whatever_the_headers_hold(headers: Headers, tokens: list[Any]) -> None:
+def test_any_headers(headers: Headers, tokens: list[Any]) -> None:
+    """A page renders whatever the headers hold."""
+
     async def work() -> None:
         upstream = Shopkeeper()
         site = Site(upstream.client, token=tokens)
@@ -107,7 +109,9 @@ def test_a_page_renders_whatever_the_headers_hold(headers: Headers, tokens: list
 
 @fuzz(100)
 @given(header_lists)
-def test_a_source_of_the_application_finds_the_same_as_ours(headers: Headers) -> None:
+def test_source_of_the_application(headers: Headers) -> None:
+    """A source of the application finds the same as ours."""
+
     async def work() -> None:
         def bearer(connection: HTTPConnection) -> str | None:
             return BEARER(connection)
@@ -200,7 +204,9 @@ async def lifetime(token: str | StorefrontToken) -> list[bool]:
 
 @fuzz(100)
 @given(jwt_headers, nonsense, others)
-def test_a_nonsense_exp_is_as_good_as_none(header: object, exp: object, claims: dict[str, object]) -> None:
+def test_nonsense_exp(header: object, exp: object, claims: dict[str, object]) -> None:
+    """A nonsense `exp` is as good as none."""
+
     async def work() -> None:
         token = jwt_of(header, {**claims, "exp": exp})
         assume(len(token) <= 8192)
@@ -211,9 +217,9 @@ def test_a_nonsense_exp_is_as_good_as_none(header: object, exp: object, claims: 
 
 @fuzz(100)
 @given(jwt_headers, usable, others, st.one_of(st.none(), usable))
-def test_an_exp_only_ever_makes_a_lifetime_shorter(
-    header: object, exp: float, claims: dict[str, object], told: float | None
-) -> None:
+def test_exp_only_shortens(header: object, exp: float, claims: dict[str, object], told: float | None) -> None:
+    """An `exp` only ever makes a lifetime shorter."""
+
     async def work() -> None:
         began = WALL_START + asyncio.get_running_loop().time()
         token = StorefrontToken(jwt_of(header, {**claims, "exp": exp}), expires_at=told)
@@ -232,7 +238,9 @@ def test_an_exp_only_ever_makes_a_lifetime_shorter(
 
 @fuzz(60)
 @given(st.floats(NOW - 50, NOW + 1500))
-def test_nothing_is_served_from_the_cache_after_the_exp(exp: float) -> None:
+def test_nothing_after_the_exp(exp: float) -> None:
+    """Nothing is served from the cache after the `exp`."""
+
     async def work() -> None:
         began = WALL_START + asyncio.get_running_loop().time()
         shown = await lifetime(jwt_of({"alg": "HS256", "typ": "JWT"}, {"exp": exp}))
@@ -246,7 +254,9 @@ def test_nothing_is_served_from_the_cache_after_the_exp(exp: float) -> None:
 
 @fuzz(60)
 @given(st.one_of(nonsense, st.sampled_from([math.nan, math.inf, -math.inf, 10**400, "soon", [1], object()])))
-def test_nonsense_that_an_application_tells_about_a_token_is_as_good_as_nothing(told: Any) -> None:
+def test_nonsense_about_a_token(told: Any) -> None:
+    """Nonsense that an application tells about a token is as good as nothing."""
+
     async def work() -> None:
         assert await lifetime(StorefrontToken(GOOD, expires_at=told)) == await lifetime(GOOD)
 
@@ -261,7 +271,9 @@ def test_nonsense_that_an_application_tells_about_a_token_is_as_good_as_nothing(
         st.builds(jwt_of, jwt_headers, st.one_of(nonsense, others)),
     )
 )
-def test_any_token_of_three_parts_renders(token: str) -> None:
+def test_three_parts(token: str) -> None:
+    """Any token of three parts renders."""
+
     async def work() -> None:
         opaque = await lifetime(GOOD)
         assert all(was <= might for was, might in zip(await lifetime(token), opaque, strict=True))
@@ -334,18 +346,22 @@ async def swamped(answer: Reply, numbers: range, *, writes: bool) -> None:
 
 @fuzz(12)
 @given(refusals, st.booleans())
-def test_made_up_tokens_push_nobody_out_and_take_no_room(answer: Reply, writes: bool) -> None:
+def test_made_up_tokens(answer: Reply, writes: bool) -> None:
+    """Made-up tokens push nobody out, and take no room."""
     play(lambda: swamped(answer, range(100), writes=writes))
 
 
 @pytest.mark.parametrize("answer", [Reply(401), Reply(404, b'{"sessionId": "g-NUMBER"}')], ids=["refused", "missing"])
 def test_thousands_of_made_up_tokens(answer: Reply) -> None:
+    """Thousands of made-up tokens do no harm either."""
     play(lambda: swamped(answer, range(2000), writes=True))
 
 
 @fuzz(60)
 @given(refusals, header_lists)
-def test_what_a_handler_is_told_is_our_error_and_quotes_nothing(answer: Reply, headers: Headers) -> None:
+def test_errors_quote_nothing(answer: Reply, headers: Headers) -> None:
+    """What a handler is told is an error of ours, and quotes nothing."""
+
     async def work() -> None:
         site = Site(Shopkeeper(answer).client, token=TOKENS)
         headers_with_canary = [*headers, (b"authorization", b"Bearer " + CANARY.encode())]

@@ -74,8 +74,11 @@ def test_greater_id_wins_a_tie(value: str, other_value: str, at: float) -> None:
     assert lesser.newest(greater) == greater.newest(lesser) == greater
 
 
-def test_a_copy_with_a_value_is_better_than_an_outline() -> None:
-    """Outlines tell which changes are done; they do not take a value away."""
+def test_value_beats_outline() -> None:
+    """A copy with a value is better than an outline.
+
+    Outlines tell which changes are done; they do not take a value away.
+    """
     changes = ContextChanges({"currency": Operation("EUR", "a", at=1.0, recorded=1.0)})
 
     assert changes.outlines().newest(changes) == changes.newest(changes.outlines()) == changes

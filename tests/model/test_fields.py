@@ -33,27 +33,32 @@ def keywords(function: Any) -> set[str]:
 
 
 def test_every_field_has_one_line() -> None:
+    """Every field has one line in the table."""
     assert len({field.name for field in FIELDS}) == len({field.wire for field in FIELDS}) == len(FIELDS)
     assert {*SWITCHES, *READ_ONLY} == {field.name for field in FIELDS}
 
 
-def test_documents_and_defaults_have_the_fields_of_the_table() -> None:
+def test_documents_have_the_fields() -> None:
+    """Documents and defaults have the fields of the table."""
     assert {each.name for each in fields(ContextDocument)} == {*SWITCHES, *READ_ONLY, *OF_ITS_OWN}
     assert {each.name for each in fields(ContextDefaults)} == set(SWITCHES)
 
 
 def test_a_context_shows_every_field() -> None:
+    """A context shows every field."""
     for field in FIELDS:
         assert isinstance(inspect.getattr_static(SessionContext, field.name), property)
 
 
 def test_switch_takes_every_switch() -> None:
+    """`switch` takes every field that can be switched."""
     assert keywords(SessionContext.switch) == set(SWITCHES)
     assert keywords(SessionContext.switch_site) == {*SWITCHES} - {"site_code"}
 
 
 @pytest.mark.parametrize("name", SWITCHES)
-def test_switch_records_a_value_under_the_name_it_came_by(name: str) -> None:
+def test_switch_records_its_own_name(name: str) -> None:
+    """`switch` records a value under the name it came by."""
     value = {"site_code": "main", "currency": "EUR", "language": "de", "target_location": "DE"}[name]
     context = Recorder()
 
@@ -62,7 +67,8 @@ def test_switch_records_a_value_under_the_name_it_came_by(name: str) -> None:
     assert context.recorded == {name: value}
 
 
-def test_switch_site_hands_every_keyword_on() -> None:
+def test_switch_site_hands_on() -> None:
+    """`switch_site` hands every keyword on."""
     context = Recorder()
 
     context.switch_site("main", currency="EUR", language="de", target_location="DE")
@@ -70,12 +76,14 @@ def test_switch_site_hands_every_keyword_on() -> None:
     assert context.recorded == {"site_code": "main", "currency": "EUR", "language": "de", "target_location": "DE"}
 
 
-def test_every_switch_says_what_it_holds() -> None:
+def test_switches_say_what_they_hold() -> None:
+    """Every switch says what it holds."""
     for field in FIELDS:
         assert bool(field.pattern) == bool(field.wanted) == (field.kind is Kind.SWITCH)
 
 
-def test_a_source_can_be_told_of_every_field() -> None:
+def test_sources_know_every_field() -> None:
+    """A source can be told of every field."""
     for name in (*SWITCHES, *READ_ONLY, "version"):
         assert source(name, NO_CHANGES, NOTHING_KNOWN, ContextDefaults()) == "unset"
     with pytest.raises(UnknownField, match=r"site_code, currency, .* cart_id, customer_id, session_id, version"):

@@ -71,9 +71,10 @@ def _statuses(network: Network) -> list[int | None]:
 
 @pytest.mark.parametrize("around", [patient, hasty])
 @pytest.mark.parametrize("fault", MOMENTS, ids=MOMENT_IDS)
-async def test_a_shopper_who_leaves_during_the_commit_has_made_the_change(
+async def test_shopper_leaves_during_commit(
     fault: Fault, around: Callable[[ASGIApp], ASGIApp], open_shop: OpenShop, network: Network
 ) -> None:
+    """A shopper who leaves during the commit has made the change."""
     shop = await open_shop(served=True, around=around)
     session = network.emporix.new_session(currency="EUR")
     await shop.page(session.token)
@@ -88,9 +89,8 @@ async def test_a_shopper_who_leaves_during_the_commit_has_made_the_change(
 
 
 @pytest.mark.parametrize("fault", MOMENTS, ids=MOMENT_IDS)
-async def test_f39_a_change_on_its_way_is_finished_before_the_shop_shuts_down(
-    fault: Fault, open_shop: OpenShop, network: Network
-) -> None:
+async def test_f39_shutdown_finishes_a_change(fault: Fault, open_shop: OpenShop, network: Network) -> None:
+    """F39: A change on its way is finished before the shop shuts down."""
     shop = await open_shop(served=True)
     session = network.emporix.new_session(currency="EUR")
     await shop.page(session.token)
@@ -107,9 +107,10 @@ async def test_f39_a_change_on_its_way_is_finished_before_the_shop_shuts_down(
 
 
 @pytest.mark.parametrize("around", [patient, hasty])
-async def test_f39_a_change_whose_shopper_has_left_is_finished_before_the_shop_shuts_down(
+async def test_f39_change_of_one_who_left(
     around: Callable[[ASGIApp], ASGIApp], open_shop: OpenShop, network: Network
 ) -> None:
+    """F39: A change whose shopper has left is finished before the shop shuts down."""
     shop = await open_shop(served=True, around=around)
     session = network.emporix.new_session(currency="EUR")
     await shop.page(session.token)
@@ -122,7 +123,8 @@ async def test_f39_a_change_whose_shopper_has_left_is_finished_before_the_shop_s
     assert _statuses(network) == [204]
 
 
-async def test_f39_a_lifespan_that_ends_waits_for_a_change_nobody_waits_for(shop: RealShop, network: Network) -> None:
+async def test_f39_lifespan_waits(shop: RealShop, network: Network) -> None:
+    """F39: A lifespan that ends waits for a change nobody waits for."""
     session = network.emporix.new_session(currency="EUR")
     await shop.page(session.token)
     network.emporix.fault("context.patch", Fault(delay=SLOW))
@@ -137,9 +139,8 @@ async def test_f39_a_lifespan_that_ends_waits_for_a_change_nobody_waits_for(shop
     assert _statuses(network) == [204]
 
 
-async def test_f39_an_emporix_that_does_not_answer_does_not_keep_the_shop_from_shutting_down(
-    open_shop: OpenShop, network: Network
-) -> None:
+async def test_f39_silent_emporix(open_shop: OpenShop, network: Network) -> None:
+    """F39: An Emporix that does not answer does not keep the shop from shutting down."""
     shop = await open_shop(upstream=IMPATIENT)
     session = network.emporix.new_session(currency="EUR")
     await shop.converge(session.token, currency="EUR")

@@ -21,9 +21,8 @@ OUTAGES = [Mode.REFUSE, Mode.STALL, Mode.BLACKHOLE, Mode.DRIP]
 
 
 @pytest.mark.parametrize("mode", OUTAGES)
-async def test_pages_keep_their_deadline_in_an_outage_and_converge_after_it(
-    mode: Mode, quick_shop: RealShop, network: Network
-) -> None:
+async def test_pages_keep_their_deadline(mode: Mode, quick_shop: RealShop, network: Network) -> None:
+    """Pages keep their deadline in an outage, and converge after it."""
     shop = quick_shop
     known, *strangers = [network.emporix.new_session(currency="EUR") for _ in range(11)]
     await shop.converge(known.token, currency="EUR")
@@ -42,9 +41,8 @@ async def test_pages_keep_their_deadline_in_an_outage_and_converge_after_it(
 
 
 @pytest.mark.parametrize("mode", OUTAGES)
-async def test_a_change_made_in_an_outage_is_shown_at_once_and_sent_once(
-    mode: Mode, quick_shop: RealShop, network: Network
-) -> None:
+async def test_change_in_an_outage(mode: Mode, quick_shop: RealShop, network: Network) -> None:
+    """A change made in an outage is shown at once, and sent once."""
     shop = quick_shop
     session = network.emporix.new_session(currency="EUR")
     await shop.converge(session.token, currency="EUR")
@@ -63,7 +61,8 @@ async def test_a_change_made_in_an_outage_is_shown_at_once_and_sent_once(
     assert network.emporix.count("context.patch") == 1
 
 
-async def test_pages_survive_that_emporix_is_restarted(open_shop: OpenShop, network: Network) -> None:
+async def test_emporix_is_restarted(open_shop: OpenShop, network: Network) -> None:
+    """Pages survive that Emporix is restarted."""
     shop = await open_shop(base_url=network.direct, upstream=QUICK)
     known, chooser, stranger = (network.emporix.new_session(currency="EUR") for _ in range(3))
     await shop.converge(known.token, currency="EUR")
@@ -85,7 +84,8 @@ async def test_pages_survive_that_emporix_is_restarted(open_shop: OpenShop, netw
     assert network.emporix.count("context.patch") == 1
 
 
-async def test_a_restart_between_two_pages_goes_unnoticed(open_shop: OpenShop, network: Network) -> None:
+async def test_restart_between_pages(open_shop: OpenShop, network: Network) -> None:
+    """A restart between two pages goes unnoticed."""
     shop = await open_shop(base_url=network.direct)
     sessions = [network.emporix.new_session(currency="EUR") for _ in range(10)]
     await asyncio.gather(*(shop.page(session.token) for session in sessions[:5]))
@@ -100,7 +100,8 @@ async def test_a_restart_between_two_pages_goes_unnoticed(open_shop: OpenShop, n
     assert network.emporix.count("context.patch") == 1
 
 
-async def test_connections_that_were_reset_while_idle_do_no_harm(shop: RealShop, network: Network) -> None:
+async def test_idle_connections_reset(shop: RealShop, network: Network) -> None:
+    """Connections that were reset while idle do no harm."""
     sessions = [network.emporix.new_session(currency="EUR") for _ in range(10)]
     await asyncio.gather(*(shop.page(session.token) for session in sessions[:5]))
 

@@ -26,9 +26,8 @@ LOST = [
 
 
 @pytest.mark.parametrize(("mode", "error", "arrived"), LOST, ids=[mode.name for mode, *_ in LOST])
-async def test_a_request_is_lost_at_the_chosen_moment(
-    mode: Mode, error: type[Exception], arrived: int, network: Network
-) -> None:
+async def test_request_is_lost(mode: Mode, error: type[Exception], arrived: int, network: Network) -> None:
+    """A request is lost at the chosen moment."""
     url = f"{network.address}/site/acme/sites"
     async with httpx.AsyncClient(timeout=0.3) as client:
         await network.set(mode)
@@ -39,7 +38,8 @@ async def test_a_request_is_lost_at_the_chosen_moment(
         assert (await client.get(url, timeout=10)).status_code == 401
 
 
-async def test_an_answer_drips_until_the_proxy_is_healed(network: Network) -> None:
+async def test_answer_drips(network: Network) -> None:
+    """An answer drips until the proxy is healed."""
     async with httpx.AsyncClient(base_url=network.address, timeout=10) as client:
         await network.set(Mode.DRIP)
         call: asyncio.Task[Any] = asyncio.create_task(client.get("/site/acme/sites"))
@@ -48,7 +48,8 @@ async def test_an_answer_drips_until_the_proxy_is_healed(network: Network) -> No
         assert (await call).status_code == 401
 
 
-async def test_a_plan_is_for_the_next_requests_of_its_method(network: Network) -> None:
+async def test_plan_for_a_method(network: Network) -> None:
+    """A plan is for the next requests of its method."""
     async with httpx.AsyncClient(base_url=network.address, timeout=10) as client:
         network.proxy.next(Mode.RESET_BEFORE, times=2, method="GET")
         assert (await client.delete("/site/acme/sites")).status_code == 404

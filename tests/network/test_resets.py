@@ -14,7 +14,8 @@ pytestmark = pytest.mark.network
 @pytest.mark.parametrize(
     "mode", [Mode.RESET_BEFORE, Mode.RESET_AFTER, Mode.RESET_WITHIN, Mode.CUT_BEFORE, Mode.CUT_AFTER]
 )
-async def test_a_get_whose_connection_breaks_is_repeated_once(mode: Mode, shop: RealShop, network: Network) -> None:
+async def test_get_is_repeated_once(mode: Mode, shop: RealShop, network: Network) -> None:
+    """A GET whose connection breaks is repeated once."""
     session = network.emporix.new_session(currency="EUR")
     network.proxy.next(mode)
 
@@ -25,9 +26,8 @@ async def test_a_get_whose_connection_breaks_is_repeated_once(mode: Mode, shop: 
 
 
 @pytest.mark.parametrize("mode", [Mode.RESET_AFTER, Mode.RESET_WITHIN, Mode.CUT_AFTER])
-async def test_f13_a_change_whose_answer_is_lost_is_settled_by_a_get(
-    mode: Mode, shop: RealShop, network: Network
-) -> None:
+async def test_f13_lost_answer(mode: Mode, shop: RealShop, network: Network) -> None:
+    """F13: A change whose answer is lost is settled by a GET."""
     session = network.emporix.new_session(currency="EUR")
     await shop.page(session.token)
     network.proxy.next(mode, method="PATCH")
@@ -40,9 +40,8 @@ async def test_f13_a_change_whose_answer_is_lost_is_settled_by_a_get(
 
 
 @pytest.mark.parametrize("mode", [Mode.RESET_BEFORE, Mode.CUT_BEFORE])
-async def test_f14_a_change_that_did_not_reach_emporix_is_sent_again(
-    mode: Mode, shop: RealShop, network: Network
-) -> None:
+async def test_f14_lost_request(mode: Mode, shop: RealShop, network: Network) -> None:
+    """F14: A change that did not reach Emporix is sent again."""
     session = network.emporix.new_session(currency="EUR")
     await shop.page(session.token)
     network.proxy.next(mode, method="PATCH")

@@ -45,7 +45,8 @@ async def _calm(shop: RealShop) -> None:
     shop.clock.jump()
 
 
-async def test_f44_a_cancel_storm_leaves_the_pool_alive(open_shop: OpenShop, network: Network) -> None:
+async def test_f44_pool_survives(open_shop: OpenShop, network: Network) -> None:
+    """F44: A cancel storm leaves the pool alive."""
     shop, rng = await open_shop(upstream=STORMY), random.Random(44)
     network.emporix.latency = 0.002
 
@@ -66,7 +67,8 @@ async def test_f44_a_cancel_storm_leaves_the_pool_alive(open_shop: OpenShop, net
         assert not shop.busy_connections, mode
 
 
-async def test_f38_visitors_who_leave_do_not_open_the_breaker(open_shop: OpenShop, network: Network) -> None:
+async def test_f38_leaving_opens_no_breaker(open_shop: OpenShop, network: Network) -> None:
+    """F38: Visitors who leave do not open the breaker."""
     shop, rng = await open_shop(upstream=UNHURRIED), random.Random(38)
     network.emporix.latency = 0.05
 
@@ -78,9 +80,8 @@ async def test_f38_visitors_who_leave_do_not_open_the_breaker(open_shop: OpenSho
     assert not (await shop.page(network.emporix.new_session().token))["degraded"]
 
 
-async def test_f38_with_every_connection_taken_pages_keep_their_deadline(
-    quick_shop: RealShop, network: Network
-) -> None:
+async def test_f38_all_connections_taken(quick_shop: RealShop, network: Network) -> None:
+    """F38: With every connection taken, pages keep their deadline."""
     shop = quick_shop
     chooser, *crowd = [network.emporix.new_session(currency="EUR") for _ in range(1 + 10 * QUICK.max_concurrency)]
     await shop.converge(chooser.token, currency="EUR")

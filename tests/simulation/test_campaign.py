@@ -23,6 +23,7 @@ def decades(seeds: int, of_which_slow: int) -> pytest.MarkDecorator:
 
 @decades(400, of_which_slow=360)
 def test_f46_no_seed_shows_a_violation(first: int, caplog: pytest.LogCaptureFixture) -> None:
+    """F46: No seed shows a violation."""
     caplog.set_level(logging.CRITICAL, "session_ctx_middleware")
     found = {seed: violations(play(seed, OPERATIONS)) for seed in range(first, first + 10)}
 
@@ -39,9 +40,8 @@ FAULTY = Setup(workers=3, cookie=True, store="faulty")
 
 @pytest.mark.parametrize("setup", [COOKIE, STORE, FAULTY], ids=["cookie", "store", "cookie and faulty store"])
 @decades(100, of_which_slow=90)
-def test_f46_no_seed_shows_a_violation_among_three_workers(
-    first: int, setup: Setup, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_f46_three_workers(first: int, setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    """F46: No seed shows a violation among three workers."""
     caplog.set_level(logging.CRITICAL, "session_ctx_middleware")
     found = {seed: violations(play(seed, OPERATIONS, setup)) for seed in range(first, first + 10)}
 
@@ -52,12 +52,14 @@ def test_f46_no_seed_shows_a_violation_among_three_workers(
     ("seed", "setup"),
     [(0, SKEWED), (298, SKEWED), (24, STORE), (354, BOTH), (165, FAULTY), (199, FAULTY), (317, FAULTY)],
 )
-def test_what_once_went_wrong_does_not_again(seed: int, setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+def test_once_went_wrong(seed: int, setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    """What once went wrong does not go wrong again."""
     caplog.set_level(logging.CRITICAL, "session_ctx_middleware")
     assert violations(play(seed, OPERATIONS, setup)) == {}
 
 
 def test_a_seed_decides_everything() -> None:
+    """A seed decides everything."""
     one, other = play(3, 200), play(3, 200)
 
     assert one.reads == other.reads

@@ -21,7 +21,8 @@ CHANGES = ContextChanges({"currency": Operation("USD", "1", at=2e9, recorded=1.0
 
 @pytest.mark.parametrize("anyio_backend", [VIRTUAL_BACKEND], ids=["virtual"])
 @pytest.mark.parametrize("rule", store_rules(VirtualClock()), ids=lambda rule: rule.__name__)
-async def test_siblings_keep_the_rules_of_a_store(rule: Rule) -> None:
+async def test_rules(rule: Rule) -> None:
+    """Siblings keep the rules of a store."""
     store = MemoryStore(shared=True, clock=VirtualClock())
 
     async def make_store() -> ContextStore:
@@ -30,7 +31,8 @@ async def test_siblings_keep_the_rules_of_a_store(rule: Rule) -> None:
     await rule(make_store)
 
 
-async def test_a_store_of_one_process_keeps_no_documents_and_tells_nothing() -> None:
+async def test_not_shared_keeps_nothing() -> None:
+    """A store of one process keeps no documents, and tells nothing."""
     store = MemoryStore()
     heard: list[Notice] = []
     attachment = store.attach(heard.append)
@@ -45,12 +47,14 @@ async def test_a_store_of_one_process_keeps_no_documents_and_tells_nothing() -> 
     assert (store.shared, heard, attachment.epoch, attachment.connected) == (False, [], 0, True)
 
 
-def test_a_store_that_is_not_shared_has_no_siblings() -> None:
+def test_not_shared_has_no_siblings() -> None:
+    """A store that is not shared has no siblings."""
     with pytest.raises(ConfigurationError, match="shared=True"):
         MemoryStore().sibling()
 
 
-async def test_documents_are_bounded_in_number() -> None:
+async def test_documents_are_bounded() -> None:
+    """Documents are bounded in number."""
     store = MemoryStore(max_entries=10, shared=True)
     for number in range(50):
         await store.save(f"token-{number}", ContextDocument(1), "c", age=0.0, lifetime=60.0)
@@ -60,7 +64,8 @@ async def test_documents_are_bounded_in_number() -> None:
     assert kept == list(range(40, 50))
 
 
-async def test_f41_event_loops_of_two_threads_tell_each_other_through_one_store() -> None:
+async def test_f41_two_threads() -> None:
+    """F41: Event loops of two threads tell each other through one store."""
     store = MemoryStore(shared=True)
     here: list[tuple[Notice, int]] = []
     there: list[tuple[Notice, int]] = []
@@ -89,6 +94,7 @@ async def test_f41_event_loops_of_two_threads_tell_each_other_through_one_store(
     assert here == [(Notice("parked", ("session-2",)), threading.get_ident())]
 
 
-def test_a_store_of_one_process_stays_small() -> None:
+def test_not_shared_stays_small() -> None:
+    """A store of one process stays small."""
     assert MemoryStore()._memory.documents is None
     assert sys.getsizeof(MemoryStore()) < 200

@@ -39,7 +39,8 @@ QUICK: dict[str, Any] = {"socket_timeout": 0.05, "socket_connect_timeout": 0.5, 
         "redis://user:hunter2@localhost?unknown_option=1",
     ],
 )
-def test_a_url_that_cannot_work_is_refused_and_not_quoted(url: str) -> None:
+def test_bad_urls(url: str) -> None:
+    """A URL that cannot work is refused, and not quoted."""
     with pytest.raises(ConfigurationError, match=r"redis\+sentinel://host:26379") as refusal:
         RedisStore(url)
 
@@ -60,7 +61,8 @@ def test_a_url_that_cannot_work_is_refused_and_not_quoted(url: str) -> None:
         "rediss+cluster://one",
     ],
 )
-def test_every_form_of_url_is_understood(url: str) -> None:
+def test_good_urls(url: str) -> None:
+    """Every form of URL is understood."""
     assert repr(RedisStore(url)) == "<RedisStore session-ctx>"
 
 
@@ -76,7 +78,8 @@ def test_every_form_of_url_is_understood(url: str) -> None:
     ],
     ids=range(6),
 )
-def test_a_client_that_could_keep_pages_waiting_is_refused(client: Any) -> None:
+def test_slow_clients(client: Any) -> None:
+    """A client that could keep pages waiting is refused."""
     with pytest.raises(ConfigurationError, match=r"socket_timeout=0.2.*retry=Retry\(NoBackoff\(\), 0\)"):
         RedisStore(client)
 
@@ -84,12 +87,14 @@ def test_a_client_that_could_keep_pages_waiting_is_refused(client: Any) -> None:
 @pytest.mark.parametrize(
     "client", [Redis(**QUICK), Redis(unix_socket_path="/x", **QUICK), RedisCluster(host="localhost", **QUICK)]
 )
-def test_a_client_that_is_quick_is_taken(client: Any) -> None:
+def test_quick_clients(client: Any) -> None:
+    """A client that is quick is taken."""
     RedisStore(client)
 
 
 @pytest.mark.parametrize("client", [None, 1, b"redis://localhost", Redis, object()])
 def test_anything_else_is_refused(client: Any) -> None:
+    """Anything else is refused."""
     with pytest.raises(ConfigurationError, match="needs a URL"):
         RedisStore(client)
 
@@ -116,7 +121,8 @@ def test_anything_else_is_refused(client: Any) -> None:
         {"encryption_key": [KEY, None]},
     ],
 )
-def test_options_that_cannot_work_are_refused(options: dict[str, Any]) -> None:
+def test_bad_options(options: dict[str, Any]) -> None:
+    """Options that cannot work are refused."""
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         RedisStore("redis://localhost", **options)
 
@@ -132,7 +138,8 @@ def test_options_that_cannot_work_are_refused(options: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_a_missing_package_is_named_with_its_extra(missing: str, statement: str, extra: str) -> None:
+def test_missing_package(missing: str, statement: str, extra: str) -> None:
+    """A missing package is named with its extra."""
     code = f"import sys; sys.modules[{missing!r}] = None; import session_ctx_middleware; {statement}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert extra in done.stderr.splitlines()[-1]
@@ -140,5 +147,6 @@ def test_a_missing_package_is_named_with_its_extra(missing: str, statement: str,
 
 
 def test_the_package_does_without_redis() -> None:
+    """The package does without Redis."""
     code = "import session_ctx_middleware, sys; sys.exit('redis' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -34,12 +34,13 @@ async def opened(store: RedisStore) -> list[float]:
 
 
 @pytest.mark.parametrize("fault", ["refused", "blackholed", "slow", "paused"])
-async def test_f21_the_first_calls_cost_the_budget_and_further_ones_nothing(
+async def test_f21_only_first_calls_wait(
     fault: str,
     proxy: FaultProxy,
     server: RedisServer,
     make_redis_store: MakeRedisStore,
 ) -> None:
+    """F21: The first calls cost the budget, and further ones nothing."""
     store = make_redis_store(proxy.url, budget=LONG_BUDGET)
     await eventually(lambda: answers(lambda: store.load("token-1")))
     match fault:
@@ -60,6 +61,7 @@ async def test_f21_the_first_calls_cost_the_budget_and_further_ones_nothing(
 
 
 async def test_f21_nobody_ever_was_there(make_redis_store: MakeRedisStore) -> None:
+    """F21: A Redis that never was there costs little, and is not connected."""
     store = make_redis_store(f"redis://127.0.0.1:{free_port()}/0", budget=LONG_BUDGET)
     attachment = store.attach(lambda _: None)
 
@@ -70,13 +72,14 @@ async def test_f21_nobody_ever_was_there(make_redis_store: MakeRedisStore) -> No
 
 
 @pytest.mark.parametrize("fault", ["blackholed", "paused"])
-async def test_redis_is_used_again_when_it_answers_again(
+async def test_used_again_when_back(
     fault: str,
     proxy: FaultProxy,
     server: RedisServer,
     make_redis_store: MakeRedisStore,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """Redis is used again when it answers again."""
     store = make_redis_store(proxy.url, budget=0.2)
     await store.save("token-1", document(1), "c", **SAVED)
     (proxy.blackhole if fault == "blackholed" else server.pause)()
@@ -98,6 +101,7 @@ async def test_redis_is_used_again_when_it_answers_again(
 async def test_f22_redis_restarts_empty(
     proxy: FaultProxy, server: RedisServer, make_redis_store: MakeRedisStore
 ) -> None:
+    """F22: After Redis has restarted empty, what is known is checked, and it is used again."""
     store, other = make_redis_store(proxy.url, budget=0.2), make_redis_store(proxy.url, budget=0.2)
     await store.invalidate(["token-1"], "c", 5, lifetime=60.0)
     _, attachment = await attached(store)
@@ -118,6 +122,7 @@ async def test_f22_redis_restarts_empty(
 
 
 async def test_f22_everything_was_flushed(server: RedisServer, make_redis_store: MakeRedisStore) -> None:
+    """F22: A Redis that was flushed is noticed by its counter of notices."""
     store, other = make_redis_store(server.url), make_redis_store(server.url)
     _, attachment = await attached(store)
     await other.invalidate(["token-1"], "c", 5, lifetime=60.0)
@@ -133,6 +138,7 @@ async def test_f22_everything_was_flushed(server: RedisServer, make_redis_store:
 
 
 async def test_scripts_are_loaded_again(server: RedisServer, make_redis_store: MakeRedisStore) -> None:
+    """Scripts are loaded again after Redis has forgotten them."""
     store = make_redis_store(server.url)
     for version in (1, 2):
         await asyncio.to_thread(server.command, "SCRIPT", "FLUSH")
@@ -148,9 +154,10 @@ async def test_scripts_are_loaded_again(server: RedisServer, make_redis_store: M
     assert not await store.parked(["session-1"])
 
 
-async def test_f21_a_floor_that_could_not_be_written_is_written_later(
+async def test_f21_floor_is_written_later(
     proxy: FaultProxy, server: RedisServer, make_redis_store: MakeRedisStore
 ) -> None:
+    """F21: A floor that could not be written is written later."""
     store, other = make_redis_store(proxy.url, budget=0.2), make_redis_store(server.url)
     await store.save("token-1", document(4), "c", **SAVED)
     store.attach(lambda _: None)
@@ -168,9 +175,10 @@ async def test_f21_a_floor_that_could_not_be_written_is_written_later(
         assert (stored.document, stored.floor) == (None, 5)
 
 
-async def test_f35_what_was_sent_does_not_come_back(
+async def test_f35_sent_does_not_come_back(
     proxy: FaultProxy, server: RedisServer, make_redis_store: MakeRedisStore
 ) -> None:
+    """F35: What was sent does not come back."""
     store, other = make_redis_store(proxy.url, budget=0.2), make_redis_store(server.url)
     store.attach(lambda _: None)
     sent = changes(-10, currency="USD", language="de")
@@ -189,9 +197,10 @@ async def test_f35_what_was_sent_does_not_come_back(
     assert {path: found.operations[path].value for path in found} == {"currency": "CHF"}
 
 
-async def test_what_was_sent_is_hidden_until_redis_knows(
+async def test_sent_is_hidden_meanwhile(
     proxy: FaultProxy, server: RedisServer, make_redis_store: MakeRedisStore
 ) -> None:
+    """What was sent is hidden until Redis knows."""
     store, other = make_redis_store(proxy.url, budget=0.2), make_redis_store(server.url)
     sent = changes(-10, currency="USD", language="de")
     await store.park("session-1", sent)
@@ -209,9 +218,10 @@ async def test_what_was_sent_is_hidden_until_redis_knows(
     await eventually(is_gone)
 
 
-async def test_f32_a_logout_that_redis_missed_takes_nothing_that_came_after_it(
+async def test_f32_late_logout_takes_no_more(
     proxy: FaultProxy, server: RedisServer, make_redis_store: MakeRedisStore
 ) -> None:
+    """F32: A logout that Redis missed takes nothing that came after it."""
     store, other = make_redis_store(proxy.url, budget=0.2), make_redis_store(server.url)
     await store.save("token-1", document(4), "c", **SAVED)
     await store.park("session-1", changes(-10, currency="USD", language="de"))
@@ -228,9 +238,8 @@ async def test_f32_a_logout_that_redis_missed_takes_nothing_that_came_after_it(
     assert list(await other.parked(["session-1"])) == ["currency"]
 
 
-async def test_callers_that_go_away_leave_no_answer_to_others(
-    server: RedisServer, make_redis_store: MakeRedisStore
-) -> None:
+async def test_leaving_mixes_no_answers(server: RedisServer, make_redis_store: MakeRedisStore) -> None:
+    """Callers that go away leave no answer to others."""
     store, chance = make_redis_store(server.url, max_connections=4), random.Random(7)
     for number in range(50):
         await store.save(f"token-{number}", document(1, cart_id=f"cart-{number}"), "c", **SAVED)
@@ -248,9 +257,8 @@ async def test_callers_that_go_away_leave_no_answer_to_others(
             assert outcome is None or isinstance(outcome, asyncio.CancelledError)
 
 
-async def test_a_crowd_waits_in_line_and_does_not_look_like_a_failure(
-    server: RedisServer, make_redis_store: MakeRedisStore
-) -> None:
+async def test_crowd_is_no_failure(server: RedisServer, make_redis_store: MakeRedisStore) -> None:
+    """A crowd waits in line, and does not look like a failure."""
     store = make_redis_store(server.url, max_connections=2, budget=0.02)
     await eventually(lambda: answers(lambda: store.load("token-1")))
 
@@ -261,9 +269,8 @@ async def test_a_crowd_waits_in_line_and_does_not_look_like_a_failure(
     assert await eventually(lambda: answers(lambda: store.load("token-1"))) < 0.5 * SLOW
 
 
-async def test_an_event_loop_that_stalls_is_not_taken_for_a_failure_of_redis(
-    server: RedisServer, make_redis_store: MakeRedisStore
-) -> None:
+async def test_stalled_loop_is_no_failure(server: RedisServer, make_redis_store: MakeRedisStore) -> None:
+    """An event loop that stalls is not taken for a failure of Redis."""
     store = make_redis_store(server.url, budget=BUDGET)
     await eventually(lambda: answers(lambda: store.load("token-1")))
 
@@ -277,7 +284,8 @@ async def test_an_event_loop_that_stalls_is_not_taken_for_a_failure_of_redis(
         assert found is None
 
 
-async def test_eviction_costs_entries_and_nothing_else(make_redis_store: MakeRedisStore) -> None:
+async def test_eviction(make_redis_store: MakeRedisStore) -> None:
+    """Eviction costs entries and nothing else."""
     with redis_server("--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru") as server:
         store = make_redis_store(server.url)
         filler = "x" * 2000
@@ -297,7 +305,8 @@ async def test_eviction_costs_entries_and_nothing_else(make_redis_store: MakeRed
         await store.aclose()
 
 
-async def test_a_full_redis_still_answers_what_it_has(make_redis_store: MakeRedisStore) -> None:
+async def test_full_redis_answers(make_redis_store: MakeRedisStore) -> None:
+    """A full Redis still answers what it has."""
     with redis_server("--maxmemory-policy", "noeviction") as server:
         store = make_redis_store(server.url)
         await store.save("token-1", document(4), "c", **SAVED)
@@ -317,9 +326,8 @@ async def test_a_full_redis_still_answers_what_it_has(make_redis_store: MakeRedi
         await store.aclose()
 
 
-async def test_without_scripts_nothing_is_shared_and_the_log_says_why(
-    make_redis_store: MakeRedisStore, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_without_scripts(make_redis_store: MakeRedisStore, caplog: pytest.LogCaptureFixture) -> None:
+    """Without scripts nothing is shared, and the log says why."""
     with redis_server() as server:
         server.command("ACL", "SETUSER", "shop", "on", ">hunter2", "~*", "&*", "+@all", "-@scripting")
         store = make_redis_store(f"redis://shop:hunter2@127.0.0.1:{server.port}/0")
@@ -338,9 +346,8 @@ async def test_without_scripts_nothing_is_shared_and_the_log_says_why(
         await store.aclose()
 
 
-async def test_a_wrong_password_is_a_failure_like_any_other(
-    make_redis_store: MakeRedisStore, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_wrong_password(make_redis_store: MakeRedisStore, caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong password is a failure like any other."""
     with redis_server() as server:
         server.command("CONFIG", "SET", "requirepass", "right-one")
         store = make_redis_store(f"redis://:wrong-one@127.0.0.1:{server.port}/0")

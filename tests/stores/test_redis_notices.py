@@ -34,9 +34,10 @@ def message(seq: int, **fields: object) -> dict[str, object]:
     }
 
 
-async def test_f23_what_was_written_while_the_subscription_was_cut_raises_the_epoch(
+async def test_f23_cut_raises_the_epoch(
     proxy: FaultProxy, server: RedisServer, make_redis_store: MakeRedisStore
 ) -> None:
+    """F23: What was written while the subscription was cut raises the epoch."""
     store, other = make_redis_store(proxy.url), make_redis_store(server.url)
     heard, attachment = await attached(store)
     epoch, calls = attachment.epoch, proxy.opened
@@ -54,9 +55,10 @@ async def test_f23_what_was_written_while_the_subscription_was_cut_raises_the_ep
     await eventually(lambda: heard == [Notice("written", ("token-1",), "c", 6)])
 
 
-async def test_f24_a_subscription_that_fell_silent_is_given_up(
+async def test_f24_silent_subscription(
     proxy: FaultProxy, make_redis_store: MakeRedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """F24: A subscription that fell silent is given up."""
     assert backplane.PING_EVERY + backplane.PONG_WITHIN <= 7.0
     monkeypatch.setattr(backplane, "PING_EVERY", 0.4)
     monkeypatch.setattr(backplane, "PONG_WITHIN", 0.2)
@@ -76,13 +78,14 @@ async def test_f24_a_subscription_that_fell_silent_is_given_up(
 
 
 @pytest.mark.parametrize("noticed_by", ["a load", "the poll", "the next notice"])
-async def test_f25_notices_that_were_lost_without_a_word_raise_the_epoch(
+async def test_f25_lost_notices(
     noticed_by: str,
     proxy: FaultProxy,
     server: RedisServer,
     make_redis_store: MakeRedisStore,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """F25: Notices that were lost without a word raise the epoch."""
     assert backplane.PING_EVERY <= 5.0
     if noticed_by == "the poll":
         monkeypatch.setattr(backplane, "PING_EVERY", 0.3)
@@ -110,9 +113,8 @@ async def test_f25_notices_that_were_lost_without_a_word_raise_the_epoch(
     await eventually(lambda: [notice.names for notice in heard] == [("token-4",)])
 
 
-async def test_a_notice_on_its_way_is_not_taken_for_lost(
-    server: RedisServer, proxy: FaultProxy, make_redis_store: MakeRedisStore
-) -> None:
+async def test_notice_on_its_way(server: RedisServer, proxy: FaultProxy, make_redis_store: MakeRedisStore) -> None:
+    """A notice on its way is not taken for lost."""
     store, other = make_redis_store(proxy.url), make_redis_store(server.url)
     heard, attachment = await attached(store)
     epoch = attachment.epoch
@@ -127,9 +129,10 @@ async def test_a_notice_on_its_way_is_not_taken_for_lost(
     assert attachment.epoch - epoch <= 1
 
 
-async def test_f26_repeated_and_reordered_notices_do_no_harm(
+async def test_f26_repeated_and_reordered(
     server: RedisServer, make_redis_store: MakeRedisStore, namespace: str
 ) -> None:
+    """F26: Repeated and reordered notices do no harm."""
     store, other = make_redis_store(server.url), make_redis_store(server.url)
     heard, attachment = await attached(store)
     await other.invalidate(["token-1"], "c", 5, lifetime=60.0)
@@ -173,6 +176,7 @@ async def test_f26_repeated_and_reordered_notices_do_no_harm(
 async def test_f26_nonsense_is_ignored(
     nonsense: object, shared_server: RedisServer, make_redis_store: MakeRedisStore, namespace: str
 ) -> None:
+    """F26: Nonsense is ignored."""
     store, other = make_redis_store(shared_server.url), make_redis_store(shared_server.url)
     heard, attachment = await attached(store)
 
@@ -184,9 +188,8 @@ async def test_f26_nonsense_is_ignored(
     assert attachment.connected
 
 
-async def test_a_listener_that_fails_does_not_silence_the_others(
-    shared_server: RedisServer, make_redis_store: MakeRedisStore
-) -> None:
+async def test_failing_listener(shared_server: RedisServer, make_redis_store: MakeRedisStore) -> None:
+    """A listener that fails does not silence the others."""
     store, other = make_redis_store(shared_server.url), make_redis_store(shared_server.url)
 
     def broken(_: Notice) -> None:
@@ -202,9 +205,8 @@ async def test_a_listener_that_fails_does_not_silence_the_others(
     assert attachment.epoch - epoch <= 1
 
 
-async def test_unparking_is_told_where_something_was_parked(
-    shared_server: RedisServer, make_redis_store: MakeRedisStore
-) -> None:
+async def test_unparking_is_told(shared_server: RedisServer, make_redis_store: MakeRedisStore) -> None:
+    """Unparking is told where something was parked."""
     store, other = make_redis_store(shared_server.url), make_redis_store(shared_server.url)
     heard, _ = await attached(store)
     sent = changes(currency="USD")
@@ -218,15 +220,15 @@ async def test_unparking_is_told_where_something_was_parked(
     assert [notice.names for notice in heard] == [("session-1",), ("token-1", "session-1"), ("session-2",)]
 
 
-async def test_a_store_that_was_never_attached_subscribes_to_nothing(
-    proxy: FaultProxy, make_redis_store: MakeRedisStore
-) -> None:
+async def test_no_attachment_no_subscription(proxy: FaultProxy, make_redis_store: MakeRedisStore) -> None:
+    """A store that was never attached subscribes to nothing."""
     store = make_redis_store(proxy.url)
     await store.load("token-1")
     assert proxy.opened == 1
 
 
 async def test_closing_closes_everything(proxy: FaultProxy, make_redis_store: MakeRedisStore) -> None:
+    """Closing leaves no connection and no task."""
     store = make_redis_store(proxy.url)
     _, attachment = await attached(store)
     # The subscription asks for the number of the last notice first; a call at the same time has a third connection.
@@ -242,9 +244,8 @@ async def test_closing_closes_everything(proxy: FaultProxy, make_redis_store: Ma
     assert not [name for name in left if "session_ctx_middleware" in name]
 
 
-async def test_closing_ends_even_where_redis_does_not_answer(
-    proxy: FaultProxy, make_redis_store: MakeRedisStore
-) -> None:
+async def test_closing_despite_silence(proxy: FaultProxy, make_redis_store: MakeRedisStore) -> None:
+    """Closing comes to an end even where Redis does not answer."""
     store = make_redis_store(proxy.url, budget=0.05)
     await attached(store)
     proxy.blackhole()

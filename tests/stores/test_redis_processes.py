@@ -26,9 +26,8 @@ pytestmark = pytest.mark.redis
 SAVED: dict[str, Any] = {"age": 0.0, "lifetime": 60.0}
 
 
-async def test_f41_event_loops_of_two_threads_use_one_store(
-    shared_server: RedisServer, make_redis_store: MakeRedisStore
-) -> None:
+async def test_f41_two_threads(shared_server: RedisServer, make_redis_store: MakeRedisStore) -> None:
+    """F41: Event loops of two threads use one store."""
     store = make_redis_store(shared_server.url)
     there: list[tuple[Notice, int]] = []
     ready, heard_there = threading.Event(), threading.Event()
@@ -61,7 +60,8 @@ async def test_f41_event_loops_of_two_threads_use_one_store(
     assert attachment.connected, "closing in one event loop closes nothing in another"
 
 
-def test_f41_one_event_loop_after_the_other(shared_server: RedisServer, namespace: str) -> None:
+def test_f41_one_loop_after_another(shared_server: RedisServer, namespace: str) -> None:
+    """F41: One event loop after the other uses one store."""
     store = RedisStore(shared_server.url, namespace=namespace, budget=PATIENT)
 
     async def visit(number: int) -> None:
@@ -79,9 +79,10 @@ def test_f41_one_event_loop_after_the_other(shared_server: RedisServer, namespac
     assert len(store._loops) <= 1
 
 
-async def test_a_client_of_the_app_serves_one_event_loop(
+async def test_own_client_has_one_loop(
     shared_server: RedisServer, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A client of the app serves one event loop."""
     from redis.asyncio import Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
@@ -166,7 +167,8 @@ print(json.dumps({"parent": parent, "child": child, "status": status, "later": l
 """
 
 
-async def test_f28_a_forked_process_has_its_own_name_and_connections(server: RedisServer, namespace: str) -> None:
+async def test_f28_fork(server: RedisServer, namespace: str) -> None:
+    """F28: A forked process has its own name and connections."""
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", FORK, server.url, namespace]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60, check=False, text=True)
 
@@ -193,9 +195,8 @@ class WrongClock(SystemClock):
         return SystemClock.time() + self.offset
 
 
-async def test_f40_ages_do_not_depend_on_the_clocks_of_hosts(
-    shared_server: RedisServer, make_redis_store: MakeRedisStore
-) -> None:
+async def test_f40_ages_despite_clocks(shared_server: RedisServer, make_redis_store: MakeRedisStore) -> None:
+    """F40: Ages do not depend on the clocks of hosts."""
     wrong = WrongClock()
     store, other = make_redis_store(shared_server.url, clock=wrong), make_redis_store(shared_server.url)
     await store.save("token-1", document(1), "c", age=3.0, lifetime=60.0)
@@ -207,9 +208,8 @@ async def test_f40_ages_do_not_depend_on_the_clocks_of_hosts(
             assert 3.0 <= stored.age < 8.0
 
 
-async def test_f34_two_workers_change_one_field_while_a_third_drains(
-    shared_server: RedisServer, make_redis_store: MakeRedisStore
-) -> None:
+async def test_f34_change_during_drain(shared_server: RedisServer, make_redis_store: MakeRedisStore) -> None:
+    """F34: Two workers change one field while a third drains."""
     one, two, three = (make_redis_store(shared_server.url) for _ in range(3))
     sent = changes(-10, currency="EUR", **{"attributes.a": "1"})
     await one.park("session-1", sent)
@@ -225,6 +225,7 @@ async def test_f34_two_workers_change_one_field_while_a_third_drains(
 
 
 async def test_connections_are_few(proxy: FaultProxy, make_redis_store: MakeRedisStore) -> None:
+    """A worker needs few connections."""
     store = make_redis_store(proxy.url, max_connections=3)
     await attached(store)
 

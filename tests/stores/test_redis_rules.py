@@ -29,6 +29,8 @@ every_rule_without_waiting = pytest.mark.parametrize(
 
 @every_rule
 async def test_one_server(rule: Rule, shared_server: RedisServer, make_redis_store: MakeRedisStore) -> None:
+    """One server keeps the rules of a store."""
+
     async def make_store() -> ContextStore:
         return make_redis_store(shared_server.url)
 
@@ -37,6 +39,8 @@ async def test_one_server(rule: Rule, shared_server: RedisServer, make_redis_sto
 
 @every_rule_without_waiting
 async def test_encrypted(rule: Rule, shared_server: RedisServer, make_redis_store: MakeRedisStore) -> None:
+    """Encrypted values keep the rules of a store."""
+
     async def make_store() -> ContextStore:
         return make_redis_store(shared_server.url, encryption_key=KEY)
 
@@ -48,6 +52,7 @@ async def test_encrypted(rule: Rule, shared_server: RedisServer, make_redis_stor
 async def test_clients_of_the_app(
     rule: Rule, shared_server: RedisServer, make_redis_store: MakeRedisStore, options: dict[str, object]
 ) -> None:
+    """With a client of the application the rules of a store are kept, too."""
     timeouts = {
         "socket_timeout": PATIENT,
         "socket_connect_timeout": PATIENT,

@@ -78,7 +78,8 @@ async def stop(shop: Shop) -> None:
         await middleware.aclose()
 
 
-async def test_a_switch_on_one_worker_is_read_on_the_next(workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+async def test_switch_is_read_on_the_next(workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+    """A switch on one worker is read on the next."""
     session = emporix.new_session(currency="EUR")
     for number, currency in enumerate(["USD", "CHF", "GBP", "EUR", "USD"]):
         await workers[number % 2].switch(session.token, currency=currency)
@@ -86,9 +87,8 @@ async def test_a_switch_on_one_worker_is_read_on_the_next(workers: tuple[Shop, S
     assert patches(emporix) == 5
 
 
-async def test_f20_another_token_of_the_session_sees_the_change_on_another_worker(
-    workers: tuple[Shop, Shop], emporix: FakeEmporix
-) -> None:
+async def test_f20_other_token_other_worker(workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+    """F20: Another token of the session sees the change on another worker."""
     one, two = workers
     session = emporix.new_session(currency="EUR")
     refreshed = emporix.new_token(session.session_id)
@@ -103,9 +103,10 @@ async def test_f20_another_token_of_the_session_sees_the_change_on_another_worke
     assert await eventually(shown) < 1.0 * SLOW
 
 
-async def test_f27_a_slow_answer_does_not_bring_an_old_document_back(
+async def test_f27_slow_answer(
     workers: tuple[Shop, Shop], make_worker: MakeWorker, shared_server: RedisServer, emporix: FakeEmporix
 ) -> None:
+    """F27: A slow answer does not bring an old document back."""
     one, two = workers
     session = emporix.new_session(currency="EUR")
     await two.currency(session.token)
@@ -120,9 +121,10 @@ async def test_f27_a_slow_answer_does_not_bring_an_old_document_back(
     assert [await shop.currency(session.token) for shop in (third, one)] == ["USD", "USD"]
 
 
-async def test_f32_what_one_worker_learns_of_a_revoked_token_takes_it_from_all(
+async def test_f32_revoked_everywhere(
     make_worker: MakeWorker, shared_server: RedisServer, emporix: FakeEmporix
 ) -> None:
+    """F32: What one worker learns of a revoked token takes it from all."""
     one = make_worker(shared_server.url, cache=CachePolicy(ttl=600))
     two = make_worker(shared_server.url, cache=CachePolicy(ttl=600))
     session = emporix.new_session(currency="EUR")
@@ -137,9 +139,8 @@ async def test_f32_what_one_worker_learns_of_a_revoked_token_takes_it_from_all(
     assert await eventually(gone) < 1.0 * SLOW
 
 
-async def test_f33_a_context_that_appears_is_seen_by_all_and_takes_the_choice_once(
-    workers: tuple[Shop, Shop], emporix: FakeEmporix
-) -> None:
+async def test_f33_context_appears(workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+    """F33: A context that appears is seen by all workers, and takes the choice once."""
     one, two = workers
     session = emporix.new_session(exists=False)
     await one.switch(session.token, currency="USD")
@@ -157,7 +158,8 @@ async def test_f33_a_context_that_appears_is_seen_by_all_and_takes_the_choice_on
     assert (held(emporix, session.session_id), patches(emporix)) == ("USD", 1)
 
 
-async def test_f39_a_choice_outlives_the_worker_that_took_it(workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+async def test_f39_choice_outlives_worker(workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+    """F39: A choice outlives the worker that took it."""
     one, two = workers
     session = emporix.new_session(exists=False)
     await one.switch(session.token, currency="USD")
@@ -168,9 +170,10 @@ async def test_f39_a_choice_outlives_the_worker_that_took_it(workers: tuple[Shop
     assert (held(emporix, session.session_id), patches(emporix)) == ("USD", 1)
 
 
-async def test_f21_a_redis_that_is_gone_is_logged_once_and_not_with_every_page(
+async def test_f21_logged_once(
     make_worker: MakeWorker, proxy: FaultProxy, emporix: FakeEmporix, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """F21: A Redis that is gone is logged once, and not with every page."""
     shop = make_worker(proxy.url, budget=0.2)
     await shop.currency(emporix.new_session(currency="EUR").token)
     await proxy.refuse()
@@ -186,9 +189,8 @@ async def test_f21_a_redis_that_is_gone_is_logged_once_and_not_with_every_page(
     assert len(told) <= 5
 
 
-async def test_f39_a_redis_that_does_not_answer_does_not_keep_the_shop_from_shutting_down(
-    make_worker: MakeWorker, proxy: FaultProxy, emporix: FakeEmporix
-) -> None:
+async def test_f39_shutdown_despite_silence(make_worker: MakeWorker, proxy: FaultProxy, emporix: FakeEmporix) -> None:
+    """F39: A Redis that does not answer does not keep the shop from shutting down."""
     shop = make_worker(proxy.url, budget=0.05)
     session = emporix.new_session(currency="EUR")
     await shop.currency(session.token)
@@ -201,13 +203,14 @@ async def test_f39_a_redis_that_does_not_answer_does_not_keep_the_shop_from_shut
     assert time.monotonic() - began < 2.0 * SLOW
 
 
-async def test_f32_a_logout_that_redis_hears_of_late_does_not_cost_a_change_on_its_way(
+async def test_f32_late_logout_keeps_change(
     make_worker: MakeWorker,
     make_redis_store: MakeRedisStore,
     server: RedisServer,
     proxy: FaultProxy,
     emporix: FakeEmporix,
 ) -> None:
+    """F32: A logout that Redis hears of late does not cost a change on its way."""
     one, two = make_worker(proxy.url), make_worker(server.url, upstream=UNHURRIED)
     heard, _ = await attached(make_redis_store(server.url))
     session = emporix.new_session(currency="EUR")
@@ -228,9 +231,10 @@ async def test_f32_a_logout_that_redis_hears_of_late_does_not_cost_a_change_on_i
 
 
 @pytest.mark.parametrize("knows", [True, False], ids=["a worker that knows the session", "a worker that does not"])
-async def test_f21_one_page_waits_once_for_a_redis_that_swallows_everything(
+async def test_f21_one_page_waits(
     make_worker: MakeWorker, server: RedisServer, proxy: FaultProxy, emporix: FakeEmporix, knows: bool
 ) -> None:
+    """F21: One page waits once for a Redis that swallows everything."""
     budget = 0.5
     worker = make_worker(proxy.url, budget=budget)
     session = emporix.new_session(currency="EUR")

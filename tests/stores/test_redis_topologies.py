@@ -50,6 +50,8 @@ def cluster() -> Iterator[Sequence[RedisServer]]:
 async def test_a_cluster_keeps_the_rules(
     rule: Rule, cluster: Sequence[RedisServer], make_redis_store: MakeRedisStore
 ) -> None:
+    """A cluster keeps the rules of a store."""
+
     async def make_store() -> ContextStore:
         return make_redis_store(f"redis+cluster://127.0.0.1:{cluster[0].port}")
 
@@ -57,6 +59,7 @@ async def test_a_cluster_keeps_the_rules(
 
 
 async def test_a_cluster_client_of_the_app(cluster: Sequence[RedisServer], make_redis_store: MakeRedisStore) -> None:
+    """A cluster client of the application is used, and left open."""
     client = RedisCluster(
         host="127.0.0.1",
         port=cluster[1].port,
@@ -78,9 +81,10 @@ async def test_a_cluster_client_of_the_app(cluster: Sequence[RedisServer], make_
     await client.aclose()
 
 
-async def test_f25_the_poll_finds_notices_that_a_cluster_lost(
+async def test_f25_poll_in_a_cluster(
     cluster: Sequence[RedisServer], make_redis_store: MakeRedisStore, monkeypatch: pytest.MonkeyPatch, namespace: str
 ) -> None:
+    """F25: The poll finds notices that a cluster lost."""
     monkeypatch.setattr("session_ctx_middleware.stores.redis.backplane.PING_EVERY", 0.2)
     store = make_redis_store(f"redis+cluster://127.0.0.1:{cluster[0].port}")
     await store.park("session-1", changes(currency="USD"))
@@ -96,7 +100,8 @@ async def test_f25_the_poll_finds_notices_that_a_cluster_lost(
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # redis-py does not close a node that it gives up
-async def test_one_node_of_a_cluster_goes_and_the_others_serve(make_redis_store: MakeRedisStore) -> None:
+async def test_one_node_goes(make_redis_store: MakeRedisStore) -> None:
+    """One node of a cluster goes, and the others serve."""
     with redis_cluster() as servers:
         for server in servers:
             server.command("CONFIG", "SET", "cluster-require-full-coverage", "no")
@@ -137,9 +142,10 @@ def watched() -> Iterator[tuple[RedisServer, RedisServer, RedisServer]]:
         yield master, replica, stack.enter_context(redis_server(config=sentinel_config(master), sentinel=True))
 
 
-async def test_f22_a_sentinel_names_a_new_master(
+async def test_f22_new_master(
     watched: tuple[RedisServer, RedisServer, RedisServer], make_redis_store: MakeRedisStore, namespace: str
 ) -> None:
+    """F22: A sentinel names a new master."""
     master, replica, sentinel = watched
     url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/shop/0"
     store, other = make_redis_store(url, budget=0.3), make_redis_store(url, budget=0.3)
@@ -202,6 +208,7 @@ def tls_server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 async def test_tls(tls_server: tuple[str, Path], make_redis_store: MakeRedisStore) -> None:
+    """TLS works, with a certificate that is checked."""
     url, cert = tls_server
     trusting, other = (make_redis_store(f"{url}?ssl_ca_certs={cert}") for _ in range(2))
     heard, _ = await attached(other)
@@ -213,6 +220,7 @@ async def test_tls(tls_server: tuple[str, Path], make_redis_store: MakeRedisStor
 
 
 async def test_a_unix_socket(make_redis_store: MakeRedisStore) -> None:
+    """A Unix socket works."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "redis.sock"
         with redis_server("--unixsocket", str(path)):

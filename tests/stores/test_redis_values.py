@@ -23,9 +23,8 @@ KEY = secrets.token_bytes(32)
 SAVED: dict[str, Any] = {"age": 0.0, "lifetime": 60.0}
 
 
-async def test_neither_logs_nor_errors_show_names_values_or_credentials(
-    server: RedisServer, caplog: pytest.LogCaptureFixture, namespace: str
-) -> None:
+async def test_nothing_personal_is_said(server: RedisServer, caplog: pytest.LogCaptureFixture, namespace: str) -> None:
+    """Neither logs nor errors show names, values or credentials."""
     caplog.set_level(logging.DEBUG)
     await asyncio.to_thread(server.command, "ACL", "SETUSER", "shop", "on", ">hunter2", "~*", "&*", "+@all")
     shown: list[str] = []
@@ -70,9 +69,10 @@ async def raw(server: RedisServer, *words: str | int) -> str:
     ],
     ids=range(10),
 )
-async def test_a_payload_that_is_not_ours_is_a_miss(
+async def test_foreign_payload_is_a_miss(
     payload: str, shared_server: RedisServer, make_redis_store: MakeRedisStore, namespace: str
 ) -> None:
+    """A payload that is not ours is a miss."""
     store, key = make_redis_store(shared_server.url), f"{namespace}:v1:token-1"
     await store.save("token-1", document(1), "c", **SAVED)
 
@@ -82,9 +82,10 @@ async def test_a_payload_that_is_not_ours_is_a_miss(
     await store.save("token-1", document(1), "c", age=0.0, lifetime=60.0)
 
 
-async def test_a_parked_change_that_is_not_ours_is_left_out(
+async def test_foreign_change_is_left_out(
     shared_server: RedisServer, make_redis_store: MakeRedisStore, namespace: str
 ) -> None:
+    """A parked change that is not ours is left out."""
     store, key = make_redis_store(shared_server.url), f"{namespace}:v1:parked:session-1"
     good = changes(language="de")
     await store.park("session-1", good)
@@ -106,18 +107,18 @@ async def test_a_parked_change_that_is_not_ours_is_left_out(
 
 
 @pytest.mark.parametrize("command", [("SET", "text"), ("LPUSH", "text"), ("HSET", "unknown", "field")])
-async def test_another_kind_of_key_in_the_way_is_an_error_or_a_miss(
+async def test_other_kind_of_key(
     command: tuple[str, ...], server: RedisServer, make_redis_store: MakeRedisStore, namespace: str
 ) -> None:
+    """Another kind of key in the way is an error or a miss."""
     store = make_redis_store(server.url)
     await raw(server, command[0], f"{namespace}:v1:token-1", *command[1:])
     if await answers(lambda: store.load("token-1")):
         assert await store.load("token-1") is None
 
 
-async def test_encrypted_values_open_in_their_own_place_with_one_of_the_keys(
-    shared_server: RedisServer, make_redis_store: MakeRedisStore, namespace: str
-) -> None:
+async def test_encryption(shared_server: RedisServer, make_redis_store: MakeRedisStore, namespace: str) -> None:
+    """Encrypted values open in their own place, with one of the keys."""
     new = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     store = make_redis_store(shared_server.url, encryption_key=KEY)
     await store.save("token-1", document(1, cart_id="cart-xyz"), "c", **SAVED)
@@ -151,6 +152,7 @@ async def test_encrypted_values_open_in_their_own_place_with_one_of_the_keys(
 async def test_everything_in_redis_expires(
     server: RedisServer, make_redis_store: MakeRedisStore, namespace: str
 ) -> None:
+    """Everything in Redis expires."""
     store = make_redis_store(server.url)
     await store.save("token-1", document(1), "c", age=0.0, lifetime=60.0)
     await store.invalidate(["token-1", "token-2", "session-1"], "c", 1, lifetime=100.0)

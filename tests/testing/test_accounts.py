@@ -21,7 +21,8 @@ def later(emporix: FakeEmporix, seconds: float) -> None:
 # Anonymous sessions
 
 
-async def test_each_anonymous_login_is_a_new_session(platform: Platform) -> None:
+async def test_anonymous_login(platform: Platform) -> None:
+    """Each anonymous login is a new session."""
     first, second = await platform.anonymous(), await platform.anonymous()
     assert first["sessionId"] != second["sessionId"]
     assert first["access_token"] != second["access_token"]
@@ -31,7 +32,8 @@ async def test_each_anonymous_login_is_a_new_session(platform: Platform) -> None
     assert first["scope"] == "tenant=acme"
 
 
-async def test_what_the_login_asks_for_is_in_the_context_from_its_beginning(platform: Platform) -> None:
+async def test_login_seeds_the_context(platform: Platform) -> None:
+    """What the login asks for is in the context from its beginning."""
     token = (await platform.anonymous(**SEEDS, region="north"))["access_token"]
     assert (await platform.call("GET", ME, token)).status_code == 404
     await platform.cart(token)
@@ -40,14 +42,16 @@ async def test_what_the_login_asks_for_is_in_the_context_from_its_beginning(plat
     assert "region" not in context
 
 
-async def test_a_seeded_site_brings_its_own_defaults(platform: Platform) -> None:
+async def test_seeded_site(platform: Platform) -> None:
+    """A seeded site brings its own defaults."""
     token = (await platform.anonymous(siteCode="us"))["access_token"]
     await platform.cart(token)
     context = await platform.context(token)
     assert (context["currency"], context["targetLocation"], context["language"]) == ("USD", "US", "en")
 
 
-async def test_a_context_appears_with_the_first_cart(platform: Platform) -> None:
+async def test_context_with_the_first_cart(platform: Platform) -> None:
+    """A context appears with the first cart."""
     token = (await platform.anonymous())["access_token"]
     later(platform.emporix, 1000)
     assert (await platform.call("GET", ME, token)).status_code == 404
@@ -56,7 +60,8 @@ async def test_a_context_appears_with_the_first_cart(platform: Platform) -> None
     assert (context["cartId"], context["metadata"]["version"]) == (cart_id, 1)
 
 
-async def test_a_context_may_appear_some_time_after_the_login(http_library: Any) -> None:
+async def test_context_some_time_after(http_library: Any) -> None:
+    """A context may appear some time after the login."""
     emporix = FakeEmporix(context_at="login", context_delay=0.5, now=lambda: 1000.0)
     async with open_platform(emporix, http_library) as platform:
         token = (await platform.anonymous(currency="USD"))["access_token"]
@@ -69,7 +74,8 @@ async def test_a_context_may_appear_some_time_after_the_login(http_library: Any)
         assert (await platform.call("GET", ME, without.token)).status_code == 404
 
 
-async def test_a_context_may_be_there_at_the_login(http_library: Any) -> None:
+async def test_context_at_the_login(http_library: Any) -> None:
+    """A context may be there at the login already."""
     emporix = FakeEmporix(context_at="login")
     async with open_platform(emporix, http_library) as platform:
         token = (await platform.anonymous())["access_token"]
@@ -78,7 +84,8 @@ async def test_a_context_may_be_there_at_the_login(http_library: Any) -> None:
         assert (await platform.context(token))["metadata"]["version"] == 2
 
 
-async def test_a_refresh_keeps_the_session_and_raises_the_version(platform: Platform) -> None:
+async def test_refresh_keeps_the_session(platform: Platform) -> None:
+    """A refresh keeps the session and raises the version."""
     before = await platform.anonymous()
     await platform.cart(before["access_token"])
     after = (await platform.refresh(before["refresh_token"])).json()
@@ -89,19 +96,22 @@ async def test_a_refresh_keeps_the_session_and_raises_the_version(platform: Plat
         assert (await platform.context(token))["metadata"]["version"] == 2
 
 
-async def test_a_refresh_without_a_context_creates_none(platform: Platform) -> None:
+async def test_refresh_creates_no_context(platform: Platform) -> None:
+    """A refresh without a context creates none."""
     session = await platform.anonymous()
     answer = await platform.refresh(session["refresh_token"])
     assert answer.status_code == 200
     assert platform.emporix.document(session["sessionId"]) is None
 
 
-async def test_an_old_refresh_token_is_tolerated(platform: Platform) -> None:
+async def test_old_refresh_token(platform: Platform) -> None:
+    """An old refresh token is tolerated."""
     old = (await platform.anonymous())["refresh_token"]
     assert [(await platform.refresh(old)).status_code for _ in range(2)] == [200, 200]
 
 
 async def test_a_refresh_token_ends(platform: Platform) -> None:
+    """A refresh token ends."""
     token = platform.emporix.new_session().refresh_token
     later(platform.emporix, 86399)
     for value in (token, "unknown"):
@@ -110,9 +120,8 @@ async def test_a_refresh_token_ends(platform: Platform) -> None:
 
 @pytest.mark.parametrize("path", ["login", "refresh"])
 @pytest.mark.parametrize("client_id", [None, "backend", ""])
-async def test_an_anonymous_session_needs_the_storefronts_client_id(
-    client_id: str | None, path: str, platform: Platform
-) -> None:
+async def test_needs_the_client_id(client_id: str | None, path: str, platform: Platform) -> None:
+    """An anonymous session needs the storefront's client id."""
     query = {"tenant": "acme", **({} if client_id is None else {"client_id": client_id})}
     answer = await platform.call("GET", f"/customerlogin/auth/anonymous/{path}", params=query)
     expect_fault(answer, 401, "oauth.v2.InvalidApiKey")
@@ -121,7 +130,8 @@ async def test_an_anonymous_session_needs_the_storefronts_client_id(
 # Customers
 
 
-async def test_a_login_with_the_anonymous_token_keeps_the_session(platform: Platform) -> None:
+async def test_login_keeps_the_session(platform: Platform) -> None:
+    """A login with the anonymous token keeps the session."""
     session = platform.emporix.new_session(currency="CHF", language="de", attributes={"a": "1"})
     jane = (await platform.login(JANE, session.token)).json()
     assert jane["session_id"] == session.session_id
@@ -133,13 +143,15 @@ async def test_a_login_with_the_anonymous_token_keeps_the_session(platform: Plat
     assert await platform.context(session.token) == context
 
 
-async def test_a_customer_without_preferences_keeps_what_was_chosen(platform: Platform) -> None:
+async def test_login_without_preferences(platform: Platform) -> None:
+    """A customer without preferences keeps what was chosen."""
     session = platform.emporix.new_session(currency="CHF")
     joe = (await platform.login(JOE, session.token)).json()
     assert (await platform.context(joe["access_token"]))["currency"] == "CHF"
 
 
-async def test_a_login_without_a_token_is_a_new_session(platform: Platform) -> None:
+async def test_login_without_a_token(platform: Platform) -> None:
+    """A login without a token is a new session."""
     session = platform.emporix.new_session()
     jane = (await platform.login(JANE)).json()
     assert jane["session_id"] != session.session_id
@@ -150,7 +162,8 @@ async def test_a_login_without_a_token_is_a_new_session(platform: Platform) -> N
 
 
 @pytest.mark.parametrize("token", ["unknown", "expired"])
-async def test_a_login_with_a_token_that_is_no_good_is_refused(token: str, platform: Platform) -> None:
+async def test_login_with_a_bad_token(token: str, platform: Platform) -> None:
+    """A login with a token that is no good is refused."""
     sent = (await platform.anonymous())["access_token"] if token == "expired" else token
     later(platform.emporix, 3600)
     codes = {"unknown": "oauth.v2.InvalidAccessToken", "expired": "keymanagement.service.access_token_expired"}
@@ -158,6 +171,7 @@ async def test_a_login_with_a_token_that_is_no_good_is_refused(token: str, platf
 
 
 async def test_a_login_answers_both_spellings(platform: Platform) -> None:
+    """A login answers both spellings."""
     jane = (await platform.login(JANE)).json()
     for new, old in {
         "access_token": "accessToken",
@@ -171,7 +185,8 @@ async def test_a_login_answers_both_spellings(platform: Platform) -> None:
     assert "sessionId" not in jane
 
 
-async def test_the_saas_token_is_a_jwt_of_the_customer(platform: Platform) -> None:
+async def test_saas_token(platform: Platform) -> None:
+    """The saas token is a JWT of the customer."""
     jane = (await platform.login(JANE)).json()
     claims = jwt.decode(jane["saas_token"], options={"verify_signature": False})
     assert jwt.get_unverified_header(jane["saas_token"])["alg"] == "HS256"
@@ -184,7 +199,8 @@ async def test_the_saas_token_is_a_jwt_of_the_customer(platform: Platform) -> No
     [{**JANE, "password": "wrong"}, {"email": "nobody@example.com", "password": "correct-horse"}, {}],
     ids=["password", "email", "nothing"],
 )
-async def test_wrong_credentials_change_nothing(credentials: dict[str, str], platform: Platform) -> None:
+async def test_wrong_credentials(credentials: dict[str, str], platform: Platform) -> None:
+    """Wrong credentials change nothing."""
     session = platform.emporix.new_session()
     answer = await platform.login(credentials, session.token)
     assert answer.status_code == 401
@@ -193,6 +209,7 @@ async def test_wrong_credentials_change_nothing(credentials: dict[str, str], pla
 
 
 async def test_a_customers_token_is_validated(platform: Platform) -> None:
+    """A customer's token is validated."""
     jane = (await platform.login(JANE)).json()
     validated = (await platform.call("GET", "/customer/acme/validateauthtoken", jane["access_token"])).json()
     assert (validated["sessionId"], validated["email"]) == (jane["session_id"], JANE["email"])
@@ -201,7 +218,8 @@ async def test_a_customers_token_is_validated(platform: Platform) -> None:
         expect_fault(answer, 401, "oauth.v2.InvalidAccessToken")
 
 
-async def test_a_customers_refresh_keeps_the_session_without_another_saas_token(platform: Platform) -> None:
+async def test_refresh_of_a_customer(platform: Platform) -> None:
+    """A customer's refresh keeps the session without another saas token."""
     jane = (await platform.login(JANE)).json()
     query = {"refreshToken": jane["refresh_token"]}
     answer = await platform.call("GET", "/customer/acme/refreshauthtoken", params=query)
@@ -213,7 +231,8 @@ async def test_a_customers_refresh_keeps_the_session_without_another_saas_token(
     assert (await platform.context(fresh["access_token"]))["customerId"] == "C0001"
 
 
-async def test_only_a_customers_valid_refresh_token_is_taken(platform: Platform) -> None:
+async def test_only_own_refresh_tokens(platform: Platform) -> None:
+    """Only a customer's valid refresh token is taken."""
     jane = (await platform.login(JANE)).json()
     anonymous = platform.emporix.new_session().refresh_token
     later(platform.emporix, 86399)
@@ -225,7 +244,8 @@ async def test_only_a_customers_valid_refresh_token_is_taken(platform: Platform)
     assert answer.status_code == 401
 
 
-async def test_after_logout_all_tokens_of_the_session_are_dead(platform: Platform) -> None:
+async def test_logout_ends_all_tokens(platform: Platform) -> None:
+    """After a logout, all tokens of the session are dead."""
     session = platform.emporix.new_session()
     bystander = platform.emporix.new_session()
     jane = (await platform.login(JANE, session.token)).json()
@@ -244,34 +264,40 @@ async def test_after_logout_all_tokens_of_the_session_are_dead(platform: Platfor
 # Services
 
 
-async def test_a_service_token_has_the_scopes_that_were_asked_for(platform: Platform) -> None:
+async def test_scopes_asked_for(platform: Platform) -> None:
+    """A service token has the scopes that were asked for."""
     granted = (await platform.service("tenant=acme sessioncontext.context_manage")).json()
     assert granted["scope"] == "tenant=acme sessioncontext.context_manage"
     assert (granted["expires_in"], granted["refresh_token"]) == (14399, "")
 
 
-async def test_scopes_that_the_key_lacks_are_dropped_in_silence(platform: Platform) -> None:
+async def test_unknown_scopes_are_dropped(platform: Platform) -> None:
+    """Scopes that the key lacks are dropped in silence."""
     answer = await platform.service("tenant=acme session_context.context_manage cart.cart_manage site.site_manage")
     assert answer.status_code == 200
     assert answer.json()["scope"] == "tenant=acme cart.cart_manage"
 
 
 async def test_no_scope_means_all_scopes(platform: Platform) -> None:
+    """No scope means all scopes."""
     assert (await platform.service()).json()["scope"] == "cart.cart_manage sessioncontext.context_manage"
 
 
 @pytest.mark.parametrize("wrong", [{"client_id": "storefront"}, {"client_secret": "guess"}])
 async def test_wrong_keys_get_no_token(wrong: dict[str, str], platform: Platform) -> None:
+    """Wrong keys get no token."""
     answer = await platform.service(**wrong)
     expect_fault(answer, 401, "oauth.v2.InvalidApiKey")
     assert answer.json()["fault"]["faultstring"] == "Invalid ApiKey"
 
 
-async def test_only_client_credentials_get_a_token(platform: Platform) -> None:
+async def test_only_client_credentials(platform: Platform) -> None:
+    """Only client credentials get a token."""
     expect_fault(await platform.service(grant_type="password"), 400, "oauth.v2.UnsupportedGrantType")
 
 
 async def test_a_service_token_ends(platform: Platform) -> None:
+    """A service token ends."""
     session = platform.emporix.new_session()
     token = await platform.service_token()
     later(platform.emporix, 14399)

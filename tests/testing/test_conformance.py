@@ -97,13 +97,15 @@ CALLS: dict[str, Success] = {
 }
 
 
-def test_every_operation_has_a_shape_and_a_call() -> None:
+def test_operations_are_complete() -> None:
+    """Every operation has a shape and a call."""
     operations = {route.operation for route in _ROUTES}
     assert operations == set(SUCCESS) == set(CALLS)
 
 
 @pytest.mark.parametrize("operation", SUCCESS)
-async def test_a_success_has_the_status_and_the_shape_of_emporix(operation: str, platform: Platform) -> None:
+async def test_success_has_its_shape(operation: str, platform: Platform) -> None:
+    """A success has the status and the shape of Emporix."""
     answer = await CALLS[operation](platform)
     status, shape = SUCCESS[operation]
     assert answer.status_code == status
@@ -118,6 +120,7 @@ async def test_a_success_has_the_status_and_the_shape_of_emporix(operation: str,
 
 
 def test_misfits_are_found() -> None:
+    """Misfits are found."""
     shape = {"a": str, "b?": [int], "c": {"d": (int, float)}}
     assert misfits(shape, {"a": "x", "b": [1], "c": {"d": 1.5}}) == []
     assert misfits(shape, {"a": 1, "b": [True], "c": {}}) == [
@@ -133,6 +136,7 @@ def test_misfits_are_found() -> None:
     ("operation", "location"), [("cart.create", "/cart/acme/carts/"), ("cart.add_item", "/items/")]
 )
 async def test_what_was_created_is_located(operation: str, location: str, platform: Platform) -> None:
+    """What was created is located."""
     answer = await CALLS[operation](platform)
     assert location in answer.headers["location"]
     assert (operation == "cart.create") == ("version" in answer.headers)

@@ -15,7 +15,8 @@ def conflict(session_id: str, version: str) -> dict[str, str]:
     return {"message": f"The context with sessionId {session_id} and version {version} has not been found."}
 
 
-async def test_a_context_is_read_with_the_defaults_of_its_site(platform: Platform) -> None:
+async def test_defaults_of_the_site(platform: Platform) -> None:
+    """A context is read with the defaults of its site."""
     session = platform.emporix.new_session()
     context = await platform.context(session.token)
     stamp = context["metadata"]["createdAt"]
@@ -31,14 +32,16 @@ async def test_a_context_is_read_with_the_defaults_of_its_site(platform: Platfor
     }
 
 
-async def test_a_session_without_context_is_a_404_with_its_id(platform: Platform) -> None:
+async def test_no_context_is_a_404(platform: Platform) -> None:
+    """A session without context is a 404 with its id."""
     session = platform.emporix.new_session(exists=False)
     answer = await platform.call("GET", ME, session.token)
     assert answer.status_code == 404
     assert answer.json() == {"sessionId": session.session_id, "code": 404, "message": "Session not found"}
 
 
-async def test_a_change_answers_204_without_a_body_and_raises_the_version(platform: Platform) -> None:
+async def test_change_raises_the_version(platform: Platform) -> None:
+    """A change is answered with 204 and no body, and raises the version."""
     token = platform.emporix.new_session().token
     answer = await platform.patch(token, 1, siteCode="us", currency="USD", targetLocation="US", language="es")
     assert (answer.status_code, answer.content) == (204, b"")
@@ -49,7 +52,8 @@ async def test_a_change_answers_204_without_a_body_and_raises_the_version(platfo
     assert context["metadata"]["version"] == 2
 
 
-async def test_values_are_not_checked_against_anything(platform: Platform) -> None:
+async def test_values_are_not_checked(platform: Platform) -> None:
+    """Values are not checked against anything."""
     token = platform.emporix.new_session().token
     assert (await platform.patch(token, 1, siteCode="no-such-site", currency="??")).status_code == 204
     context = await platform.context(token)
@@ -57,7 +61,8 @@ async def test_values_are_not_checked_against_anything(platform: Platform) -> No
 
 
 @pytest.mark.parametrize("version", WRONG_VERSIONS, ids=str)
-async def test_a_change_of_another_version_is_a_404_that_names_it(version: Any, platform: Platform) -> None:
+async def test_other_version_is_a_404(version: Any, platform: Platform) -> None:
+    """A change of another version is a 404 that names it."""
     session = platform.emporix.new_session()
     before = platform.emporix.document(session.session_id)
     answer = await platform.patch(session.token, version, currency="USD")
@@ -68,28 +73,32 @@ async def test_a_change_of_another_version_is_a_404_that_names_it(version: Any, 
 
 
 @pytest.mark.parametrize("body", [{"currency": "USD"}, {"metadata": 1}, {"metadata": {}}, [], "text", None], ids=str)
-async def test_a_change_without_a_version_is_a_404(body: Any, platform: Platform) -> None:
+async def test_no_version_is_a_404(body: Any, platform: Platform) -> None:
+    """A change without a version is a 404."""
     session = platform.emporix.new_session()
     answer = await platform.call("PATCH", ME, session.token, json=body)
     assert answer.status_code == 404
     assert answer.json() == conflict(session.session_id, "null")
 
 
-async def test_a_change_without_a_context_has_the_text_of_a_conflict(platform: Platform) -> None:
+async def test_no_context_looks_like_conflict(platform: Platform) -> None:
+    """A change without a context has the text of a conflict."""
     session = platform.emporix.new_session(exists=False)
     answer = await platform.patch(session.token, 1, currency="USD")
     assert answer.status_code == 404
     assert answer.json() == conflict(session.session_id, "1")
 
 
-async def test_of_two_changes_of_one_version_the_second_loses(platform: Platform) -> None:
+async def test_second_of_two_loses(platform: Platform) -> None:
+    """Of two changes of one version, the second loses."""
     token = platform.emporix.new_session().token
     assert (await platform.patch(token, 1, currency="USD")).status_code == 204
     assert (await platform.patch(token, 1, currency="CHF")).status_code == 404
     assert (await platform.context(token))["currency"] == "USD"
 
 
-async def test_fields_that_cannot_be_changed_are_ignored(platform: Platform) -> None:
+async def test_ignored_fields(platform: Platform) -> None:
+    """Fields that cannot be changed are ignored."""
     session = platform.emporix.new_session(cart_id="mine")
     answer = await platform.patch(
         session.token, 1, cartId="other", customerId="C1", sessionId="s", news=1, currency="USD"
@@ -101,26 +110,30 @@ async def test_fields_that_cannot_be_changed_are_ignored(platform: Platform) -> 
     assert "news" not in context
 
 
-async def test_metadata_that_was_read_may_be_sent_whole_and_changes_nothing(platform: Platform) -> None:
+async def test_metadata_sent_whole(platform: Platform) -> None:
+    """Metadata that was read may be sent whole, and changes nothing."""
     token = platform.emporix.new_session().token
     metadata = {"version": 1, "createdAt": "1999-01-01T00:00:00.000Z", "modifiedAt": "1999-01-01T00:00:00.000Z"}
     assert (await platform.call("PATCH", ME, token, json={"metadata": metadata})).status_code == 204
     assert (await platform.context(token))["metadata"]["createdAt"] != metadata["createdAt"]
 
 
-async def test_the_attribute_map_is_replaced_whole(platform: Platform) -> None:
+async def test_attribute_map_is_replaced(platform: Platform) -> None:
+    """The attribute map is replaced whole."""
     token = platform.emporix.new_session(attributes={"a": "1", "b": "2"}).token
     assert (await platform.patch(token, 1, context={"c": {"d": "3"}})).status_code == 204
     assert (await platform.context(token))["context"] == {"c": {"d": "3"}}
 
 
-async def test_an_attribute_map_stays_where_a_change_does_not_name_it(platform: Platform) -> None:
+async def test_attribute_map_stays(platform: Platform) -> None:
+    """An attribute map stays where a change does not name it."""
     token = platform.emporix.new_session(attributes={"a": "1"}).token
     await platform.patch(token, 1, currency="USD")
     assert (await platform.context(token))["context"] == {"a": "1"}
 
 
-async def test_an_empty_attribute_map_is_absent(platform: Platform) -> None:
+async def test_empty_attribute_map_is_absent(platform: Platform) -> None:
+    """An empty attribute map is absent."""
     token = platform.emporix.new_session(attributes={"a": "1"}).token
     assert (await platform.patch(token, 1, context={})).status_code == 204
     assert "context" not in await platform.context(token)
@@ -128,6 +141,7 @@ async def test_an_empty_attribute_map_is_absent(platform: Platform) -> None:
 
 
 async def test_the_time_of_a_change_is_kept(platform: Platform) -> None:
+    """The time of a change is kept."""
     token = platform.emporix.new_session().token
     start = platform.emporix.now()
     platform.emporix.now = lambda: start + 60
@@ -137,7 +151,8 @@ async def test_the_time_of_a_change_is_kept(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"currency": 1}, {"siteCode": ["main"]}, {"context": "text"}, {"context": []}])
-async def test_a_value_of_the_wrong_type_is_refused(fields: dict[str, Any], platform: Platform) -> None:
+async def test_wrong_type_is_refused(fields: dict[str, Any], platform: Platform) -> None:
+    """A value of the wrong type is refused."""
     token = platform.emporix.new_session().token
     answer = await platform.patch(token, 1, **fields)
     assert (answer.status_code, answer.json()["status"]) == (400, "Bad Request")
@@ -145,7 +160,8 @@ async def test_a_value_of_the_wrong_type_is_refused(fields: dict[str, Any], plat
 
 
 @pytest.mark.parametrize("value", ["yes", {"paper": "red"}])
-async def test_an_attribute_is_added_and_its_name_answered(value: Any, platform: Platform) -> None:
+async def test_attribute_is_added(value: Any, platform: Platform) -> None:
+    """An attribute is added, and its name is the answer."""
     token = platform.emporix.new_session(attributes={"a": "1"}).token
     answer = await platform.call("POST", f"{ME}/attributes", token, json={"key": "gift", "value": value})
     assert (answer.status_code, answer.json()) == (201, "gift")
@@ -154,7 +170,8 @@ async def test_an_attribute_is_added_and_its_name_answered(value: Any, platform:
     assert context["metadata"]["version"] == 2
 
 
-async def test_attributes_ignore_the_version_they_are_sent_and_raise_it(platform: Platform) -> None:
+async def test_attributes_raise_the_version(platform: Platform) -> None:
+    """Attributes ignore the version that they are sent with, and raise it."""
     token = platform.emporix.new_session(attributes={"a": "1"}).token
     body = {"key": "gift", "value": "yes", "metadata": {"version": 77}}
     assert (await platform.call("POST", f"{ME}/attributes", token, json=body)).status_code == 201
@@ -164,14 +181,16 @@ async def test_attributes_ignore_the_version_they_are_sent_and_raise_it(platform
     assert (await platform.patch(token, 1, currency="USD")).status_code == 404
 
 
-async def test_the_last_attribute_takes_the_map_with_it(platform: Platform) -> None:
+async def test_last_attribute_takes_the_map(platform: Platform) -> None:
+    """The last attribute takes the map with it."""
     token = platform.emporix.new_session(attributes={"a": "1"}).token
     answer = await platform.call("DELETE", f"{ME}/attributes/a", token)
     assert (answer.status_code, answer.content) == (204, b"")
     assert "context" not in await platform.context(token)
 
 
-async def test_an_unknown_attribute_cannot_be_removed(platform: Platform) -> None:
+async def test_unknown_attribute(platform: Platform) -> None:
+    """An unknown attribute cannot be removed."""
     session = platform.emporix.new_session(attributes={"a": "1"})
     answer = await platform.call("DELETE", f"{ME}/attributes/b", session.token)
     assert answer.status_code == 404
@@ -179,7 +198,8 @@ async def test_an_unknown_attribute_cannot_be_removed(platform: Platform) -> Non
     assert (await platform.context(session.token))["metadata"]["version"] == 1
 
 
-async def test_attributes_of_a_session_without_context_are_a_404(platform: Platform) -> None:
+async def test_attributes_without_context(platform: Platform) -> None:
+    """Attributes of a session without context are a 404."""
     token = platform.emporix.new_session(exists=False).token
     body = {"key": "gift", "value": "yes"}
     assert (await platform.call("POST", f"{ME}/attributes", token, json=body)).status_code == 404
@@ -190,6 +210,7 @@ async def test_attributes_of_a_session_without_context_are_a_404(platform: Platf
     "body", [{}, {"key": "a"}, {"value": "b"}, {"key": 1, "value": "b"}, {"key": "a", "value": 1}, []], ids=str
 )
 async def test_half_an_attribute_is_refused(body: Any, platform: Platform) -> None:
+    """Half an attribute is refused."""
     token = platform.emporix.new_session().token
     assert (await platform.call("POST", f"{ME}/attributes", token, json=body)).status_code == 400
     assert "context" not in await platform.context(token)
@@ -206,7 +227,8 @@ async def test_half_an_attribute_is_refused(body: Any, platform: Platform) -> No
         ("a+b", "a+b"),
     ],
 )
-async def test_the_name_of_an_attribute_is_decoded_once(name: str, encoded: str, platform: Platform) -> None:
+async def test_attribute_name_is_decoded(name: str, encoded: str, platform: Platform) -> None:
+    """The name of an attribute is decoded once."""
     token = platform.emporix.new_session(attributes={name: "1", "b": "2"}).token
     assert (await platform.call("DELETE", f"{ME}/attributes/{encoded}", token)).status_code == 204
     assert (await platform.context(token))["context"] == {"b": "2"}
@@ -216,7 +238,8 @@ async def test_the_name_of_an_attribute_is_decoded_once(name: str, encoded: str,
     ("method", "path"),
     [("GET", ""), ("PATCH", ""), ("POST", "/attributes"), ("DELETE", "/attributes/a")],
 )
-async def test_an_own_context_needs_the_token_of_a_session(method: str, path: str, platform: Platform) -> None:
+async def test_needs_a_token(method: str, path: str, platform: Platform) -> None:
+    """An own context needs the token of a session."""
     session = platform.emporix.new_session()
     platform.emporix.revoke(session.token)
     bodies = {"PATCH": {"metadata": {"version": 1}}, "POST": {"key": "a", "value": "b"}}
@@ -227,7 +250,8 @@ async def test_an_own_context_needs_the_token_of_a_session(method: str, path: st
     expect_fault(await platform.call(method, ME + path, headers=basic), 401, "oauth.v2.InvalidAccessToken")
 
 
-async def test_an_expired_token_is_refused_as_expired(platform: Platform) -> None:
+async def test_expired_token(platform: Platform) -> None:
+    """An expired token is refused as expired."""
     token = (await platform.anonymous())["access_token"]
     await platform.cart(token)
     start = platform.emporix.now()
@@ -239,12 +263,14 @@ async def test_an_expired_token_is_refused_as_expired(platform: Platform) -> Non
     assert answer.json()["fault"]["faultstring"] == "Access Token expired"
 
 
-async def test_the_scheme_of_the_token_may_be_written_in_any_case(platform: Platform) -> None:
+async def test_scheme_in_any_case(platform: Platform) -> None:
+    """The scheme of the token may be written in any case."""
     token = platform.emporix.new_session().token
     assert (await platform.call("GET", ME, headers={"Authorization": f"bearer {token}"})).status_code == 200
 
 
-async def test_all_tokens_of_a_session_see_one_context(platform: Platform) -> None:
+async def test_tokens_share_a_context(platform: Platform) -> None:
+    """All tokens of a session see one context."""
     session = platform.emporix.new_session()
     other = platform.emporix.new_token(session.session_id)
     await platform.patch(session.token, 1, currency="USD")
@@ -252,6 +278,7 @@ async def test_all_tokens_of_a_session_see_one_context(platform: Platform) -> No
 
 
 async def test_another_tenant_is_refused(platform: Platform) -> None:
+    """Another tenant is refused."""
     token = platform.emporix.new_session().token
     answer = await platform.call("GET", "/session-context/other/me/context", token)
     expect_fault(answer, 401, "oauth.v2.InvalidAccessToken")
@@ -261,9 +288,8 @@ async def test_another_tenant_is_refused(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/nothing"), ("PUT", ME), ("GET", f"{ME}/")])
-async def test_what_emporix_does_not_have_is_not_found_and_not_counted(
-    method: str, path: str, platform: Platform
-) -> None:
+async def test_unknown_paths_are_not_counted(method: str, path: str, platform: Platform) -> None:
+    """What Emporix does not have is not found, and not counted."""
     answer = await platform.call(method, path, platform.emporix.new_session().token)
     assert (answer.status_code, answer.json()["message"]) == (404, "No such resource")
     assert platform.emporix.calls == []

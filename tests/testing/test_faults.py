@@ -19,7 +19,8 @@ async def timed(awaitable: Any) -> tuple[Any, float]:
     return await awaitable, asyncio.get_running_loop().time() - start
 
 
-async def test_a_status_stands_in_for_the_effect(platform: Platform) -> None:
+async def test_status_without_effect(platform: Platform) -> None:
+    """A status stands in for the effect."""
     session = platform.emporix.new_session()
     platform.emporix.fault("context.patch", UNAVAILABLE)
     answer = await platform.patch(session.token, 1, currency="USD")
@@ -27,7 +28,8 @@ async def test_a_status_stands_in_for_the_effect(platform: Platform) -> None:
     assert (await platform.context(session.token))["currency"] == "EUR"
 
 
-async def test_an_applied_status_hides_the_effect(platform: Platform) -> None:
+async def test_applied_status(platform: Platform) -> None:
+    """An applied status hides the effect."""
     session = platform.emporix.new_session()
     platform.emporix.fault("context.patch", Fault(status=504, apply=True))
     assert (await platform.patch(session.token, 1, currency="USD")).status_code == 504
@@ -39,7 +41,8 @@ async def test_an_applied_status_hides_the_effect(platform: Platform) -> None:
     [(b"<html>", b"<html>"), (b"", b""), ({"fault": {"a": 1}}, b'{"fault": {"a": 1}}')],
     ids=["text", "empty", "json"],
 )
-async def test_a_body_takes_the_place_of_the_real_one(body: Any, content: bytes, platform: Platform) -> None:
+async def test_body(body: Any, content: bytes, platform: Platform) -> None:
+    """A body takes the place of the real one."""
     session = platform.emporix.new_session()
     platform.emporix.fault("context.get", Fault(body=body))
     answer = await platform.call("GET", ME, session.token)
@@ -49,7 +52,8 @@ async def test_a_body_takes_the_place_of_the_real_one(body: Any, content: bytes,
     assert (answer.status_code, answer.content) == (500, content)
 
 
-async def test_headers_and_retry_after_are_added(platform: Platform) -> None:
+async def test_headers_and_retry_after(platform: Platform) -> None:
+    """Headers and Retry-After are added."""
     session = platform.emporix.new_session()
     platform.emporix.fault("context.get", Fault(status=429, retry_after=7, headers={"X-Request-Id": "r"}))
     answer = await platform.call("GET", ME, session.token)
@@ -60,7 +64,8 @@ async def test_headers_and_retry_after_are_added(platform: Platform) -> None:
     assert (answer.status_code, answer.json()["currency"]) == (200, "EUR")
 
 
-async def test_a_delay_is_before_the_effect_and_a_late_answer_after_it(platform: Platform) -> None:
+async def test_delays(platform: Platform) -> None:
+    """A delay is before the effect, and a late answer after it."""
     session = platform.emporix.new_session()
     for fault, between in ((Fault(delay=5), 1), (Fault(delay_after=5), 2)):
         platform.emporix.recreate_context(session.session_id)
@@ -76,6 +81,7 @@ async def test_a_delay_is_before_the_effect_and_a_late_answer_after_it(platform:
 
 
 async def test_every_call_takes_the_latency(http_library: Any) -> None:
+    """Every call takes the latency."""
     emporix = FakeEmporix(latency=0.25)
     token = emporix.new_session().token
     emporix.fault("context", Fault(delay=1))
@@ -84,7 +90,8 @@ async def test_every_call_takes_the_latency(http_library: Any) -> None:
         assert (await timed(platform.context(token)))[1] == 0.25
 
 
-async def test_a_hung_call_never_answers_and_is_counted_once_it_is_given_up(platform: Platform) -> None:
+async def test_hung_call(platform: Platform) -> None:
+    """A hung call is never answered, and is counted once it is given up."""
     session = platform.emporix.new_session()
     platform.emporix.fault("context.patch", Fault(hang=True))
     with pytest.raises(TimeoutError):
@@ -95,9 +102,10 @@ async def test_a_hung_call_never_answers_and_is_counted_once_it_is_given_up(plat
 
 
 @pytest.mark.parametrize(("drop", "error", "version"), [("before", "ConnectError", 1), ("after", "ReadError", 2)])
-async def test_a_dropped_connection_is_an_error_of_the_library(
+async def test_dropped_connection(
     drop: Literal["before", "after"], error: str, version: int, platform: Platform, http_library: Any
 ) -> None:
+    """A dropped connection is an error of the library."""
     session = platform.emporix.new_session()
     platform.emporix.fault("context.patch", Fault(drop=drop))
     with pytest.raises(getattr(http_library, error), match=f"connection dropped {drop} the effect") as caught:
@@ -115,20 +123,21 @@ async def _statuses(platform: Platform, session: FakeSession, count: int = 4) ->
     ("times", "statuses"),
     [(0, [200] * 4), (1, [503, 200, 200, 200]), (3, [503] * 3 + [200]), (None, [503] * 4)],
 )
-async def test_a_fault_strikes_as_often_as_it_was_told(
-    times: int | None, statuses: list[int], platform: Platform
-) -> None:
+async def test_times(times: int | None, statuses: list[int], platform: Platform) -> None:
+    """A fault strikes as often as it was told."""
     platform.emporix.fault("context.get", UNAVAILABLE, times=times)
     assert await _statuses(platform, platform.emporix.new_session()) == statuses
 
 
-async def test_faults_strike_in_the_order_in_which_they_were_given(platform: Platform) -> None:
+async def test_order(platform: Platform) -> None:
+    """Faults strike in the order in which they were given."""
     for status in (500, 502):
         platform.emporix.fault("context.get", Fault(status=status))
     assert await _statuses(platform, platform.emporix.new_session()) == [500, 502, 200, 200]
 
 
 async def test_faults_are_cleared(platform: Platform) -> None:
+    """Faults are cleared."""
     platform.emporix.fault("*", UNAVAILABLE, times=None)
     platform.emporix.clear_faults()
     assert await _statuses(platform, platform.emporix.new_session()) == [200] * 4
@@ -145,12 +154,14 @@ async def test_faults_are_cleared(platform: Platform) -> None:
         ("managed", False),
     ],
 )
-async def test_a_fault_is_for_an_operation_a_service_or_all(pattern: str, hit: bool, platform: Platform) -> None:
+async def test_scope_of_a_fault(pattern: str, hit: bool, platform: Platform) -> None:
+    """A fault is for an operation, a service, or all."""
     platform.emporix.fault(pattern, UNAVAILABLE)
     assert await _statuses(platform, platform.emporix.new_session(), 1) == [503 if hit else 200]
 
 
-async def test_a_fault_strikes_with_its_probability_and_the_same_each_time(http_library: Any) -> None:
+async def test_probability(http_library: Any) -> None:
+    """A fault strikes with its probability, and the same way each time."""
     runs = []
     for _ in range(2):
         emporix = FakeEmporix(seed=7)
@@ -161,7 +172,8 @@ async def test_a_fault_strikes_with_its_probability_and_the_same_each_time(http_
     assert 30 < runs[0].count(503) < 70
 
 
-async def test_a_probability_of_nothing_never_strikes(platform: Platform) -> None:
+async def test_zero_probability(platform: Platform) -> None:
+    """A probability of nothing never strikes."""
     platform.emporix.fault("*", Fault(status=503, probability=0))
     assert await _statuses(platform, platform.emporix.new_session()) == [200] * 4
 
@@ -170,6 +182,7 @@ async def test_a_probability_of_nothing_never_strikes(platform: Platform) -> Non
 
 
 async def test_calls_are_recorded_in_order(platform: Platform) -> None:
+    """Calls are recorded in order."""
     session = platform.emporix.new_session()
     await platform.patch(session.token, 1, currency="USD")
     await platform.call("GET", ME, "unknown", params={"q": "1"})
@@ -190,7 +203,8 @@ async def test_calls_are_recorded_in_order(platform: Platform) -> None:
     ]
 
 
-async def test_calls_are_counted_by_operation_service_or_all(platform: Platform) -> None:
+async def test_counting(platform: Platform) -> None:
+    """Calls are counted by operation, by service, or all together."""
     session = platform.emporix.new_session()
     await _statuses(platform, session, 2)
     await platform.patch(session.token, 1)
@@ -202,7 +216,8 @@ async def test_calls_are_counted_by_operation_service_or_all(platform: Platform)
     assert count() == 0
 
 
-async def test_nothing_that_is_shown_holds_a_secret(platform: Platform) -> None:
+async def test_nothing_shown_is_secret(platform: Platform) -> None:
+    """Nothing that is shown holds a secret."""
     session = platform.emporix.new_session(attributes={"note": "hush"})
     await platform.login(JANE, session.token)
     await platform.patch(session.token, 2, context={"note": "hush"})
@@ -216,7 +231,8 @@ async def test_nothing_that_is_shown_holds_a_secret(platform: Platform) -> None:
 # The world around
 
 
-async def test_a_replica_answers_what_was_before_a_write(http_library: Any) -> None:
+async def test_replica_lag(http_library: Any) -> None:
+    """A replica answers what was before a write."""
     emporix = FakeEmporix(replica_lag=2, now=lambda: asyncio.get_running_loop().time())
     async with open_platform(emporix, http_library) as platform:
         session = emporix.new_session(exists=False)
@@ -242,7 +258,8 @@ async def test_a_replica_answers_what_was_before_a_write(http_library: Any) -> N
         assert (await platform.call("GET", ME, session.token)).status_code == 404
 
 
-async def test_a_context_is_edited_deleted_and_made_anew_from_outside(platform: Platform) -> None:
+async def test_edits_from_outside(platform: Platform) -> None:
+    """A context is edited, deleted and made anew from outside."""
     session = platform.emporix.new_session(attributes={"a": "1"})
     assert platform.emporix.edit(session.session_id, currency="CHF", language=None, news=[1]) == 2
     context = await platform.context(session.token)
@@ -265,7 +282,8 @@ async def test_a_context_is_edited_deleted_and_made_anew_from_outside(platform: 
     assert first["metadata"]["createdAt"] < second["metadata"]["createdAt"]
 
 
-async def test_a_deleted_context_does_not_appear_by_itself_again(http_library: Any) -> None:
+async def test_deleted_stays_deleted(http_library: Any) -> None:
+    """A deleted context does not appear by itself again."""
     emporix = FakeEmporix(context_at="login", context_delay=1, now=lambda: asyncio.get_running_loop().time())
     async with open_platform(emporix, http_library) as platform:
         session = await platform.anonymous()
@@ -275,6 +293,7 @@ async def test_a_deleted_context_does_not_appear_by_itself_again(http_library: A
 
 
 async def test_a_document_is_a_copy(platform: Platform) -> None:
+    """A document is a copy."""
     session = platform.emporix.new_session(attributes={"a": {"b": "c"}})
     document = platform.emporix.document(session.session_id)
     assert document is not None
@@ -283,7 +302,8 @@ async def test_a_document_is_a_copy(platform: Platform) -> None:
     assert platform.emporix.document("unknown") is None
 
 
-def test_a_seed_decides_the_ids_and_tokens() -> None:
+def test_seed_decides_ids() -> None:
+    """A seed decides the ids and tokens."""
     first, again, other = (FakeEmporix(seed=seed).new_session() for seed in (1, 1, 2))
     assert (first.token, first.session_id) == (again.token, again.session_id)
     assert first.token != other.token
@@ -292,7 +312,8 @@ def test_a_seed_decides_the_ids_and_tokens() -> None:
 # As an application
 
 
-async def test_the_application_takes_part_in_the_lifespan() -> None:
+async def test_lifespan() -> None:
+    """The application takes part in the lifespan."""
     sent: list[str] = []
     received = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
 
@@ -306,14 +327,17 @@ async def test_the_application_takes_part_in_the_lifespan() -> None:
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
-async def test_other_connections_are_left_alone() -> None:
+async def test_other_connections() -> None:
+    """Other connections are left alone."""
+
     async def never(*_: Any) -> Any:
         raise AssertionError
 
     await FakeEmporix()({"type": "websocket"}, never, never)
 
 
-async def test_a_server_that_gives_no_raw_path_and_a_body_in_parts_works(emporix: FakeEmporix) -> None:
+async def test_no_raw_path_and_body_in_parts(emporix: FakeEmporix) -> None:
+    """A server that gives no raw path and a body in parts works."""
     session = emporix.new_session()
     body = json.dumps({"key": "gift", "value": "yes"}).encode()
     parts = [body[:5], body[5:]]
@@ -331,7 +355,8 @@ async def test_a_server_that_gives_no_raw_path_and_a_body_in_parts_works(emporix
     assert (sent[0]["status"], sent[1]["body"]) == (201, b'"gift"')
 
 
-async def test_a_hung_call_ends_when_the_caller_leaves(emporix: FakeEmporix) -> None:
+async def test_hung_call_ends(emporix: FakeEmporix) -> None:
+    """A hung call ends when the caller leaves."""
     messages = [{"type": "http.request"}, {"type": "http.request"}, {"type": "http.disconnect"}]
 
     async def receive() -> Any:

@@ -19,7 +19,8 @@ def managed(session_id: str, path: str = "") -> str:
     return f"/session-context/acme/context/{session_id}{path}"
 
 
-async def test_a_service_reads_and_changes_any_context(platform: Platform) -> None:
+async def test_reads_and_changes(platform: Platform) -> None:
+    """A service reads and changes any context."""
     session = platform.emporix.new_session()
     token = await platform.service_token()
     target = managed(session.session_id)
@@ -32,7 +33,8 @@ async def test_a_service_reads_and_changes_any_context(platform: Platform) -> No
 
 
 @pytest.mark.parametrize("version", WRONG_VERSIONS, ids=str)
-async def test_a_service_needs_the_current_version_too(version: Any, platform: Platform) -> None:
+async def test_needs_the_version(version: Any, platform: Platform) -> None:
+    """A service needs the current version too."""
     session = platform.emporix.new_session()
     body = {"currency": "USD", "metadata": {"version": version}}
     answer = await platform.call("PUT", managed(session.session_id), await platform.service_token(), json=body)
@@ -41,7 +43,8 @@ async def test_a_service_needs_the_current_version_too(version: Any, platform: P
     assert (await platform.context(session.token))["currency"] == "EUR"
 
 
-async def test_a_service_adds_and_removes_attributes_without_a_version(platform: Platform) -> None:
+async def test_attributes_need_no_version(platform: Platform) -> None:
+    """A service adds and removes attributes without a version."""
     session = platform.emporix.new_session()
     token = await platform.service_token()
     attributes = managed(session.session_id, "/attributes")
@@ -54,7 +57,8 @@ async def test_a_service_adds_and_removes_attributes_without_a_version(platform:
 
 
 @pytest.mark.parametrize("session_id", ["unknown", "6d4d4d5e-04b9-40c5-9074-4df1405c6081"])
-async def test_a_session_that_nobody_knows_is_a_404_to_a_service(session_id: str, platform: Platform) -> None:
+async def test_unknown_session(session_id: str, platform: Platform) -> None:
+    """A session that nobody knows is a 404 to a service."""
     token = await platform.service_token()
     expected = {"sessionId": session_id, "code": 404, "message": "Session not found"}
     for method, path, body in (
@@ -68,9 +72,8 @@ async def test_a_session_that_nobody_knows_is_a_404_to_a_service(session_id: str
 
 
 @pytest.mark.parametrize("exists", [True, False])
-async def test_an_upsert_of_an_anonymous_context_is_refused_without_a_saas_token(
-    exists: bool, platform: Platform
-) -> None:
+async def test_upsert_needs_a_saas_token(exists: bool, platform: Platform) -> None:
+    """An upsert of an anonymous context is refused without a saas token."""
     session = platform.emporix.new_session(exists=exists)
     body = {"currency": "USD", "metadata": {"version": 1}}
     token = await platform.service_token()
@@ -80,6 +83,7 @@ async def test_an_upsert_of_an_anonymous_context_is_refused_without_a_saas_token
 
 
 async def test_an_upsert_creates_a_context(platform: Platform) -> None:
+    """An upsert creates a context."""
     jane = (await platform.login(JANE)).json()
     headers = {"saas-token": jane["saas_token"]}
     body = {"currency": "CHF", "customerId": "C0001", "context": {}, "sessionId": "x", "metadata": {"version": 9}}
@@ -95,7 +99,8 @@ async def test_an_upsert_creates_a_context(platform: Platform) -> None:
     assert (await platform.context(jane["access_token"]))["customerId"] == "C0001"
 
 
-async def test_an_upsert_of_a_context_that_exists_needs_its_version(platform: Platform) -> None:
+async def test_upsert_of_an_existing_one(platform: Platform) -> None:
+    """An upsert of a context that exists needs its version."""
     session = platform.emporix.new_session()
     jane = (await platform.login(JANE)).json()
     headers = {"saas-token": jane["saas_token"]}
@@ -105,7 +110,8 @@ async def test_an_upsert_of_a_context_that_exists_needs_its_version(platform: Pl
         assert (await platform.call("PUT", target, token, json=body, headers=headers)).status_code == status
 
 
-async def test_the_context_of_a_customer_needs_that_customers_saas_token(platform: Platform) -> None:
+async def test_customer_needs_own_saas_token(platform: Platform) -> None:
+    """The context of a customer needs that customer's saas token."""
     session = platform.emporix.new_session()
     jane = (await platform.login(JANE, session.token)).json()
     joe = (await platform.login({"email": "joe@example.com", "password": "battery-staple"})).json()
@@ -121,14 +127,16 @@ async def test_the_context_of_a_customer_needs_that_customers_saas_token(platfor
     assert (await platform.context(session.token))["language"] == "de"
 
 
-async def test_a_context_cannot_be_made_a_customers_without_that_customer(platform: Platform) -> None:
+async def test_nobody_elses_context(platform: Platform) -> None:
+    """A context cannot be made a customer's without that customer."""
     session = platform.emporix.new_session()
     body = {"customerId": "C0001", "metadata": {"version": 1}}
     target = managed(session.session_id)
     assert (await platform.call("PUT", target, await platform.service_token(), json=body)).status_code == 400
 
 
-async def test_a_service_may_not_send_a_value_of_the_wrong_type(platform: Platform) -> None:
+async def test_wrong_type_is_refused(platform: Platform) -> None:
+    """A service may not send a value of the wrong type."""
     session = platform.emporix.new_session()
     body = {"context": "text", "metadata": {"version": 1}}
     target = managed(session.session_id)
@@ -138,7 +146,8 @@ async def test_a_service_may_not_send_a_value_of_the_wrong_type(platform: Platfo
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", ""), ("PUT", ""), ("POST", "/attributes"), ("DELETE", "/attributes/a")]
 )
-async def test_the_managed_side_needs_a_token_with_the_scope(method: str, path: str, platform: Platform) -> None:
+async def test_needs_the_scope(method: str, path: str, platform: Platform) -> None:
+    """The managed side needs a token with the scope."""
     session = platform.emporix.new_session(attributes={"a": "1"})
     target = managed(session.session_id, path)
     unscoped = (await platform.service("tenant=acme cart.cart_manage")).json()["access_token"]

@@ -91,12 +91,14 @@ async def _recorded(remote: Platform, operation: str) -> Any:
     return (await remote.call("GET", "/_fake/calls", params={"operation": operation})).json()
 
 
-async def test_the_server_tells_that_it_is_there(anywhere: Platform) -> None:
+async def test_tells_that_it_is_there(anywhere: Platform) -> None:
+    """The server tells that it is there."""
     answer = await anywhere.call("GET", "/_fake/health")
     assert (answer.status_code, answer.json()) == (200, {"tenant": "acme"})
 
 
 async def test_a_session_works_over_sockets(remote: Platform) -> None:
+    """A session works over sockets."""
     token = (await remote.anonymous(currency="CHF"))["access_token"]
     assert (await remote.patch(token, 1, context={"a/b": "1"})).status_code == 204
     answer = await remote.call("DELETE", f"{ME}/attributes/a%2Fb", token)
@@ -106,7 +108,8 @@ async def test_a_session_works_over_sockets(remote: Platform) -> None:
     expect_fault(await remote.call("GET", ME, "unknown"), 401, "oauth.v2.InvalidAccessToken")
 
 
-async def test_calls_are_looked_at_and_forgotten(anywhere: Platform) -> None:
+async def test_calls(anywhere: Platform) -> None:
+    """Calls are looked at and forgotten."""
     session = await anywhere.anonymous()
     await anywhere.patch(session["access_token"], 1, currency="USD")
     recorded = await _recorded(anywhere, "context")
@@ -119,7 +122,8 @@ async def test_calls_are_looked_at_and_forgotten(anywhere: Platform) -> None:
     assert (await anywhere.call("GET", "/_fake/calls")).json() == {"count": 0, "calls": []}
 
 
-async def test_contexts_are_looked_at_and_edited(anywhere: Platform) -> None:
+async def test_contexts(anywhere: Platform) -> None:
+    """Contexts are looked at and edited."""
     session = await anywhere.anonymous()
     control = f"/_fake/contexts/{session['sessionId']}"
     await anywhere.context(session["access_token"])
@@ -129,7 +133,8 @@ async def test_contexts_are_looked_at_and_edited(anywhere: Platform) -> None:
     assert await anywhere.context(session["access_token"]) == document
 
 
-async def test_a_session_is_begun_without_a_login(anywhere: Platform) -> None:
+async def test_session_without_a_login(anywhere: Platform) -> None:
+    """A session is begun without a login."""
     answer = await anywhere.call("POST", "/_fake/sessions", json={"currency": "CHF"})
     assert answer.status_code == 201
     context = await anywhere.context(answer.json()["token"])
@@ -138,17 +143,20 @@ async def test_a_session_is_begun_without_a_login(anywhere: Platform) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_the_context_of_nobody_is_not_found(method: str, anywhere: Platform) -> None:
+async def test_context_of_nobody(method: str, anywhere: Platform) -> None:
+    """The context of nobody is not found."""
     answer = await anywhere.call(method, "/_fake/contexts/nobody", json={})
     assert (answer.status_code, answer.json()["code"]) == (404, 404)
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "nothing"), ("PUT", "faults"), ("POST", "health")])
 async def test_there_are_no_other_controls(method: str, path: str, anywhere: Platform) -> None:
+    """There are no other controls."""
     assert (await anywhere.call(method, f"/_fake/{path}")).status_code == 404
 
 
-async def test_faults_are_set_and_cleared_from_outside(anywhere: Platform) -> None:
+async def test_faults(anywhere: Platform) -> None:
+    """Faults are set and cleared from outside."""
     token = (await anywhere.anonymous())["access_token"]
     await _fault(anywhere, operation="context.get", status=503, body="<html>", retry_after=3, times=2)
     for _ in range(2):
@@ -181,7 +189,8 @@ async def test_faults_are_set_and_cleared_from_outside(anywhere: Platform) -> No
         b'{"body": [1]}',
     ],
 )
-async def test_a_control_that_makes_no_sense_is_a_bad_request_and_does_nothing(body: bytes, anywhere: Platform) -> None:
+async def test_bad_control_does_nothing(body: bytes, anywhere: Platform) -> None:
+    """A control that makes no sense is a bad request, and does nothing."""
     answer = await anywhere.call("POST", "/_fake/faults", content=body)
     assert (answer.status_code, answer.json()["code"]) == (400, 400)
     await anywhere.anonymous()
@@ -190,6 +199,7 @@ async def test_a_control_that_makes_no_sense_is_a_bad_request_and_does_nothing(b
 
 @pytest.mark.parametrize(("drop", "version"), [("before", 1), ("after", 2)])
 async def test_the_connection_really_breaks(drop: str, version: int, remote: Platform, http_library: Any) -> None:
+    """The connection really breaks."""
     token = (await remote.anonymous())["access_token"]
     await remote.context(token)
     await _fault(remote, operation="context.patch", drop=drop)
@@ -200,7 +210,8 @@ async def test_the_connection_really_breaks(drop: str, version: int, remote: Pla
     assert [call["status"] for call in recorded["calls"]] == [None]
 
 
-async def test_a_hung_call_ends_with_the_callers_patience(remote: Platform, http_library: Any) -> None:
+async def test_hung_call_ends(remote: Platform, http_library: Any) -> None:
+    """A hung call ends with the caller's patience."""
     token = (await remote.anonymous())["access_token"]
     await _fault(remote, operation="context.get", hang=True)
     with pytest.raises(http_library.ReadTimeout):
@@ -212,7 +223,8 @@ async def test_a_hung_call_ends_with_the_callers_patience(remote: Platform, http
 
 
 @pytest.mark.parametrize("drop", ["before", "after"])
-async def test_a_server_in_this_process_breaks_connections_too(drop: Any, http_library: Any) -> None:
+async def test_server_in_this_process(drop: Any, http_library: Any) -> None:
+    """A server in this process breaks connections too."""
     emporix = FakeEmporix()
     running = uvicorn.Server(uvicorn.Config(emporix, log_level="error", lifespan="on"))
     listener = socket.socket()
@@ -231,9 +243,8 @@ async def test_a_server_in_this_process_breaks_connections_too(drop: Any, http_l
     assert [call.status for call in emporix.calls] == [None, 401]
 
 
-def test_the_command_line_builds_what_it_says(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command line builds what it says."""
     served: list[tuple[Any, dict[str, Any]]] = []
     monkeypatch.setattr(uvicorn, "run", lambda app, **options: served.append((app, options)))
     assert main(["--host", "127.0.0.2", "--port", "1", "--tenant", "shop", "--latency", "0.5"]) == 0
@@ -243,9 +254,8 @@ def test_the_command_line_builds_what_it_says(
     assert "http://127.0.0.2:1 (client_id=storefront)" in capsys.readouterr().out
 
 
-def test_without_a_server_the_command_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a server, the command says what to install."""
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert main([]) == 2
     assert "session-ctx-middleware[testing]" in capsys.readouterr().err

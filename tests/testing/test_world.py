@@ -10,9 +10,8 @@ from .conftest import ME, Platform, open_platform
 
 
 @pytest.mark.parametrize(("lag", "seen_from"), [(0.0, 0.5), (2.0, 2.5)])
-async def test_a_context_appears_when_it_is_due_not_when_somebody_looks(
-    lag: float, seen_from: float, http_library: Any
-) -> None:
+async def test_appears_when_due(lag: float, seen_from: float, http_library: Any) -> None:
+    """A context appears when it is due, not when somebody looks."""
     for looked_at, status in ((seen_from - 0.1, 404), (seen_from, 200), (60.0, 200)):
         emporix = FakeEmporix(context_at="login", context_delay=0.5, replica_lag=lag, now=lambda: 1000.0)
         async with open_platform(emporix, http_library) as platform:
@@ -21,7 +20,8 @@ async def test_a_context_appears_when_it_is_due_not_when_somebody_looks(
             assert (await platform.call("GET", ME, token)).status_code == status
 
 
-async def test_a_context_that_appeared_unseen_tells_its_own_creation_time(http_library: Any) -> None:
+async def test_creation_time_unseen(http_library: Any) -> None:
+    """A context that appeared unseen tells its own creation time."""
     emporix = FakeEmporix(context_at="login", context_delay=0.5, now=lambda: 1000.0)
     async with open_platform(emporix, http_library) as platform:
         token = (await platform.anonymous())["access_token"]
@@ -33,7 +33,8 @@ async def test_a_context_that_appeared_unseen_tells_its_own_creation_time(http_l
         assert metadata["modifiedAt"] == "1970-01-01T00:17:40.000Z"
 
 
-async def test_what_a_context_was_made_from_is_not_part_of_it(platform: Platform) -> None:
+async def test_origin_is_not_shown(platform: Platform) -> None:
+    """What a context was made from is not part of it."""
     attributes = {"a": {"b": "1"}}
     session = platform.emporix.new_session(attributes=attributes)
     attributes["a"]["b"] = "changed"
@@ -43,7 +44,8 @@ async def test_what_a_context_was_made_from_is_not_part_of_it(platform: Platform
     assert (await platform.context(session.token))["context"] == {"a": {"b": "changed"}}
 
 
-async def test_a_recorded_call_is_not_part_of_the_context(platform: Platform) -> None:
+async def test_recorded_call_is_not_shown(platform: Platform) -> None:
+    """A recorded call is not part of the context."""
     session = platform.emporix.new_session()
     await platform.patch(session.token, 1, context={"a": {"b": "1"}})
     body: Any = platform.emporix.calls[-1].body

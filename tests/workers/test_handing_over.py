@@ -42,9 +42,10 @@ def slow_emporix(emporix: Platform) -> Iterator[Platform]:
     emporix.heal()
 
 
-async def test_choices_from_before_the_cart_are_sent_once_whichever_worker_sends_them(
+async def test_early_choices_are_sent_once(
     open_fleet: OpenFleet, make_shoppers: MakeShoppers, emporix: Platform, shared: dict[str, Any], tally: Tally
 ) -> None:
+    """Choices from before the cart are sent once, whichever worker sends them."""
     addresses = open_fleet(cache={"missing_ttl": MISSING_TTL}, **shared).addresses
     shoppers = make_shoppers(3, exists=False)
     for shopper in shoppers:
@@ -63,9 +64,10 @@ async def test_choices_from_before_the_cart_are_sent_once_whichever_worker_sends
     assert tally.violations == []
 
 
-async def test_several_tabs_at_once_send_what_waits_without_undoing_anything(
+async def test_several_tabs(
     open_fleet: OpenFleet, make_shoppers: MakeShoppers, emporix: Platform, shared: dict[str, Any], tally: Tally
 ) -> None:
+    """Several tabs at once send what waits without undoing anything."""
     addresses = open_fleet(cache={"missing_ttl": MISSING_TTL}, **shared).addresses
     shoppers = make_shoppers(10, exists=False)
     for shopper in shoppers:
@@ -83,9 +85,8 @@ async def test_several_tabs_at_once_send_what_waits_without_undoing_anything(
     assert tally.violations == []
 
 
-async def test_a_cookie_that_was_signed_with_the_old_key_is_still_honoured(
-    open_fleet: OpenFleet, make_shoppers: MakeShoppers
-) -> None:
+async def test_old_key_still_counts(open_fleet: OpenFleet, make_shoppers: MakeShoppers) -> None:
+    """A cookie that was signed with the old key is still honoured."""
     before = open_fleet(size=1, secret_key=[OLD])
     loyal, unlucky = make_shoppers(2, exists=False)
     for shopper in (loyal, unlucky):
@@ -100,9 +101,8 @@ async def test_a_cookie_that_was_signed_with_the_old_key_is_still_honoured(
     assert (page["currency"], page["language"]) == ("USD", "fr")
 
 
-async def test_while_keys_are_rotated_worker_by_worker_nobody_notices(
-    open_fleet: OpenFleet, make_shoppers: MakeShoppers, tally: Tally
-) -> None:
+async def test_rotation_worker_by_worker(open_fleet: OpenFleet, make_shoppers: MakeShoppers, tally: Tally) -> None:
+    """While keys are rotated worker by worker, nobody notices."""
     fleets = open_fleet(size=1, secret_key=[OLD, NEW]), open_fleet(size=1, secret_key=[NEW, OLD])
     await wander(make_shoppers(10), [address for fleet in fleets for address in fleet.addresses], steps=20)
 
@@ -132,9 +132,10 @@ async def shows_what_emporix_has(shopper: Shopper, address: str, emporix: Platfo
         await asyncio.sleep(0.05)
 
 
-async def test_when_a_worker_dies_the_next_one_shows_all_that_was_acknowledged(
+async def test_worker_dies(
     open_fleet: OpenFleet, make_shoppers: MakeShoppers, slow_emporix: Platform, shared: dict[str, Any], tally: Tally
 ) -> None:
+    """When a worker dies, the next one shows all that was acknowledged."""
     fleet = open_fleet(cache={"ttl": 1.0, "stale_while_revalidate": 0.0}, **shared)
     shoppers, addresses = make_shoppers(30), fleet.addresses
     alive = True

@@ -14,9 +14,8 @@ SECRET = ["a secret that every worker of this shop has"]
 SHOPPERS, STEPS = 40, 30
 
 
-async def test_with_the_cookie_alone_every_worker_shows_what_was_switched_on_any(
-    open_fleet: OpenFleet, make_shoppers: MakeShoppers, tally: Tally
-) -> None:
+async def test_cookie_alone(open_fleet: OpenFleet, make_shoppers: MakeShoppers, tally: Tally) -> None:
+    """With the cookie alone, every worker shows what was switched on any."""
     fleet = open_fleet(secret_key=SECRET)
     await wander(make_shoppers(SHOPPERS), fleet.addresses, steps=STEPS)
 
@@ -26,9 +25,10 @@ async def test_with_the_cookie_alone_every_worker_shows_what_was_switched_on_any
 
 
 @pytest.mark.redis
-async def test_with_redis_alone_every_worker_shows_what_was_switched_on_any(
+async def test_redis_alone(
     open_fleet: OpenFleet, make_shoppers: MakeShoppers, redis: RedisServer, tally: Tally
 ) -> None:
+    """With Redis alone, every worker shows what was switched on any."""
     fleet = open_fleet(redis=redis.url)
     await wander(make_shoppers(SHOPPERS), fleet.addresses, steps=20)
 
@@ -36,9 +36,8 @@ async def test_with_redis_alone_every_worker_shows_what_was_switched_on_any(
     assert tally.statuses == {200: SHOPPERS * 20}
 
 
-async def test_workers_of_one_uvicorn_show_what_was_switched_on_any_of_them(
-    open_uvicorn: OpenUvicorn, make_shoppers: MakeShoppers, tally: Tally
-) -> None:
+async def test_workers_of_one_uvicorn(open_uvicorn: OpenUvicorn, make_shoppers: MakeShoppers, tally: Tally) -> None:
+    """Workers of one uvicorn show what was switched on any of them."""
     uvicorn = open_uvicorn(secret_key=SECRET)
     await wander(make_shoppers(20, fresh=True), [uvicorn.address], steps=16)
 
@@ -47,9 +46,8 @@ async def test_workers_of_one_uvicorn_show_what_was_switched_on_any_of_them(
     assert "share nothing" not in uvicorn.log
 
 
-async def test_workers_that_share_nothing_show_old_values_and_have_been_warned(
-    open_uvicorn: OpenUvicorn, make_shoppers: MakeShoppers, tally: Tally
-) -> None:
+async def test_sharing_nothing(open_uvicorn: OpenUvicorn, make_shoppers: MakeShoppers, tally: Tally) -> None:
+    """Workers that share nothing show old values, and have been warned."""
     uvicorn = open_uvicorn()
     await wander(make_shoppers(20, fresh=True), [uvicorn.address], steps=16)
 

@@ -52,9 +52,10 @@ def in_touch(redis: RedisServer, fleet: Fleet) -> bool:
     return listening == f":{len(logs)}" and all(talking)
 
 
-async def test_with_the_cookie_nobody_notices_that_redis_is_killed(
+async def test_cookie_hides_a_killed_redis(
     open_fleet: OpenFleet, make_shoppers: MakeShoppers, redis: RedisServer, tally: Tally
 ) -> None:
+    """With the cookie, nobody notices that Redis is killed."""
     fleet = open_fleet(secret_key=SECRET, redis=redis.url)
     shoppers, addresses = make_shoppers(SHOPPERS), fleet.addresses
     async with killed_again_and_again(redis, OUTAGES) as outages:
@@ -65,9 +66,10 @@ async def test_with_the_cookie_nobody_notices_that_redis_is_killed(
     assert any("Redis fails" in worker.log for worker in fleet.workers)
 
 
-async def test_without_the_cookie_pages_go_on_and_converge_when_redis_is_back(
+async def test_converges_without_the_cookie(
     open_fleet: OpenFleet, make_shoppers: MakeShoppers, redis: RedisServer, tally: Tally
 ) -> None:
+    """Without the cookie, pages go on, and converge when Redis is back."""
     fleet = open_fleet(redis=redis.url)
     shoppers, addresses = make_shoppers(SHOPPERS), fleet.addresses
     async with killed_again_and_again(redis, OUTAGES) as outages:
@@ -105,9 +107,10 @@ async def seconds_for_a_page(shopper: Shopper, address: str) -> float:
 
 
 @pytest.mark.parametrize("how", ["closed", "blackholed"])
-async def test_a_redis_that_cannot_be_reached_costs_pages_no_time(
+async def test_unreachable_redis(
     open_fleet: OpenFleet, make_shoppers: MakeShoppers, redis: RedisServer, tally: Tally, how: str
 ) -> None:
+    """A Redis that cannot be reached costs pages no time."""
     async with out_of_reach(how, redis) as url:
         without, lonely = open_fleet(size=1, secret_key=SECRET), open_fleet(size=1, redis=url, budget=BUDGET)
         addresses = [*without.addresses, *lonely.addresses]
@@ -129,7 +132,8 @@ async def test_a_redis_that_cannot_be_reached_costs_pages_no_time(
 
 
 @pytest.mark.slow
-def test_the_long_run_counts_what_it_plays(capsys: pytest.CaptureFixture[str]) -> None:
+def test_long_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """The long run counts what it plays."""
     assert main(["--requests", "400", "--shoppers", "10"]) == 0
 
     lines = capsys.readouterr().out.splitlines()
