@@ -31,6 +31,12 @@ def nothing_is_left_open() -> Iterator[None]:
     gc.collect()
 
 
+@pytest.fixture(autouse=True)
+def patient_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the event loop of a busy machine time to notice that it is connected."""
+    monkeypatch.setattr("session_ctx_middleware.stores.redis.urls.CONNECT_SECONDS", PATIENT)
+
+
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[RedisServer]:
     """One server for all tests that do it no harm."""

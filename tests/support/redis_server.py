@@ -144,7 +144,7 @@ def redis_server(*options: str, config: str = "", sentinel: bool = False) -> Ite
 def redis_cluster(nodes: int = 3) -> Iterator[Sequence[RedisServer]]:
     """Run a cluster of masters that share the slots between them."""
     with contextlib.ExitStack() as stack:
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-config-file", "nodes.conf")
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "10000", "--cluster-config-file", "nodes.conf")
         servers = [stack.enter_context(redis_server(*options)) for _ in range(nodes)]
         edges = [16384 * number // nodes for number in range(nodes + 1)]
         for server, first, last in zip(servers, edges, edges[1:], strict=False):
