@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import sys
@@ -17,7 +18,8 @@ from session_ctx_middleware.emporix import transport
 from session_ctx_middleware.testing import FakeEmporix
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+TESTS = ROOT / "tests"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), TESTS / "README.md"])
 
 
 @pytest.fixture
@@ -121,3 +123,24 @@ def test_named_tests_exist() -> None:
 
     assert len(named) > 10
     assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text("utf-8")] == []
+
+
+def scenarios() -> set[tuple[str, str, str]]:
+    """Return number, file and name of every test that says which scenario it holds."""
+    functions = [
+        (str(path.relative_to(TESTS)), node)
+        for path in TESTS.rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    said = [(re.match(r"F\d+(?=: )", ast.get_docstring(node) or ""), path, node.name) for path, node in functions]
+    return {(number[0], path, name) for number, path, name in said if number}
+
+
+def test_scenarios() -> None:
+    """The key of the fault scenarios has all of them, and names each test that says it holds one."""
+    rows = re.findall(r"^\| (F\d+) \| .+ \| (.+) \|$", (TESTS / "README.md").read_text("utf-8"), re.MULTILINE)
+    named = {(number, path, name) for number, cell in rows for path, name in re.findall(r"`([\w/]+\.py)::(\w+)`", cell)}
+
+    assert [number for number, _ in rows] == [f"F{number}" for number in range(1, 47)]
+    assert named == scenarios()
