@@ -1,4 +1,4 @@
-"""Not asking for a while what has failed too often, and asking again carefully."""
+"""Not asking for a while what has failed too often: circuit breaker (Nygard 2007), retry budget."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Breaker:
 
 
 class RetryBudget:
-    """Lets retries be at most a fifth of the calls, so that they do not double the load on what is failing."""
+    """Lets retries be at most a fifth of the calls (retry budget, as in Finagle): they must not double the load."""
 
     SHARE: Final = 0.2
     RESERVE: Final = 3.0

@@ -211,14 +211,14 @@ class ContinuityCookie:
         if not isinstance(data, dict) or data.get("v") != FORMAT:
             raise ValueError("another format")
         floor = data["f"]
-        since = data["n"]
+        complete_from = data["n"]
         return Note(
             token=_text(data["t"]),
             session=_text(data["s"]),
             incarnation=_text(data["c"]),
             floor=-1 if floor == -1 else version_of(floor),
             taken=self._unpacked(data["d"]),
-            complete_from=since if isinstance(since, int) else sys.maxsize,
+            complete_from=complete_from if isinstance(complete_from, int) else sys.maxsize,
             parked=self._parked(data["p"]),
             foreign=self._foreign(data["a"]),
             issued=moment_of(data["i"]),

@@ -69,7 +69,7 @@ class UpstreamPolicy:
         max_attempts: PATCH attempts of one commit when others write the same context.
         get_retry: repeat a GET once after a connection error, 502, 503 or 504.
         on_conflict: ``f(field, base, ours, theirs) -> value`` decides when somebody else changed the same field
-            (``attributes.<key>`` for an attribute); without it the later wish, ours, wins.
+            (``attributes.<key>`` for an attribute); without it the later change, ours, wins.
     """
 
     deadline: float = 2.0

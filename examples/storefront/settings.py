@@ -1,4 +1,4 @@
-"""What the shop is told by its environment."""
+"""What the shop takes from its environment."""
 
 from __future__ import annotations
 

@@ -9,13 +9,13 @@ awaits, so that there are no locks.
 each waiter has a future of its own. The store, where processes share one, is asked before Emporix.
 
 *A change* goes `Engine` → `Commits` → `Bases` → `Patching` → `Announcer` → `Publisher`. One PATCH per session is on its
-way at a time, made against a document that came from a GET. Emporix answers a stale version with 404 and tells no new
+way at a time, made against a document that came from a GET. Emporix answers a stale version with 404 and names no new
 one, so a GET settles what is open, and what is left is rebased. A write raises the fence of every token of the session
 before and after, and reads that overlap it are not published. Until a GET brings the new version, reads show the base
 with the taken changes over it. What cannot be sent is parked (`Pending`), shown, and sent later.
 
-*Other workers* are heard by way of the store (`Sharing`, `Peers`) and of the shopper's browser (`Handover`, `Note`,
-`Requirements`): both only ever raise floors, and merging what two of them know is commutative and idempotent.
+What *other workers* did arrives by way of the store (`Sharing`, `Peers`) and of the shopper's browser (`Handover`,
+`Note`, `Requirements`): both only ever raise floors, and merging what two of them know is commutative and idempotent.
 
 `wiring.build` makes the parts, each from finished ones. docs/architecture.md has the invariants, and what fails without
 each; `tests/test_structure.py` holds the directions.

@@ -1,4 +1,4 @@
-"""Making known what Emporix took: here at once, and in other processes before anybody is told."""
+"""Making known what Emporix took: here at once, and in other processes before the commit ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Announcer:
     Args:
         entries: finds the other tokens of the session.
         publisher: changes what entries show.
-        sharing: tells other processes.
+        sharing: notifies other processes.
     """
 
     entries: Entries
@@ -37,7 +37,7 @@ class Announcer:
         # Nobody has promised that a PATCH which changes nothing raises the version.
         job.taken_in(document.version + 1 if changes.missing_from(document) else document.version)
         self._show(job, base, changes)
-        await self._tell(job, document)
+        await self._notify(job, document)
 
     async def seen(self, job: Job, document: ContextDocument) -> None:
         """Keep everybody from showing less than this document, which has all changes of the job."""
@@ -49,7 +49,7 @@ class Announcer:
                 sibling.raise_fence()
                 held = job.changes.held(document, NO_CHANGES)
                 self.publisher.show_taken_by_sibling(sibling, document, document.version, held)
-        await self._tell(job, document)
+        await self._notify(job, document)
 
     def _show(self, job: Job, base: Base, changes: ContextChanges) -> None:
         entry, document = job.entry, base.document
@@ -69,6 +69,6 @@ class Announcer:
             held = job.changes.held(document, changes)
             self.publisher.show_taken_by_sibling(sibling, document, job.version, held)
 
-    async def _tell(self, job: Job, document: ContextDocument) -> None:
+    async def _notify(self, job: Job, document: ContextDocument) -> None:
         entries = self.entries.with_siblings(job.entry)
         await self.sharing.invalidate(entries, document.identity, job.version)

@@ -76,7 +76,7 @@ class Bases:
             ContextUnavailable: there was no time left.
         """
         if job.attempts > 1:
-            # Full jitter: those who conflict with each other must not meet again.
+            # Full jitter (Brooker 2015): those who conflict with each other must not meet again.
             await self.clock.sleep(BACKOFF * self.clock.random() * job.attempts)
         while (left := job.until - self.clock.monotonic()) > 0:
             flight = self.loads.join(job.entry, job.token) if join else self.loads.start(job.entry, job.token)

@@ -1,4 +1,4 @@
-"""To which token and session a note belongs, without naming either."""
+"""To which token and session a note belongs, by fingerprints alone."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Binding:
         return session is not None and made.session == self.of_session(session.session_id)
 
     def foreign(self, entry: Entry, note: Note, token: str) -> ContextChanges:
-        """Return the attributes that were set apart for this token, or for another one of its session."""
+        """Return the attributes that a note holds for this token, or for another one of its session."""
         own = NO_CHANGES
         for each in note.foreign:
             if self.binds(each, entry, token):

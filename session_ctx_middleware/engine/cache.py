@@ -90,5 +90,5 @@ class ClockCache:
             self._entries.move_to_end(key)
             if not too_many:
                 break
-            entry.spare()
+            entry.clear_used()
         return gone

@@ -1,4 +1,4 @@
-"""Sending changes: the write protocol of a service that answers a stale version with 404 and tells no new one."""
+"""Sending changes: the write protocol of a service that answers a stale version with 404 and names no new one."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Commits:
         try:
             result = await job.result.wait(job.until - self.clock.monotonic(), self.clock)
         except asyncio.CancelledError:
-            job.is_abandoned()
+            job.abandon()
             raise
         return await self._overdue(job) if result is None else result
 
@@ -155,7 +155,7 @@ class Commits:
         await self.pending.unpark(job, with_parked=not job.own)
 
     def _remember(self, job: Job) -> None:
-        """Note what Emporix has of this process: an earlier wish that is still on its way must not undo it."""
+        """Note what Emporix has of this process: an earlier change that is still on its way must not undo it."""
         taken = job.changes
         for entry in self.entries.with_siblings(job.entry):
             entry.learn(entry.consistency.committed(taken, job.version))
@@ -180,7 +180,7 @@ class Commits:
             session = _session(job.entry)
             async with self.turns.hold(session or job):
                 base = await self.bases.first(job)
-                if _session(job.entry) == session:  # else the answer has told which session this is
+                if _session(job.entry) == session:  # else the answer has named the session
                     return await self._send(job, base)
 
     async def _send(self, job: Job, base: Base | None) -> Commit:

@@ -54,14 +54,14 @@ class Consistency:
     Args:
         incarnation: which context the next four are of; `None` where none has been seen.
         floor: the lowest version that may be shown.
-        announced: the highest version that another process has told of; what it changed is not known here.
-        taken: the last changes that Emporix took from this shopper, as far as is known. An earlier wish for one of
-            their fields has had its time.
+        announced: the highest version that another process has announced; what it changed is not known here.
+        taken: the last changes that Emporix took from this shopper, as far as is known. An earlier change of one of
+            their fields is obsolete.
         complete_from: over a document of this version or later, `taken` shows everything that the shopper has chosen.
         earlier: the floors of other incarnations that were seen, the latest ones.
-        retired: an incarnation that has made room for another one, and until when (monotonic seconds) a lagging replica
+        retired: an incarnation that another one has replaced, and until when (monotonic seconds) a lagging replica
             may still show it.
-        hint: the fingerprint of an incarnation that has not been seen here, and the version that was told of.
+        hint: the fingerprint of an incarnation that has not been seen here, and the version that was announced.
         required: the note whose floor a document has to reach.
         satisfied: the note whose floor a document has reached last.
     """
@@ -100,7 +100,7 @@ class Consistency:
         return Verdict.REFRESH if self._lacks_taken(document) else Verdict.SHOW
 
     def is_retired(self, incarnation: Incarnation, now: float) -> bool:
-        """Tell whether an incarnation has made room for another one a moment ago."""
+        """Tell whether an incarnation was replaced by another one a moment ago."""
         return self.retired is not None and incarnation == self.retired[0] and now < self.retired[1]
 
     def outdates(self, document: ContextDocument) -> bool:
@@ -140,7 +140,7 @@ class Consistency:
             return False
         return bool(self.taken.taken_after(document.version).missing_from(document))
 
-    # What is learnt. Each of these returns the value that follows.
+    # Transitions. Each of these returns the value that follows.
 
     def raised(self, incarnation: Incarnation, version: int) -> Consistency:
         """Allow nothing below `version` of an incarnation any more."""
@@ -166,7 +166,7 @@ class Consistency:
         return replace(raised, announced=announced, complete_from=complete_from)
 
     def hinted(self, fingerprint: str, version: int) -> Consistency:
-        """Note what was told of an incarnation of which only the fingerprint is known."""
+        """Note a version that was announced of an incarnation of which only the fingerprint is known."""
         return replace(self, hint=(fingerprint, version))
 
     def with_hint_applied(self, incarnation: Incarnation, fingerprint: Fingerprint) -> Consistency:
@@ -185,7 +185,7 @@ class Consistency:
         if known not in {None, note.incarnation}:
             return self.remembering(note.taken.taken_at(-1).newest(self.taken))
         extended = self
-        if note.floor >= self.announced:  # else another process told of a change that the browser does not know
+        if note.floor >= self.announced:  # else another process announced a change that the browser does not know
             start = _joined(*sorted(((self.complete_from, self.floor), (note.complete_from, note.floor)), key=_end))
             extended = self if start == self.complete_from else replace(self, complete_from=start)
         return extended.remembering(note.taken.newest(self.taken))
@@ -209,7 +209,7 @@ class Consistency:
     def merged(self, other: Consistency) -> Consistency:
         """Join what two tokens of one session know; commutative and idempotent.
 
-        Where only one of them has heard an announcement, the joined value claims no more than that one: the other may
+        Where only one of them knows of an announcement, the joined value claims no more than that one: the other may
         believe itself complete because it does not know of the change.
         """
         newer, older = sorted((self, other), key=_precedence, reverse=True)

@@ -41,7 +41,7 @@ class Engine:
     def __init__(self, options: EngineOptions, source: ContextSource) -> None:
         self._upstream = options.upstream
         self._clock = options.clock
-        self._parts = build(options, source, options.store.attach(self._heard))
+        self._parts = build(options, source, options.store.attach(self._notified))
         self.key = options.keys.key
         self.peek = self._parts.reads.peek
 
@@ -228,5 +228,5 @@ class Engine:
             parts.requirements.note(entry, note, token.value)
         return store_read
 
-    def _heard(self, notice: Notice) -> None:
-        self._parts.peers.heard(notice)
+    def _notified(self, notice: Notice) -> None:
+        self._parts.peers.apply(notice)

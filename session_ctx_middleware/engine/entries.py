@@ -20,7 +20,7 @@ TOKEN_PREFIX: Final = "token-"  # noqa: S105 - a prefix of names
 class Entries:
     """Finds the entry of a token, and the other tokens of its session.
 
-    Documents and everything else (missing, rejected, failed) are kept apart, so that garbage tokens never push out a
+    Documents have one cache, everything else (missing, rejected, failed) has another: garbage tokens never push out a
     good entry. An entry in use (`pinned`) stays reachable even when its cache drops it: two entries of one key would
     not see each other's writes.
 
@@ -63,7 +63,7 @@ class Entries:
         return entry
 
     def prove(self, entry: Entry, session_id: str | None) -> None:
-        """Note to which session a token belongs, as an authenticated answer has told; learn what its others know."""
+        """Note to which session a token belongs, as an authenticated answer says; merge what its siblings know."""
         if session_id is None:
             return
         if entry.proven_session is None or entry.proven_session.session_id != session_id:

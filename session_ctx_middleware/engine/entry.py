@@ -17,7 +17,7 @@ NEVER: Final = float("-inf")
 
 
 class Fence(NamedTuple):
-    """What a read has to find unchanged when it lands (fencing): it publishes only behind the fence that it started in.
+    """What a read has to find unchanged when it lands, or it is not published (fencing token, Kleppmann 2016).
 
     Args:
         era: rises with each logout; what began before must not come back.
@@ -38,7 +38,7 @@ class Membership:
     Args:
         session_id: the session at Emporix.
         name: its name outside this process.
-        proven: whether an authenticated answer has told; what an application says about it counts for less.
+        proven: whether an authenticated answer says so; what an application says counts for less.
     """
 
     session_id: str
@@ -66,7 +66,7 @@ class StoreView:
         """Note the epoch in which the entry was compared with the store."""
         self.epoch = epoch
 
-    def heard_news(self) -> None:
+    def parked_changed(self) -> None:
         """Note that others have changed what is parked."""
         self.news += 1
 
@@ -137,7 +137,7 @@ class Entry:
 
     @property
     def proven_session(self) -> Membership | None:
-        """The session, if an authenticated answer has told it."""
+        """The session, if an authenticated answer has named it."""
         return self.session if self.session is not None and self.session.proven else None
 
     @property
@@ -171,7 +171,7 @@ class Entry:
 
     def has_ended(self, wall: float) -> bool:
         """Tell whether the token has ended at `wall` (seconds since the epoch), so that its document is void."""
-        # Without a document there is nothing to keep back, only calls to be spared.
+        # Without a document there is nothing to keep back, only calls to be saved.
         return self.ends_at is not None and wall >= self.ends_at and self.snapshot.document is not None
 
     # What the cache keeps.
@@ -189,8 +189,8 @@ class Entry:
         """Note that somebody has asked for this entry."""
         self.used = True
 
-    def spare(self) -> None:
-        """Let the entry be evicted when the cache comes by next, unless somebody asks for it."""
+    def clear_used(self) -> None:
+        """Clear the reference bit (CLOCK): the hand evicts the entry next time, unless somebody asks for it before."""
         self.used = False
 
     def keep(self, until: float) -> None:

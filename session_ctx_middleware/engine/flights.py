@@ -1,4 +1,4 @@
-"""One GET per token at a time, shared by everybody who wants its answer (single flight)."""
+"""One GET per token at a time, shared by all who want its answer (single flight, as in Go's ``singleflight``)."""
 
 from __future__ import annotations
 

@@ -95,8 +95,8 @@ class Job:
         """Whether the shopper has logged out since."""
         return self.entry.fence.era != self.era
 
-    def is_abandoned(self) -> None:
-        """Note that nobody is left to be told: the job parks what it cannot send."""
+    def abandon(self) -> None:
+        """Note that nobody waits for the result any more: the job itself parks what it cannot send."""
         self.parks = True
 
     def takes_along(self, parked: ContextChanges, stored: frozenset[str]) -> None:

@@ -103,7 +103,7 @@ class Loads:
             outcome = await self._find(flight, token, store_read)
             asked = await self._look(flight.entry, outcome)
             if asked and isinstance(outcome, Found) and outcome.shared:
-                # Whoever has sent what was parked a moment ago has told of a later version than this one.
+                # Whoever has sent what was parked a moment ago has announced a later version than this one.
                 outcome = await self._find(flight, token, None)
                 await self._look(flight.entry, outcome)
         finally:
@@ -123,7 +123,7 @@ class Loads:
         return found if isinstance(outcome, Failed) and self._is_usable(entry, found, in_need=True) else outcome
 
     def _shared_document(self, entry: Entry, stored: Stored, asked_at: float) -> Found | None:
-        """Return the document that another process has shared, and note the floor that it told."""
+        """Return the document that another process has shared, and note its floor as a hint."""
         entry.learn(entry.consistency.hinted(stored.identity, stored.floor))
         return None if stored.document is None else Found(stored.document, asked_at - stored.age, shared=True)
 
@@ -132,11 +132,11 @@ class Loads:
         seconds = self.cache.ttl + (self.cache.stale_if_error if in_need else 0.0)
         if self.clock.monotonic() - found.asked_at >= seconds:
             return False
-        # Whoever has written a later version may not have been able to tell the store.
+        # Whoever has made a later version may not have been able to write it to the store.
         return self.publisher.judge(entry, found.document) is Verdict.SHOW
 
     async def _look(self, entry: Entry, outcome: Outcome) -> bool:
-        """Note which session an answer tells of, and show what is parked for it; tell whether that had to be asked."""
+        """Note which session an answer is of, and show what is parked for it; tell whether the store was asked."""
         if isinstance(outcome, Found):
             self.entries.prove(entry, outcome.document.session_id)
         elif isinstance(outcome, Missing):

@@ -14,8 +14,8 @@ ROOM: Final = 10_000
 AT_ONCE: Final = 10.0
 PER_SECOND: Final = 1.0
 LAG_PAUSE: Final = (0.02, 0.08)
-FORCED_MEMORY: Final = 30.0
-"""Seconds after which a bucket has long been full again: nobody has to remember it."""
+FULL_AFTER: Final = 30.0
+"""Seconds after which a bucket has long been full again, and need not be kept."""
 
 if TYPE_CHECKING:
     _Ends = TLRUCache[bytes, float]
@@ -61,7 +61,7 @@ class TokenBuckets:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._levels = _Levels(ROOM, FORCED_MEMORY, timer=clock.monotonic)
+        self._levels = _Levels(ROOM, FULL_AFTER, timer=clock.monotonic)
 
     def is_empty(self, key: bytes) -> bool:
         """Tell whether a key has used all that it may do at the moment."""

@@ -1,4 +1,4 @@
-"""Doing what other processes say has to be done."""
+"""Applying what other processes announce."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Peers:
 
     Args:
         entries: of this event loop.
-        sharing: the store that tells.
+        sharing: the store that sends notices.
         pending: what is parked.
         publisher: takes announcements as floors.
         requirements: retires what another context has followed.
@@ -42,11 +42,11 @@ class Peers:
     tasks: Tasks
     clock: Clock
 
-    def heard(self, notice: Notice) -> None:
-        """Do what another process says has to be done."""
+    def apply(self, notice: Notice) -> None:
+        """Bring the entries that a notice names up to date."""
         for entry in self.entries.named(notice.names):
             if notice.kind == "parked":
-                entry.store_view.heard_news()
+                entry.store_view.parked_changed()
                 self.tasks.spawn(self.pending.look(entry))
             elif notice.kind == "forgotten":
                 self.log_out(entry)
@@ -61,7 +61,7 @@ class Peers:
         self.entries.drop(entry)
 
     async def catch_up(self, entry: Entry) -> None:
-        """Compare an entry with the store: what other processes did may have been told while nobody listened."""
+        """Compare an entry with the store: notices may have been missed."""
         entry.store_view.caught_up(self.sharing.attachment.epoch)
         if entry.document is None:
             entry.expire()

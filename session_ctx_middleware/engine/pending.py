@@ -57,7 +57,7 @@ class Pending:
 
         Returns:
             Whether the store was asked. What has been read before is then older than what is parked: somebody may have
-            sent that in between, and told of a later version.
+            sent that in between, and announced a later version.
         """
         names, view = self._known_names(entry), entry.store_view
         session = _session(names)
@@ -72,7 +72,7 @@ class Pending:
         return True
 
     async def look_unless_read(self, entry: Entry, read: StoreRead | None, *, again: bool) -> StoreRead | None:
-        """Do what `look` does, without asking where a read of the store tells enough; return it if it still counts."""
+        """Do what `look` does, without asking where a read of the store says enough; return it if it still counts."""
         if read is not None and self.has_nothing(entry, read):
             return read
         asked = await self.look(entry, again=again)
@@ -88,7 +88,7 @@ class Pending:
         return True
 
     def remember_taken(self, entry: Entry) -> None:
-        """Remember what Emporix has taken for as long as an earlier wish may be parked: longer than the entry lives."""
+        """Remember what Emporix has taken while an earlier change may still be parked: longer than the entry lives."""
         session = entry.proven_session
         if session is not None:
             self._taken[session.name] = entry.consistency.taken.outlines()

@@ -28,7 +28,7 @@ ACCEPTABLE: Final = frozenset({Verdict.SHOW, Verdict.REFRESH})
 
 @dataclass(slots=True, kw_only=True)
 class Publisher:
-    """Changes entries by what was learnt; decides by `Consistency.judge`.
+    """Changes entries by what has arrived; decides by `Consistency.judge`.
 
     Args:
         cache: how long what is known may be used.
@@ -78,7 +78,7 @@ class Publisher:
             self.throttle(entry)
 
     def apply_hint(self, entry: Entry, incarnation: Incarnation) -> bool:
-        """Take what other processes have told of a context as its floor; tell whether it was this one."""
+        """Take an announced version of a context as its floor; tell whether it was of this one."""
         known = entry.consistency
         if not known.hints_at(incarnation, self.keys.incarnation):
             return False
@@ -131,7 +131,7 @@ class Publisher:
         self._set_lifetime(entry, found.asked_at)
         snapshot = Snapshot(document=found.document, parked=entry.snapshot.parked)
         entry.show(snapshot, entry.consistency.published(found.document))
-        self._tell_siblings(entry, found.document)
+        self._expire_siblings(entry, found.document)
         if found.shared and entry.fresh_until <= self.clock.monotonic():
             self.throttle(entry)
         else:
@@ -149,7 +149,7 @@ class Publisher:
             error_until=fresh_until + cache.stale_if_error,
         )
 
-    def _tell_siblings(self, entry: Entry, document: ContextDocument) -> None:
+    def _expire_siblings(self, entry: Entry, document: ContextDocument) -> None:
         """Have the other tokens of the session ask again when this one has seen a later version."""
         for sibling in self.entries.siblings(entry):
             shown, known = sibling.document, sibling.consistency

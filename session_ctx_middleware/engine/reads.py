@@ -37,7 +37,7 @@ class Reads:
         entries: of this event loop.
         loads: fill entries.
         publisher: throttles, and judges documents.
-        requirements: what browsers have been told by other workers.
+        requirements: what browsers have seen on other workers.
         attachment: how well other processes keep this one informed.
         keys: fingerprints of contexts.
         clock: where time and randomness come from.

@@ -1,4 +1,4 @@
-"""What a browser has been told by another worker: no document below that may be shown to it here."""
+"""What a browser has seen on another worker: no document below that may be shown to it here."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Requirements:
         """Note that a browser was shown what its note requires, if that is so."""
         if note is None:
             return
-        self.note(entry, note, token)  # the answer may have told to which session the token belongs
+        self.note(entry, note, token)  # the answer may have named the session of the token
         document = snapshot.document
         seen = document is not None and not snapshot.stale and not self.is_behind(entry, document)
         if seen and not self.binding.foreign(entry, note, token):
@@ -126,6 +126,6 @@ class Requirements:
         )
 
     def _tells_of_another(self, entry: Entry, note: Note, fingerprint: str) -> bool:
-        """Tell whether a note is of another context, and not of one that has made room for this one here."""
+        """Tell whether a note is of another context, and not of one that this one has replaced here."""
         satisfied = entry.consistency.satisfied
         return note.incarnation != fingerprint and (satisfied is None or satisfied.incarnation != note.incarnation)

@@ -54,7 +54,7 @@ class Gate:
 
 
 class Bulkhead:
-    """A semaphore with a bounded queue (bulkhead): what would wait behind too many others is refused at once.
+    """A semaphore with a bounded queue (Nygard 2007): what would wait behind too many others is refused at once.
 
     It is smaller than the HTTP client's connection pool, so that no call ever queues inside the pool.
 
@@ -170,7 +170,7 @@ class _Report:
 
 
 class ProtectedSource:
-    """Emporix behind permits, a gate and breakers; a GET is repeated once, a PATCH never.
+    """Emporix behind a bulkhead, a gate and breakers; a GET is repeated once, a PATCH never.
 
     Args:
         source: Emporix.

@@ -57,11 +57,11 @@ class Sharing:
         clock: where time comes from.
     """
 
-    __slots__ = ("_keys", "_lifetime", "_own_changes", "_spare", "_store", "attachment")
+    __slots__ = ("_fallback", "_keys", "_lifetime", "_own_changes", "_store", "attachment")
 
     def __init__(self, store: ContextStore, attachment: Attachment, keys: Keys, lifetime: float, clock: Clock) -> None:
         self._store = store
-        self._spare = MemoryStore(clock=clock)
+        self._fallback = MemoryStore(clock=clock)
         self._keys = keys
         self._lifetime = lifetime
         self._own_changes = 0
@@ -113,31 +113,31 @@ class Sharing:
             names: of a token, and of its session last.
             known: what was parked the last time: it still counts when the store cannot be asked.
         """
-        spare = await self._spare.parked(names)
-        if spare and await self._takes(names[-1], spare):
-            await self._spare.unpark(names, spare)
-        return spare.newest(await or_default(self._store.parked(names), known))
+        left = await self._fallback.parked(names)
+        if left and await self._takes(names[-1], left):
+            await self._fallback.unpark(names, left)
+        return left.newest(await or_default(self._store.parked(names), known))
 
     async def park(self, name: str, changes: ContextChanges) -> None:
         """Keep `changes`; of two changes of one field the later one stays."""
         if not await self._takes(name, changes):
-            await self._spare.park(name, changes)
+            await self._fallback.park(name, changes)
 
     async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
         """Forget these changes, and earlier ones of their fields, under all of `names`; later ones stay."""
-        await self._spare.unpark(names, changes)
+        await self._fallback.unpark(names, changes)
         await self._changed(self._store.unpark(names, changes), None)
 
     async def forget(self, names: Sequence[str]) -> None:
         """Forget documents and parked changes under `names`."""
-        await self._spare.forget(names)
+        await self._fallback.forget(names)
         await self._changed(self._store.forget(names), None)
 
     def has_nothing_parked(self, names: Sequence[str], entry: Entry, read: StoreRead) -> bool:
         """Tell whether nothing is parked under any of `names`, nor has been since the store was read."""
         if read.stored is None or read.news != entry.store_view.news or read.own_changes != self._own_changes:
             return False
-        return all(name in read.stored.unparked for name in names) and not self._spare.holds(names)
+        return all(name in read.stored.unparked for name in names) and not self._fallback.holds(names)
 
     async def _save(self, entry: Entry, document: ContextDocument, age: float) -> None:
         session = entry.proven_session

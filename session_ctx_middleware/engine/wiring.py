@@ -61,7 +61,7 @@ class Parts:
         tasks: its detached work.
         entries: what is cached.
         sharing: the store.
-        requirements: what browsers have been told by other workers.
+        requirements: what browsers have seen on other workers.
         handover: what browsers take along.
         pending: what is parked.
         reads: answer reads.

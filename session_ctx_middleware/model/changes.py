@@ -141,7 +141,7 @@ class ContextChanges:
     def taken_at(self, version: int) -> ContextChanges:
         """Return the same changes, taken by Emporix with `version`."""
         if not self.operations:
-            return self  # every slot keeps what this returns
+            return self  # every entry keeps what this returns
         return ContextChanges({path: replace(operation, taken=version) for path, operation in self.operations.items()})
 
     def taken_after(self, version: int) -> ContextChanges:

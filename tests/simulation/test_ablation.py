@@ -261,13 +261,13 @@ def no_tombstone(patch: pytest.MonkeyPatch) -> None:
 
 def no_notices(patch: pytest.MonkeyPatch) -> None:
     """What another worker tells of its writes is not heard."""
-    original = Peers.heard
+    original = Peers.apply
 
-    def heard(self: Peers, notice: Any) -> None:
+    def apply(self: Peers, notice: Any) -> None:
         if notice.kind != "written":
             original(self, notice)
 
-    patch.setattr(Peers, "heard", heard)
+    patch.setattr(Peers, "apply", apply)
 
 
 def no_floor_from_the_store(patch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ GRACE: Final = 0.25
 LATE: Final = 1000
 
 
-class _Silence(Exception):
+class _NoAnswer(Exception):
     """Redis did not answer a PING, or the SUBSCRIBE, in time."""
 
 
@@ -148,7 +148,7 @@ class Backplane:
                     await self._receive(answer)
                 now = self.clock.monotonic()
                 if now >= self._pong_until:
-                    raise _Silence
+                    raise _NoAnswer
                 if now >= ping_at:
                     ping_at = now + PING_EVERY
                     await connection.send_command("PING", check_health=False)

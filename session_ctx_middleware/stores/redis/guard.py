@@ -26,9 +26,9 @@ FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 15.0
 POOL_FAILURES: Final = 5
 DENIED_PAUSE: Final = 60.0
-LAST_WORDS: Final = 1.0
+CLOSING_SECONDS: Final = 1.0
 LATE: Final = 1.2
-SECOND_LOOK: Final = 0.2
+SECOND_WAIT: Final = 0.2
 
 
 Work: TypeAlias = Callable[[], Awaitable[list[Any]]]
@@ -118,7 +118,7 @@ class Guard:
         outcome = await call.result.wait(self._budget, self._clock)
         if outcome is None and self._clock.monotonic() - began > LATE * self._budget:
             # It was this event loop that took too long; the answer may have been there for a while.
-            outcome = await call.result.wait(SECOND_LOOK * self._budget, self._clock)
+            outcome = await call.result.wait(SECOND_WAIT * self._budget, self._clock)
         outcome = outcome or call.result.result
         if outcome is None:
             self._give_up(call, task)
@@ -129,7 +129,7 @@ class Guard:
 
     async def drain(self) -> None:
         """Wait up to a second for calls that have not ended."""
-        await self._tasks.settle(LAST_WORDS)
+        await self._tasks.settle(CLOSING_SECONDS)
 
     def _admit(self) -> bool:
         if self._denied_until > self._clock.monotonic():

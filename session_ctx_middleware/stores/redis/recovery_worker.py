@@ -95,7 +95,7 @@ class RecoveryWorker:
         notices: list[Notice] = []
         if item.forgotten_at is not None:
             commands += [("HDEL", document, *FORGET), DROP_PARKED(parked, item.forgotten_at)]
-            # Not as a logout, which would take what has been wanted since.
+            # Not as a logout, which would also remove what was parked after it.
             notices += [Notice("written", (name,), floor=0), Notice("parked", (name,))]
         if item.floor >= 0:
             lifetime = max(0.001, item.until - self.clock.monotonic())

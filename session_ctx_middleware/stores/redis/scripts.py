@@ -1,6 +1,6 @@
 """Lua scripts, each of which Redis runs atomically.
 
-Each but `LOOK` touches one key: in a cluster, all keys of a script have to be in one hash slot. They are called by
+Each but `READ` touches one key: in a cluster, all keys of a script have to be in one hash slot. They are called by
 their SHA1 digest (``EVALSHA``); a server that does not know one is sent the text (``EVAL``).
 
 A document's hash holds ``identity``, ``floor``, and where there is a document ``version``, ``payload``, ``age`` (when
@@ -23,12 +23,12 @@ __all__ = [
     "FLOOR",
     "FORGET",
     "GET",
-    "LOOK",
     "PARK",
     "PUT",
+    "READ",
     "UNPARK",
     "Command",
-    "Looked",
+    "ReadAnswer",
     "Script",
     "in_full",
     "loading",
@@ -112,7 +112,7 @@ return found
 """)
 """Read a document and the time it has left."""
 
-LOOK: Final = _script("""
+READ: Final = _script("""
 local found = redis.call('HMGET', KEYS[1], 'floor', 'total', 'version', 'age', 'lifetime', 'identity', 'session',
   'payload')
 local session, on_session = found[7] or '', 1
@@ -126,12 +126,12 @@ return table.concat({
 """)
 """Read at once, on a single server, what a token needs that is new in this process: its document, the time it has left,
 the number of the last notice, and whether anything is parked for the token (its key) or for the session of the document
-(how keys of parked changes begin). All of that is one string (`Looked`), which a client parses faster than a list."""
+(how keys of parked changes begin). All of it is one string (`ReadAnswer`), which a client parses faster than a list."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Looked:
-    """What `LOOK` has found.
+class ReadAnswer:
+    """The answer to `READ`.
 
     Args:
         found: as `GET` returns it.
@@ -148,7 +148,7 @@ class Looked:
     on_session: bool
 
     @classmethod
-    def read(cls, answer: bytes | str) -> Looked:
+    def parse(cls, answer: bytes | str) -> ReadAnswer:
         """Parse an answer of Redis; `ValueError` where it is none."""
         raw = answer.encode() if isinstance(answer, str) else answer
         head, _, rest = raw.partition(b"\n")

@@ -23,7 +23,7 @@ from .codec import Codec, EncryptionKey, text_of
 from .commands import milliseconds, raise_floor, unpark
 from .keys import Keys
 from .recovery import RecoveryQueue
-from .scripts import FORGET, GET, LOOK, PARK, PUT, Command, Looked
+from .scripts import FORGET, GET, PARK, PUT, READ, Command, ReadAnswer
 
 try:
     from .connection import LoopConnection, Settings
@@ -111,12 +111,12 @@ class RedisStore:
             # The counter and what is parked may live on other nodes than the document.
             (found,) = await connection.run([GET.on(key)])
         else:
-            (answer,) = await connection.run([self._look_at(name)])
-            looked = Looked.read(answer)
-            found = looked.found
-            connection.backplane.counted(looked.number, epoch)
-            if not connection.backplane.is_past(looked.number):
-                unparked = _unparked(name, looked)
+            (answer,) = await connection.run([self._read_command(name)])
+            read = ReadAnswer.parse(answer)
+            found = read.found
+            connection.backplane.counted(read.number, epoch)
+            if not connection.backplane.is_past(read.number):
+                unparked = _unparked(name, read)
         connection.recovery.start_now()
         return None if self._recovery.hides_document(name) else self._stored(key, found, unparked)
 
@@ -214,20 +214,20 @@ class RedisStore:
             raise
         connection.recovery.start_now()
 
-    def _look_at(self, name: str) -> Command:
+    def _read_command(self, name: str) -> Command:
         keys = self._keys
-        return LOOK.on(keys.document(name), keys.sequence, keys.parked(name), with_=(keys.parked(""),))
+        return READ.on(keys.document(name), keys.sequence, keys.parked(name), with_=(keys.parked(""),))
 
     def _stored(self, key: str, found: Sequence[Any], unparked: tuple[str, ...]) -> Stored | None:
         identity, floor, total, version, payload, age, lifetime, left = found[:8]
         if identity is None or total is None or left < 0:
             return None
         lowest = -1 if floor is None else int(floor)
-        since = max(0, int(total) - left)
-        if payload is not None and version is not None and since < int(lifetime):
+        elapsed = max(0, int(total) - left)
+        if payload is not None and version is not None and elapsed < int(lifetime):
             document = self._codec.document(key, payload)
             if document is not None and document.version == int(version) >= lowest:
-                return Stored(document, (int(age) + since) / 1000, text_of(identity), lowest, unparked)
+                return Stored(document, (int(age) + elapsed) / 1000, text_of(identity), lowest, unparked)
         return Stored(identity=text_of(identity), floor=lowest, unparked=unparked) if lowest >= 0 else None
 
     def _connection(self) -> LoopConnection:
@@ -260,7 +260,7 @@ def _settings(redis: str | Client, namespace: str, budget: float, max_calls: int
     )
 
 
-def _unparked(name: str, looked: Looked) -> tuple[str, ...]:
+def _unparked(name: str, read: ReadAnswer) -> tuple[str, ...]:
     """Return under which of a token's and its session's name nothing is parked."""
-    token = () if looked.on_token else (name,)
-    return token if looked.on_session else (*token, looked.session)
+    token = () if read.on_token else (name,)
+    return token if read.on_session else (*token, read.session)
