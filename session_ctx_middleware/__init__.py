@@ -1,6 +1,7 @@
 """The Emporix session context in every Starlette or FastAPI request, at the price of a dictionary look-up."""
 
-from .context import SessionContext, get_session_context
+from .access import get_session_context
+from .context import SessionContext
 from .engine import Commit
 from .errors import (
     ChangeRefused,

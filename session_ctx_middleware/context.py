@@ -7,10 +7,8 @@ from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Final, Self
 
-from starlette.requests import HTTPConnection
-
 from .engine import Commit
-from .errors import ConfigurationError, ContextUnavailable, TokenRejected
+from .errors import ContextUnavailable, TokenRejected
 from .lifecycle import READING, RequestLifecycle, batch_of_changes
 from .model import view
 from .model.changes import NO_CHANGES
@@ -19,10 +17,8 @@ from .model.fields import checked_attribute, checked_key, checked_switch
 from .model.frozen_json import Json
 from .model.view import NOTHING_KNOWN, Source
 
-__all__ = ["SCOPE_KEY", "STATE_KEY", "SessionContext", "get_session_context"]
+__all__ = ["SessionContext"]
 
-STATE_KEY: Final = "session_ctx"
-SCOPE_KEY: Final = "session_ctx_middleware.context"
 ANONYMOUS: Final = "ANONYMOUS"
 
 
@@ -327,18 +323,3 @@ class SessionContext(RequestLifecycle):
         if token is not None:
             with self._budget(READING) as until:
                 await self._engine.forget(token, until)
-
-
-def get_session_context(connection: HTTPConnection) -> SessionContext:
-    """Return the session context of a request or WebSocket, typed.
-
-    Raises:
-        ConfigurationError: the middleware is not installed around this application.
-    """
-    context = connection.scope.get(SCOPE_KEY)
-    if isinstance(context, SessionContext):
-        return context
-    raise ConfigurationError(
-        "There is no session context in this request. Add Middleware(SessionContextMiddleware, tenant=...) to the "
-        "application's middleware."
-    )

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from starlette.requests import HTTPConnection
 
-from .context import SessionContext, get_session_context
+from .access import get_session_context
+from .context import SessionContext
 
 try:
     from fastapi import Depends

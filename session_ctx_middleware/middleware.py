@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .access import SCOPE_KEY, STATE_KEY
 from .checks import functions, secret_keys
 from .clock import Clock, HybridClock, SystemClock
-from .context import SCOPE_KEY, STATE_KEY, SessionContext
+from .context import SessionContext
 from .continuity import ContinuityCookie
 from .dependencies import Engines, RequestDependencies
 from .emporix import OwnContextClient

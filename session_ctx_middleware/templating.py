@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from .context import STATE_KEY, get_session_context
+from .access import STATE_KEY, get_session_context
 
 __all__ = ["context_processor"]
 

@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dependencies", "reports"),
     ("lifecycle",),
     ("context",),
+    ("access",),
     ("middleware",),
     ("__init__", "fastapi", "templating", "testing"),
 )

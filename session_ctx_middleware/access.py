@@ -1,0 +1,30 @@
+"""Where a request keeps its session context, and how to find it there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import HTTPConnection
+
+from .context import SessionContext
+from .errors import ConfigurationError
+
+__all__ = ["SCOPE_KEY", "STATE_KEY", "get_session_context"]
+
+STATE_KEY: Final = "session_ctx"
+SCOPE_KEY: Final = "session_ctx_middleware.context"
+
+
+def get_session_context(connection: HTTPConnection) -> SessionContext:
+    """Return the session context of a request or WebSocket, typed.
+
+    Raises:
+        ConfigurationError: the middleware is not installed around this application.
+    """
+    context = connection.scope.get(SCOPE_KEY)
+    if isinstance(context, SessionContext):
+        return context
+    raise ConfigurationError(
+        "There is no session context in this request. Add Middleware(SessionContextMiddleware, tenant=...) to the "
+        "application's middleware."
+    )
