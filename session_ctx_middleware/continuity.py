@@ -17,9 +17,8 @@ from .engine import ForeignPending, Note
 from .model.changes import ContextChanges
 from .model.frozen_json import dumps, loads, version_of
 from .model.packing import moment_of, pack, unpack
-from .model.view import Snapshot
 
-__all__ = ["NOTHING", "ContinuityCookie", "Found", "Written", "is_owed"]
+__all__ = ["NOTHING", "ContinuityCookie", "Found", "Written"]
 
 FORMAT: Final = 1
 ALGORITHM: Final = "HS256"
@@ -61,27 +60,6 @@ class Written:
 
 
 NOTHING: Final = Found()
-
-
-def is_owed(found: Found, known: Snapshot | None, *, committed: bool, forgotten: bool) -> bool:
-    """Tell whether the browser may have to carry something else than what it brought along.
-
-    Args:
-        found: what it brought along, `NOTHING` while nobody has looked.
-        known: what the request has loaded.
-        committed: whether the request has sent changes, or the context has changed otherwise.
-        forgotten: whether the shopper has logged out.
-    """
-    ignored = bool(found.ignored)
-    if known is not None and known.rejected:
-        return forgotten or ignored
-    if committed or forgotten or ignored:
-        return True
-    if known is None:
-        return False
-    if found.note is None or not found.note.has_parked:
-        return bool(known.parked.operations)
-    return known.parked.ids != found.note.parked_ids
 
 
 class ContinuityCookie:

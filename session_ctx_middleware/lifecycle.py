@@ -17,7 +17,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Message, Scope
 
 from .clock import Budget
-from .continuity import NOTHING, Found, is_owed
+from .continuity import NOTHING, Found
 from .dependencies import RequestDependencies
 from .engine import Commit, CommitResult, Engine, Note
 from .errors import ContextNotLoaded, ContextSealed, ContextUnavailable
@@ -33,8 +33,7 @@ from .tokens import StorefrontToken
 __all__ = ["READING", "RequestLifecycle", "batch_of_changes"]
 
 READING, COMMITTING = 0, 1
-THREAD_PATIENCE: Final = 1.0
-"""Seconds that a worker thread waits longer for a load than the load itself may take."""
+THREAD_PATIENCE: Final = 1.0  # seconds that a worker thread waits longer for a load than it may take
 
 # Synchronous endpoints record from worker threads, and one request may have several.
 _recording: Final = threading.Lock()
@@ -275,7 +274,7 @@ class RequestLifecycle:
         """
         self._sealed = True  # what is recorded from now on would not be sent any more
         await self._end_with(message["status"])
-        header = await self._cookie_out() if self._owes_cookie() else None
+        header = await self._cookie_out() if self._deps.cookie is not None and self._owes_cookie() else None
         self._used = self._used or header is not None
         self._response = message
         return header
@@ -310,13 +309,16 @@ class RequestLifecycle:
             websocket = self._scope["type"] == "websocket"
             self._emit("changes.uncommitted" if websocket else "changes.discarded", "end", why)
 
-    # The continuity cookie
-
     def _owes_cookie(self) -> bool:
         """Tell whether the browser may have to carry something else than what it brought along."""
-        if self._deps.cookie is None:
-            return False
-        return is_owed(self._cookie, self._known, committed=self._committed, forgotten=self._forgotten)
+        found, known = self._cookie, self._known
+        if self._forgotten or found.ignored:
+            return True
+        if known is None or known.rejected:
+            return self._committed and known is None
+        if self._committed or found.note is None or not found.note.has_parked:
+            return self._committed or bool(known.parked.operations)
+        return known.parked.ids != found.note.parked_ids
 
     async def _cookie_out(self) -> bytes | None:
         """Return the value of ``Set-Cookie``, `None` where the browser should keep what it has."""
