@@ -8,22 +8,27 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, TypeGuard, TypeVar
 
 from .errors import ConfigurationError
 
 __all__ = [
     "VISIBLE",
     "cookie_name",
+    "flag",
     "function",
     "functions",
+    "instance",
     "is_visible",
     "matching",
     "number",
     "printable",
     "secret_keys",
     "whole",
+    "with_methods",
 ]
+
+T = TypeVar("T")
 
 VISIBLE: Final = r"[\x21-\x7e]"
 """What a token in a header, or an address, is made of: visible ASCII, without blanks (``VCHAR`` of RFC 5234, B.1)."""
@@ -147,6 +152,41 @@ def secret_keys(value: object, where: str = "secret_key=...") -> list[bytes]:
     )
 
 
+def flag(value: object, where: str) -> bool:
+    """Return `True` or `False`; arguments and errors as for `number`."""
+    if isinstance(value, bool):
+        return value
+    raise ConfigurationError(f"{where} must be True or False.")
+
+
+def instance(value: object, kind: type[T], where: str) -> T:
+    """Return an object of a class.
+
+    Args:
+        value: what was configured.
+        kind: its class.
+        where: how the text names the option.
+
+    Raises:
+        ConfigurationError: an object of another class, or the class itself.
+    """
+    if isinstance(value, kind):
+        return value
+    raise ConfigurationError(f"{where} must be a {kind.__name__}, such as {kind.__name__}(...), not {_kind(value)}.")
+
+
+def with_methods(value: object, names: Iterable[str], message: str) -> None:
+    """Raise a `ConfigurationError` unless an object has these methods.
+
+    Args:
+        value: what was configured; a class will not do, though it has them.
+        names: of the methods.
+        message: the whole text of the error.
+    """
+    if isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in names):
+        raise ConfigurationError(message)
+
+
 def function(value: object, where: str) -> None:
     """Raise a `ConfigurationError` unless this can be called."""
     if not callable(value):
@@ -161,9 +201,14 @@ def functions(value: object, message: str) -> tuple[Any, ...]:
         message: the whole text of the error.
 
     Raises:
-        ConfigurationError: something in it cannot be called.
+        ConfigurationError: something in it cannot be called, or is a class.
     """
     several = (value,) if callable(value) else tuple(value) if isinstance(value, Iterable) else (None,)
-    if all(callable(each) for each in several):
+    # A class can be called, too, and would then be built anew for each use.
+    if all(callable(each) and not isinstance(each, type) for each in several):
         return several
     raise ConfigurationError(message)
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"an object of {type(value).__name__}"

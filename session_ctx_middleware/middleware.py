@@ -6,20 +6,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access import SCOPE_KEY, STATE_KEY
-from .checks import functions, secret_keys
+from .checks import flag, functions, instance, secret_keys, with_methods
 from .clock import Clock, HybridClock, SystemClock
 from .context import SessionContext
 from .continuity import ContinuityCookie
 from .dependencies import Engines, RequestDependencies
 from .emporix import OwnContextClient
 from .engine import EngineOptions, Keys, Stats
-from .errors import SharedCacheLeak
+from .errors import ConfigurationError, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
 from .http_cache import Vary, make_private
 from .model.view import ContextDefaults
@@ -36,9 +36,18 @@ __all__ = ["Preload", "SecretKey", "SessionContextMiddleware"]
 Preload: TypeAlias = "bool | Callable[[HTTPConnection], bool]"
 SecretKey: TypeAlias = "str | bytes | Sequence[str | bytes]"
 
+T = TypeVar("T")
+
 _log = logging.getLogger("session_ctx_middleware")
 
 HOOKS_WANTED: Final = "on_event=... must be functions that take one ContextEvent."
+STORE_WANTED: Final = (
+    "store=... must be a store object, such as MemoryStore() or RedisStore('redis://...'); "
+    "session_ctx_middleware.stores.ContextStore says what it has to do."
+)
+STORE_METHODS: Final = ("attach", "load", "save", "invalidate", "forget", "parked", "park", "unpark", "aclose")
+CLOCK_WANTED: Final = "clock=... must be an object with monotonic, time, random, call_later and sleep."
+CLOCK_METHODS: Final = ("monotonic", "time", "random", "call_later", "sleep")
 # Names that processes share must be the same in all of them; tokens and session ids cannot be guessed in any case.
 SHARED_SECRET: Final = b"session_ctx_middleware"
 DRAIN_SECONDS: Final = 5.0
@@ -90,12 +99,17 @@ class SessionContextMiddleware:
         strict: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        upstream, cache, clock = upstream or UpstreamPolicy(), cache or CachePolicy(), clock or SystemClock()
-        store = store or MemoryStore(max_entries=cache.max_entries, clock=clock)
+        upstream = _of_kind(upstream, UpstreamPolicy, "upstream=...")
+        cache = _of_kind(cache, CachePolicy, "cache=...")
+        clock = SystemClock() if clock is None else clock
+        with_methods(clock, CLOCK_METHODS, CLOCK_WANTED)
+        store = MemoryStore(max_entries=cache.max_entries, clock=clock) if store is None else store
+        with_methods(store, STORE_METHODS, STORE_WANTED)
         secrets, tokens = secret_keys(secret_key), TokenChain(token)
+        cookie = ContinuityCookie(secrets, name=cookie_name, https_only=flag(https_only, "https_only=..."), clock=clock)
         self.app = app
-        self._preload = preload
-        self._strict = strict
+        self._preload = _checked_preload(preload)
+        self._strict = flag(strict, "strict=...")
         self._store = store
         self._stats = Stats()
         self._emporix = _client(tenant, base_url, http_client, upstream)
@@ -106,12 +120,12 @@ class SessionContextMiddleware:
         )
         self._deps = RequestDependencies(
             tokens=tokens,
-            defaults=defaults or ContextDefaults(),
+            defaults=_of_kind(defaults, ContextDefaults, "defaults=..."),
             events=Events(functions(on_event, HOOKS_WANTED)),
             clock=clock,
             timestamps=HybridClock(clock),
             engine=self._engines.of,
-            cookie=ContinuityCookie(secrets, name=cookie_name, https_only=https_only, clock=clock) if secrets else None,
+            cookie=cookie if secrets else None,
         )
         self._instant = tokens.instant
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()))))
@@ -207,6 +221,18 @@ class SessionContextMiddleware:
             await send(message)
 
         return send_wrapper
+
+
+def _of_kind(value: T | None, kind: type[T], where: str) -> T:
+    """Return what was configured, or what there is where nothing was."""
+    return kind() if value is None else instance(value, kind, where)
+
+
+def _checked_preload(value: Preload) -> Preload:
+    given: object = value
+    if isinstance(given, bool) or (callable(given) and not isinstance(given, type)):
+        return value
+    raise ConfigurationError("preload=... must be True, False, or a function of the connection.")
 
 
 def _client(tenant: str, base_url: str, http_client: HttpClient | None, upstream: UpstreamPolicy) -> OwnContextClient:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,15 +15,37 @@ from session_ctx_middleware import (
     CachePolicy,
     ConfigurationError,
     ContextDefaults,
+    ContextEvent,
     CookieToken,
     SessionContextMiddleware,
     UpstreamPolicy,
 )
+from session_ctx_middleware.clock import SystemClock
+from session_ctx_middleware.stores import MemoryStore
 
 
 async def app(*_: Any) -> None:
     """Do nothing."""
 
+
+# Each would be built without a word, and break the first request, or every one.
+WRONG_KINDS: dict[str, list[Any]] = {
+    "tenant": [None, 3, b"acme", ["acme"]],
+    "base_url": [None, 3, b"https://api.emporix.io"],
+    "token": [BearerToken, [CookieToken], None, 3, {"name": "shop"}],
+    "secret_key": [3, [3], {"a": 1}],
+    "defaults": [{"currency": "EUR"}, "EUR", ContextDefaults],
+    "preload": ["yes", 1, None],
+    "cache": [30, {"ttl": 30}, CachePolicy, UpstreamPolicy()],
+    "upstream": [2.0, {"deadline": 2}, UpstreamPolicy, CachePolicy()],
+    "store": ["redis://localhost", MemoryStore, 3, object()],
+    "http_client": [3, httpx.AsyncClient],
+    "on_event": ["log", 3, [print, "log"], ContextEvent],
+    "cookie_name": [3, "", "a b", "__Host-x", None],
+    "https_only": ["yes", 1, None],
+    "strict": ["yes", 0, None],
+    "clock": [3, time, SystemClock],
+}
 
 BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: CachePolicy(ttl=0), "ttl"),
@@ -60,6 +84,11 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: SessionContextMiddleware(app, tenant="acme", on_event=["log"]), "on_event"),  # type: ignore[list-item]
     (lambda: SessionContextMiddleware(app, tenant="acme", http_client=httpx.Client()), "AsyncClient"),  # type: ignore[arg-type]
     (lambda: SessionContextMiddleware(app, tenant="acme", http_client="x"), "AsyncClient"),  # type: ignore[arg-type]
+    *(
+        (lambda name=name, value=value: SessionContextMiddleware(app, **{"tenant": "acme", name: value}), name)
+        for name, values in WRONG_KINDS.items()
+        for value in values
+    ),
 ]
 
 
@@ -87,3 +116,8 @@ def test_bad_configuration_is_named(build: Callable[[], object], named: str) -> 
 def test_good_configuration_is_taken(options: dict[str, Any]) -> None:
     """Good configuration is taken."""
     assert SessionContextMiddleware(app, tenant="acme", **options).stats()["hits"] == 0
+
+
+def test_every_keyword_is_checked() -> None:
+    """No keyword is without values that are refused."""
+    assert set(WRONG_KINDS) == set(inspect.signature(SessionContextMiddleware).parameters) - {"app"}
