@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final, Self
 
 from .engine import Commit
-from .errors import ContextUnavailable, TokenRejected
+from .errors import ContextUnavailable, NoToken, TokenRejected
 from .lifecycle import READING, RequestLifecycle, batch_of_changes
 from .model import view
 from .model.changes import NO_CHANGES
@@ -43,9 +43,10 @@ class SessionContext(RequestLifecycle):
         """Load the context: from the cache, or with one GET that concurrent requests of the session share.
 
         Args:
-            required: raise instead of leaving a degraded or rejected context.
+            required: raise instead of leaving a degraded or rejected context, or an empty one for want of a token.
 
         Raises:
+            NoToken: `required`, and the request brought no token.
             ContextUnavailable: `required`, and Emporix could not be asked.
             TokenRejected: `required`, and Emporix refused the token.
         """
@@ -53,6 +54,8 @@ class SessionContext(RequestLifecycle):
             await self._load()
         if required:
             known = self._read()
+            if self._token is None:
+                raise NoToken
             if known.degraded:
                 raise ContextUnavailable("Emporix could not be asked for the session context, and no copy is left.")
             if known.rejected:
@@ -73,6 +76,12 @@ class SessionContext(RequestLifecycle):
     def is_loaded(self) -> bool:
         """Whether values can be read."""
         return self._known is not None
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the request brought a token; without one the context is empty, and nothing is asked."""
+        self._read()
+        return self._token is not None
 
     # Reading
 
@@ -286,6 +295,7 @@ class SessionContext(RequestLifecycle):
             pause), or `Commit.NOTHING`.
 
         Raises:
+            NoToken: the request brought no token; the changes are dropped.
             ContextUnavailable: Emporix did not take them in time; they stay recorded, and are parked at the end.
             CommitConflict: others kept changing the context; they stay recorded, and are parked at the end.
             TokenRejected: Emporix refused the token; the changes are dropped.

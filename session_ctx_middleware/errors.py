@@ -7,6 +7,7 @@
     ├── InvalidChange             a value that Emporix could not hold (also a ValueError)
     ├── UnknownField              a name that the session context does not have (also a LookupError)
     ├── ContextUnavailable        Emporix could not be asked, or did not answer in time
+    │   └── NoToken               the request brought no token, so there is no session to ask about
     ├── CommitConflict            others kept changing the context until the attempts were used up
     ├── SharedCacheLeak           strict mode: a personal response was declared cacheable for everybody
     └── EmporixError              one call to Emporix did not do what it was asked to
@@ -39,6 +40,7 @@ __all__ = [
     "EmporixUnreachable",
     "InvalidChange",
     "MalformedAnswer",
+    "NoToken",
     "SessionContextError",
     "SharedCacheLeak",
     "TokenRejected",
@@ -87,6 +89,16 @@ class UnknownField(SessionContextError, LookupError):
 
 class ContextUnavailable(SessionContextError):
     """Emporix could not be asked, or did not answer in time."""
+
+
+class NoToken(ContextUnavailable):
+    """The request brought no token, so there is no session whose context could be read or changed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No token was found in this request. Check SessionContextMiddleware(token=...): BearerToken() reads the "
+            "Authorization header, CookieToken('name') a cookie; or answer as for a visitor without a session."
+        )
 
 
 class CommitConflict(SessionContextError):

@@ -20,14 +20,14 @@ from .clock import Budget
 from .continuity import NOTHING, Found
 from .dependencies import RequestDependencies
 from .engine import Commit, CommitResult, Engine, Note
-from .errors import ContextNotLoaded, ContextSealed, ContextUnavailable
+from .errors import ContextNotLoaded, ContextSealed, ContextUnavailable, NoToken
 from .events import ContextEvent
 from .http_cache import invites_shared_caches
 from .model.changes import NO_CHANGES, ContextChanges, Operation
 from .model.document import ATTRIBUTE_PREFIX, Value
 from .model.fields import check_room, checked_switch
 from .model.view import NOTHING_KNOWN, Snapshot
-from .reports import commit_event, is_refused, load_event
+from .reports import commit_event, load_event
 from .tokens import StorefrontToken
 
 __all__ = ["READING", "RequestLifecycle", "batch_of_changes"]
@@ -217,6 +217,7 @@ class RequestLifecycle:
         outcome = await self._send(changes, parks=parks)
         self._committed = True
         self._take_over(changes, outcome)
+        self._engine.stats.count_commit(outcome.outcome)
         self._deps.events.emit(commit_event(operation, outcome, self._deps.clock.monotonic() - began))
         return outcome
 
@@ -224,9 +225,7 @@ class RequestLifecycle:
         token = await self._credentials()
         if token is None:
             self._changes = NO_CHANGES
-            return CommitResult(
-                error=ContextUnavailable("There is no token in this request, so nothing can be changed.")
-            )
+            return CommitResult(error=NoToken())
         if parks and self._unsent:
             return await self._engine.park(token, changes)
         self._sending = True
@@ -237,7 +236,7 @@ class RequestLifecycle:
 
     def _take_over(self, sent: ContextChanges, outcome: CommitResult) -> None:
         """Show what has become of changes that were sent."""
-        if outcome.commit is None and not is_refused(outcome):
+        if outcome.commit is None and not outcome.is_refused:
             self._unsent = True
             return
         self._unsent = False

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access import SCOPE_KEY, STATE_KEY
@@ -19,7 +20,7 @@ from .continuity import ContinuityCookie
 from .dependencies import Engines, RequestDependencies
 from .emporix import OwnContextClient
 from .engine import EngineOptions, Keys, Stats
-from .errors import ConfigurationError, SharedCacheLeak
+from .errors import ConfigurationError, InvalidChange, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
 from .http_cache import Vary, make_private
 from .model.view import ContextDefaults
@@ -146,9 +147,12 @@ class SessionContextMiddleware:
             await context.load()
         try:
             await self.app(scope, receive, self._starting(context, send) if kind == "http" else send)
-        except BaseException:
+        except BaseException as error:
             context._drop_uncommitted("exception")
-            raise
+            if kind != "http" or context._sealed or not isinstance(error, InvalidChange):
+                raise
+            await _unprocessable(error)(scope, receive, send)
+            return
         context._drop_uncommitted("closed")
 
     def stats(self) -> Mapping[str, int]:
@@ -221,6 +225,11 @@ class SessionContextMiddleware:
             await send(message)
 
         return send_wrapper
+
+
+def _unprocessable(error: InvalidChange) -> PlainTextResponse:
+    """Return the answer to a request that wanted what no context can hold (RFC 9110, section 15.5.21)."""
+    return PlainTextResponse(str(error), 422, {"cache-control": "no-store"})
 
 
 def _of_kind(value: T | None, kind: type[T], where: str) -> T:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from .engine import CommitResult
-from .errors import ChangeRefused, TokenRejected
 from .events import ContextEvent
 from .model.view import Snapshot
 
-__all__ = ["commit_event", "is_refused", "load_event"]
+__all__ = ["commit_event", "load_event"]
 
 
 def load_event(known: Snapshot, *, hit: bool) -> ContextEvent:
@@ -29,23 +28,14 @@ def commit_event(operation: str, outcome: CommitResult, duration: float) -> Cont
         outcome: how it ended.
         duration: seconds it took.
     """
-    if outcome.commit is not None:
-        name = word = outcome.commit.value
-    else:
-        name, word = "refused" if is_refused(outcome) else "failed", type(outcome.error).__name__
     return ContextEvent(
-        name=f"commit.{name}",
+        name=f"commit.{outcome.outcome}",
         operation=operation,
-        outcome=word,
+        outcome=outcome.outcome if outcome.error is None else type(outcome.error).__name__,
         status=outcome.status,
         attempts=outcome.attempts,
         duration=duration,
     )
-
-
-def is_refused(outcome: CommitResult) -> bool:
-    """Tell whether Emporix refused a commit, so that sending it again is no use."""
-    return isinstance(outcome.error, TokenRejected | ChangeRefused)
 
 
 def _cache_result(known: Snapshot, *, hit: bool) -> str:

@@ -36,11 +36,13 @@ class Engine:
     Attributes:
         key: returns the cache key of a token.
         peek: returns what is fresh, without waiting; see `Reads.peek`.
+        stats: the counters.
     """
 
     def __init__(self, options: EngineOptions, source: ContextSource) -> None:
         self._upstream = options.upstream
         self._clock = options.clock
+        self.stats = options.stats
         self._parts = build(options, source, options.store.attach(self._notified))
         self.key = options.keys.key
         self.peek = self._parts.reads.peek

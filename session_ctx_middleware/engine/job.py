@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from ..errors import SessionContextError
+from ..errors import ChangeRefused, SessionContextError, TokenRejected
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..tasks import SharedResult
 from .entry import Entry
@@ -42,6 +42,18 @@ class CommitResult:
     error: SessionContextError | None = None
     attempts: int = 0
     status: int | None = None
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, in one word: that of `commit`, ``refused``, or ``failed``."""
+        if self.commit is not None:
+            return self.commit.value
+        return "refused" if self.is_refused else "failed"
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether Emporix does not want the changes, so that sending them again is no use."""
+        return isinstance(self.error, TokenRejected | ChangeRefused)
 
     @property
     def is_taken(self) -> bool:

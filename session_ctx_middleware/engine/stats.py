@@ -39,6 +39,20 @@ class Stats:
     refused: int = 0
     failed: int = 0
 
+    def count_commit(self, outcome: str) -> None:
+        """Count a commit by how it ended: ``applied``, ``already``, ``parked``, ``refused`` or ``failed``."""
+        match outcome:
+            case "applied":
+                self.applied += 1
+            case "already":
+                self.already += 1
+            case "parked":
+                self.parked += 1
+            case "refused":
+                self.refused += 1
+            case "failed":
+                self.failed += 1
+
     def count_hit(self) -> None:
         """Count a read answered from the cache, fresh."""
         self.hits += 1

@@ -1,0 +1,146 @@
+"""Nothing goes wrong in silence: bad input, a missing token, and how each commit ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Route
+
+from session_ctx_middleware import (
+    BearerToken,
+    ContextUnavailable,
+    InvalidChange,
+    NoToken,
+    SessionContext,
+    SessionContextMiddleware,
+    get_session_context,
+)
+from session_ctx_middleware.testing import FakeEmporix, Fault
+
+from .support.shop import Shop
+
+
+async def test_bad_input_is_422(shop: Shop, emporix: FakeEmporix) -> None:
+    """An `InvalidChange` that leaves the application is answered with 422 and its text, and changes nothing."""
+    session = emporix.new_session(currency="EUR")
+
+    async def handler(ctx: SessionContext, _: Request) -> str:
+        ctx.switch(language="fr")
+        ctx.switch(currency="dollars")
+        return "unreachable"
+
+    answer = await shop.visit(handler, token=session.token)
+
+    assert (answer.status_code, answer.text) == (
+        422,
+        "currency must be three upper-case letters, such as EUR (ISO 4217).",
+    )
+    assert answer.headers["cache-control"] == "no-store"
+    assert emporix.count("context.patch") == 0
+
+
+async def test_late_bad_input(emporix: FakeEmporix) -> None:
+    """Once the response has started, an `InvalidChange` is the application's: there is no second answer."""
+    session = emporix.new_session(currency="EUR")
+
+    async def endpoint(request: Request) -> StreamingResponse:
+        async def body() -> Any:
+            yield b"begun"
+            async with get_session_context(request).late_changes() as ctx:
+                ctx.switch(currency="dollars")
+
+        return StreamingResponse(body())
+
+    client = emporix.client(httpx2)
+    middleware = [Middleware(SessionContextMiddleware, tenant="acme", http_client=client)]
+    app = Starlette(routes=[Route("/", endpoint)], middleware=middleware)
+    async with client, httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="https://shop.test") as browser:
+        with pytest.raises(InvalidChange):
+            await browser.get("/", headers={"Authorization": f"Bearer {session.token}"})
+
+
+async def test_other_errors_are_the_applications(shop: Shop, emporix: FakeEmporix) -> None:
+    """Only an `InvalidChange` is answered; everything else leaves as it came."""
+    session = emporix.new_session()
+
+    async def handler(_ctx: SessionContext, _: Request) -> str:
+        raise ValueError("of the application")
+
+    with pytest.raises(ValueError, match="of the application"):
+        await shop.visit(handler, token=session.token)
+
+
+@pytest.mark.parametrize("source", [BearerToken(), lambda connection: None], ids=["instant", "function"])
+async def test_no_token(make_shop: Callable[..., Shop], emporix: FakeEmporix, source: Any) -> None:
+    """Without a token the context is empty and says so, nothing is asked, and requiring it raises `NoToken`."""
+    shop = make_shop(token=source)
+
+    async def handler(ctx: SessionContext, _: Request) -> str:
+        await ctx
+        assert (ctx.has_token, ctx.exists, ctx.currency) == (False, False, None)
+        with pytest.raises(NoToken, match="token="):
+            await ctx.load(required=True)
+        ctx.switch(currency="USD")
+        with pytest.raises(NoToken) as raised:
+            await ctx.commit()
+        assert isinstance(raised.value, ContextUnavailable)
+        return "done"
+
+    assert (await shop.visit(handler)).text == "done"
+    assert emporix.count() == 0
+
+
+async def test_has_token(shop: Shop, emporix: FakeEmporix) -> None:
+    """A request with a token says so, also where Emporix cannot be asked or knows no context."""
+    session = emporix.new_session(exists=False)
+
+    async def handler(ctx: SessionContext, _: Request) -> str:
+        await ctx.load(required=True)
+        return f"{ctx.has_token} {ctx.exists}"
+
+    assert (await shop.visit(handler, token=session.token)).text == "True False"
+
+
+async def test_commits_are_counted(emporix: FakeEmporix) -> None:
+    """Each commit is counted by how it ended."""
+    emporix_client = emporix.client(httpx2)
+
+    async def endpoint(request: Request) -> PlainTextResponse:
+        request.state.session_ctx.switch(currency=request.query_params["currency"])
+        return PlainTextResponse("")
+
+    app = SessionContextMiddleware(Starlette(routes=[Route("/", endpoint)]), tenant="acme", http_client=emporix_client)
+    session, waiting = emporix.new_session(currency="EUR"), emporix.new_session(exists=False)
+    outcomes = ("applied", "already", "parked", "refused", "failed")
+
+    def counted() -> list[int]:
+        return [app.stats()[name] for name in outcomes]
+
+    async with (
+        emporix_client,
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="https://shop.test") as browser,
+    ):
+
+        async def switch(currency: str, token: str | None = session.token) -> None:
+            headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+            assert (await browser.get("/", params={"currency": currency}, headers=headers)).status_code == 200
+
+        await switch("USD")
+        assert counted() == [1, 0, 0, 0, 0]
+        emporix.edit(session.session_id, currency="CHF")
+        await switch("CHF")
+        assert counted() == [1, 1, 0, 0, 0]
+        await switch("GBP", waiting.token)
+        assert counted() == [1, 1, 1, 0, 0]
+        emporix.fault("context.patch", Fault(status=422))
+        await switch("SEK")
+        assert counted() == [1, 1, 1, 1, 0]
+        await switch("NOK", None)
+        assert counted() == [1, 1, 1, 1, 1]
