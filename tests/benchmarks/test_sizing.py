@@ -27,6 +27,7 @@ from ..support.redis_server import RedisServer, redis_server
 from ..support.virtual_time import VirtualClock
 
 SECRET = "0123456789abcdef" * 2
+PATIENCE = 10.0
 
 
 def test_fetches() -> None:
@@ -88,13 +89,14 @@ async def test_calls_of_the_middleware(set_up: Any, workers: int) -> None:
 
 @pytest.mark.redis
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_redis_commands(server: RedisServer) -> None:
+async def test_redis_commands(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis is asked as often as the model says."""
+    monkeypatch.setattr("session_ctx_middleware.stores.redis.urls.CONNECT_SECONDS", PATIENCE)
     emporix = FakeEmporix()
-    first, second = (Fleet(emporix, 1, store=RedisStore(server.url, budget=2.0)) for _ in range(2))
+    first, second = (Fleet(emporix, 1, store=RedisStore(server.url, budget=PATIENCE)) for _ in range(2))
     await first.page(emporix.new_session().token)  # connects, and makes the scripts known
     await second.page(emporix.new_session().token)
-    await asyncio.sleep(0.3)
+    await _quiet(server)
     token, load, save, meeting = emporix.new_session().token, *_constants()
     assert await _commands(server, first.page(token)) == load + save + meeting
     assert await _commands(server, first.page(token)) == 0
@@ -105,11 +107,12 @@ async def test_redis_commands(server: RedisServer) -> None:
     assert await _commands(server, first.switch(token)) == sizing.COMMIT_COMMANDS
     assert await _commands(server, first.page(token)) == load + save
     assert await _commands(server, second.page(token)) == load
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as listener:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as listener:
         listener.sendall(b"SUBSCRIBE session-ctx:v1:notices\r\n")
         listener.recv(4096)
-        await first.switch(token)
-        heard = listener.recv(65_536)
+        await _commands(server, first.switch(token))
+        listener.sendall(b"PING\r\n")
+        heard = _read_until(listener, b"*2\r\n$4\r\npong\r\n$0\r\n\r\n")
     assert heard.count(b"$7\r\nmessage\r\n") == sizing.COMMIT_NOTICES
     assert len(heard) == pytest.approx(sizing.NOTICE_BYTES, rel=0.1)
     await _commands(server, first.page(token))  # the document is saved after the page has been answered
@@ -198,8 +201,16 @@ async def _commands(server: RedisServer, work: Awaitable[None]) -> int:
     """Return how many commands clients send because of something, but for those that watch the subscription."""
     before = _counted(server)
     await work
-    await asyncio.sleep(0.3)
-    return _counted(server) - before
+    return await _quiet(server) - before
+
+
+async def _quiet(server: RedisServer) -> int:
+    """Wait until clients have sent nothing for a while; return how many commands they have sent so far."""
+    while True:
+        found = _counted(server)
+        await asyncio.sleep(0.3)
+        if _counted(server) == found:
+            return found
 
 
 def _counted(server: RedisServer) -> int:
@@ -212,12 +223,16 @@ def _usage(server: RedisServer, key: str) -> int:
 
 
 def _answer(server: RedisServer, *words: str) -> str:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
-        connection.sendall((" ".join(words) + "\r\n").encode())
-        connection.settimeout(0.1)
-        parts: list[bytes] = []
-        while True:
-            try:
-                parts.append(connection.recv(65_536))
-            except TimeoutError:
-                return b"".join(parts).decode()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
+        connection.sendall((" ".join(words) + "\r\nPING\r\n").encode())
+        return _read_until(connection, b"+PONG\r\n").decode()
+
+
+def _read_until(connection: socket.socket, end: bytes) -> bytes:
+    """Return what comes before the answer to a PING, which comes last."""
+    read = b""
+    while not read.endswith(end):
+        piece = connection.recv(65_536)
+        assert piece, "the connection was closed"
+        read += piece
+    return read.removesuffix(end)

@@ -157,11 +157,14 @@ async def after():
     while not heard:
         await asyncio.sleep(0.01)
     here = store._loops[asyncio.get_running_loop()]
-    ids = await asyncio.gather(*(here.run([("CLIENT", "ID")]) for _ in range(3)))
+    ids = set()
+    while not ids.issuperset(parent["ids"]):
+        # More calls than there were connections: one of those may be busy for a moment.
+        ids.update(i for i, in await asyncio.gather(*(here.run([("CLIENT", "ID")]) for _ in range(5))))
     await store.aclose()
-    return sorted(i for i, in ids)
+    return sorted(ids)
 
-later = loop.run_until_complete(asyncio.wait_for(after(), 10))
+later = loop.run_until_complete(asyncio.wait_for(after(), 20))
 print(json.dumps({"parent": parent, "child": child, "status": status, "later": later,
                   "heard": [(n.kind, n.floor) for n in heard]}))
 """
@@ -180,7 +183,7 @@ async def test_f28_fork(server: RedisServer, namespace: str) -> None:
     assert not set(parent["sockets"]) & set(child["sockets"])
     assert len(parent["sockets"]) >= 2
     assert not set(parent["ids"]) & set(child["ids"])
-    assert set(found["later"]) <= set(parent["ids"]), "the parent's connections have come to no harm"
+    assert set(found["later"]) >= set(parent["ids"]), "the parent's connections have come to no harm"
     assert (parent["version"], child["version"]) == (1, 2)
     assert found["heard"] == [["written", 3]]
 
