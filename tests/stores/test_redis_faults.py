@@ -271,13 +271,14 @@ async def test_crowd_is_no_failure(server: RedisServer, make_redis_store: MakeRe
 
 async def test_stalled_loop_is_no_failure(server: RedisServer, make_redis_store: MakeRedisStore) -> None:
     """An event loop that stalls is not taken for a failure of Redis."""
-    store = make_redis_store(server.url, budget=BUDGET)
+    budget = 2 * BUDGET
+    store = make_redis_store(server.url, budget=budget)
     await eventually(lambda: answers(lambda: store.load("token-1")))
 
     async def stall(turns: int) -> None:
         for _ in range(turns):
             await asyncio.sleep(0)
-        time.sleep(3 * BUDGET)
+        time.sleep(3 * budget)
 
     for turns in range(8):
         found, _ = await asyncio.gather(store.load("token-1"), stall(turns))

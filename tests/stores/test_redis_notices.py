@@ -60,12 +60,12 @@ async def test_f24_silent_subscription(
 ) -> None:
     """F24: A subscription that fell silent is given up."""
     assert backplane.PING_EVERY + backplane.PONG_WITHIN <= 7.0
-    monkeypatch.setattr(backplane, "PING_EVERY", 0.4)
-    monkeypatch.setattr(backplane, "PONG_WITHIN", 0.2)
+    monkeypatch.setattr(backplane, "PING_EVERY", 0.8)
+    monkeypatch.setattr(backplane, "PONG_WITHIN", 0.7)
     store = make_redis_store(proxy.url, budget=0.05)
     _, attachment = await attached(store)
     epoch = attachment.epoch
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(2.0)
     assert (attachment.connected, attachment.epoch) == (True, epoch), "pings are answered"
 
     proxy.blackhole()
@@ -73,7 +73,7 @@ async def test_f24_silent_subscription(
     proxy.pass_on()
     await eventually(lambda: attachment.connected)
 
-    assert took < 0.6 * SLOW
+    assert took < 1.5 * SLOW
     assert attachment.epoch > epoch
 
 
@@ -100,7 +100,7 @@ async def test_f25_lost_notices(
     if noticed_by == "a load":
         await store.load("token-2")
     elif noticed_by == "the next notice":
-        await asyncio.sleep(0.05)
+        await eventually(lambda: proxy.lost > 0)
         proxy.lose_messages = False
         await other.invalidate(["token-3"], "c", 5, lifetime=60.0)
     took = await eventually(lambda: attachment.epoch > epoch)
@@ -113,8 +113,11 @@ async def test_f25_lost_notices(
     await eventually(lambda: [notice.names for notice in heard] == [("token-4",)])
 
 
-async def test_notice_on_its_way(server: RedisServer, proxy: FaultProxy, make_redis_store: MakeRedisStore) -> None:
+async def test_notice_on_its_way(
+    server: RedisServer, proxy: FaultProxy, make_redis_store: MakeRedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A notice on its way is not taken for lost."""
+    monkeypatch.setattr(backplane, "GRACE", 1.0)
     store, other = make_redis_store(proxy.url), make_redis_store(server.url)
     heard, attachment = await attached(store)
     epoch = attachment.epoch

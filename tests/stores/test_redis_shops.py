@@ -235,7 +235,7 @@ async def test_f21_one_page_waits(
     make_worker: MakeWorker, server: RedisServer, proxy: FaultProxy, emporix: FakeEmporix, knows: bool
 ) -> None:
     """F21: One page waits once for a Redis that swallows everything."""
-    budget = 0.5
+    budget = 1.0
     worker = make_worker(proxy.url, budget=budget)
     session = emporix.new_session(currency="EUR")
     await worker.currency(session.token if knows else emporix.new_session().token)

@@ -31,6 +31,7 @@ class FaultProxy:
         self.port = 0
         self.opened = 0
         self.lose_messages = False
+        self.lost = 0
         self.delay = 0.0
         self._passing = asyncio.Event()
         self._passing.set()
@@ -120,6 +121,8 @@ class FaultProxy:
                 await self._passing.wait()
                 if self.delay:
                     await asyncio.sleep(self.delay)
-                if not (self.lose_messages and pair.listens and b"$7\r\nmessage" in data):
+                if self.lose_messages and pair.listens and b"$7\r\nmessage" in data:
+                    self.lost += 1
+                else:
                     pair.client.write(data)
         pair.client.transport.abort()
