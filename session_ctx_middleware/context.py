@@ -9,13 +9,14 @@ from typing import Final, Self
 
 from .engine import Commit
 from .errors import ContextUnavailable, NoToken, TokenRejected
-from .lifecycle import READING, RequestLifecycle, batch_of_changes
+from .lifecycle import READING, RequestLifecycle
 from .model import view
 from .model.changes import NO_CHANGES
 from .model.document import ATTRIBUTE_PREFIX, REMOVED, ContextDocument
 from .model.fields import checked_attribute, checked_key, checked_switch
 from .model.frozen_json import Json
 from .model.view import NOTHING_KNOWN, Source
+from .recording import batch_of_changes
 
 __all__ = ["SessionContext"]
 

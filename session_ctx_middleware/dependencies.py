@@ -66,7 +66,11 @@ class Engines:
         self._last = (loop, known)
         return known
 
-    def pop(self, loop: asyncio.AbstractEventLoop) -> Engine | None:
-        """Return the engine of a loop and forget it; `None` where there is none."""
+    def known(self, loop: asyncio.AbstractEventLoop) -> Engine | None:
+        """Return the engine of a loop, `None` where there is none."""
+        return self._by_loop.get(loop)
+
+    def forget(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Forget the engine of a loop; the next request gets a new one."""
         self._last = None
-        return self._by_loop.pop(loop, None)
+        self._by_loop.pop(loop, None)

@@ -6,10 +6,7 @@ Private to `context` and `middleware`.
 from __future__ import annotations
 
 import asyncio
-import secrets
-import threading
 from contextlib import AbstractContextManager
-from contextvars import ContextVar
 from dataclasses import replace
 from typing import Final
 
@@ -23,23 +20,19 @@ from .engine import Commit, CommitResult, Engine, Note
 from .errors import ContextNotLoaded, ContextSealed, ContextUnavailable, NoToken
 from .events import ContextEvent
 from .http_cache import invites_shared_caches
-from .model.changes import NO_CHANGES, ContextChanges, Operation
-from .model.document import ATTRIBUTE_PREFIX, Value
-from .model.fields import check_room, checked_switch
+from .model.changes import NO_CHANGES, ContextChanges
+from .model.document import Value
+from .model.fields import checked_switch
 from .model.view import NOTHING_KNOWN, Snapshot
+from .recording import new_operation, recording, with_operation
 from .reports import commit_event, load_event
 from .tokens import StorefrontToken
 
-__all__ = ["READING", "RequestLifecycle", "batch_of_changes"]
+__all__ = ["READING", "RequestLifecycle"]
 
 READING, COMMITTING = 0, 1
+COMMITTED: Final = "committed"
 THREAD_PATIENCE: Final = 1.0  # seconds that a worker thread waits longer for a load than it may take
-
-# Synchronous endpoints record from worker threads, and one request may have several.
-_recording: Final = threading.Lock()
-
-batch_of_changes: Final[ContextVar[set[str] | None]] = ContextVar("session_ctx_batch", default=None)
-"""The operation ids of the `late_changes` block that the running code is in."""
 
 
 class RequestLifecycle:
@@ -195,16 +188,10 @@ class RequestLifecycle:
         if self._sealed and not self._late:
             raise ContextSealed
         note = self._note()
-        with _recording:
+        with recording:
             at = self._deps.timestamps.next(0.0 if note is None else note.newest_at)
-            operation = Operation(value, secrets.token_hex(8), at=at, recorded=self._deps.clock.monotonic())
-            changes = self._changes.recorded(path, operation)
-            if path.startswith(ATTRIBUTE_PREFIX):
-                check_room(changes.attributes_over({}).items())
-            self._changes = changes
-        batch = batch_of_changes.get()
-        if batch is not None:
-            batch.add(operation.op_id)
+            operation = new_operation(value, at, self._deps.clock)
+            self._changes = with_operation(self._changes, path, operation)
         self._used = True
 
     # Committing
@@ -288,16 +275,19 @@ class RequestLifecycle:
 
     async def _commit_detached(self) -> None:
         """Commit though seeking the token may take its time, and the browser may leave meanwhile."""
-        failure = await self._engine.detached(self._last_commit()).get()
-        if isinstance(failure, Exception):
-            raise failure
+        ended = await self._engine.detached(self._last_commit()).get()
+        if isinstance(ended, Exception):
+            raise ended
+        if ended != COMMITTED:
+            self._committed = True  # what was parked on the way out goes into the cookie
+            self._emit("commit.failed", "respond", "shut down")
 
     async def _last_commit(self) -> Exception | str:
         try:
             await self._commit("respond", parks=True)
         except Exception as error:  # noqa: BLE001 - raised where the request still waits for it
             return error
-        return "committed"
+        return COMMITTED
 
     def _drop_uncommitted(self, why: str) -> None:
         """Discard changes that nobody has committed, and say so."""

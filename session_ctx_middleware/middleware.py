@@ -164,9 +164,11 @@ class SessionContextMiddleware:
 
         Whoever passed in an HTTP client or a Redis client closes that.
         """
-        engine = self._engines.pop(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        engine = self._engines.known(loop)
         if engine is not None:
-            await engine.aclose(DRAIN_SECONDS)
+            await engine.aclose(DRAIN_SECONDS)  # while requests that end now still find it
+            self._engines.forget(loop)
         await self._store.aclose()
         await self._emporix.aclose()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx2
@@ -51,7 +51,7 @@ async def test_late_bad_input(emporix: FakeEmporix) -> None:
     session = emporix.new_session(currency="EUR")
 
     async def endpoint(request: Request) -> StreamingResponse:
-        async def body() -> Any:
+        async def body() -> AsyncIterator[bytes]:
             yield b"begun"
             async with get_session_context(request).late_changes() as ctx:
                 ctx.switch(currency="dollars")

@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("emporix", "stores"),
     ("engine",),
     ("continuity",),
-    ("dependencies", "reports"),
+    ("dependencies", "recording", "reports"),
     ("lifecycle",),
     ("context",),
     ("access",),

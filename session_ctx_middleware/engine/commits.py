@@ -76,6 +76,10 @@ class Commits:
         """Tell whether it is worth sending parked changes now: not shortly after that failed."""
         return key not in self.sending and not self.pauses.holds(key)
 
+    def resume(self, key: bytes) -> None:
+        """Let a token send parked changes again, though that failed a moment ago."""
+        self.pauses.end(key)
+
     async def commit(self, job: Job) -> CommitResult:
         """Send a job's changes and wait for it until its time is up; the job itself is never cut short.
 
@@ -114,6 +118,7 @@ class Commits:
         except asyncio.CancelledError:
             if job.parks:
                 await self.pending.keep(job)
+                result = CommitResult(Commit.PARKED, attempts=job.attempts)
             raise
         finally:
             self.sending[job.entry.key] -= 1

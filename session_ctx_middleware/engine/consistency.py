@@ -202,15 +202,22 @@ class Consistency:
         """Show nothing of an incarnation until a moment (monotonic seconds), as another one has followed it."""
         return replace(self, retired=(incarnation, until))
 
+    def moved(self, session_id: str) -> Consistency:
+        """Follow a token to another session, whose versions have nothing to do with those of the last one."""
+        if self.incarnation is None or self.incarnation[0] == session_id:
+            return self
+        return replace(START, taken=self.taken.taken_at(-1), required=self.required, satisfied=self.satisfied)
+
     def logged_out(self) -> Consistency:
         """Forget what the shopper chose; floors stay, as the versions of the context go on."""
         return replace(self, taken=NO_CHANGES, required=None, satisfied=None)
 
     def merged(self, other: Consistency) -> Consistency:
-        """Join what two tokens of one session know; commutative and idempotent.
+        """Join what two tokens of one session know of its versions; commutative and idempotent.
 
         Where only one of them knows of an announcement, the joined value claims no more than that one: the other may
-        believe itself complete because it does not know of the change.
+        believe itself complete because it does not know of the change. The last four fields are about one token and
+        its browser, and stay as they are here.
         """
         newer, older = sorted((self, other), key=_precedence, reverse=True)
         return replace(
@@ -219,10 +226,10 @@ class Consistency:
             announced=max(newer.announced, older.announced) if _same(newer, older) else newer.announced,
             complete_from=_merged_start(newer, older),
             earlier=_floors_besides(newer.incarnation, newer, older),
-            retired=max(filter(None, (newer.retired, older.retired)), key=_until, default=None),
-            hint=max(filter(None, (newer.hint, older.hint)), key=_version, default=None),
-            required=_more_demanding(newer.required, older.required),
-            satisfied=newer.satisfied if newer.satisfied is older.satisfied else None,
+            retired=self.retired,
+            hint=self.hint,
+            required=self.required,
+            satisfied=self.satisfied,
         ).remembering(newer.taken.newest(older.taken if _same(newer, older) else older.taken.taken_at(-1)))
 
     def remembering(self, taken: ContextChanges) -> Consistency:
@@ -296,7 +303,7 @@ def _merged_start(newer: Consistency, older: Consistency) -> int:
     if not _same(newer, older) or newer.announced > older.announced:
         return newer.complete_from
     ranges = ((newer.complete_from, newer.floor), (older.complete_from, older.floor))
-    return _joined(*sorted(ranges, key=lambda each: (each[1], each[0])))
+    return _joined(*sorted(ranges, key=lambda each: (each[1], -each[0])))
 
 
 def _joined(earlier: tuple[int, int], later: tuple[int, int]) -> int:
@@ -323,17 +330,3 @@ def _floors_besides(incarnation: Incarnation | None, *known: Consistency) -> tup
 def _created(floor: tuple[Incarnation, int]) -> tuple[str, str]:
     session_id, created_at = floor[0]
     return created_at or "", session_id or ""
-
-
-def _until(retired: tuple[Incarnation, float]) -> tuple[float, str]:
-    return retired[1], str(retired[0])
-
-
-def _version(hint: tuple[str, int]) -> tuple[int, str]:
-    return hint[1], hint[0]
-
-
-def _more_demanding(one: Note | None, other: Note | None) -> Note | None:
-    if one is None or other is None:
-        return one or other
-    return max(one, other, key=lambda note: (note.floor, note.incarnation, note.issued))

@@ -90,6 +90,7 @@ class Engine:
             low, high = CART_PAUSE
             await self._clock.sleep(min(low * 2**attempt, high) * (0.5 + 0.5 * self._clock.random()))
         if snapshot.document is not None and not snapshot.stale:
+            self._parts.commits.resume(self.key(token.value))
             await self._announce(token, snapshot.document)
         return snapshot
 

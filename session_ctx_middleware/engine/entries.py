@@ -8,7 +8,7 @@ from typing import Final
 
 from ..clock import Clock
 from .cache import ClockCache
-from .entry import Entry, Membership
+from .entry import NEVER, Entry, Membership
 from .keys import Keys
 
 __all__ = ["Entries"]
@@ -34,10 +34,11 @@ class Entries:
         absent: all others.
     """
 
-    __slots__ = ("_by_session", "_keys", "_pins", "_writes", "absent", "found")
+    __slots__ = ("_by_session", "_clock", "_keys", "_pins", "_writes", "absent", "found")
 
     def __init__(self, max_entries: int, keys: Keys, clock: Clock) -> None:
         self._keys = keys
+        self._clock = clock
         self.found = ClockCache(max_entries, clock)
         self.absent = ClockCache(max_entries, clock)
         self._pins: dict[bytes, tuple[Entry, int]] = {}
@@ -115,12 +116,18 @@ class Entries:
         """Tell whether the context of an entry is being written."""
         return entry.key in self._writes
 
-    def keep(self, entry: Entry) -> None:
-        """File an entry by what it now knows, and for as long as that is of use."""
+    def keep(self, entry: Entry, at_least: float = 0.0) -> None:
+        """File an entry by what it now knows, and for as long as that is of use.
+
+        Args:
+            entry: to be kept.
+            at_least: seconds for which what it knows of versions and changes is needed, though it has no document.
+        """
         if entry.document is not None:
             gone = [self.absent.discard(entry.key), *self.found.put(entry, max(entry.stale_until, entry.error_until))]
         else:
-            until = max(entry.fresh_until, entry.retry_at)
+            promised = entry.kept_until if self.absent.find(entry.key) is entry else NEVER
+            until = max(entry.fresh_until, entry.retry_at, promised, self._clock.monotonic() + at_least)
             gone = [self.found.discard(entry.key), *self.absent.put(entry, until)]
         for each in gone:
             if each is not None:
@@ -168,6 +175,8 @@ class Entries:
         name = entry.session.name if same and entry.session is not None else self._keys.session(session_id)
         if not same:
             self._unindex(entry)
+            if entry.proven_session is not None:
+                entry.learn(entry.consistency.moved(session_id))
         entry.joins(Membership(session_id, name, proven))
         if self._in_reach(entry.key):
             self._index(entry)

@@ -8,7 +8,7 @@ from cachetools import TLRUCache, TTLCache
 
 from ..clock import Clock
 
-__all__ = ["Pauses", "TokenBuckets", "lag_pause"]
+__all__ = ["FULL_AFTER", "Pauses", "TokenBuckets", "lag_pause"]
 
 ROOM: Final = 10_000
 AT_ONCE: Final = 10.0

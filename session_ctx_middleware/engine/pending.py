@@ -137,6 +137,9 @@ class Pending:
         if wanted:
             there = await self._sharing.parked(names, entry.snapshot.parked)
             await self._park(names[-1], wanted.newest(there), entry)
+            if job.is_forgotten:
+                await self._sharing.unpark(names, wanted)  # the shopper has logged out meanwhile
+                return
             entry.show_parked(wanted.newest(there))
         result = job.result.result
         if result is not None and result.is_taken:

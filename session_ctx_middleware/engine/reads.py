@@ -17,7 +17,7 @@ from .flights import Failed, Flight, Found, Missing, Outcome, Rejected
 from .keys import Keys
 from .loads import Loads
 from .note import Note
-from .pacing import lag_pause
+from .pacing import FULL_AFTER, lag_pause
 from .publishing import Publisher
 from .requirements import Requirements
 from .sharing import StoreRead
@@ -137,7 +137,7 @@ class Reads:
                 await self.clock.sleep(lag_pause(self.clock))
                 flight = self.loads.join(entry, token)
         self.requirements.unsatisfied(entry)
-        self.entries.keep(entry)
+        self.entries.keep(entry, at_least=FULL_AFTER)  # or it would ask again with every page
         return self.fallback(entry)
 
     def _is_too_early(self, flight: Flight, document: ContextDocument) -> bool:

@@ -101,6 +101,8 @@ def events(draw: st.DrawFn) -> Event:
                 Event(lambda known: known.note_seen(note, fingerprint)),
                 Event(lambda known: known.requiring(note)),
                 Event(lambda known: known.satisfying(note)),
+                Event(lambda known: known.hinted(fingerprint(incarnation), version)),
+                Event(lambda known: known.retiring(incarnation, float(version))),
                 Event(lambda known: known.remembering(changed.over(known.taken))),
                 Event(lambda known: known.logged_out()),
             ]
@@ -118,7 +120,7 @@ def follow(history: list[Event], known: Consistency = START) -> Consistency:
 
 
 def verdict(known: Consistency, found: ContextDocument) -> Verdict:
-    return known.judge(found, 0.0, fingerprint)
+    return known.judge(found, 100.0, fingerprint)  # when nothing is retired any more
 
 
 @settings(max_examples=200)
@@ -140,14 +142,26 @@ def test_merge_is_commutative(one: list[Event], other: list[Event]) -> None:
     """Two tokens of one session learn the same from each other, whichever hears first."""
     left, right = follow(one), follow(other)
 
-    one_way, other_way = left.merged(right), right.merged(left)
-    assert demanded(one_way) == demanded(other_way)
-    assert replace(one_way, required=None) == replace(other_way, required=None)
+    assert of_the_session(left.merged(right)) == of_the_session(right.merged(left))
 
 
-def demanded(known: Consistency) -> tuple[str, int] | None:
-    """Return what the required note demands; of two that demand the same, either will do."""
-    return None if known.required is None else (known.required.incarnation, known.required.floor)
+def of_the_session(known: Consistency) -> Consistency:
+    """Leave out what is about one token and its browser: that is never merged."""
+    return replace(known, retired=None, hint=None, required=None, satisfied=None)
+
+
+@given(histories, histories)
+def test_merge_keeps_its_own(one: list[Event], other: list[Event]) -> None:
+    """What one token's browser requires, and what was announced to it alone, is not overwritten by another token's."""
+    left, right = follow(one), follow(other)
+    merged = left.merged(right)
+
+    assert (merged.required, merged.satisfied, merged.hint, merged.retired) == (
+        left.required,
+        left.satisfied,
+        left.hint,
+        left.retired,
+    )
 
 
 @settings(max_examples=200)

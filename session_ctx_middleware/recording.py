@@ -1,0 +1,48 @@
+"""Recording one change of a request: checked, in order, and known to the block that it was made in."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from contextvars import ContextVar
+from typing import Final
+
+from .clock import Clock
+from .model.changes import ContextChanges, Operation
+from .model.document import ATTRIBUTE_PREFIX, Value
+from .model.fields import check_room
+
+__all__ = ["batch_of_changes", "new_operation", "recording", "with_operation"]
+
+recording: Final = threading.Lock()
+"""Synchronous endpoints record from worker threads, and one request may have several."""
+
+batch_of_changes: Final[ContextVar[set[str] | None]] = ContextVar("session_ctx_batch", default=None)
+"""The operation ids of the `late_changes` block that the running code is in."""
+
+
+def new_operation(value: Value, at: float, clock: Clock) -> Operation:
+    """Return a change that is made now, and tell the block that it is made in.
+
+    Args:
+        value: of the field.
+        at: its timestamp, in seconds since the epoch.
+        clock: where time comes from.
+    """
+    operation = Operation(value, secrets.token_hex(8), at=at, recorded=clock.monotonic())
+    batch = batch_of_changes.get()
+    if batch is not None:
+        batch.add(operation.op_id)
+    return operation
+
+
+def with_operation(changes: ContextChanges, path: str, operation: Operation) -> ContextChanges:
+    """Return changes and one more.
+
+    Raises:
+        InvalidChange: there is no room for another attribute.
+    """
+    recorded = changes.recorded(path, operation)
+    if path.startswith(ATTRIBUTE_PREFIX):
+        check_room(recorded.attributes_over({}).items())
+    return recorded
