@@ -60,7 +60,7 @@ def _repair(headers: MutableHeaders, vary: Sequence[str]) -> bool:
     _vary(headers, vary)
     directives = [part.strip() for part in _split(", ".join(headers.getlist("cache-control")))]
     kept = [part for part in directives if part and _name(part) not in _SHARED]
-    if not any(part.lower() in _CLOSED for part in kept):
+    if not _is_closed(", ".join(kept)):
         kept.insert(0, "private")
     leaked = any(_name(part) in {"public", "s-maxage"} for part in directives)
     headers["cache-control"] = ", ".join(kept)
@@ -79,8 +79,7 @@ def _close_targeted(headers: MutableHeaders) -> bool:
     open_fields = [
         name
         for name, value in headers.items()
-        if (name.endswith(_TARGETED) and not any(part.strip().lower() in _CLOSED for part in _split(value)))
-        or (name == _EXPIRES and value.strip() != "0")
+        if (name.endswith(_TARGETED) and not _is_closed(value)) or (name == _EXPIRES and value.strip() != "0")
     ]
     for name in open_fields:
         headers[name] = "0" if name == _EXPIRES else "no-store"
@@ -91,8 +90,24 @@ def _name(directive: str) -> str:
     return directive.partition("=")[0].strip().lower()
 
 
+def _is_closed(value: str) -> bool:
+    """Tell whether every cache reads that it must not keep the response."""
+    parts, unended = _scan(value)
+    if unended:
+        # Some caches take what follows for a part of the quoted text.
+        parts = value.partition('"')[0].split(",")[:-1]
+    return any(part.strip().lower() in _CLOSED for part in parts)
+
+
 def _split(value: str) -> list[str]:
     """Split at commas outside quotes (RFC 9110, section 5.6.4): ``private="set-cookie, x"`` is one directive."""
+    parts, unended = _scan(value)
+    # Where a quote does not end, every cache reads something else: it may be anything.
+    return value.split(",") if unended else parts
+
+
+def _scan(value: str) -> tuple[list[str], bool]:
+    """Return what stands between commas outside quotes, and whether the last quote does not end."""
     parts, quoted, escaped = [""], False, False
     for character in value:
         if character == '"' and not escaped:
@@ -102,5 +117,4 @@ def _split(value: str) -> list[str]:
             parts.append("")
         else:
             parts[-1] += character
-    # Where a quote does not end, every cache reads something else: it may be anything.
-    return value.split(",") if quoted else parts
+    return parts, quoted

@@ -61,6 +61,8 @@ async def test_loading_alone_is_not(shop: Shop, emporix: FakeEmporix) -> None:
         ("no-store", "no-store", False),
         ("public, no-store", "no-store", True),
         ('private="set-cookie", max-age=60', 'private, private="set-cookie", max-age=60', False),
+        ('ext="unended, private', 'private, ext="unended, private', False),
+        ('private, ext="unended', 'private, ext="unended', False),
     ],
 )
 async def test_cache_control_is_repaired(
