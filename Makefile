@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 # An environment that was made with another version than its name says is made anew: python3 may have been upgraded.
 STALE := $(if $(wildcard $(READY)),$(if $(filter $(VERSION),$(call version,$(BIN)/python)),,stale))
 
-# A worker for each core; who has nothing left to do takes over from the others.
+# In several processes (see tests/conftest.py); who has nothing left to do takes over from the others.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 .PHONY: help test test-all soak siege campaign bench lint types demo format clean stale

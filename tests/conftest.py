@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import import_module
 from importlib.metadata import version
@@ -21,6 +22,12 @@ from .support.virtual_time import VIRTUAL_BACKEND, WALL_START
 def pytest_report_header() -> str:
     names = ("starlette", "httpx", "httpx2", "cachetools", "pyjwt", "fastapi", "anyio")
     return "with " + ", ".join(f"{name} {version(name)}" for name in names)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Take one worker more than there are cores: many tests wait for sockets and processes."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_finish() -> None:
