@@ -19,8 +19,16 @@ _WARNINGS: Final = frozenset(
         "leak.prevented",
         "leak.late",
         "state.shared",
+        "upstream.unavailable",
+        "upstream.restored",
     }
 )
+_REMEDIES: Final = {
+    "upstream.unavailable": ": Emporix fails or is too slow. Pages show the last known values or the defaults, changes "
+    "wait, and it is asked again every few seconds. Check base_url=..., the network, and whether Emporix is up",
+    "upstream.restored": ": Emporix answers again, and what waited is sent",
+}
+"""What an operator has to know, or to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +62,8 @@ def log_event(event: ContextEvent) -> None:
     level = logging.WARNING if event.name in _WARNINGS else logging.DEBUG
     if _log.isEnabledFor(level):
         fields = {f"session_ctx_{name}": getattr(event, name) for name in ContextEvent.__slots__}
-        _log.log(level, "%s %s", event.name, event.outcome, extra=fields)
+        remedy = _REMEDIES.get(event.name, "")
+        _log.log(level, "%s %s%s", event.name, event.operation if remedy else event.outcome, remedy, extra=fields)
 
 
 class Events:

@@ -115,14 +115,17 @@ class SessionContextMiddleware:
         self._stats = Stats()
         self._emporix = _client(tenant, base_url, http_client, upstream)
         keys = _keys(tenant, base_url, secrets, store)
+        events = Events(functions(on_event, HOOKS_WANTED))
         self._engines = Engines(
-            EngineOptions(cache=cache, upstream=upstream, store=store, keys=keys, clock=clock, stats=self._stats),
+            EngineOptions(
+                cache=cache, upstream=upstream, store=store, keys=keys, clock=clock, stats=self._stats, events=events
+            ),
             self._emporix,
         )
         self._deps = RequestDependencies(
             tokens=tokens,
             defaults=_of_kind(defaults, ContextDefaults, "defaults=..."),
-            events=Events(functions(on_event, HOOKS_WANTED)),
+            events=events,
             clock=clock,
             timestamps=HybridClock(clock),
             engine=self._engines.of,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -144,3 +145,25 @@ async def test_commits_are_counted(emporix: FakeEmporix) -> None:
         assert counted() == [1, 1, 1, 1, 0]
         await switch("NOK", None)
         assert counted() == [1, 1, 1, 1, 1]
+
+
+async def test_unavailable_and_back(shop: Shop, emporix: FakeEmporix, caplog: pytest.LogCaptureFixture) -> None:
+    """An outage is told once when it begins and once when it ends: a log line with the remedy, an event, a counter."""
+    caplog.set_level("WARNING", "session_ctx_middleware")
+    sessions = [emporix.new_session(currency="EUR") for _ in range(12)]
+    emporix.fault("context.get", Fault(status=500), times=None)
+    for session in sessions:
+        await shop.currency(session.token)
+
+    (down,) = shop.named("upstream.unavailable")
+    assert (down.operation, down.outcome) == ("context.get", "left alone")
+    told = [record.getMessage() for record in caplog.records if "upstream.unavailable" in record.getMessage()]
+    assert len(told) == 1
+    assert "Check base_url" in told[0]
+    assert shop.named("upstream.restored") == []
+
+    emporix.clear_faults()
+    await asyncio.sleep(8)
+    assert await shop.currency(sessions[0].token) == "EUR"
+    assert [event.operation for event in shop.named("upstream.restored")] == ["context.get"]
+    assert sum("Emporix answers again" in record.getMessage() for record in caplog.records) == 1

@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from ..breaker import Admission, Breaker, RetryBudget
+from ..breaker import Admission, Breaker, Change, RetryBudget
 from ..clock import Clock
 from ..errors import EmporixError, EmporixNotAsked, EmporixUnreachable, TooManyRequests
+from ..events import ContextEvent, Events
 from ..model.document import ContextDocument
 from ..policies import UpstreamPolicy
 from .ports import ContextSource
@@ -102,6 +103,8 @@ class Guard:
         bulkhead: shared with the other kinds.
         gate: shared with the other kinds.
         breaker: of these calls alone.
+        events: who is told that it opens and closes.
+        stats: the counters.
         clock: where time comes from.
         slow_after: seconds after which a call that is still on its way counts as failed.
     """
@@ -110,6 +113,8 @@ class Guard:
     bulkhead: Bulkhead
     gate: Gate
     breaker: Breaker
+    events: Events
+    stats: Stats
     clock: Clock
     slow_after: float
 
@@ -119,7 +124,7 @@ class Guard:
         self.gate.check(self.operation)
         await self.bulkhead.take(self.operation)
         try:
-            report = _Report(self.breaker, probe=self._admit())
+            report = _Report(self, probe=self._admit())
             timer = self.clock.call_later(self.slow_after, report.failed)
             try:
                 yield
@@ -144,12 +149,20 @@ class Guard:
             raise EmporixNotAsked(self.operation, None, "it failed too often lately")
         return admission is Admission.PROBE
 
+    def tell(self, change: Change | None) -> None:
+        """Tell operators what became of the breaker, once per change of state."""
+        if change is Change.OPENED:
+            self.stats.count_unavailable()
+            self.events.emit(ContextEvent(name="upstream.unavailable", operation=self.operation, outcome="left alone"))
+        elif change is Change.CLOSED:
+            self.events.emit(ContextEvent(name="upstream.restored", operation=self.operation, outcome="asked again"))
+
 
 class _Report:
-    """What one call means to the breaker; the first word counts."""
+    """What one call means to the breaker of its guard; the first word counts."""
 
-    def __init__(self, breaker: Breaker, *, probe: bool) -> None:
-        self._breaker: Breaker | None = breaker
+    def __init__(self, guard: Guard, *, probe: bool) -> None:
+        self._guard: Guard | None = guard
         self._probe = probe
 
     def failed(self) -> None:
@@ -160,13 +173,13 @@ class _Report:
 
     def open_ended(self) -> None:
         """Let go of a call that was cancelled: it says nothing."""
-        if self._breaker is not None and self._probe:
-            self._breaker.release()
+        if self._guard is not None and self._probe:
+            self._guard.breaker.release()
 
     def _say(self, *, failed: bool) -> None:
-        if self._breaker is not None:
-            self._breaker.record(failed=failed, probe=self._probe)
-            self._breaker = None
+        if self._guard is not None:
+            self._guard.tell(self._guard.breaker.record(failed=failed, probe=self._probe))
+            self._guard = None
 
 
 class ProtectedSource:
@@ -177,14 +190,17 @@ class ProtectedSource:
         policy: the limits.
         clock: where time and randomness come from.
         stats: the counters.
+        events: who is told that Emporix is unavailable, and back.
     """
 
-    def __init__(self, source: ContextSource, policy: UpstreamPolicy, clock: Clock, stats: Stats) -> None:
+    def __init__(
+        self, source: ContextSource, policy: UpstreamPolicy, clock: Clock, stats: Stats, events: Events
+    ) -> None:
         self._source = source
         self._clock = clock
         self._stats = stats
         self._retries = RetryBudget() if policy.get_retry else None
-        self._get_guard, self._patch_guard = _guards(policy, clock)
+        self._get_guard, self._patch_guard = _guards(policy, clock, stats, events)
 
     async def get(self, token: str) -> ContextDocument:
         """Return the context of the token's session; after a connection error, 502, 503 or 504 ask once more."""
@@ -219,7 +235,7 @@ def _worth_repeating(error: EmporixError) -> bool:
     return error.retry_after is None and (isinstance(error, EmporixUnreachable) or error.status in RETRIED)
 
 
-def _guards(policy: UpstreamPolicy, clock: Clock) -> tuple[Guard, Guard]:
+def _guards(policy: UpstreamPolicy, clock: Clock, stats: Stats, events: Events) -> tuple[Guard, Guard]:
     """Return what stands in front of GET and PATCH calls."""
     bulkhead, gate = Bulkhead(policy.max_concurrency), Gate(clock)
     get, patch = (
@@ -228,6 +244,8 @@ def _guards(policy: UpstreamPolicy, clock: Clock) -> tuple[Guard, Guard]:
             bulkhead=bulkhead,
             gate=gate,
             breaker=Breaker(clock),
+            events=events,
+            stats=stats,
             clock=clock,
             slow_after=slow_after,
         )

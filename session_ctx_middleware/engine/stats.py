@@ -18,6 +18,7 @@ class Stats:
         degraded: reads that got nothing, because Emporix could not be asked.
         upstream_gets: GET calls to Emporix.
         upstream_patches: PATCH calls to Emporix.
+        upstream_unavailable: times that Emporix failed so often that it was left alone.
         refused_publications: answers not put into the cache, because a write overlapped them.
         applied: commits that Emporix took.
         already: commits that Emporix had no need for.
@@ -32,6 +33,7 @@ class Stats:
     degraded: int = 0
     upstream_gets: int = 0
     upstream_patches: int = 0
+    upstream_unavailable: int = 0
     refused_publications: int = 0
     applied: int = 0
     already: int = 0
@@ -76,6 +78,10 @@ class Stats:
     def count_patch(self) -> None:
         """Count a PATCH call."""
         self.upstream_patches += 1
+
+    def count_unavailable(self) -> None:
+        """Count that Emporix is left alone, because it failed too often."""
+        self.upstream_unavailable += 1
 
     def count_refused_publication(self) -> None:
         """Count an answer that is not put into the cache."""

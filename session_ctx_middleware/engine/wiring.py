@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..clock import Clock
+from ..events import Events
 from ..policies import CachePolicy, UpstreamPolicy
 from ..stores import Attachment, ContextStore
 from ..tasks import Tasks
@@ -43,6 +44,7 @@ class EngineOptions:
         keys: names for tokens and sessions.
         clock: where time and randomness come from.
         stats: the counters.
+        events: who is told what happens.
     """
 
     cache: CachePolicy
@@ -51,6 +53,7 @@ class EngineOptions:
     keys: Keys
     clock: Clock
     stats: Stats
+    events: Events = field(default_factory=Events)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +94,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment)
     clock, keys, cache, upstream, stats = options.clock, options.keys, options.cache, options.upstream, options.stats
     tasks, pauses, binding = Tasks(clock), Pauses(clock), Binding(keys)
     entries = Entries(cache.max_entries, keys, clock)
-    protected = ProtectedSource(source, upstream, clock, stats)
+    protected = ProtectedSource(source, upstream, clock, stats, options.events)
     sharing = Sharing(options.store, attachment, keys, cache.longest, clock)
     pending = Pending(sharing, entries, clock)
     requirements = Requirements(keys=keys, binding=binding, buckets=TokenBuckets(clock), clock=clock)
