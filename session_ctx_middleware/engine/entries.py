@@ -52,10 +52,6 @@ class Entries:
             return self._pins[key][0]
         return found
 
-    def find(self, key: bytes) -> Entry | None:
-        """Return the entry of a key, which may be out of date: what a hit needs, at the least cost."""
-        return self.found.find(key) or self.absent.find(key)
-
     def obtain(self, key: bytes, session_id: str | None) -> Entry:
         """Return the entry of a key, a new one where nothing is known."""
         entry = self.get(key) or Entry(key)

@@ -58,7 +58,8 @@ class Reads:
 
     def peek(self, key: bytes, note: Note | None) -> Snapshot | None:
         """Return what is fresh, without waiting for anything; `None` means ask `read`."""
-        entry = self.entries.find(key)
+        entries = self.entries
+        entry = entries.found.find(key) or entries.absent.find(key)
         if entry is None:
             return None
         snapshot = entry.hit(self.clock.monotonic(), self.attachment.epoch, note)
