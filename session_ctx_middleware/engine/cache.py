@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from ..clock import Clock
@@ -26,15 +27,20 @@ class ClockCache:
     Args:
         size: entries at most.
         clock: where time comes from.
+
+    Attributes:
+        find: returns the entry of a key, also one that is too old, or `None`; for callers that look at its age
+            themselves. It is the look-up itself, as a method around it would be felt in every hit.
     """
 
-    __slots__ = ("_clock", "_entries", "_size")
+    __slots__ = ("_clock", "_entries", "_size", "find")
 
     def __init__(self, size: int, clock: Clock) -> None:
         self._size = size
         self._clock = clock
         # The hand points at the first; a plain dict is slow to find it once others have gone.
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
+        self.find: Callable[[bytes], Entry | None] = self._entries.get
 
     def get(self, key: bytes) -> Entry | None:
         """Return the entry of a key, `None` where there is none any more."""
@@ -43,10 +49,6 @@ class ClockCache:
             return None
         entry.touch()
         return entry
-
-    def find(self, key: bytes) -> Entry | None:
-        """Return the entry of a key, also one that is too old, for callers that look at its age themselves."""
-        return self._entries.get(key)
 
     def put(self, entry: Entry, until: float) -> list[Entry]:
         """Keep an entry.
