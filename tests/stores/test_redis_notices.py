@@ -40,6 +40,8 @@ async def test_f23_cut_raises_the_epoch(
     """F23: What was written while the subscription was cut raises the epoch."""
     store, other = make_redis_store(proxy.url), make_redis_store(server.url)
     heard, attachment = await attached(store)
+    # The subscription asks for the number of the last notice first, over a connection of its own.
+    await eventually(lambda: store._connection().backplane._seen is not None)
     epoch, calls = attachment.epoch, proxy.opened
 
     proxy.cut(only_listeners=True)
