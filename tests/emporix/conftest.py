@@ -29,6 +29,17 @@ DOCUMENT = {
     "context": {"gift": "yes"},
     "metadata": {"version": 7, "createdAt": "2026-02-04T17:06:50.134Z"},
 }
+SHORT_DOCUMENT = {"metadata": {"version": 3}, "currency": "EUR"}
+OPERATIONS = [
+    "context.get",
+    "context.patch",
+    "context.attribute_add",
+    "context.attribute_remove",
+    "managed.get",
+    "managed.put",
+    "managed.attribute_add",
+    "managed.attribute_remove",
+]
 
 
 class Upstream:

@@ -22,19 +22,7 @@ from session_ctx_middleware.errors import (
     TooManyRequests,
 )
 
-from .conftest import Upstream
-
-DOCUMENT = {"metadata": {"version": 3}, "currency": "EUR"}
-OPERATIONS = [
-    "context.get",
-    "context.patch",
-    "context.attribute_add",
-    "context.attribute_remove",
-    "managed.get",
-    "managed.put",
-    "managed.attribute_add",
-    "managed.attribute_remove",
-]
+from .conftest import SHORT_DOCUMENT, Upstream
 
 
 class Body(httpx.AsyncByteStream, httpx2.AsyncByteStream):
@@ -110,7 +98,7 @@ async def test_lying_content_length(length: str, own: OwnContextClient, upstream
 
 async def test_exactly_the_limit(own: OwnContextClient, upstream: Upstream) -> None:
     """An answer of exactly the limit is read."""
-    body = json.dumps(DOCUMENT).encode()
+    body = json.dumps(SHORT_DOCUMENT).encode()
     upstream.answer(200, body + b" " * (MAX_BODY - len(body)))
     assert (await own.get("t")).version == 3
     upstream.answer(200, body + b" " * (MAX_BODY - len(body) + 1))
@@ -127,7 +115,7 @@ async def test_limit_of_unpacked_size(own: OwnContextClient, upstream: Upstream)
 
 async def test_compressed_answers(own: OwnContextClient, upstream: Upstream) -> None:
     """A compressed answer is unpacked, and a broken one is no answer."""
-    upstream.answer(200, gzip.compress(json.dumps(DOCUMENT).encode()), {"content-encoding": "gzip"})
+    upstream.answer(200, gzip.compress(json.dumps(SHORT_DOCUMENT).encode()), {"content-encoding": "gzip"})
     assert (await own.get("t")).version == 3
     upstream.answer(200, b"not gzip", {"content-encoding": "gzip"})
     with pytest.raises(EmporixUnreachable):

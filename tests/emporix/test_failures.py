@@ -23,19 +23,7 @@ from session_ctx_middleware.errors import (
     TooManyRequests,
 )
 
-from .conftest import Call, Upstream
-
-DOCUMENT = {"metadata": {"version": 3}, "currency": "EUR"}
-OPERATIONS = [
-    "context.get",
-    "context.patch",
-    "context.attribute_add",
-    "context.attribute_remove",
-    "managed.get",
-    "managed.put",
-    "managed.attribute_add",
-    "managed.attribute_remove",
-]
+from .conftest import OPERATIONS, SHORT_DOCUMENT, Call, Upstream
 
 
 def failures(library: Any) -> list[Exception]:
@@ -191,7 +179,7 @@ async def test_log_names_the_call(
     managed: ManagedContextClient, upstream: Upstream, caplog: pytest.LogCaptureFixture, secrets: tuple[str, ...]
 ) -> None:
     """The request line that the library logs names the call instead of the URL."""
-    upstream.answer(200, DOCUMENT)
+    upstream.answer(200, SHORT_DOCUMENT)
     with caplog.at_level(logging.INFO):
         await managed.get(secrets[-1])
         await upstream.client().get("https://shop.example/other")

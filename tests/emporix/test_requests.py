@@ -20,24 +20,12 @@ from session_ctx_middleware.errors import (
 from session_ctx_middleware.model.document import ContextDocument
 
 from .clock import VirtualClock
-from .conftest import Call, Upstream
-
-DOCUMENT = {"metadata": {"version": 3}, "currency": "EUR"}
-OPERATIONS = [
-    "context.get",
-    "context.patch",
-    "context.attribute_add",
-    "context.attribute_remove",
-    "managed.get",
-    "managed.put",
-    "managed.attribute_add",
-    "managed.attribute_remove",
-]
+from .conftest import OPERATIONS, SHORT_DOCUMENT, Call, Upstream
 
 
 async def test_own_operations(own: OwnContextClient, upstream: Upstream) -> None:
     """Own operations use the shopper's token and the documented paths."""
-    upstream.answer(200, DOCUMENT)
+    upstream.answer(200, SHORT_DOCUMENT)
     await own.get("tok")
     await own.patch("tok", {"currency": "USD", "metadata": {"version": 3}})
     await own.add_attribute("tok", "gift", {"wrap": True})
@@ -61,10 +49,10 @@ async def test_own_operations(own: OwnContextClient, upstream: Upstream) -> None
 
 async def test_managed_operations(managed: ManagedContextClient, upstream: Upstream) -> None:
     """Managed operations use the service token and the documented paths."""
-    upstream.answer(200, DOCUMENT)
+    upstream.answer(200, SHORT_DOCUMENT)
     await managed.get("s-1")
-    await managed.put("s-1", DOCUMENT, upsert=True, saas_token="saas")
-    await managed.put("s-1", DOCUMENT)
+    await managed.put("s-1", SHORT_DOCUMENT, upsert=True, saas_token="saas")
+    await managed.put("s-1", SHORT_DOCUMENT)
     await managed.add_attribute("s-1", "gift", "yes")
     await managed.remove_attribute("s-1", "gift")
     base = "https://api.emporix.io/session-context/acme/context/s-1"
@@ -82,12 +70,12 @@ async def test_managed_operations(managed: ManagedContextClient, upstream: Upstr
 
 async def test_read_document_can_be_put(managed: ManagedContextClient, upstream: Upstream) -> None:
     """A document that was read can be put back."""
-    upstream.answer(200, {**DOCUMENT, "context": {"a": {"b": ["c"]}}, "sessionId": "s-1"})
+    upstream.answer(200, {**SHORT_DOCUMENT, "context": {"a": {"b": ["c"]}}, "sessionId": "s-1"})
     document = await managed.get("s-1")
     assert isinstance(document, ContextDocument)
     await managed.put("s-1", document)
     assert json.loads(upstream.last.content) == {
-        **DOCUMENT,
+        **SHORT_DOCUMENT,
         "context": {"a": {"b": ["c"]}},
         "sessionId": "s-1",
     }
@@ -95,14 +83,14 @@ async def test_read_document_can_be_put(managed: ManagedContextClient, upstream:
 
 async def test_path_prefix(upstream: Upstream) -> None:
     """A path prefix of the base URL is kept."""
-    upstream.answer(200, DOCUMENT)
+    upstream.answer(200, SHORT_DOCUMENT)
     await OwnContextClient("acme", base_url="http://localhost:81/emporix/", http_client=upstream.client()).get("t")
     assert str(upstream.last.url) == "http://localhost:81/emporix/session-context/acme/me/context"
 
 
 async def test_injected_client_settings(upstream: Upstream) -> None:
     """Headers and timeouts of an injected client apply."""
-    upstream.answer(200, DOCUMENT)
+    upstream.answer(200, SHORT_DOCUMENT)
     client = upstream.client(headers={"user-agent": "shop/1"}, timeout=1.25, base_url="https://elsewhere.example/x")
     await OwnContextClient("acme", http_client=client).get("t")
     assert upstream.last.headers["user-agent"] == "shop/1"
@@ -112,7 +100,7 @@ async def test_injected_client_settings(upstream: Upstream) -> None:
 
 async def test_injected_client_credentials(upstream: Upstream, clock: VirtualClock) -> None:
     """Credentials and cookies of an injected client are not sent."""
-    upstream.answer(200, DOCUMENT)
+    upstream.answer(200, SHORT_DOCUMENT)
     seen: list[Any] = []
 
     def handle(request: Any) -> Any:
@@ -133,7 +121,7 @@ async def test_injected_client_credentials(upstream: Upstream, clock: VirtualClo
 
 async def test_answers_set_no_cookies(own: OwnContextClient, upstream: Upstream) -> None:
     """A cookie that an answer sets is not sent with the next call."""
-    upstream.answer(200, DOCUMENT, {"set-cookie": "sid=foreign; Path=/; Domain=emporix.io"})
+    upstream.answer(200, SHORT_DOCUMENT, {"set-cookie": "sid=foreign; Path=/; Domain=emporix.io"})
     await own.get("first")
     await own.get("second")
     assert "cookie" not in upstream.last.headers
@@ -182,7 +170,7 @@ async def test_no_redirects(operation: str, status: int, upstream: Upstream, clo
 @pytest.mark.parametrize("token", ["", " ", "a b", "a\nb", "a\x00", "tök", "€", "\x7f", None, 7, b"bytes"])
 async def test_bad_tokens(token: Any, own: OwnContextClient, managed: ManagedContextClient, upstream: Upstream) -> None:
     """A token that no header can hold is rejected without a call."""
-    upstream.answer(200, DOCUMENT)
+    upstream.answer(200, SHORT_DOCUMENT)
     for call in (
         own.get(token),
         own.patch(token, {}),
