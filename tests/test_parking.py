@@ -15,10 +15,19 @@ from session_ctx_middleware import (
     UpstreamPolicy,
 )
 from session_ctx_middleware.stores import MemoryStore
-from session_ctx_middleware.testing import FakeEmporix, Fault
+from session_ctx_middleware.testing import FakeEmporix, FakeSession, Fault
 
-from .support.shop import Shop, held
+from .support.shop import Shop, held, patches
 from .support.virtual_time import VirtualClock
+
+
+async def waiting(shop: Shop, emporix: FakeEmporix, **parked: str) -> FakeSession:
+    """Return a session for which changes are parked that can be sent from now on."""
+    session = emporix.new_session(exists=False)
+    await shop.switch(session.token, **parked)
+    emporix.create_context(session.session_id)
+    await asyncio.sleep(5)
+    return session
 
 
 async def test_before_the_context_exists(shop: Shop, emporix: FakeEmporix) -> None:
@@ -253,13 +262,121 @@ async def test_refusal_of_another_change(shop: Shop, emporix: FakeEmporix) -> No
     await shop.switch(session.token, language="fr")  # acknowledged as PARKED
     emporix.create_context(session.session_id, currency="EUR", language="en")
     await asyncio.sleep(3)
-    emporix.fault("context.patch", Fault(status=422), times=1)  # the currency is not offered by this site
+    emporix.fault("context.patch", Fault(status=422), times=2)  # the currency is not offered by this site
     await shop.switch(session.token, currency="XXX")
     await asyncio.sleep(10)
 
     await shop.currency(session.token)
 
     assert held(emporix, session.session_id)["language"] == "fr"
+
+
+async def test_refused_together_own_are_sent_alone(shop: Shop, emporix: FakeEmporix) -> None:
+    """A parked change that Emporix does not want any more takes no change of the request with it."""
+    session = await waiting(shop, emporix, site_code="gone")
+    emporix.fault("context.patch", Fault(status=400), times=1)
+
+    await shop.switch(session.token, currency="USD")
+
+    assert [{*body} - {"metadata"} for body in patches(emporix)] == [{"siteCode", "currency"}, {"currency"}]
+    document = held(emporix, session.session_id)
+    assert (document["siteCode"], document["currency"]) == ("main", "USD")
+    assert [(event.operation, event.status) for event in shop.named("commit.refused")] == [("parked", 400)]
+    assert [event.attempts for event in shop.named("commit.applied")] == [2]
+
+
+async def test_refused_parked_is_dropped(shop: Shop, emporix: FakeEmporix) -> None:
+    """What was parked and refused is not shown and not sent again."""
+    session = await waiting(shop, emporix, site_code="gone")
+    emporix.fault("context.patch", Fault(status=422), times=1)
+    await shop.switch(session.token, currency="USD")
+    seen: list[object] = []
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        await ctx
+        seen.append((ctx.site_code, ctx.currency, dict(ctx.pending)))
+
+    for _ in range(3):
+        await shop.visit(page, token=session.token)
+        await asyncio.sleep(100)
+
+    assert seen == [("main", "USD", {})] * 3
+    assert emporix.count("context.patch") == 2
+
+
+async def test_refused_parked_is_dropped_from_cookie(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """What was parked in the browser's cookie and refused is not brought back by it."""
+    shop = make_shop(secret_key="k" * 32)
+    session = await waiting(shop, emporix, site_code="gone")
+    emporix.fault("context.patch", Fault(status=422), times=1)
+    await shop.switch(session.token, currency="USD")
+    other = make_shop(secret_key="k" * 32)
+    other.browser.cookies = shop.browser.cookies
+
+    for _ in range(3):
+        assert await other.currency(session.token) == "USD"
+        await asyncio.sleep(100)
+
+    assert emporix.count("context.patch") == 2
+    assert held(emporix, session.session_id)["siteCode"] == "main"
+
+
+async def test_both_are_refused(shop: Shop, emporix: FakeEmporix) -> None:
+    """Where the request's own change is refused too, that one is dropped; what is parked is tried once more, alone."""
+    session = await waiting(shop, emporix, site_code="gone")
+    emporix.fault("context.patch", Fault(status=400), times=3)
+
+    await shop.switch(session.token, currency="USD")
+    await asyncio.sleep(10)
+    await shop.currency(session.token)
+    await asyncio.sleep(10)
+    await shop.currency(session.token)
+
+    assert [{*body} - {"metadata"} for body in patches(emporix)] == [
+        {"siteCode", "currency"},
+        {"currency"},
+        {"siteCode"},
+    ]
+    assert [event.outcome for event in shop.named("commit.refused")] == ["ChangeRefused"] * 2
+
+
+async def test_refused_together_then_down(shop: Shop, emporix: FakeEmporix) -> None:
+    """An outage between the two PATCHes drops nothing."""
+    session = await waiting(shop, emporix, site_code="gone")
+    emporix.fault("context.patch", Fault(status=400), times=1)
+    emporix.fault("context.patch", Fault(status=503), times=None)
+
+    await shop.switch(session.token, currency="USD")
+    assert shop.named("commit.parked")
+    assert not shop.named("commit.refused")
+    emporix.clear_faults()
+    await asyncio.sleep(30)
+    await shop.currency(session.token)
+
+    document = held(emporix, session.session_id)
+    assert (document["siteCode"], document["currency"]) == ("gone", "USD")
+
+
+async def test_refused_together_despite_one_attempt(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """Sending the own changes alone is granted on top of the attempts against conflicts."""
+    shop = make_shop(upstream=UpstreamPolicy(max_attempts=1))
+    session = await waiting(shop, emporix, site_code="gone")
+    emporix.fault("context.patch", Fault(status=400), times=1)
+
+    await shop.switch(session.token, currency="USD")
+
+    assert held(emporix, session.session_id)["currency"] == "USD"
+
+
+async def test_parked_of_the_same_field_is_refused(shop: Shop, emporix: FakeEmporix) -> None:
+    """A refusal of nothing but own changes is no reason to send them twice, whatever they replace."""
+    session = await waiting(shop, emporix, currency="CHF")
+    emporix.fault("context.patch", Fault(status=400), times=1)
+
+    await shop.switch(session.token, currency="XXX")
+
+    assert emporix.count("context.patch") == 1
+    assert [event.operation for event in shop.named("commit.refused")] == ["respond"]
 
 
 async def test_bounded_per_session(shop: Shop, emporix: FakeEmporix) -> None:

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from session_ctx_middleware import (
     BearerToken,
+    CachePolicy,
     ContextUnavailable,
     InvalidChange,
     NoToken,
@@ -145,6 +146,28 @@ async def test_commits_are_counted(emporix: FakeEmporix) -> None:
         assert counted() == [1, 1, 1, 1, 0]
         await switch("NOK", None)
         assert counted() == [1, 1, 1, 1, 1]
+
+
+async def test_dropped_parked_changes_are_counted(emporix: FakeEmporix) -> None:
+    """A commit that Emporix takes only without what was parked is counted as applied, and as one that dropped."""
+
+    async def endpoint(request: Request) -> PlainTextResponse:
+        request.state.session_ctx.switch(**request.query_params)
+        return PlainTextResponse("")
+
+    session, client = emporix.new_session(exists=False), emporix.client(httpx2)
+    app = SessionContextMiddleware(
+        Starlette(routes=[Route("/", endpoint)]), tenant="acme", http_client=client, cache=CachePolicy(missing_ttl=0)
+    )
+    headers = {"Authorization": f"Bearer {session.token}"}
+    async with client, httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="https://shop.test") as browser:
+        await browser.get("/", params={"site_code": "gone"}, headers=headers)
+        emporix.create_context(session.session_id)
+        emporix.fault("context.patch", Fault(status=400))
+        await browser.get("/", params={"currency": "USD"}, headers=headers)
+
+    counted = app.stats()
+    assert [counted[name] for name in ("applied", "parked", "refused", "dropped")] == [1, 1, 0, 1]
 
 
 async def test_unavailable_and_back(shop: Shop, emporix: FakeEmporix, caplog: pytest.LogCaptureFixture) -> None:

@@ -20,7 +20,8 @@ from ..errors import (
     TooManyRequests,
     VersionConflict,
 )
-from ..model.changes import NO_CHANGES
+from ..events import ContextEvent, Events
+from ..model.changes import NO_CHANGES, ContextChanges
 from ..policies import UpstreamPolicy
 from ..tasks import KeyedLock, Tasks
 from .announcing import Announcer
@@ -32,6 +33,7 @@ from .job import Commit, CommitResult, Job
 from .pacing import Pauses
 from .patching import Patching
 from .pending import Pending
+from .stats import Stats
 
 __all__ = ["Commits"]
 
@@ -55,6 +57,8 @@ class Commits:
         pauses: for tokens whose parked changes are to be sent later.
         tasks: runs the commits.
         clock: where time and randomness come from.
+        stats: the counters.
+        events: who is told of parked changes that Emporix refused.
         turns: one commit per token, and per session, at a time.
         sending: how many commits of each token are on their way.
     """
@@ -69,6 +73,8 @@ class Commits:
     pauses: Pauses
     tasks: Tasks
     clock: Clock
+    stats: Stats
+    events: Events
     turns: KeyedLock = field(default_factory=KeyedLock)
     sending: dict[bytes, int] = field(default_factory=dict)
 
@@ -190,13 +196,45 @@ class Commits:
 
     async def _send(self, job: Job, base: Base | None) -> Commit:
         await self._take_parked_along(job)
+        try:
+            return await self._converge(job, base, self.policy.max_attempts)
+        except ChangeRefused as error:
+            parked = job.leaves_parked()
+            if not parked:
+                raise
+            refused = error.again()
+        commit = await self._converge(job, await self.bases.first(job), max(self.policy.max_attempts, job.attempts + 1))
+        if commit is not Commit.PARKED:
+            await self._drop(job, parked, refused)
+        return commit
+
+    async def _drop(self, job: Job, parked: ContextChanges, refused: EmporixError) -> None:
+        """Drop parked changes without which Emporix has taken the job's own, and say so."""
+        dropped = parked.beside(job.own)
+        for entry in self.entries.with_siblings(job.entry):
+            known = entry.consistency
+            entry.learn(known.remembering(dropped.newest(known.taken)))  # a browser may still bring them
+        await self.pending.drop(job.entry, dropped)
+        self.stats.count_dropped()
+        self.events.emit(
+            ContextEvent(
+                name="commit.refused",
+                operation="parked",
+                outcome=type(refused).__name__,
+                status=refused.status,
+                attempts=job.attempts,
+            )
+        )
+
+    async def _converge(self, job: Job, base: Base | None, most: int) -> Commit:
+        """Send a job's changes until Emporix has them, in `most` attempts of the job."""
         if base is None:
             return Commit.PARKED
         first = base.document
         changes = job.changes if job.changes.missing_from(first, base.asked_at) else NO_CHANGES
         in_doubt = False
         while changes:
-            self._may_go_on(job)
+            self._may_go_on(job, most)
             error = await self.patching.send(job, base.document, changes)
             if error is None:
                 await self.announcer.taken(job, base, changes)
@@ -224,10 +262,10 @@ class Commits:
             await self.pending.look(job.entry, again=True)
             job.leaves_out(job.stored - job.entry.snapshot.parked.ids)
 
-    def _may_go_on(self, job: Job) -> None:
+    def _may_go_on(self, job: Job, most: int) -> None:
         if self.clock.monotonic() >= job.until:
             raise ContextUnavailable("The time for this commit was used up before the changes could be sent.")
-        if job.attempts >= self.policy.max_attempts:
+        if job.attempts >= most:
             raise CommitConflict(
                 f"Others changed the session context during each of {job.attempts} attempts. "
                 "Try again, or raise UpstreamPolicy(max_attempts=...)."

@@ -124,6 +124,20 @@ class Job:
         """Send parked changes no more that somebody else has sent, or replaced."""
         self.parked = self.parked.without(op_ids)
 
+    def leaves_parked(self) -> ContextChanges:
+        """Send the own changes alone from now on.
+
+        Returns:
+            What was parked and has been sent along; nothing where the own changes have been alone already, or there are
+            none.
+        """
+        along = self.parked.without(self.own.ids)
+        sent = along.only(self.changes.ids)
+        if not self.own or not sent:
+            return NO_CHANGES
+        self.parked = NO_CHANGES
+        return sent
+
     def begins_attempt(self) -> None:
         """Count a PATCH call."""
         self.attempts += 1

@@ -117,6 +117,11 @@ class Pending:
                 await self._sharing.unpark(self._names(job.entry), changes)
             await self._show(job.entry)
 
+    async def drop(self, entry: Entry, changes: ContextChanges) -> None:
+        """Forget changes that Emporix does not want."""
+        await self._sharing.unpark(self._names(entry), changes)
+        await self._show(entry)
+
     async def hand_over(self, entry: Entry, changes: ContextChanges) -> None:
         """Take changes out of the store that the shopper's browser keeps from now on."""
         if entry.snapshot.parked:

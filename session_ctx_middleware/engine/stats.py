@@ -24,6 +24,7 @@ class Stats:
         already: commits that Emporix had no need for.
         parked: commits that wait until Emporix can take them.
         refused: commits that Emporix refused.
+        dropped: commits that Emporix took only without the parked changes that went along.
         failed: commits that could not be sent, and could not be parked.
     """
 
@@ -39,6 +40,7 @@ class Stats:
     already: int = 0
     parked: int = 0
     refused: int = 0
+    dropped: int = 0
     failed: int = 0
 
     def count_commit(self, outcome: str) -> None:
@@ -54,6 +56,10 @@ class Stats:
                 self.refused += 1
             case "failed":
                 self.failed += 1
+
+    def count_dropped(self) -> None:
+        """Count that parked changes were dropped, as Emporix refused them."""
+        self.dropped += 1
 
     def count_hit(self) -> None:
         """Count a read answered from the cache, fresh."""

@@ -152,6 +152,8 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment)
         pauses=pauses,
         tasks=tasks,
         clock=clock,
+        stats=stats,
+        events=options.events,
     )
     peers = Peers(
         entries=entries,

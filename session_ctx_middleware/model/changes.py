@@ -102,6 +102,14 @@ class ContextChanges:
         """Return the changes but those with these operation ids."""
         return self._where(lambda _, operation: operation.op_id not in op_ids)
 
+    def only(self, op_ids: Collection[str]) -> ContextChanges:
+        """Return the changes with these operation ids."""
+        return self._where(lambda _, operation: operation.op_id in op_ids)
+
+    def beside(self, other: ContextChanges) -> ContextChanges:
+        """Return the changes of fields that `other` does not change."""
+        return self._where(lambda path, _: path not in other.operations)
+
     def recorded(self, path: str, operation: Operation) -> ContextChanges:
         """Return these changes and one more, which replaces an earlier one of its field."""
         return ContextChanges({**self.operations, path: operation})
