@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 TICK: Final = 0.005
 GRACE: Final = 1
-PATIENCE: Final = 20.0
+PATIENCE: Final = 30.0
 
 
 class WebServer:

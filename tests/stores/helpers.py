@@ -31,7 +31,7 @@ def changes(at: float = 0.0, /, **values: Any) -> ContextChanges:
     )
 
 
-async def eventually(condition: Callable[[], bool | Awaitable[bool]], within: float = 5.0) -> float:
+async def eventually(condition: Callable[[], bool | Awaitable[bool]], within: float = 10.0) -> float:
     """Wait until a condition holds; return the seconds it took."""
     began = time.monotonic()
     while time.monotonic() < began + within * SLOW:

@@ -105,7 +105,7 @@ async def test_one_node_goes(make_redis_store: MakeRedisStore) -> None:
     with redis_cluster() as servers:
         for server in servers:
             server.command("CONFIG", "SET", "cluster-require-full-coverage", "no")
-        store = make_redis_store(f"redis+cluster://127.0.0.1:{servers[0].port}", budget=0.5)
+        store = make_redis_store(f"redis+cluster://127.0.0.1:{servers[0].port}")
         names = [f"token-{number}" for number in range(30)]
         for name in names:
             await store.save(name, document(1), "c", **SAVED)
@@ -116,9 +116,11 @@ async def test_one_node_goes(make_redis_store: MakeRedisStore) -> None:
             random.shuffle(names)
             return sum([await answers(functools.partial(store.load, name)) for name in names]) >= 10
 
-        await eventually(most_are_there)
-        await store.aclose()
-        gc.collect()
+        try:
+            await eventually(most_are_there)
+        finally:
+            await store.aclose()
+            gc.collect()
 
 
 def sentinel_config(master: RedisServer) -> str:
