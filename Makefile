@@ -12,7 +12,8 @@ READY := $(VENV)/.ready
 STALE := $(if $(wildcard $(READY)),$(if $(filter $(VERSION),$(call version,$(BIN)/python)),,stale))
 
 # In several processes (see tests/conftest.py); who has nothing left to do takes over from the others.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+PARALLEL := --numprocesses auto --dist worksteal
+PYTEST := $(BIN)/python -m pytest $(PARALLEL)
 
 .PHONY: help test test-all soak siege campaign bench lint types demo format clean stale
 
@@ -41,7 +42,7 @@ test: $(READY)
 
 # What is slow plays the same code for longer: measuring it would take minutes and find no further line.
 test-all: $(READY)
-	$(PYTEST) -m "not slow" --cov --cov-report=term-missing $(ARGS)
+	$(BIN)/python -m tests.second_chance $(PARALLEL) -m "not slow" --cov --cov-report=term-missing $(ARGS)
 	$(PYTEST) -m slow $(ARGS)
 
 soak: $(READY)

@@ -15,8 +15,11 @@ from blockbuster import BlockBuster, blockbuster_ctx
 
 from session_ctx_middleware.testing import FakeEmporix
 
+from .support.after_failures import pytest_runtest_protocol
 from .support.shop import Shop
 from .support.virtual_time import VIRTUAL_BACKEND, WALL_START
+
+__all__ = ["pytest_runtest_protocol"]  # a hook
 
 
 def pytest_report_header() -> str:
