@@ -117,7 +117,7 @@ async def wait(future: asyncio.Future[T | None], timeout: float, clock: Clock) -
 
 
 class Budget:
-    """Seconds that one request may spend on waiting, however many waits that are.
+    """Seconds that one request may spend on waiting, however many waits that are; waits at one time count once.
 
     Args:
         seconds: to begin with.
@@ -127,12 +127,18 @@ class Budget:
     def __init__(self, seconds: float, clock: Clock) -> None:
         self._left = seconds
         self._clock = clock
+        self._waits = 0
+        self._began = 0.0
 
     @contextmanager
     def spend(self) -> Iterator[float]:
         """Measure the wait inside the block; give until when it may last, in monotonic seconds."""
-        began = self._clock.monotonic()
+        if not self._waits:
+            self._began = self._clock.monotonic()
+        self._waits += 1
         try:
-            yield began + self._left
+            yield self._began + self._left
         finally:
-            self._left = max(0.0, self._left - (self._clock.monotonic() - began))
+            self._waits -= 1
+            if not self._waits:
+                self._left = max(0.0, self._left - (self._clock.monotonic() - self._began))

@@ -209,6 +209,40 @@ async def test_one_budget_per_request(shop: Shop, emporix: FakeEmporix) -> None:
     assert loop.time() - began <= 2.01
 
 
+async def test_parallel_waits_count_once(shop: Shop, emporix: FakeEmporix) -> None:
+    """Waits that go on at the same time are one: what they left of the budget serves those that follow."""
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.get", Fault(delay=0.9), times=1)
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        await asyncio.gather(*(ctx.load() for _number in range(5)))
+        emporix.fault("context.get", Fault(delay=0.9), times=1)
+        emporix.edit(session.session_id, currency="USD")
+        await ctx.cart_created()
+        return f"{ctx.currency} {ctx.is_degraded}"
+
+    assert (await shop.visit(page, token=session.token)).text == "USD False"
+
+
+async def test_overlapping_waits_are_bounded(shop: Shop, emporix: FakeEmporix) -> None:
+    """Waits that overlap, each begun before the last has ended, together take no longer than one."""
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.get", Fault(hang=True), times=None)
+    loop = asyncio.get_running_loop()
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        async def later(seconds: float) -> None:
+            await asyncio.sleep(seconds)
+            await ctx.refresh()
+
+        await asyncio.gather(*(later(0.5 * number) for number in range(8)))
+
+    began = loop.time()
+    await shop.visit(page, token=session.token)
+
+    assert loop.time() - began <= 3.5 + 1e-6  # when the last of them begins there is nothing left
+
+
 async def test_time_of_the_app_is_free(shop: Shop, emporix: FakeEmporix) -> None:
     """Time that the app itself takes is not counted."""
     session = emporix.new_session(currency="EUR")
