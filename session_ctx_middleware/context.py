@@ -36,6 +36,8 @@ class SessionContext(RequestLifecycle):
     # Loading
 
     def __await__(self) -> Generator[object, None, Self]:
+        if not self._used:
+            self._touch()
         if not self._load_now():
             yield from self._load().__await__()
         return self
@@ -51,8 +53,8 @@ class SessionContext(RequestLifecycle):
             ContextUnavailable: `required`, and Emporix could not be asked.
             TokenRejected: `required`, and Emporix refused the token.
         """
-        if not self._load_now():
-            await self._load()
+        self._touch()
+        await self._load_ahead()
         if required:
             known = self._read()
             if self._token is None:
@@ -65,6 +67,7 @@ class SessionContext(RequestLifecycle):
 
     async def refresh(self) -> Self:
         """Read the context again from Emporix, past every cache; what Emporix fails to say stays as it was known."""
+        self._touch()
         token = await self._credentials()
         if token is None:
             self._known = NOTHING_KNOWN
@@ -314,6 +317,7 @@ class SessionContext(RequestLifecycle):
             cart_id: the new cart. Emporix may need a moment until the context shows it; it is asked up to three
                 times within the reading deadline.
         """
+        self._touch()
         token = await self._credentials()
         if token is None:
             self._known = NOTHING_KNOWN
@@ -327,6 +331,7 @@ class SessionContext(RequestLifecycle):
     async def forget(self) -> None:
         """Drop everything cached, parked or recorded for this session: the shopper logs out."""
         token = await self._credentials()
+        self._change()  # a logout that a cache answers would reach nobody
         self._changes = NO_CHANGES
         self._known = NOTHING_KNOWN
         self._note()

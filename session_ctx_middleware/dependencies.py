@@ -29,6 +29,7 @@ class RequestDependencies:
         timestamps: of changes.
         engine: returns the engine of an event loop.
         cookie: carries what one worker knows to the next; `None` without a secret.
+        strict: whether a leak is an error instead of a report.
     """
 
     tokens: TokenChain
@@ -38,6 +39,7 @@ class RequestDependencies:
     timestamps: HybridClock
     engine: Callable[[asyncio.AbstractEventLoop], Engine]
     cookie: ContinuityCookie | None = None
+    strict: bool = False
 
 
 class Engines:

@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from starlette.datastructures import MutableHeaders
 
-__all__ = ["Vary", "invites_shared_caches", "make_private"]
+__all__ = ["Headers", "Vary", "is_private", "made_private"]
 
+Headers: TypeAlias = "list[tuple[bytes, bytes]]"
+
+_CACHE_CONTROL: Final = "cache-control"
 _SHARED: Final = ("public", "s-maxage", "proxy-revalidate")
+_INVITING: Final = frozenset({"public", "s-maxage"})
 _CLOSED: Final = frozenset({"private", "no-store"})
-_TARGETED: Final = ("surrogate-control", "cdn-cache-control", "edge-control")
-_EXPIRES: Final = "x-accel-expires"
-_WATCHED: Final = (b"cache-control", b"surrogate-control", b"edge-control", b"x-accel-expires", b"vary")
+# A cache that understands the status ignores the no-store next to it (RFC 9111, section 5.2.2.3).
+_EXCEPTION: Final = "must-understand"
+_DIRECTIVES: Final = "-control"
+_SECONDS: Final = ("-expires", "-ttl", "-max-age", "-maxage")
+_WATCHED: Final = tuple(ending.encode() for ending in (_DIRECTIVES, *_SECONDS, "vary"))
+# Words in names of fields that speak to one kind of cache, or to one product; those that end in Cache-Control are many
+# (RFC 9213), and each product has its own.
+_CACHES: Final = frozenset(
+    [
+        "accel",
+        "akamai",
+        "cache",
+        "caching",
+        "cdn",
+        "edge",
+        "fastly",
+        "litespeed",
+        "nginx",
+        "proxy",
+        "souin",
+        "squid",
+        "surrogate",
+        "varnish",
+        "vc",
+    ]
+)
+_NOTHING_KEPT: Final = ("no-store", "no-cache")  # LiteSpeed keeps what is `private`, and knows `no-cache` alone
+_MARKUP: Final = frozenset({"content", "esi"})  # how the page is to be put together, not how long it is kept
 
 
 class Vary:
@@ -27,44 +56,57 @@ class Vary:
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = tuple(names)
-        self.fields = ((b"vary", ", ".join(names).encode("latin-1")), (b"cache-control", b"private"))
+        self.fields = ((b"vary", ", ".join(self.names).encode("latin-1")), (b"cache-control", b"private"))
         """What a response gets that says nothing about caches by itself."""
 
 
-def make_private(headers: list[tuple[bytes, bytes]], vary: Vary) -> bool:
-    """Mark a response as made for one shopper.
+def made_private(headers: Iterable[tuple[bytes, bytes]], vary: Vary) -> tuple[Headers, bool]:
+    """Return the headers of a response that is made for one shopper.
 
     Args:
-        headers: the response's, changed in place: ``Vary`` names where the token comes from, ``Cache-Control`` gets
-            ``private`` unless it forbids storing altogether, and what invites shared caches goes.
+        headers: the application's, which stay as they are.
         vary: what the response depends on.
 
     Returns:
-        Whether the response had invited shared caches to keep it.
+        New headers, in which ``Vary`` names where the token comes from, ``Cache-Control`` has ``private`` unless it
+        forbids storing altogether, and nothing invites shared caches; and whether the given ones had invited them.
     """
-    for name, _ in headers:
+    own = list(headers)
+    for name, _ in own:
         if name.lower().endswith(_WATCHED):
-            # ASGI wants lower case, and Starlette relies on it; an application may not know.
-            headers[:] = [(low if (low := each.lower()).endswith(_WATCHED) else each, value) for each, value in headers]
-            return _repair(MutableHeaders(raw=headers), vary.names)
-    headers += vary.fields
-    return False
+            return _repaired(own, vary.names)
+    own += vary.fields
+    return own, False
 
 
-def invites_shared_caches(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Tell whether a response asks caches that serve everybody to keep it."""
-    return make_private([*headers], Vary(()))
+def is_private(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether every cache that serves everybody reads that it must not keep a response."""
+    fields = MutableHeaders(raw=_lower_case(headers))
+    said = ", ".join(fields.getlist(_CACHE_CONTROL))
+    return _is_closed(said) and not _invites(_split(said)) and not any(map(_is_open, *_columns(fields)))
 
 
-def _repair(headers: MutableHeaders, vary: Sequence[str]) -> bool:
-    _vary(headers, vary)
-    directives = [part.strip() for part in _split(", ".join(headers.getlist("cache-control")))]
+def _repaired(headers: Headers, vary: Sequence[str]) -> tuple[Headers, bool]:
+    fields = MutableHeaders(raw=_lower_case(headers))
+    _vary(fields, vary)
+    directives = _split(", ".join(fields.getlist(_CACHE_CONTROL)))
     kept = [part for part in directives if part and _name(part) not in _SHARED]
     if not _is_closed(", ".join(kept)):
         kept.insert(0, "private")
-    leaked = any(_name(part) in {"public", "s-maxage"} for part in directives)
-    headers["cache-control"] = ", ".join(kept)
-    return _close_targeted(headers) or leaked
+    fields[_CACHE_CONTROL] = ", ".join(kept)
+    leaked = _invites(directives) or any(map(_is_open, *_columns(fields)))
+    for name in {name for name in fields if _is_targeted(name)}:
+        fields[name] = _closed(name, ", ".join(fields.getlist(name)))
+    return fields.raw, leaked
+
+
+def _lower_case(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    # ASGI wants lower case, and Starlette relies on it; an application may not know.
+    return [(low if (low := name.lower()).endswith(_WATCHED) else name, value) for name, value in headers]
+
+
+def _columns(fields: MutableHeaders) -> tuple[list[str], list[str]]:
+    return fields.keys(), fields.values()
 
 
 def _vary(headers: MutableHeaders, names: Sequence[str]) -> None:
@@ -74,20 +116,40 @@ def _vary(headers: MutableHeaders, names: Sequence[str]) -> None:
         headers["vary"] = ", ".join([*there, *(name for name in names if name.lower() not in known)])
 
 
-def _close_targeted(headers: MutableHeaders) -> bool:
-    """Close the header fields that speak to one kind of cache and override ``Cache-Control`` there."""
-    open_fields = [
-        name
-        for name, value in headers.items()
-        if (name.endswith(_TARGETED) and not _is_closed(value)) or (name == _EXPIRES and value.strip() != "0")
-    ]
-    for name in open_fields:
-        headers[name] = "0" if name == _EXPIRES else "no-store"
-    return bool(open_fields)
+# Fields that speak to one kind of cache, and override ``Cache-Control`` there
+
+
+def _is_targeted(name: str) -> bool:
+    """Tell whether a field is for one kind of cache, by its name alone: there is no list of all products."""
+    if name == _CACHE_CONTROL or not name.endswith((_DIRECTIVES, *_SECONDS)):
+        return False
+    return not _CACHES.isdisjoint(name.split("-"))
+
+
+def _is_open(name: str, value: str) -> bool:
+    if not _is_targeted(name):
+        return False
+    return value.strip() != "0" if name.endswith(_SECONDS) else not _is_closed(value)
+
+
+def _closed(name: str, value: str) -> str:
+    """Return what a field is to say: also in place of a value that is closed for some caches alone."""
+    if name.endswith(_SECONDS):
+        return "0"
+    parts, unended = _scan(value)
+    markup = [] if unended else [part.strip() for part in parts if _name(part) in _MARKUP]
+    return ", ".join([*_NOTHING_KEPT, *markup])
+
+
+# Directives
 
 
 def _name(directive: str) -> str:
     return directive.partition("=")[0].strip().lower()
+
+
+def _invites(directives: Iterable[str]) -> bool:
+    return any(_name(part) in _INVITING for part in directives)
 
 
 def _is_closed(value: str) -> bool:
@@ -96,14 +158,15 @@ def _is_closed(value: str) -> bool:
     if unended:
         # Some caches take what follows for a part of the quoted text.
         parts = value.partition('"')[0].split(",")[:-1]
-    return any(part.strip().lower() in _CLOSED for part in parts)
+    said = {part.strip().lower() for part in parts}
+    return "private" in said if _EXCEPTION in said else not said.isdisjoint(_CLOSED)
 
 
 def _split(value: str) -> list[str]:
     """Split at commas outside quotes (RFC 9110, section 5.6.4): ``private="set-cookie, x"`` is one directive."""
     parts, unended = _scan(value)
     # Where a quote does not end, every cache reads something else: it may be anything.
-    return value.split(",") if unended else parts
+    return [part.strip() for part in (value.split(",") if unended else parts)]
 
 
 def _scan(value: str) -> tuple[list[str], bool]:

@@ -18,12 +18,11 @@ from .continuity import NOTHING, Found
 from .dependencies import RequestDependencies
 from .engine import Commit, CommitResult, Engine, Note
 from .errors import ContextNotLoaded, ContextSealed, ContextUnavailable, NoToken
-from .events import ContextEvent
-from .http_cache import invites_shared_caches
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import Value
 from .model.fields import checked_switch
 from .model.view import NOTHING_KNOWN, Snapshot
+from .privacy import Privacy
 from .recording import new_operation, recording, with_operation
 from .reports import commit_event, load_event
 from .tokens import StorefrontToken
@@ -35,7 +34,7 @@ COMMITTED: Final = "committed"
 THREAD_PATIENCE: Final = 1.0  # seconds that a worker thread waits longer for a load than it may take
 
 
-class RequestLifecycle:
+class RequestLifecycle(Privacy):
     """One request: finds its token, loads its context at most once, records changes, and sends them at the end.
 
     Args:
@@ -61,18 +60,12 @@ class RequestLifecycle:
     """What is recorded and not yet sent."""
     _late = 0
     """How many `late_changes` blocks are open."""
-    _used = False
-    """Whether the response depends on the context: a value was read, or a change made."""
     _unsent = False
     """Whether Emporix could not be reached with these changes: at the end they are parked without another attempt."""
     _sending = False
     """Whether a commit is under way, which goes on without this request."""
     _committed = False
     _forgotten = False
-    _sealed = False
-    """Whether the response has started, so that changes can only be made by `late_changes`."""
-    _response: Message | None = None
-    """The message that started the response."""
 
     def __init__(self, deps: RequestDependencies, scope: Scope, loop: asyncio.AbstractEventLoop) -> None:
         self._deps = deps
@@ -110,6 +103,11 @@ class RequestLifecycle:
             known = await self._engine.read(token, until, self._note())
         self._loaded(known, hit=False)
 
+    async def _load_ahead(self) -> None:
+        """Load for whoever may read later: by itself that says nothing about the response."""
+        if not self._load_now():
+            await self._load()
+
     def _load_from_thread(self) -> Snapshot:
         """Load for a synchronous endpoint, which runs in a worker thread and cannot await."""
         try:
@@ -132,14 +130,9 @@ class RequestLifecycle:
     def _read(self) -> Snapshot:
         """Return what was loaded, and note that the response depends on it."""
         if not self._used:
-            self._first_use()
+            self._touch()
         known = self._known
         return self._load_from_thread() if known is None else known
-
-    def _first_use(self) -> None:
-        self._used = True
-        if self._response is not None and invites_shared_caches([*self._response.get("headers", ())]):
-            self._emit("leak.late", "respond", "read after the response had started")
 
     # What a request brings along, and how long it may wait
 
@@ -192,7 +185,7 @@ class RequestLifecycle:
             at = self._deps.timestamps.next(0.0 if note is None else note.newest_at)
             operation = new_operation(value, at, self._deps.clock)
             self._changes = with_operation(self._changes, path, operation)
-        self._used = True
+        self._change()
 
     # Committing
 
@@ -327,6 +320,3 @@ class RequestLifecycle:
         if overflow and (self._committed or written.header is not None):
             self._emit("continuity.overflow", "respond", overflow)
         return written.header
-
-    def _emit(self, name: str, operation: str, outcome: str) -> None:
-        self._deps.events.emit(ContextEvent(name=name, operation=operation, outcome=outcome))

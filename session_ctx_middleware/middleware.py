@@ -22,7 +22,7 @@ from .emporix import OwnContextClient
 from .engine import EngineOptions, Keys, Stats
 from .errors import ConfigurationError, InvalidChange, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
-from .http_cache import Vary, make_private
+from .http_cache import Vary, made_private
 from .model.view import ContextDefaults
 from .policies import CachePolicy, UpstreamPolicy
 from .processes import several_workers
@@ -110,7 +110,6 @@ class SessionContextMiddleware:
         cookie = ContinuityCookie(secrets, name=cookie_name, https_only=flag(https_only, "https_only=..."), clock=clock)
         self.app = app
         self._preload = _checked_preload(preload)
-        self._strict = flag(strict, "strict=...")
         self._store = store
         self._stats = Stats()
         self._emporix = _client(tenant, base_url, http_client, upstream)
@@ -130,6 +129,7 @@ class SessionContextMiddleware:
             timestamps=HybridClock(clock),
             engine=self._engines.of,
             cookie=cookie if secrets else None,
+            strict=flag(strict, "strict=..."),
         )
         self._instant = tokens.instant
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()))))
@@ -147,16 +147,18 @@ class SessionContextMiddleware:
             return
         context = self._place(scope)
         if self._preload is True or (self._preload and self._preload(HTTPConnection(scope))):
-            await context.load()
+            await context._load_ahead()
         try:
             await self.app(scope, receive, self._starting(context, send) if kind == "http" else send)
         except BaseException as error:
             context._drop_uncommitted("exception")
             if kind != "http" or context._sealed or not isinstance(error, InvalidChange):
+                context._leaves(answered=not isinstance(error, SharedCacheLeak))
                 raise
             await _unprocessable(error)(scope, receive, send)
             return
         context._drop_uncommitted("closed")
+        context._leaves()
 
     def stats(self) -> Mapping[str, int]:
         """Return counters of what happened so far; see `Stats`."""
@@ -181,30 +183,26 @@ class SessionContextMiddleware:
                 return send(message)
             if not context._starts(message):
                 return self._commit_first(context, message, send)
-            if context._used:
-                self._protect(message)
-            return send(message)
+            return send(self._protected(message) if context._used else message)
 
         return send_wrapper
 
     async def _commit_first(self, context: SessionContext, message: Message, send: Send) -> None:
         set_cookie = await context._finish(message)
-        if context._used:
-            self._protect(message)
-        if set_cookie is not None:
-            message["headers"].append((b"set-cookie", set_cookie))
-        await send(message)
+        cookies = () if set_cookie is None else ((b"set-cookie", set_cookie),)
+        await send(self._protected(message, *cookies) if context._used else message)
 
-    def _protect(self, message: Message) -> None:
-        message["headers"] = headers = list(message.get("headers", ()))
-        if not make_private(headers, self._vary):
-            return
-        if self._strict:
-            raise SharedCacheLeak(
-                "This response depends on the session context, but its headers invite shared caches to keep it. Drop "
-                "public, s-maxage and CDN headers from it, or do not read the context there."
-            )
-        self._deps.events.emit(ContextEvent(name="leak.prevented", operation="respond", outcome="made private"))
+    def _protected(self, message: Message, *cookies: tuple[bytes, bytes]) -> Message:
+        """Return a new message: the application may send the one that it gave to everybody."""
+        headers, leaked = made_private(message.get("headers", ()), self._vary)
+        if leaked:
+            if self._deps.strict:
+                raise SharedCacheLeak(
+                    "This response depends on the session context, but its headers invite shared caches to keep it. "
+                    "Drop public, s-maxage and CDN headers from it, or do not touch the context there."
+                )
+            self._deps.events.emit(ContextEvent(name="leak.prevented", operation="respond", outcome="made private"))
+        return {**message, "headers": [*headers, *cookies]}
 
     def _place(self, scope: Scope) -> SessionContext:
         state = scope.setdefault("state", {})

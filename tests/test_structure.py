@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("continuity",),
     ("dependencies", "recording", "reports"),
+    ("privacy",),
     ("lifecycle",),
     ("context",),
     ("access",),

@@ -1,0 +1,56 @@
+"""Whether a response depends on the session context, and whether it is private then.
+
+Private to `lifecycle`, `context` and `middleware`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.types import Message, Scope
+
+from .dependencies import RequestDependencies
+from .errors import SharedCacheLeak
+from .events import ContextEvent
+from .http_cache import is_private
+
+__all__ = ["Privacy"]
+
+UNSEEN: Final[Message] = {}
+"""A response that somebody outside may make, in which nothing can be changed any more."""
+
+
+class Privacy:
+    """Watches over the response of one request, for as long as somebody may still read the context for it."""
+
+    _deps: RequestDependencies
+    _scope: Scope
+    _used = False
+    """Whether the response depends on the context: it was loaded or read, or a change made."""
+    _sealed = False
+    """Whether the response has started, so that changes can only be made by `late_changes`."""
+    _response: Message | None = None
+    """The message that started the response."""
+
+    def _touch(self) -> None:
+        """Note that the response depends on the context; once it has started, nobody can make it private any more."""
+        if not self._used and self._response is not None and not is_private(self._response.get("headers", ())):
+            self._emit("leak.late", "respond", "touched after the response had started")
+            if self._deps.strict:
+                raise SharedCacheLeak(
+                    "The session context was touched when a response that is not private had started already, or "
+                    "outside of the middleware. Touch it before the response, or send that with Cache-Control: private."
+                )
+        self._used = True
+
+    def _change(self) -> None:
+        """Note a change: a later one is not in the response, unless it is read there."""
+        self._used = self._used or not self._sealed
+
+    def _leaves(self, *, answered: bool = True) -> None:
+        """Note that the application has ended; if it has not `answered`, somebody outside may, with what was loaded."""
+        if (self._response is None or not answered) and self._scope["type"] == "http":
+            self._response, self._used = UNSEEN, False
+
+    def _emit(self, name: str, operation: str, outcome: str) -> None:
+        self._deps.events.emit(ContextEvent(name=name, operation=operation, outcome=outcome))
