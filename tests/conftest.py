@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import HealthCheck, settings
 
 from session_ctx_middleware.testing import FakeEmporix
 
@@ -20,6 +21,10 @@ from .support.shop import Shop
 from .support.virtual_time import VIRTUAL_BACKEND, WALL_START
 
 __all__ = ["pytest_runtest_protocol"]  # a hook
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def pytest_report_header() -> str:
