@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "clock"),
     ("breaker", "checks", "events", "processes", "tasks"),
     ("credentials", "hybrid_clock", "model"),
-    ("http_cache", "policies", "tokens"),
+    ("http_cache", "policies", "sealing", "tokens"),
     ("emporix", "stores"),
     ("engine",),
     ("continuity",),
