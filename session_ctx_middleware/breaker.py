@@ -75,11 +75,16 @@ class Breaker:
         """Whether calls are refused, but for a probe now and then."""
         return self._pause > 0
 
+    @property
+    def refuses(self) -> bool:
+        """Whether a call that came now would be refused."""
+        return self.is_open and (self._probing or self._clock.monotonic() < self._open_until)
+
     def admit(self) -> Admission:
         """Tell whether a call may be made now; whoever is admitted has to `record` it, or `release` a probe."""
         if not self.is_open:
             return Admission.CALL
-        if self._probing or self._clock.monotonic() < self._open_until:
+        if self.refuses:
             return Admission.REFUSED
         self._probing = True
         return Admission.PROBE

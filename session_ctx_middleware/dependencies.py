@@ -10,7 +10,9 @@ from weakref import WeakKeyDictionary
 from .clock import Clock, HybridClock
 from .continuity import ContinuityCookie
 from .engine import ContextSource, Engine, EngineOptions
+from .errors import ConfigurationError
 from .events import Events
+from .health import Monitored
 from .model.view import ContextDefaults
 from .tokens import TokenChain
 
@@ -30,6 +32,7 @@ class RequestDependencies:
         engine: returns the engine of an event loop.
         cookie: carries what one worker knows to the next; `None` without a secret.
         strict: whether a leak is an error instead of a report.
+        middleware: returns the middleware, `None` where it is gone.
     """
 
     tokens: TokenChain
@@ -40,6 +43,18 @@ class RequestDependencies:
     engine: Callable[[asyncio.AbstractEventLoop], Engine]
     cookie: ContinuityCookie | None = None
     strict: bool = False
+    middleware: Callable[[], Monitored | None] = lambda: None
+
+    def monitored(self) -> Monitored:
+        """Return the middleware.
+
+        Raises:
+            ConfigurationError: nobody has kept it.
+        """
+        middleware = self.middleware()
+        if middleware is None:
+            raise ConfigurationError("The middleware of this session context is gone: keep the application.")
+        return middleware
 
 
 class Engines:
@@ -65,8 +80,14 @@ class Engines:
         known = self._by_loop.get(loop)
         if known is None:
             known = self._by_loop[loop] = Engine(self._options, self._source)
+            self._options.events.began(loop)
         self._last = (loop, known)
         return known
+
+    @property
+    def are_calling(self) -> bool:
+        """Whether the breakers of all event loops that still run let calls through."""
+        return all(engine.is_calling for loop, engine in list(self._by_loop.items()) if not loop.is_closed())
 
     def known(self, loop: asyncio.AbstractEventLoop) -> Engine | None:
         """Return the engine of a loop, `None` where there is none."""

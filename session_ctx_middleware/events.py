@@ -1,34 +1,26 @@
-"""What happened, told to hooks: names, counts and durations, never a person's data."""
+"""What happened: counted, logged once per change of state, and told to hooks. Nothing of it is personal."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from functools import partial
+from typing import Final, TypeAlias, TypeGuard
 
-__all__ = ["ContextEvent", "EventHook", "Events", "log_event"]
+from .clock import Clock, SystemClock
+from .hooks import HookCalls
+from .remedies import KINDS, Kind
+
+__all__ = ["ContextEvent", "EventHook", "Events"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
-_WARNINGS: Final = frozenset(
-    {
-        "commit.failed",
-        "commit.refused",
-        "changes.uncommitted",
-        "leak.prevented",
-        "leak.late",
-        "state.shared",
-        "upstream.unavailable",
-        "upstream.restored",
-    }
-)
-_REMEDIES: Final = {
-    "upstream.unavailable": ": Emporix fails or is too slow. Pages show the last known values or the defaults, changes "
-    "wait, and it is asked again every few seconds. Check base_url=..., the network, and whether Emporix is up",
-    "upstream.restored": ": Emporix answers again, and what waited is sent",
-}
-"""What an operator has to know, or to do."""
+NEVER: Final = float("-inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,33 +49,137 @@ class ContextEvent:
 EventHook: TypeAlias = Callable[[ContextEvent], object]
 
 
-def log_event(event: ContextEvent) -> None:
-    """Write an event to the logger ``session_ctx_middleware``: what lost or nearly leaked something as a warning."""
-    level = logging.WARNING if event.name in _WARNINGS else logging.DEBUG
-    if _log.isEnabledFor(level):
-        fields = {f"session_ctx_{name}": getattr(event, name) for name in ContextEvent.__slots__}
-        remedy = _REMEDIES.get(event.name, "")
-        _log.log(level, "%s %s%s", event.name, event.operation if remedy else event.outcome, remedy, extra=fields)
-
-
 class Events:
-    """Tells every hook every event; a hook that fails is logged and disturbs nobody.
+    """Counts every event, logs it, and tells it to every hook; a hook that fails disturbs nobody.
+
+    What lasts is a warning when it begins, debug output while it holds, and told once more when it is over.
 
     Args:
-        hooks: called with each event, on the event loop: a hook must not block.
+        hooks: called with each event. What a hook returns is awaited in a task of its own where it can be.
+        clock: where time comes from.
     """
 
-    __slots__ = ("_hooks", "wanted")
-
-    def __init__(self, hooks: Sequence[EventHook] = ()) -> None:
-        self._hooks = (log_event, *hooks)
+    def __init__(self, hooks: Sequence[EventHook] = (), clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._plain = tuple(hook for hook in hooks if not _is_async(hook))
+        self._async: tuple[Callable[[ContextEvent], Awaitable[object]], ...]
+        self._async = tuple(hook for hook in hooks if _is_async(hook))
+        self._calls = HookCalls(self._clock, failed=self._hook_failed, dropped=self._hook_dropped)
+        self._counts: Counter[str] = Counter()
+        self._last: dict[tuple[str, str], float] = {}
+        """When what lasts was last seen, by name and outcome."""
+        self._lock = threading.Lock()
         self.wanted = bool(hooks)
         """Whether anybody but the log listens: cache hits are too many to be told to nobody."""
 
-    def emit(self, event: ContextEvent) -> None:
-        """Tell the hooks."""
-        for hook in self._hooks:
+    def emit(
+        self,
+        event: ContextEvent,
+        *,
+        news: bool | None = None,
+        detail: str = "",
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """Count an event, log it, and tell the hooks.
+
+        Args:
+            event: what happened.
+            news: whether operators hear of it; by default where it is the first of its state.
+            detail: what else the log says.
+            loop: where async hooks run when no event loop runs in this thread.
+        """
+        kind = KINDS[event.name]
+        begins = self._noted(event, kind)
+        _write(event, kind, detail, level=kind.level if (begins if news is None else news) else logging.DEBUG)
+        if self.wanted and kind.for_hooks:
+            self._tell(event, loop)
+
+    def over(self, name: str, operation: str) -> None:
+        """Say that what an event tells of does not hold just now: it is over if it has not come for a while.
+
+        Args:
+            name: of the event that told that it began.
+            operation: what went well.
+        """
+        if not self._last:
+            return
+        kind, now = KINDS[name], self._clock.monotonic()
+        with self._lock:
+            known = [key for key in self._last if key[0] == name]
+            ended = bool(known) and max(self._last[key] for key in known) <= now - kind.quiet
+            for key in known if ended else ():
+                del self._last[key]
+        if ended:
+            self.emit(ContextEvent(name=kind.over, operation=operation, outcome="over"))
+
+    def holds(self, name: str, *, within: float | None = None) -> bool:
+        """Tell whether something has begun and is not over.
+
+        Args:
+            name: of the event that tells that it begins.
+            within: seconds since it was last seen at most.
+        """
+        since = NEVER if within is None else self._clock.monotonic() - within
+        return any(key[0] == name and last > since for key, last in self._last.copy().items())
+
+    def counters(self) -> dict[str, int]:
+        """Return how often each event has come; loads are counted by what the cache had for them."""
+        names = [(name, kind) for name, kind in KINDS.items() if name != "context.loaded"]
+        every = [each for name, kind in names for each in (kind.counter or name, *kind.counters.values())]
+        return {each: self._counts[each] for each in every}
+
+    def began(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Note that an event loop runs, in this thread: async hooks that had none before are called now."""
+        self._calls.began(loop)
+
+    async def drain(self, timeout: float) -> None:
+        """Wait for the async hooks of this event loop for at most `timeout` seconds, then cut them short."""
+        await self._calls.drain(timeout)
+
+    def _noted(self, event: ContextEvent, kind: Kind) -> bool:
+        """Count an event; tell whether it is news."""
+        with self._lock:  # events come from worker threads, too
+            self._counts[kind.counters.get(event.operation, kind.counter or event.name)] += 1
+            if not kind.quiet:
+                return True
+            key, now = (event.name, event.outcome), self._clock.monotonic()
+            last, self._last[key] = self._last.get(key, NEVER), now
+        return last == NEVER or (not kind.over and now - last >= kind.quiet)
+
+    def _tell(self, event: ContextEvent, loop: asyncio.AbstractEventLoop | None) -> None:
+        for awaited in self._async:
+            self._calls.begin(partial(awaited, event), loop)
+        for hook in self._plain:
             try:
-                hook(event)
-            except Exception as error:  # noqa: BLE001 - telling must not break what is told about
-                _log.error("an event hook failed: %s", type(error).__name__)
+                answer = hook(event)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a hook must not break what it is told
+                self._hook_failed(error)
+                continue
+            if inspect.isawaitable(answer):
+                self._await(answer, loop)
+
+    def _await(self, answer: Awaitable[object], loop: asyncio.AbstractEventLoop | None) -> None:
+        # A coroutine that nobody awaits any more has to be closed.
+        self._calls.begin(lambda: answer, loop, give_up=getattr(answer, "close", None))
+
+    def _hook_failed(self, error: BaseException) -> None:
+        # Only the class: the text of an error that is not ours could quote data.
+        self.emit(ContextEvent(name="hook.failed", operation="tell", outcome=type(error).__name__))
+
+    def _hook_dropped(self) -> None:
+        self.emit(ContextEvent(name="hook.dropped", operation="tell", outcome="dropped"))
+
+
+def _is_async(hook: EventHook) -> TypeGuard[Callable[[ContextEvent], Awaitable[object]]]:
+    """Tell whether calling a hook does nothing yet, so that it can be called where an event loop runs."""
+    return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(getattr(hook, "__call__", None))  # noqa: B004
+
+
+def _write(event: ContextEvent, kind: Kind, detail: str, *, level: int) -> None:
+    if not _log.isEnabledFor(level):
+        return
+    facts = ", ".join(str(fact) for fact in (event.operation, event.status) if fact)
+    told = kind.remedies.get(event.outcome, kind.remedy)
+    ends = [f": {told}." if told else "", f" {detail}" if detail else ""]
+    fields = {f"session_ctx_{name}": getattr(event, name) for name in ContextEvent.__slots__}
+    _log.log(level, "%s %s (%s)%s", event.name, event.outcome, facts, "".join(ends), extra=fields)

@@ -197,7 +197,6 @@ class RequestLifecycle(Privacy):
         outcome = await self._send(changes, parks=parks)
         self._committed = True
         self._take_over(changes, outcome)
-        self._engine.stats.count_commit(outcome.outcome)
         self._deps.events.emit(commit_event(operation, outcome, self._deps.clock.monotonic() - began))
         return outcome
 

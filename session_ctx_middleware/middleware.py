@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from weakref import ref
 
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
@@ -22,6 +23,7 @@ from .emporix import OwnContextClient
 from .engine import EngineOptions, Keys, Stats
 from .errors import ConfigurationError, InvalidChange, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
+from .health import REMEMBERED, Health
 from .http_cache import Vary, made_private
 from .model.view import ContextDefaults
 from .policies import CachePolicy, UpstreamPolicy
@@ -70,7 +72,7 @@ class SessionContextMiddleware:
         upstream: how much of Emporix one request may use, and for how long.
         store: where changes wait that Emporix cannot take yet; in this process by default.
         http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient`` to use; it is never closed here.
-        on_event: functions that are told every `ContextEvent`; they must not block.
+        on_event: functions, plain or async, that are told every `ContextEvent`; they must not block.
         cookie_name: of the continuity cookie, which `secret_key` turns on; on https it gets the prefix ``__Host-``.
         https_only: treat every request as https, for a TLS proxy in front that does not pass the scheme on.
         strict: raise `SharedCacheLeak` instead of repairing a personal response that invites shared caches.
@@ -114,7 +116,7 @@ class SessionContextMiddleware:
         self._stats = Stats()
         self._emporix = _client(tenant, base_url, http_client, upstream)
         keys = _keys(tenant, base_url, secrets, store)
-        events = Events(functions(on_event, HOOKS_WANTED))
+        self._events = events = Events(functions(on_event, HOOKS_WANTED), clock)
         self._engines = Engines(
             EngineOptions(
                 cache=cache, upstream=upstream, store=store, keys=keys, clock=clock, stats=self._stats, events=events
@@ -130,6 +132,7 @@ class SessionContextMiddleware:
             engine=self._engines.of,
             cookie=cookie if secrets else None,
             strict=flag(strict, "strict=..."),
+            middleware=ref(self),
         )
         self._instant = tokens.instant
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()))))
@@ -161,13 +164,21 @@ class SessionContextMiddleware:
         context._leaves()
 
     def stats(self) -> Mapping[str, int]:
-        """Return counters of what happened so far; see `Stats`."""
-        return asdict(self._stats)
+        """Return counters of what happened so far: of reads and calls, and of each event."""
+        return {**asdict(self._stats), **self._events.counters()}
+
+    def health(self) -> Health:
+        """Tell, without asking anybody, whether Emporix, the breakers and the store are well."""
+        return Health(
+            emporix=not self._events.holds("upstream.failed", within=REMEMBERED),
+            breaker=self._engines.are_calling,
+            store=not self._events.holds("store.failed", within=REMEMBERED),
+        )
 
     async def aclose(self) -> None:
         """Wait up to 5 seconds for commits of this event loop, then close its connections to the store and to Emporix.
 
-        Whoever passed in an HTTP client or a Redis client closes that.
+        Async hooks get up to 5 seconds more to end. Whoever passed in an HTTP client or a Redis client closes that.
         """
         loop = asyncio.get_running_loop()
         engine = self._engines.known(loop)
@@ -176,6 +187,7 @@ class SessionContextMiddleware:
             self._engines.forget(loop)
         await self._store.aclose()
         await self._emporix.aclose()
+        await self._events.drain(DRAIN_SECONDS)
 
     def _starting(self, context: SessionContext, send: Send) -> Send:
         def send_wrapper(message: Message) -> Awaitable[None]:

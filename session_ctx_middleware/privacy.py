@@ -9,10 +9,9 @@ from typing import Final
 
 from starlette.types import Message, Scope
 
-from .dependencies import RequestDependencies
 from .errors import SharedCacheLeak
-from .events import ContextEvent
 from .http_cache import is_private
+from .reports import Reporting
 
 __all__ = ["Privacy"]
 
@@ -20,10 +19,9 @@ UNSEEN: Final[Message] = {}
 """A response that somebody outside may make, in which nothing can be changed any more."""
 
 
-class Privacy:
+class Privacy(Reporting):
     """Watches over the response of one request, for as long as somebody may still read the context for it."""
 
-    _deps: RequestDependencies
     _scope: Scope
     _used = False
     """Whether the response depends on the context: it was loaded or read, or a change made."""
@@ -51,6 +49,3 @@ class Privacy:
         """Note that the application has ended; if it has not `answered`, somebody outside may, with what was loaded."""
         if (self._response is None or not answered) and self._scope["type"] == "http":
             self._response, self._used = UNSEEN, False
-
-    def _emit(self, name: str, operation: str, outcome: str) -> None:
-        self._deps.events.emit(ContextEvent(name=name, operation=operation, outcome=outcome))

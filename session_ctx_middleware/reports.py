@@ -1,12 +1,32 @@
-"""What a request tells of its loads and commits, as events."""
+"""What a request tells operators, and where they can ask."""
 
 from __future__ import annotations
 
+import asyncio
+
+from .dependencies import RequestDependencies
 from .engine import CommitResult
 from .events import ContextEvent
+from .health import Monitored
 from .model.view import Snapshot
 
-__all__ = ["commit_event", "load_event"]
+__all__ = ["Reporting", "commit_event", "load_event"]
+
+
+class Reporting:
+    """The part of a request that operators see."""
+
+    _deps: RequestDependencies
+    _loop: asyncio.AbstractEventLoop
+
+    @property
+    def middleware(self) -> Monitored:
+        """The middleware that this context comes from: its `stats()`, and its `health()`."""
+        return self._deps.monitored()
+
+    def _emit(self, name: str, operation: str, outcome: str) -> None:
+        # Synchronous endpoints run in worker threads, where async hooks cannot.
+        self._deps.events.emit(ContextEvent(name=name, operation=operation, outcome=outcome), loop=self._loop)
 
 
 def load_event(known: Snapshot, *, hit: bool) -> ContextEvent:

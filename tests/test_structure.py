@@ -18,7 +18,9 @@ ROOT = Path(session_ctx_middleware.__file__).parent
 # From the bottom to the top: a module imports from its own layer and from those below.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "clock"),
-    ("breaker", "checks", "events", "processes", "tasks"),
+    ("breaker", "checks", "health", "processes", "remedies", "tasks"),
+    ("hooks",),
+    ("events",),
     ("credentials", "hybrid_clock", "model"),
     ("http_cache", "policies", "sealing", "tokens"),
     ("emporix", "stores"),

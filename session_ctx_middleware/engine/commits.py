@@ -33,7 +33,6 @@ from .job import Commit, CommitResult, Job
 from .pacing import Pauses
 from .patching import Patching
 from .pending import Pending
-from .stats import Stats
 
 __all__ = ["Commits"]
 
@@ -57,7 +56,6 @@ class Commits:
         pauses: for tokens whose parked changes are to be sent later.
         tasks: runs the commits.
         clock: where time and randomness come from.
-        stats: the counters.
         events: who is told of parked changes that Emporix refused.
         turns: one commit per token, and per session, at a time.
         sending: how many commits of each token are on their way.
@@ -73,7 +71,6 @@ class Commits:
     pauses: Pauses
     tasks: Tasks
     clock: Clock
-    stats: Stats
     events: Events
     turns: KeyedLock = field(default_factory=KeyedLock)
     sending: dict[bytes, int] = field(default_factory=dict)
@@ -215,7 +212,6 @@ class Commits:
             known = entry.consistency
             entry.learn(known.remembering(dropped.newest(known.taken)))  # a browser may still bring them
         await self.pending.drop(job.entry, dropped)
-        self.stats.count_dropped()
         self.events.emit(
             ContextEvent(
                 name="commit.refused",

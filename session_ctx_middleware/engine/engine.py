@@ -52,6 +52,11 @@ class Engine:
         """For how many seconds a request waits for reading."""
         return self._upstream.deadline
 
+    @property
+    def is_calling(self) -> bool:
+        """Whether no breaker refuses calls to Emporix at the moment."""
+        return not self._parts.source.refuses
+
     def budgets(self) -> tuple[Budget, Budget]:
         """Return what one request may spend on reading, and on committing."""
         return Budget(self._upstream.deadline, self._clock), Budget(self._upstream.commit_deadline, self._clock)

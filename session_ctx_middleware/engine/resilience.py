@@ -152,7 +152,6 @@ class Guard:
     def tell(self, change: Change | None) -> None:
         """Tell operators what became of the breaker, once per change of state."""
         if change is Change.OPENED:
-            self.stats.count_unavailable()
             self.events.emit(ContextEvent(name="upstream.unavailable", operation=self.operation, outcome="left alone"))
         elif change is Change.CLOSED:
             self.events.emit(ContextEvent(name="upstream.restored", operation=self.operation, outcome="asked again"))
@@ -201,6 +200,11 @@ class ProtectedSource:
         self._stats = stats
         self._retries = RetryBudget() if policy.get_retry else None
         self._get_guard, self._patch_guard = _guards(policy, clock, stats, events)
+
+    @property
+    def refuses(self) -> bool:
+        """Whether a breaker refuses calls at the moment."""
+        return self._get_guard.breaker.refuses or self._patch_guard.breaker.refuses
 
     async def get(self, token: str) -> ContextDocument:
         """Return the context of the token's session; after a connection error, 502, 503 or 504 ask once more."""

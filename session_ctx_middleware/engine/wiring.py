@@ -70,6 +70,7 @@ class Parts:
         reads: answer reads.
         commits: send changes.
         peers: do what other processes say.
+        source: Emporix, protected.
     """
 
     tasks: Tasks
@@ -81,6 +82,7 @@ class Parts:
     reads: Reads
     commits: Commits
     peers: Peers
+    source: ProtectedSource
 
 
 def build(options: EngineOptions, source: ContextSource, attachment: Attachment) -> Parts:
@@ -152,7 +154,6 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment)
         pauses=pauses,
         tasks=tasks,
         clock=clock,
-        stats=stats,
         events=options.events,
     )
     peers = Peers(
@@ -175,4 +176,5 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment)
         reads=reads,
         commits=commits,
         peers=peers,
+        source=protected,
     )

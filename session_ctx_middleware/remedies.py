@@ -1,0 +1,122 @@
+"""What operators are told of each event: how urgent it is, how often, and what to do."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Final
+
+__all__ = ["KINDS", "Kind"]
+
+DAY: Final = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """How the events of one name are told.
+
+    Args:
+        level: of the log line.
+        remedy: what it means, and what to do.
+        remedies: the same for single outcomes.
+        quiet: seconds that must pass without one until the next one is told again, or until it counts as over; what
+            comes before is debug output. At 0 each one is told.
+        over: name of the event that tells that it is over, where that is told; until then only the first one is.
+        counter: its name in `stats()`; that of the event by default.
+        counters: the same for single operations.
+        for_hooks: whether hooks are told, too.
+    """
+
+    level: int = logging.DEBUG
+    remedy: str = ""
+    remedies: dict[str, str] = field(default_factory=dict)
+    quiet: float = 0.0
+    over: str = ""
+    counter: str = ""
+    counters: dict[str, str] = field(default_factory=dict)
+    for_hooks: bool = True
+
+
+WARNING: Final = logging.WARNING
+
+_DROPPED: Final = "Record changes only where the endpoint succeeds, or await ctx.commit() before what may fail"
+
+KINDS: Final[dict[str, Kind]] = {
+    "context.loaded": Kind(),
+    "commit.applied": Kind(counter="applied"),
+    "commit.already": Kind(counter="already"),
+    "commit.parked": Kind(counter="parked"),
+    "commit.refused": Kind(
+        level=WARNING,
+        remedy="Emporix does not want these changes, and they were dropped. Offer only what the site allows",
+        remedies={
+            "TokenRejected": "Emporix refuses the token, and the changes were dropped. The shopper has to log in again"
+        },
+        counter="refused",
+        counters={"parked": "dropped"},
+    ),
+    "commit.failed": Kind(
+        level=WARNING,
+        remedy="the changes were not sent. Those of a request are parked at its end; one that a shutdown cut short "
+        "keeps them in the continuity cookie: set secret_key=...",
+        counter="failed",
+    ),
+    "changes.discarded": Kind(level=WARNING, remedy=f"the endpoint failed, and its changes were not sent. {_DROPPED}"),
+    "changes.uncommitted": Kind(
+        level=WARNING,
+        remedy="a WebSocket was closed with changes that nobody has sent, and they were dropped. Await ctx.commit() "
+        "after recording",
+    ),
+    "continuity.ignored": Kind(
+        level=WARNING,
+        remedy="a browser brought a continuity cookie that cannot be used, and it is cleared. One now and then does "
+        "not matter; many of them: give every worker the same secret_key=..., and keep the old key behind the new one "
+        "for a day",
+        quiet=60,
+    ),
+    "continuity.overflow": Kind(
+        level=WARNING,
+        remedy="what waits for Emporix has no room in the continuity cookie. Store less in attributes before there is "
+        "a cart, or share a RedisStore",
+        quiet=60,
+    ),
+    "leak.prevented": Kind(
+        level=WARNING,
+        remedy="a response that depends on the session context invited shared caches to keep it, and was made private. "
+        "Drop public, s-maxage and the headers for CDNs from it, or do not read the context there; strict=True finds "
+        "the place",
+        quiet=60,
+    ),
+    "leak.late": Kind(
+        level=WARNING,
+        remedy="the session context was first read after the start of a response that shared caches may keep. Read it "
+        "before, or answer with Cache-Control: private",
+        quiet=60,
+    ),
+    "state.shared": Kind(
+        level=WARNING,
+        remedy="this server gives several requests one state, which ASGI forbids; each gets a copy now. Update the "
+        "server, or what wraps this middleware",
+        quiet=DAY,
+    ),
+    "hook.failed": Kind(
+        level=logging.ERROR,
+        remedy="an on_event hook raised this. Mend the hook; nothing else is disturbed",
+        quiet=60,
+        for_hooks=False,
+    ),
+    "hook.dropped": Kind(
+        level=WARNING,
+        remedy="events were not told to an async hook, because 1,000 calls of hooks wait. Make the hook faster, or "
+        "collect in it and send elsewhere",
+        quiet=60,
+        for_hooks=False,
+    ),
+    "upstream.unavailable": Kind(
+        level=WARNING,
+        remedy="Emporix fails or is too slow. Pages show the last known values or the defaults, changes wait, and it "
+        "is asked again every few seconds. Check base_url=..., the network, and whether Emporix is up",
+    ),
+    "upstream.restored": Kind(level=WARNING, remedy="Emporix answers again, and what waited is sent"),
+}
+"""Every event, by its name."""
