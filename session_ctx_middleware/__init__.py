@@ -29,7 +29,7 @@ from .events import ContextEvent
 from .middleware import SessionContextMiddleware
 from .model.document import ContextDocument
 from .model.view import ContextDefaults
-from .policies import CachePolicy, UpstreamPolicy
+from .policies import CachePolicy, ContinuityPolicy, UpstreamPolicy
 from .tokens import BearerToken, CookieToken, StorefrontToken
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "ContextNotLoaded",
     "ContextSealed",
     "ContextUnavailable",
+    "ContinuityPolicy",
     "CookieToken",
     "EmporixError",
     "EmporixFailed",

@@ -16,6 +16,7 @@ __all__ = [
     "VISIBLE",
     "cookie_name",
     "flag",
+    "flag_or_function",
     "function",
     "functions",
     "instance",
@@ -81,11 +82,17 @@ def number(
     raise ConfigurationError(f"{where} must be {kind} {allowed}".rstrip() + ".")
 
 
-def whole(value: object, where: str) -> int:
-    """Return a whole number of at least 1; arguments and errors as for `number`."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+def whole(value: object, where: str, *, at_least: int = 1, at_most: int | None = None) -> int:
+    """Return a whole number; arguments and errors as for `number`."""
+    if (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and value >= at_least
+        and (at_most is None or value <= at_most)
+    ):
         return value
-    raise ConfigurationError(f"{where} must be a whole number of at least 1.")
+    limit = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
+    raise ConfigurationError(f"{where} must be a whole number {limit}.")
 
 
 def printable(value: object, where: str) -> str:
@@ -157,6 +164,12 @@ def flag(value: object, where: str) -> bool:
     if isinstance(value, bool):
         return value
     raise ConfigurationError(f"{where} must be True or False.")
+
+
+def flag_or_function(value: object, where: str) -> None:
+    """Raise a `ConfigurationError` unless this is `True`, `False`, or can be called and is no class."""
+    if not (isinstance(value, bool) or (callable(value) and not isinstance(value, type))):
+        raise ConfigurationError(f"{where} must be True, False, or a function of the connection.")
 
 
 def instance(value: object, kind: type[T], where: str) -> T:

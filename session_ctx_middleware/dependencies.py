@@ -14,6 +14,7 @@ from .errors import ConfigurationError
 from .events import Events
 from .health import Monitored
 from .model.view import ContextDefaults
+from .policies import ContinuityPolicy
 from .tokens import TokenChain
 
 __all__ = ["Engines", "RequestDependencies"]
@@ -30,7 +31,8 @@ class RequestDependencies:
         clock: where time comes from.
         timestamps: of changes.
         engine: returns the engine of an event loop.
-        cookie: carries what one worker knows to the next; `None` without a secret.
+        continuity: how the browser carries what one worker knows to the next.
+        cookie: does that; `None` without a secret.
         strict: whether a leak is an error instead of a report.
         middleware: returns the middleware, `None` where it is gone.
     """
@@ -41,6 +43,7 @@ class RequestDependencies:
     clock: Clock
     timestamps: HybridClock
     engine: Callable[[asyncio.AbstractEventLoop], Engine]
+    continuity: ContinuityPolicy
     cookie: ContinuityCookie | None = None
     strict: bool = False
     middleware: Callable[[], Monitored | None] = lambda: None

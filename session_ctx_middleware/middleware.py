@@ -14,19 +14,19 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access import SCOPE_KEY, STATE_KEY
-from .checks import flag, functions, instance, secret_keys, with_methods
+from .checks import flag, flag_or_function, functions, instance, secret_keys, with_methods
 from .clock import Clock, HybridClock, SystemClock
 from .context import SessionContext
 from .continuity import ContinuityCookie
 from .dependencies import Engines, RequestDependencies
 from .emporix import OwnContextClient
 from .engine import EngineOptions, Keys, Stats
-from .errors import ConfigurationError, InvalidChange, SharedCacheLeak
+from .errors import InvalidChange, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
 from .health import REMEMBERED, Health
 from .http_cache import Vary, made_private
 from .model.view import ContextDefaults
-from .policies import CachePolicy, UpstreamPolicy
+from .policies import CachePolicy, ContinuityPolicy, UpstreamPolicy
 from .processes import several_workers
 from .stores import ContextStore, MemoryStore
 from .tokens import BearerToken, TokenChain, TokenSource
@@ -66,6 +66,7 @@ class SessionContextMiddleware:
         base_url: where Emporix is: https, or http on a loopback address.
         token: one token source or several, of which the first hit wins.
         secret_key: 32 bytes or more that every worker and host of this shop shares, or several keys, newest first.
+        continuity: what the browser carries from one worker to the next, where there is a `secret_key`.
         defaults: what the shop shows where nothing else is known.
         preload: `True`, or a function of the connection, to load before the application runs.
         cache: how long what Emporix said is used.
@@ -90,6 +91,7 @@ class SessionContextMiddleware:
         base_url: str = "https://api.emporix.io",
         token: TokenSource | Sequence[TokenSource] = BearerToken(),  # noqa: B008 - it holds no state
         secret_key: SecretKey | None = None,
+        continuity: ContinuityPolicy | None = None,
         defaults: ContextDefaults | None = None,
         preload: Preload = False,
         cache: CachePolicy | None = None,
@@ -111,7 +113,8 @@ class SessionContextMiddleware:
         secrets, tokens = secret_keys(secret_key), TokenChain(token)
         cookie = ContinuityCookie(secrets, name=cookie_name, https_only=flag(https_only, "https_only=..."), clock=clock)
         self.app = app
-        self._preload = _checked_preload(preload)
+        flag_or_function(preload, "preload=...")
+        self._preload = preload
         self._store = store
         self._stats = Stats()
         self._emporix = _client(tenant, base_url, http_client, upstream)
@@ -131,6 +134,7 @@ class SessionContextMiddleware:
             timestamps=HybridClock(clock),
             engine=self._engines.of,
             cookie=cookie if secrets else None,
+            continuity=_continuity(continuity, secrets),
             strict=flag(strict, "strict=..."),
             middleware=ref(self),
         )
@@ -252,11 +256,10 @@ def _of_kind(value: T | None, kind: type[T], where: str) -> T:
     return kind() if value is None else instance(value, kind, where)
 
 
-def _checked_preload(value: Preload) -> Preload:
-    given: object = value
-    if isinstance(given, bool) or (callable(given) and not isinstance(given, type)):
-        return value
-    raise ConfigurationError("preload=... must be True, False, or a function of the connection.")
+def _continuity(given: ContinuityPolicy | None, secrets: Sequence[bytes]) -> ContinuityPolicy:
+    policy = _of_kind(given, ContinuityPolicy, "continuity=...")
+    policy.check_needs(secrets)
+    return policy
 
 
 def _client(tenant: str, base_url: str, http_client: HttpClient | None, upstream: UpstreamPolicy) -> OwnContextClient:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
-from .checks import function, number, whole
+from starlette.requests import HTTPConnection
+
+from .checks import flag, flag_or_function, function, number, whole
 from .errors import ConfigurationError
 from .model.changes import OnConflict
+from .sealing import require_encryption
 
-__all__ = ["CachePolicy", "UpstreamPolicy"]
+__all__ = ["CachePolicy", "ContinuityPolicy", "UpstreamPolicy"]
 
 PHASES: Final = 3
 """Parts of a call that `UpstreamPolicy.timeout` bounds by itself each: connecting, sending, and the answer."""
+
+SMALLEST_COOKIE: Final = 512
+LARGEST_COOKIE: Final = 4096
+"""Bytes that every browser takes for one cookie (RFC 6265, section 6.1)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +104,47 @@ class UpstreamPolicy:
             whole(getattr(self, name), f"UpstreamPolicy({name}=...)")
         if self.on_conflict is not None:
             function(self.on_conflict, "UpstreamPolicy(on_conflict=...)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContinuityPolicy:
+    """What a shopper's browser carries from one worker to the next, where there is a ``secret_key``.
+
+    Args:
+        encrypted: encrypt what the browser carries (AES-GCM) instead of signing it; needs the extra ``encryption``.
+        document: `True`, or ``f(connection) -> bool``: reserved for the document that travels along; implies
+            `encrypted`.
+        receipts: write into the context, under a reserved attribute, which parked changes it has, so that no slow
+            worker sends an older one over a newer one.
+        max_bytes: the longest cookie, name and value.
+    """
+
+    encrypted: bool = False
+    document: bool | Callable[[HTTPConnection], bool] = False
+    receipts: bool = True
+    max_bytes: int = 3072
+
+    @property
+    def seals(self) -> bool:
+        """Whether anything is encrypted."""
+        return self.encrypted or self.document is not False
+
+    def check_needs(self, secrets: Sequence[bytes]) -> None:
+        """Raise a `ConfigurationError` where the secrets or the package are missing that encrypting needs."""
+        if not self.seals:
+            return
+        option = f"continuity=ContinuityPolicy({'encrypted' if self.encrypted else 'document'}=...)"
+        if not secrets:
+            raise ConfigurationError(
+                f"{option} needs secret_key=..., such as secrets.token_urlsafe(32) makes, the same on every worker."
+            )
+        require_encryption(option)
+
+    def __post_init__(self) -> None:
+        flag(self.encrypted, "ContinuityPolicy(encrypted=...)")
+        flag_or_function(self.document, "ContinuityPolicy(document=...)")
+        flag(self.receipts, "ContinuityPolicy(receipts=...)")
+        whole(self.max_bytes, "ContinuityPolicy(max_bytes=...)", at_least=SMALLEST_COOKIE, at_most=LARGEST_COOKIE)
 
 
 def _check_numbers(policy: CachePolicy | UpstreamPolicy, *, at_least: float) -> None:

@@ -22,10 +22,13 @@ from session_ctx_middleware.stores.redis import RedisStore
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "session_ctx_middleware").rglob("*.py"))
 # What a page says instead of `None`, where that stands for something that is built later.
-BUILT_LATER = {"own", "in this process", "the system's", "ours wins", "`CachePolicy()`", "`UpstreamPolicy()`"}
+BUILT_LATER = {"own", "in this process", "the system's", "ours wins"} | {
+    f"`{name}()`" for name in ("CachePolicy", "ContinuityPolicy", "UpstreamPolicy")
+}
 PUBLIC = ("", ".emporix", ".fastapi", ".stores", ".stores.redis", ".templating", ".testing", ".testing.store_rules")
 FOREIGN = {"AsyncClient"}  # httpx
-KINDS = (package.SessionContextMiddleware, package.ContextDefaults, package.CachePolicy, package.UpstreamPolicy)
+POLICIES = (package.ContextDefaults, package.ContinuityPolicy, package.CachePolicy, package.UpstreamPolicy)
+KINDS = (package.SessionContextMiddleware, *POLICIES)
 
 
 def text(page: str) -> str:
@@ -77,9 +80,7 @@ def said(page: str, head: str) -> Mapping[str, Any]:
     ("page", "head", "kind"),
     [
         ("docs/configuration.md", "keyword", package.SessionContextMiddleware),
-        ("docs/configuration.md", "`ContextDefaults`", package.ContextDefaults),
-        ("docs/configuration.md", "`CachePolicy`", package.CachePolicy),
-        ("docs/configuration.md", "`UpstreamPolicy`", package.UpstreamPolicy),
+        *(("docs/configuration.md", f"`{kind.__name__}`", kind) for kind in POLICIES),
         ("docs/workers.md", "argument", RedisStore),
     ],
     ids=lambda each: getattr(each, "__name__", None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from session_ctx_middleware import (
     ConfigurationError,
     ContextDefaults,
     ContextEvent,
+    ContinuityPolicy,
     CookieToken,
     SessionContextMiddleware,
     UpstreamPolicy,
@@ -34,6 +36,7 @@ WRONG_KINDS: dict[str, list[Any]] = {
     "base_url": [None, 3, b"https://api.emporix.io"],
     "token": [BearerToken, [CookieToken], None, 3, {"name": "shop"}],
     "secret_key": [3, [3], {"a": 1}],
+    "continuity": [True, {"encrypted": True}, ContinuityPolicy, CachePolicy()],
     "defaults": [{"currency": "EUR"}, "EUR", ContextDefaults],
     "preload": ["yes", 1, None],
     "cache": [30, {"ttl": 30}, CachePolicy, UpstreamPolicy()],
@@ -62,6 +65,15 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: UpstreamPolicy(max_attempts=0), "max_attempts"),
     (lambda: UpstreamPolicy(max_concurrency=True), "max_concurrency"),
     (lambda: UpstreamPolicy(on_conflict="theirs"), "on_conflict"),  # type: ignore[arg-type]
+    (lambda: ContinuityPolicy(encrypted=1), "encrypted"),  # type: ignore[arg-type]
+    (lambda: ContinuityPolicy(document="yes"), "document"),  # type: ignore[arg-type]
+    (lambda: ContinuityPolicy(document=None), "document"),  # type: ignore[arg-type]
+    (lambda: ContinuityPolicy(document=bool), "document"),
+    (lambda: ContinuityPolicy(receipts="no"), "receipts"),  # type: ignore[arg-type]
+    (lambda: ContinuityPolicy(max_bytes=3072.0), "max_bytes"),  # type: ignore[arg-type]
+    (lambda: ContinuityPolicy(max_bytes=True), "max_bytes"),
+    (lambda: ContinuityPolicy(max_bytes=511), "from 512 to 4096"),
+    (lambda: ContinuityPolicy(max_bytes=4097), "from 512 to 4096"),
     (lambda: ContextDefaults(currency="euro"), "currency"),
     (lambda: ContextDefaults(target_location="de"), "target_location"),
     (lambda: ContextDefaults(language=3), "language"),  # type: ignore[arg-type]
@@ -108,6 +120,9 @@ def test_bad_configuration_is_named(build: Callable[[], object], named: str) -> 
         {"base_url": "http://[::1]:8900"},
         {"secret_key": "k" * 32},
         {"secret_key": [b"k" * 32, "l" * 40]},
+        {"continuity": ContinuityPolicy(receipts=False, max_bytes=512)},
+        {"continuity": ContinuityPolicy(encrypted=True, max_bytes=4096), "secret_key": "k" * 32},
+        {"continuity": ContinuityPolicy(document=lambda _: True), "secret_key": ["k" * 32, "l" * 32]},
         {"token": [CookieToken("shop"), BearerToken()]},
         {"on_event": print},
         {"defaults": ContextDefaults(language="de-CH-1996", site_code="main")},
@@ -116,6 +131,30 @@ def test_bad_configuration_is_named(build: Callable[[], object], named: str) -> 
 def test_good_configuration_is_taken(options: dict[str, Any]) -> None:
     """Good configuration is taken."""
     assert SessionContextMiddleware(app, tenant="acme", **options).stats()["hits"] == 0
+
+
+SEALING = [
+    ContinuityPolicy(encrypted=True),
+    ContinuityPolicy(document=True),
+    ContinuityPolicy(document=lambda _: False),
+]
+
+
+@pytest.mark.parametrize("policy", SEALING)
+def test_encryption_needs_a_secret(policy: ContinuityPolicy) -> None:
+    """What is to be encrypted needs a secret."""
+    with pytest.raises(ConfigurationError, match=r"ContinuityPolicy\((encrypted|document).*secret_key"):
+        SessionContextMiddleware(app, tenant="acme", continuity=policy)
+
+
+@pytest.mark.parametrize("policy", SEALING)
+def test_encryption_needs_a_package(policy: ContinuityPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be encrypted needs a package, and the error says which."""
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
+
+    with pytest.raises(ConfigurationError, match=r"session-ctx-middleware\[encryption\]"):
+        SessionContextMiddleware(app, tenant="acme", continuity=policy, secret_key="k" * 32)
+    SessionContextMiddleware(app, tenant="acme", continuity=ContinuityPolicy(), secret_key="k" * 32)
 
 
 def test_every_keyword_is_checked() -> None:
