@@ -151,7 +151,7 @@ class EmporixUnreachable(EmporixError):
 
 
 class EmporixFailed(EmporixError):
-    """Emporix answered with a server error, or with a status that no rule expects."""
+    """Emporix answered with a server error or a status that no rule expects, or something else in its place."""
 
 
 class MalformedAnswer(EmporixError):

@@ -1,4 +1,4 @@
-"""What an answer of Emporix means: the status decides, the body only adds a code or a session id."""
+"""What an answer of Emporix means: the status decides, once its body has the form of Emporix' own answers."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ..errors import (
 )
 from ..model.document import ContextDocument
 from ..model.frozen_json import loads
+from .forms import gateway_code, is_emporix_own
 
 __all__ = ["READING", "SIGNING_IN", "WRITING", "Answer", "document_of", "error_of", "require_success", "seconds_of"]
 
@@ -32,12 +33,12 @@ class Answer:
 
     Args:
         status: the HTTP status.
-        body: the bytes of the body.
+        body: the bytes of the body; `None` where the HTTP client kept them to itself.
         retry_after: seconds that Emporix asked to wait, `None` where it did not.
     """
 
     status: int
-    body: bytes = b""
+    body: bytes | None = b""
     retry_after: float | None = None
 
 
@@ -67,8 +68,11 @@ SIGNING_IN: Final[Mapping[int, type[EmporixError]]] = {
     429: TooManyRequests,
 }
 
+FOREIGN: Final = "not in a form of Emporix' own: something on the way answers, or the path of base_url is wrong"
+REDIRECTED: Final = "redirects are not followed"
+
 _SUCCESS: Final = frozenset({200, 201, 204})
-_CODE: Final = re.compile(r"[A-Za-z0-9_.]{1,80}")
+_OWN_WORD: Final = frozenset({401, 403, 404})
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _MAX_SESSION_ID: Final = 256
 
@@ -86,7 +90,7 @@ def document_of(operation: str, answer: Answer) -> ContextDocument:
     """
     if answer.status != 200:
         raise error_of(operation, answer, READING)
-    document = _parsed(answer.body)
+    document = _parsed(answer.body or b"")
     # Raised here and not while the parser's error is handled: that one holds the whole body.
     if document is None:
         raise MalformedAnswer(operation, answer.status, "not a session context with a usable version")
@@ -105,14 +109,15 @@ def error_of(operation: str, answer: Answer, kinds: Mapping[int, type[EmporixErr
     Args:
         operation: the name of the call.
         answer: what came back.
-        kinds: status to class; a status that is not in it is an `EmporixFailed`.
+        kinds: status to class; a status that is not in it is an `EmporixFailed`, and so is a 404, 401 or 403 that is
+            not Emporix' own word, see `is_emporix_own`.
     """
-    kind = kinds.get(answer.status, EmporixFailed)
+    kind, body = kinds.get(answer.status, EmporixFailed), _object(answer.body)
+    if answer.status in _OWN_WORD and answer.body is not None and not is_emporix_own(answer.status, body):
+        return EmporixFailed(operation, answer.status, FOREIGN, retry_after=answer.retry_after)
     if kind is ContextNotFound:
-        body = _object(answer.body)
-        return ContextNotFound(operation, answer.status, _code(body), session_id=_session_id(body))
-    redirected = 300 <= answer.status < 400
-    reason = "redirects are not followed" if redirected else _code(_object(answer.body))
+        return ContextNotFound(operation, answer.status, gateway_code(body), session_id=_session_id(body))
+    reason = REDIRECTED if 300 <= answer.status < 400 else gateway_code(body)
     return kind(operation, answer.status, reason, retry_after=answer.retry_after)
 
 
@@ -145,24 +150,16 @@ def _parsed(body: bytes) -> ContextDocument | None:
         return None
 
 
-def _object(body: bytes) -> Mapping[str, object]:
+def _object(body: bytes | None) -> Mapping[str, object] | None:
     try:
-        data = loads(body)
+        data = loads(body or b"")
     except (ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
+        return None
+    return data if isinstance(data, dict) else None
 
 
-def _code(body: Mapping[str, object]) -> str:
-    """Return the gateway's error code: the one text of an answer that is never about a shopper."""
-    found: object = body
-    for key in ("fault", "detail", "errorcode"):
-        found = found.get(key) if isinstance(found, dict) else None
-    return found if isinstance(found, str) and _CODE.fullmatch(found) else ""
-
-
-def _session_id(body: Mapping[str, object]) -> str | None:
-    found = body.get("sessionId")
+def _session_id(body: Mapping[str, object] | None) -> str | None:
+    found = None if body is None else body.get("sessionId")
     if isinstance(found, str) and 0 < len(found) <= _MAX_SESSION_ID and found.isprintable():
         return found
     return None

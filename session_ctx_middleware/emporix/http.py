@@ -165,14 +165,14 @@ class Http:
             raise MalformedAnswer(operation, response.status_code, f"larger than {MAX_BODY // 1024} KiB")
         return self._answer(response, body or b"")
 
-    def _answer(self, response: httpx.Response, body: bytes) -> Answer:
+    def _answer(self, response: httpx.Response, body: bytes | None) -> Answer:
         return Answer(response.status_code, body, seconds_of(response.headers.get("retry-after"), self._clock))
 
     def _outcome(self, error: Exception, client: httpx.AsyncClient) -> Answer | str | None:
         """Return what an exception of the HTTP client means, `None` where it is none."""
         if isinstance(error, tuple(library.HTTPStatusError for library in libraries())):
             # An event hook of the client raised for the status: that is an answer, without its body.
-            return self._answer(cast("httpx.HTTPStatusError", error).response, b"")
+            return self._answer(cast("httpx.HTTPStatusError", error).response, None)
         return _reason(error, client) if isinstance(error, _broken()) else None
 
 

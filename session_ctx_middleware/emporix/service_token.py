@@ -179,7 +179,7 @@ class ServiceToken(PlatformClient):
         return self._granted(answer, asked_at)
 
     def _granted(self, answer: Answer, asked_at: float) -> _Grant:
-        data = _object(answer.body)
+        data = _object(answer.body or b"")
         value = data.get("access_token")
         if not is_visible(value):
             raise MalformedAnswer(OPERATION, answer.status, "no usable access token")

@@ -11,7 +11,7 @@ from typing import Final
 
 from ..breaker import Admission, Breaker, Change, RetryBudget
 from ..clock import Clock
-from ..errors import EmporixError, EmporixNotAsked, EmporixUnreachable, TooManyRequests
+from ..errors import EmporixError, EmporixFailed, EmporixNotAsked, EmporixUnreachable, TooManyRequests
 from ..events import ContextEvent, Events
 from ..model.document import ContextDocument
 from ..policies import UpstreamPolicy
@@ -24,6 +24,7 @@ MAX_RETRY_AFTER: Final = 60.0
 DEFAULT_RETRY_AFTER: Final = 1.0
 RETRY_PAUSE: Final = (0.03, 0.12)
 RETRIED: Final = frozenset({502, 503, 504})
+FOREIGN: Final = frozenset({401, 403, 404})
 
 
 class Gate:
@@ -232,7 +233,11 @@ class ProtectedSource:
 
 
 def _is_failure(error: EmporixError) -> bool:
-    return isinstance(error, EmporixUnreachable) or (error.status is not None and error.status >= 500)
+    if isinstance(error, EmporixUnreachable):
+        return True
+    # A 401, 403 or 404 that is not Emporix' own word: whoever is on the way says it of every session.
+    foreign = isinstance(error, EmporixFailed) and error.status in FOREIGN
+    return foreign or (error.status is not None and error.status >= 500)
 
 
 def _worth_repeating(error: EmporixError) -> bool:

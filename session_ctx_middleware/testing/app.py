@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope, Send
 
 from . import accounts, control
-from .answers import Answer, json_answer, service_error, unauthorized
+from .answers import Answer, json_answer, refusal, unauthorized, unrouted
 from .fake_session import FakeSession
 from .faults import Call, Calls, ConnectionDropped, Fault, Faults
 from .request import Incoming
@@ -182,7 +182,7 @@ class FakeEmporix:
             return
         found = find_route(scope["method"], path)
         if found is None:
-            await _send(send, service_error(404, "No such resource"))
+            await _send(send, unrouted())
             return
         route, values = found
         call = Incoming(
@@ -216,8 +216,10 @@ class FakeEmporix:
         if fault.drop == "before":
             raise ConnectionDropped("before")
         if fault.status is not None and not fault.apply:
-            return _faulty(fault, Answer(fault.status))
+            return _faulty(fault, refusal(fault.status, fault.by))
         answer = self._serve(route, call)
+        if fault.status is not None:
+            answer = refusal(fault.status, fault.by)
         await _pause(fault.delay_after)
         if fault.drop == "after":
             raise ConnectionDropped("after")

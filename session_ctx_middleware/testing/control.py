@@ -19,6 +19,7 @@ __all__ = ["Controlled", "answer"]
 _COUNT: Final = int | None
 _KINDS: Final[dict[str, type | UnionType]] = {
     "status": _COUNT,
+    "by": str,
     "body": str | dict | None,
     "headers": dict,
     "retry_after": str | int | None,

@@ -16,6 +16,8 @@ class Fault:
 
     Args:
         status: answered instead of doing what was asked; with `apply`, after doing it.
+        by: who answers `status`, and so in which form a 401, 403 or 404 without `body` comes: ``emporix`` itself, a
+            ``gateway`` that says so for a reason of its own (a fault), or a ``proxy`` or firewall (an HTML page).
         body: answered instead of the real body; alone, the call is done and answered 200 with this.
         headers: added to the answer.
         retry_after: the ``Retry-After`` header.
@@ -31,6 +33,7 @@ class Fault:
     """
 
     status: int | None = None
+    by: Literal["emporix", "gateway", "proxy"] = "emporix"
     body: bytes | Mapping[str, object] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     retry_after: str | int | None = None
@@ -44,6 +47,8 @@ class Fault:
     def __post_init__(self) -> None:
         if self.drop not in {None, "before", "after"}:
             raise ValueError("Fault(drop=...) is 'before' or 'after' the effect.")
+        if self.by not in {"emporix", "gateway", "proxy"}:
+            raise ValueError("Fault(by=...) is 'emporix', 'gateway' or 'proxy'.")
         if not 0 <= self.probability <= 1:
             raise ValueError("Fault(probability=...) is between 0 and 1.")
         if self.status is not None and not 100 <= self.status <= 599:

@@ -50,6 +50,7 @@ BODIES = {
     "empty": b"",
     "service": b'{"code": 404, "message": "The context with sessionId S-1 and version 4 has not been found."}',
     "gateway": b'{"fault": {"faultstring": "S-1", "detail": {"errorcode": "steps.oauth.v2.InsufficientScope"}}}',
+    "unrouted": b'{"fault": {"faultstring": "S-1", "detail": {"errorcode": "messaging.adaptors.http.flow.NotFound"}}}',
     "html": b"<html><body>S-1</body></html>",
     "latin": "S-1 \xfc".encode("latin-1"),
     "list": b'["S-1"]',
@@ -57,6 +58,8 @@ BODIES = {
     "odder": b'{"fault": {"detail": {"errorcode": "S-1 is gone"}}, "sessionId": ""}',
     "deep": b"[" * 100_000,
 }
+OWN_WORD = {404: {"service"}, 401: {"service", "gateway", "unrouted", "odd", "odder"}}
+OWN_WORD[403] = OWN_WORD[401] - {"unrouted"}
 
 
 @pytest.mark.parametrize(
@@ -77,18 +80,84 @@ async def test_status_decides_the_error(
     assert "S-1" not in str(caught.value)
 
 
-@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+@pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500, 503])
 @pytest.mark.parametrize("operation", ["context.get", "context.patch", "managed.put"])
-async def test_body_does_not_matter(
-    operation: str, status: int, body: bytes, calls: dict[str, Call], upstream: Upstream
+async def test_form_of_the_body(
+    operation: str, status: int, body: str, calls: dict[str, Call], upstream: Upstream
 ) -> None:
-    """The status decides, whatever the body is."""
-    upstream.answer(status, body)
+    """A 404, 401 or 403 in another form than Emporix' own is a failure; for every other status no body matters."""
+    upstream.answer(status, BODIES[body])
     table = READ_TABLE if operation in READS else WRITE_TABLE
-    with pytest.raises(table[status]) as caught:
+    kind = table[status] if body in OWN_WORD.get(status, BODIES) else EmporixFailed
+    with pytest.raises(kind) as caught:
         await calls[operation]()
+    assert type(caught.value) is kind
     assert "S-1" not in "".join(traceback.format_exception(caught.value))
+
+
+OWN_404 = [
+    {"sessionId": "S-1", "code": 404, "message": "Session not found"},
+    {"code": 404, "status": "Not Found", "message": "Nothing here", "details": []},
+    {"type": "resource_non_existing", "status": 404, "message": "Nothing here"},
+    {"message": "The context with sessionId S-1 and version 4 has not been found."},
+]
+FOREIGN_404 = [
+    {},
+    {"message": "no Route matched with those values"},
+    {"message": "Not Found"},
+    {"detail": "Not Found"},
+    {"error": "not_found"},
+    {"error": {"code": 404, "message": "context"}},
+    {"timestamp": "2026-01-01", "status": 404, "error": "Not Found", "path": "/x/session-context/acme/me/context"},
+    {"statusCode": 404, "message": "Resource not found"},
+    {"code": 5, "message": "Method does not exist.", "details": []},
+    {"message": ["context"]},
+]
+
+
+@pytest.mark.parametrize("body", OWN_404)
+async def test_own_404(body: dict[str, object], calls: dict[str, Call], upstream: Upstream) -> None:
+    """Every form in which a service says that there is no such context is understood."""
+    upstream.answer(404, body)
+    with pytest.raises(ContextNotFound):
+        await calls["context.get"]()
+
+
+@pytest.mark.parametrize("body", FOREIGN_404)
+async def test_foreign_404(body: dict[str, object], calls: dict[str, Call], upstream: Upstream) -> None:
+    """The forms in which common gateways and frameworks do not know a path say nothing about a session."""
+    upstream.answer(404, body)
+    with pytest.raises(EmporixFailed, match="base_url") as caught:
+        await calls["context.get"]()
+    assert (type(caught.value), caught.value.status) == (EmporixFailed, 404)
+
+
+KEY_CHECKS = [
+    "oauth.v2.InvalidAccessToken",
+    "steps.oauth.v2.InsufficientScope",
+    "keymanagement.service.access_token_expired",
+    "steps.jwt.TokenExpired",
+    None,
+]
+
+
+@pytest.mark.parametrize("code", KEY_CHECKS)
+async def test_key_check(code: str | None, calls: dict[str, Call], upstream: Upstream) -> None:
+    """The gateway's check of the key refuses the token."""
+    upstream.answer(403, {"fault": {"faultstring": "Invalid ApiKey", "detail": {"errorcode": code}}})
+    with pytest.raises(TokenRejected):
+        await calls["context.get"]()
+
+
+@pytest.mark.parametrize("code", ["steps.accesscontrol.IPDeniedAccess", "policies.ratelimit.QuotaViolation"])
+async def test_other_policies(code: str, calls: dict[str, Call], upstream: Upstream) -> None:
+    """What the gateway refuses for another reason refuses neither a token nor a change."""
+    upstream.answer(403, {"fault": {"faultstring": "Access Denied", "detail": {"errorcode": code}}})
+    for operation in ("context.get", "context.patch"):
+        with pytest.raises(EmporixFailed) as caught:
+            await calls[operation]()
+        assert type(caught.value) is EmporixFailed
 
 
 async def test_gateway_code_is_the_reason(calls: dict[str, Call], upstream: Upstream) -> None:
@@ -172,7 +241,7 @@ async def test_unusable_200(operation: str, body: bytes, calls: dict[str, Call],
 )
 def test_refused_sign_in(status: int, kind: type[EmporixError]) -> None:
     """A refused sign-in is about the credentials."""
-    assert type(error_of("oauth.token", Answer(status), SIGNING_IN)) is kind
+    assert type(error_of("oauth.token", Answer(status, b'{"error": "invalid_client"}'), SIGNING_IN)) is kind
 
 
 @pytest.mark.parametrize("kinds", [READING, WRITING])

@@ -52,6 +52,32 @@ async def test_body(body: Any, content: bytes, platform: Platform) -> None:
     assert (answer.status_code, answer.content) == (500, content)
 
 
+@pytest.mark.parametrize(
+    ("status", "by", "content"),
+    [
+        (404, "emporix", b"Session not found"),
+        (401, "emporix", b"oauth.v2.InvalidAccessToken"),
+        (403, "emporix", b"steps.oauth.v2.InsufficientScope"),
+        (404, "gateway", b"messaging.adaptors.http.flow.ApplicationNotFound"),
+        (403, "gateway", b"steps.accesscontrol.IPDeniedAccess"),
+        (503, "gateway", b"messaging.adaptors.http.flow.Failed"),
+        (404, "proxy", b"<h1>404 Not Found</h1>"),
+        (403, "proxy", b"<h1>403 Forbidden</h1>"),
+    ],
+)
+@pytest.mark.parametrize("apply", [False, True])
+async def test_who_answers(
+    status: int, by: Literal["emporix", "gateway", "proxy"], content: bytes, apply: bool, platform: Platform
+) -> None:
+    """A status comes in the form of who answers it, whether something happened or not."""
+    session = platform.emporix.new_session()
+    platform.emporix.fault("context.patch", Fault(status=status, by=by, apply=apply))
+    answer = await platform.patch(session.token, 1, currency="USD")
+    assert answer.status_code == status
+    assert content in answer.content
+    assert (await platform.context(session.token))["currency"] == ("USD" if apply else "EUR")
+
+
 async def test_headers_and_retry_after(platform: Platform) -> None:
     """Headers and Retry-After are added."""
     session = platform.emporix.new_session()

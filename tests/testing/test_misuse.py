@@ -30,6 +30,7 @@ def test_misspelt_operation_gets_a_hint() -> None:
     "values",
     [
         {"drop": "befor"},
+        {"by": "nobody"},
         {"probability": 1.5},
         {"probability": -0.1},
         {"status": 42},

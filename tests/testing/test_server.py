@@ -184,6 +184,7 @@ async def test_faults(anywhere: Platform) -> None:
         b'{"times": "1"}',
         b'{"operation": 1}',
         b'{"drop": "during"}',
+        b'{"by": "nobody"}',
         b'{"headers": {"a": 1}}',
         b'{"headers": []}',
         b'{"body": [1]}',
