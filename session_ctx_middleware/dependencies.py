@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from .clock import Clock, HybridClock
@@ -31,8 +31,8 @@ class RequestDependencies:
         clock: where time comes from.
         timestamps: of changes.
         engine: returns the engine of an event loop.
-        continuity: how the browser carries what one worker knows to the next.
-        cookie: does that; `None` without a secret.
+        cookie: carries what one worker knows to the next; `None` without a secret.
+        continuity: how it does that.
         strict: whether a leak is an error instead of a report.
         middleware: returns the middleware, `None` where it is gone.
     """
@@ -43,8 +43,8 @@ class RequestDependencies:
     clock: Clock
     timestamps: HybridClock
     engine: Callable[[asyncio.AbstractEventLoop], Engine]
-    continuity: ContinuityPolicy
     cookie: ContinuityCookie | None = None
+    continuity: ContinuityPolicy = field(default_factory=ContinuityPolicy)
     strict: bool = False
     middleware: Callable[[], Monitored | None] = lambda: None
 
