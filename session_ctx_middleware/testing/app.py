@@ -152,6 +152,14 @@ class FakeEmporix:
         self._world.delete(session)
         self._world.create(session, **_wire(fields))
 
+    def rewrite_context(self, session_id: str, document: Mapping[str, Any]) -> None:
+        """Have a context be exactly this from now on, by Emporix' names.
+
+        A backup that is restored does so, whose version is an earlier one; and whoever writes past the service's own
+        checks, so that a value may be of any type.
+        """
+        self._world.rewrite(self._session(session_id), document)
+
     def revoke(self, token: str) -> None:
         """Refuse a token from now on."""
         self._world.access.pop(token, None)

@@ -227,6 +227,11 @@ class World:
         """Tell whether a PATCH with these fields makes a new version."""
         return self.same_values_raise_version or any(context.get(name) != value for name, value in fields.items())
 
+    def rewrite(self, session: Session, document: Mapping[str, Any]) -> None:
+        """Replace a context as a whole, its version included."""
+        session.write(dict(document), self.now())
+        session.cancel_appearance()
+
     def delete(self, session: Session) -> None:
         """Make a context vanish."""
         session.write(None, self.now())

@@ -308,6 +308,19 @@ async def test_edits_from_outside(platform: Platform) -> None:
     assert first["metadata"]["createdAt"] < second["metadata"]["createdAt"]
 
 
+async def test_rewritten_context(platform: Platform) -> None:
+    """A context that is rewritten is what it was given, until somebody changes it."""
+    session = platform.emporix.new_session()
+    await platform.patch(session.token, 1, currency="USD")
+    backup = {"currency": "CHF", "customerId": 7, "metadata": {"version": 1}}
+    platform.emporix.rewrite_context(session.session_id, backup)
+    assert await platform.context(session.token) == backup
+    assert (await platform.patch(session.token, 2, currency="USD")).status_code == 404
+    assert (await platform.patch(session.token, 1, currency="USD")).status_code == 204
+    assert (await platform.context(session.token))["customerId"] == 7
+    assert backup["metadata"] == {"version": 1}
+
+
 async def test_deleted_stays_deleted(http_library: Any) -> None:
     """A deleted context does not appear by itself again."""
     emporix = FakeEmporix(context_at="login", context_delay=1, now=lambda: asyncio.get_running_loop().time())
