@@ -68,6 +68,8 @@ class Events:
         self._counts: Counter[str] = Counter()
         self._last: dict[tuple[str, str], float] = {}
         """When what lasts was last seen, by name and outcome."""
+        self._well: dict[str, float] = {}
+        """When it was last seen not to hold, by name."""
         self._lock = threading.Lock()
         self.wanted = bool(hooks)
         """Whether anybody but the log listens: cache hits are too many to be told to nobody."""
@@ -106,20 +108,21 @@ class Events:
         kind, now = KINDS[name], self._clock.monotonic()
         with self._lock:
             known = [key for key in self._last if key[0] == name]
+            self._well[name] = now
             ended = bool(known) and max(self._last[key] for key in known) <= now - kind.quiet
             for key in known if ended else ():
                 del self._last[key]
         if ended:
             self.emit(ContextEvent(name=kind.over, operation=operation, outcome="over"))
 
-    def holds(self, name: str, *, within: float | None = None) -> bool:
-        """Tell whether something has begun and is not over.
+    def holds(self, name: str, *, within: float) -> bool:
+        """Tell whether something was seen last, and not its opposite.
 
         Args:
             name: of the event that tells that it begins.
-            within: seconds since it was last seen at most.
+            within: seconds for which it counts.
         """
-        since = NEVER if within is None else self._clock.monotonic() - within
+        since = max(self._clock.monotonic() - within, self._well.get(name, NEVER))
         return any(key[0] == name and last > since for key, last in self._last.copy().items())
 
     def counters(self) -> dict[str, int]:

@@ -20,9 +20,9 @@ class Health:
     """What is well at the moment, in this process.
 
     Args:
-        emporix: no call to Emporix failed in the last 30 seconds, or one has succeeded long enough after that.
+        emporix: the last call to Emporix was answered as it should be, or is more than 30 seconds ago.
         breaker: Emporix may be asked: no breaker refuses calls.
-        store: the store did what it was asked in the last 30 seconds, or long enough after a failure.
+        store: the last call of the store did what it should, or is more than 30 seconds ago.
     """
 
     emporix: bool

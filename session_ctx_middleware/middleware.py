@@ -20,6 +20,7 @@ from .context import SessionContext
 from .continuity import ContinuityCookie
 from .dependencies import Engines, RequestDependencies
 from .emporix import OwnContextClient
+from .emporix.reported import ReportedContexts
 from .engine import EngineOptions, Keys, Stats
 from .errors import InvalidChange, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
@@ -55,6 +56,7 @@ CLOCK_METHODS: Final = ("monotonic", "time", "random", "call_later", "sleep")
 SHARED_SECRET: Final = b"session_ctx_middleware"
 DRAIN_SECONDS: Final = 5.0
 SPARE_CONNECTIONS: Final = 10
+UNWELL: Final = ("upstream.failed", "upstream.paused")
 
 
 class SessionContextMiddleware:
@@ -124,7 +126,7 @@ class SessionContextMiddleware:
             EngineOptions(
                 cache=cache, upstream=upstream, store=store, keys=keys, clock=clock, stats=self._stats, events=events
             ),
-            self._emporix,
+            ReportedContexts(self._emporix, events),
         )
         self._deps = RequestDependencies(
             tokens=tokens,
@@ -174,7 +176,7 @@ class SessionContextMiddleware:
     def health(self) -> Health:
         """Tell, without asking anybody, whether Emporix, the breakers and the store are well."""
         return Health(
-            emporix=not self._events.holds("upstream.failed", within=REMEMBERED),
+            emporix=not any(self._events.holds(name, within=REMEMBERED) for name in UNWELL),
             breaker=self._engines.are_calling,
             store=not self._events.holds("store.failed", within=REMEMBERED),
         )

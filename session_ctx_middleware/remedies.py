@@ -38,7 +38,12 @@ class Kind:
 
 
 WARNING: Final = logging.WARNING
+INFO: Final = logging.INFO
 
+_NOT_EMPORIX: Final = (
+    "What answers does not seem to be Emporix' Session Context Service. Check base_url=... (its path, too), tenant=... "
+    "and the proxies in between. Pages show the last known values or the defaults, changes wait"
+)
 _DROPPED: Final = "Record changes only where the endpoint succeeds, or await ctx.commit() before what may fail"
 
 KINDS: Final[dict[str, Kind]] = {
@@ -57,8 +62,8 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "commit.failed": Kind(
         level=WARNING,
-        remedy="the changes were not sent. Those of a request are parked at its end; one that a shutdown cut short "
-        "keeps them in the continuity cookie: set secret_key=...",
+        remedy="the changes were not sent. Those of a request are parked at its end; with secret_key=... the browser "
+        "keeps those that a shutdown cut short",
         counter="failed",
     ),
     "changes.discarded": Kind(level=WARNING, remedy=f"the endpoint failed, and its changes were not sent. {_DROPPED}"),
@@ -112,6 +117,36 @@ KINDS: Final[dict[str, Kind]] = {
         quiet=60,
         for_hooks=False,
     ),
+    "token.rejected": Kind(
+        level=WARNING,
+        remedy="Emporix refuses a token. One now and then is a login that has ended; many of them: check tenant=..., "
+        "base_url=..., and that token=... finds the access token that Emporix issued",
+        quiet=60,
+        over="token.accepted",
+    ),
+    "token.accepted": Kind(level=INFO, remedy="Emporix accepts tokens again"),
+    "upstream.failed": Kind(
+        level=WARNING,
+        remedy="Emporix fails. Pages show the last known values or the defaults, changes wait, and it is asked again. "
+        "See Emporix' status page",
+        remedies={
+            "EmporixUnreachable": "Emporix does not answer. Check base_url=..., the network, DNS, and HTTPS_PROXY. "
+            "Pages show the last known values or the defaults, changes wait, and it is asked again",
+            "MalformedAnswer": _NOT_EMPORIX,
+            "foreign answer": _NOT_EMPORIX,
+        },
+        quiet=10,
+        over="upstream.answered",
+    ),
+    "upstream.answered": Kind(level=INFO, remedy="calls to Emporix succeed again"),
+    "upstream.paused": Kind(
+        level=WARNING,
+        remedy="Emporix asked to be left alone (429, or Retry-After), and is. Pages show the last known values or the "
+        "defaults, changes wait. Raise CachePolicy(ttl=...), or ask Emporix for a higher limit",
+        quiet=60,
+        over="upstream.resumed",
+    ),
+    "upstream.resumed": Kind(level=INFO, remedy="Emporix may be asked again, and answers"),
     "upstream.unavailable": Kind(
         level=WARNING,
         remedy="Emporix fails or is too slow. Pages show the last known values or the defaults, changes wait, and it "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from .dependencies import RequestDependencies
 from .engine import CommitResult
@@ -11,6 +12,8 @@ from .health import Monitored
 from .model.view import Snapshot
 
 __all__ = ["Reporting", "commit_event", "load_event"]
+
+TROUBLED: Final = frozenset({"stale", "degraded", "rejected"})
 
 
 class Reporting:
@@ -36,8 +39,9 @@ def load_event(known: Snapshot, *, hit: bool) -> ContextEvent:
         known: what the load found.
         hit: whether nothing had to be awaited for it.
     """
-    outcome = "rejected" if known.rejected else "ok"
-    return ContextEvent(name="context.loaded", operation="load", outcome=outcome, cache=_cache_result(known, hit=hit))
+    cache = _cache_result(known, hit=hit)
+    outcome = cache if cache in TROUBLED else "ok"
+    return ContextEvent(name="context.loaded", operation="load", outcome=outcome, cache=cache)
 
 
 def commit_event(operation: str, outcome: CommitResult, duration: float) -> ContextEvent:

@@ -7,6 +7,7 @@ import builtins
 import dataclasses
 import importlib
 import inspect
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any
 import pytest
 
 import session_ctx_middleware as package
-from session_ctx_middleware import errors, events, reports
+from session_ctx_middleware import errors, events
 from session_ctx_middleware.engine import Commit, CommitResult, Stats
+from session_ctx_middleware.health import Health
+from session_ctx_middleware.remedies import KINDS as EVENTS
 from session_ctx_middleware.stores.redis import RedisStore
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +28,17 @@ SOURCES = sorted((ROOT / "session_ctx_middleware").rglob("*.py"))
 BUILT_LATER = {"own", "in this process", "the system's", "ours wins"} | {
     f"`{name}()`" for name in ("CachePolicy", "ContinuityPolicy", "UpstreamPolicy")
 }
-PUBLIC = ("", ".emporix", ".fastapi", ".stores", ".stores.redis", ".templating", ".testing", ".testing.store_rules")
+PUBLIC = (
+    "",
+    ".emporix",
+    ".fastapi",
+    ".health",
+    ".stores",
+    ".stores.redis",
+    ".templating",
+    ".testing",
+    ".testing.store_rules",
+)
 FOREIGN = {"AsyncClient"}  # httpx
 POLICIES = (package.ContextDefaults, package.ContinuityPolicy, package.CachePolicy, package.UpstreamPolicy)
 KINDS = (package.SessionContextMiddleware, *POLICIES)
@@ -127,43 +140,52 @@ def test_table_of_errors() -> None:
     assert all(f"`{name}`" in text("docs/errors.md") for name in bases)
 
 
-def emitted(call: ast.Call) -> list[ast.expr]:
-    """Return the argument of a call that names an event."""
-    match ast.unparse(call.func).rpartition(".")[2]:
-        case "_emit":
-            return call.args[:1]
-        case "ContextEvent":
-            return [each.value for each in call.keywords if each.arg == "name"]
-    return []
+def strings(path: Path) -> set[str]:
+    """Return the texts in a module."""
+    nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
-def names_of_events() -> set[str]:
-    """Return the names of the events that the source emits."""
-    calls = [
-        node for path in SOURCES for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)
-    ]
-    parts = [part for call in calls for name in emitted(call) for part in ast.walk(name)]
-    texts = {str(part.value) for part in parts if isinstance(part, ast.Constant)}
-    outcomes = [CommitResult(commit) for commit in Commit if commit is not Commit.NOTHING]
-    outcomes += [CommitResult(error=error) for error in (errors.ChangeRefused(""), errors.ContextUnavailable())]
-    commits = {reports.commit_event("commit", outcome, 0.0).name for outcome in outcomes}
-    return commits | {each for each in texts if re.fullmatch(r"[a-z]+\.[a-z]+", each)}
+def test_emitted() -> None:
+    """Every event that is described is emitted; no other one is, and none that is not described would go out."""
+    said = {each for path in SOURCES if path.stem != "remedies" for each in strings(path)}
+    commits = {f"commit.{CommitResult(commit).outcome}" for commit in Commit if commit is not Commit.NOTHING}
+    commits |= {f"commit.{CommitResult(error=error).outcome}" for error in (errors.ChangeRefused(""), errors.NoToken())}
+    ends = {kind.over for kind in EVENTS.values()} - {""}
+
+    assert set(EVENTS) - said - commits - ends == set()
+    assert {kind.over for kind in EVENTS.values() if kind.over} <= set(EVENTS)
+    families = {name.partition(".")[0] for name in EVENTS} - {"context", "store"}
+    named = {each for each in said if re.fullmatch(r"[a-z]+\.[a-z]+", each) and each.partition(".")[0] in families}
+    assert named <= set(EVENTS)
 
 
 def test_events() -> None:
-    """The page names the events that are emitted, and the fields that they have."""
-    section = text("docs/configuration.md").split("\n## Events\n")[1]
-    names = set(re.findall(r"`([a-z]+\.[a-z]+)`", section))
-    fields = {field.name for field in dataclasses.fields(events.ContextEvent)}
-    first = re.findall(r"`(\w+)`", section.partition(", and nothing personal")[0].partition("with")[2])
+    """The table has every event, with the level of its log line."""
+    rows = {bare(row[0]): row[1] for row in table("docs/observability.md", "event")}
 
-    assert names == names_of_events()
-    assert set(first) == fields
+    assert rows == {name: logging.getLevelName(kind.level).lower() for name, kind in EVENTS.items()}
+
+
+def test_remedies() -> None:
+    """Whatever is more than debug output says what it means, in words that are followed by a full stop."""
+    for name, kind in EVENTS.items():
+        for text_ in (kind.remedy, *kind.remedies.values()):
+            assert bool(text_) is (kind.level > logging.DEBUG), name
+            assert not text_.endswith("."), name
+
+
+def test_fields() -> None:
+    """The table of log fields has those that records have."""
+    prefix = "session_ctx_"
+    named = [bare(row[0]) for row in table("docs/observability.md", "field")]
+
+    assert named == [prefix + field.name for field in dataclasses.fields(events.ContextEvent)]
 
 
 def test_events_elsewhere() -> None:
     """No other page names an event that does not exist."""
-    known, families = names_of_events(), {name.partition(".")[0] for name in names_of_events()}
+    known, families = set(EVENTS), {name.partition(".")[0] for name in EVENTS}
     for page in (ROOT / "docs").glob("*.md"):
         named = {name for name in re.findall(r"`([a-z]+\.[a-z]+)`", page.read_text("utf-8")) if name[-3:] != ".py"}
 
@@ -172,12 +194,20 @@ def test_events_elsewhere() -> None:
 
 
 def test_counters() -> None:
-    """The page names the counters of `stats()`; those that are named as an event is are that event's."""
-    section = text("docs/configuration.md").partition("`stats()`")[2]
+    """The table has the counters that are not named as an event is; those are that event's."""
     counters = list(dataclasses.asdict(Stats()) | events.Events().counters())
 
-    assert re.findall(r"`(\w+)`", section) == [name for name in counters if "." not in name]
-    assert {name for name in counters if "." in name} < names_of_events()
+    assert [bare(row[0]) for row in table("docs/observability.md", "counter")] == [
+        name for name in counters if "." not in name
+    ]
+    assert {name for name in counters if "." in name} < set(EVENTS)
+
+
+def test_health() -> None:
+    """The table has the fields of `Health`."""
+    assert [bare(row[0]) for row in table("docs/observability.md", "`Health`")] == [
+        field.name for field in dataclasses.fields(Health)
+    ]
 
 
 def test_context() -> None:
