@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from starlette.requests import HTTPConnection, cookie_parser
+from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from .checks import cookie_name, functions
+from .cookies import cookies_in
 from .credentials import USABLE, StorefrontToken, usable
 from .errors import ConfigurationError
 
@@ -52,7 +53,7 @@ class BearerToken:
 
 
 class CookieToken:
-    """Reads the token from a cookie (RFC 6265, section 5.4).
+    """Reads the token from a cookie (RFC 6265, section 5.4); of several with one name, the first that can be a token.
 
     Args:
         name: the cookie's name.
@@ -64,16 +65,17 @@ class CookieToken:
         self._name = cookie_name(name, "CookieToken(name)")
 
     def __call__(self, connection: HTTPConnection) -> str | None:
-        """Return the token, `None` where there is no such cookie."""
+        """Return the token, `None` where no cookie of this name can be one."""
         return self.from_scope(connection.scope)
 
     def from_scope(self, scope: Scope) -> str | None:
         """Do the same with less around it."""
-        found = None
         for name, value in scope["headers"]:
             if name == b"cookie":
-                found = _cookie(value, self._name) or found
-        return found
+                found = _cookie(value, self._name)
+                if found is not None:
+                    return found
+        return None
 
     def __repr__(self) -> str:
         return f"CookieToken({self._name!r})"
@@ -134,14 +136,10 @@ def _cookie(value: bytes, name: str) -> str | None:
 
 
 def _in_cookies(value: bytes, name: str) -> str | None:
-    return _usable(cookie_parser(value.decode("latin-1")).get(name, ""))
+    return next((each for known, each in cookies_in(value) if known == name and usable(each)), None)
 
 
 _remembered = lru_cache(REMEMBERED)(_in_cookies)
-
-
-def _usable(token: str) -> str | None:
-    return token if usable(token) else None
 
 
 def _checked(found: object) -> StorefrontToken | None:
