@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager
-from types import MappingProxyType
 from typing import Final, Self
 
 from .engine import Commit
 from .errors import ContextUnavailable, NoToken, TokenRejected
+from .forms import PlainForm
 from .lifecycle import READING, RequestLifecycle
 from .model import view
 from .model.changes import NO_CHANGES
@@ -23,15 +23,15 @@ __all__ = ["SessionContext"]
 ANONYMOUS: Final = "ANONYMOUS"
 
 
-class SessionContext(RequestLifecycle):
+class SessionContext(RequestLifecycle, PlainForm):
     """The Emporix session context of this request: ``request.state.session_ctx``.
 
     ``await ctx`` loads it; reading is then plain attribute access. Changes are recorded without waiting, are visible
     at once, and leave as one PATCH before the response starts.
     """
 
-    def __repr__(self) -> str:
-        return f"<SessionContext {'loaded' if self._known is not None else 'not loaded'}>"
+    def _outline(self) -> str:
+        return "loaded" if self._known is not None else "not loaded"
 
     # Loading
 
@@ -174,7 +174,7 @@ class SessionContext(RequestLifecycle):
 
         Fields by name, attributes by key under ``attributes``, `None` for one that shall be removed.
         """
-        return MappingProxyType(self._changes.over(self._read().parked).pending())
+        return self._changes.over(self._read().parked).pending()
 
     def source(self, field: str) -> Source:
         """Tell where the effective value of a field comes from.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import jwt
 
 from .checks import VISIBLE
+from .model.personal import Personal
 
 __all__ = ["USABLE", "StorefrontToken", "usable"]
 
@@ -21,8 +22,8 @@ _USABLE: Final = re.compile(USABLE)
 LEEWAY: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class StorefrontToken:
+@dataclass(frozen=True, slots=True, repr=False)
+class StorefrontToken(Personal):
     """A shopper's access token, and what the application knows about it.
 
     Args:
@@ -31,9 +32,12 @@ class StorefrontToken:
         expires_at: when it ends, in seconds since the epoch; nothing is served from the cache after that.
     """
 
-    value: str = field(repr=False)
-    session_id: str | None = field(default=None, repr=False)
+    value: str
+    session_id: str | None = None
     expires_at: float | None = None
+
+    def _outline(self) -> str:
+        return f"expires_at={self.expires_at}"
 
     def ends_at(self) -> float | None:
         """Return when to stop serving from the cache, in seconds since the epoch; `None` where nothing says so.

@@ -5,12 +5,13 @@ Private to `lifecycle`, `context` and `middleware`.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NoReturn, SupportsIndex
 
 from starlette.types import Message, Scope
 
 from .errors import SharedCacheLeak
 from .http_cache import is_private
+from .model.personal import Personal
 from .reports import Reporting
 
 __all__ = ["Privacy"]
@@ -19,7 +20,7 @@ UNSEEN: Final[Message] = {}
 """A response that somebody outside may make, in which nothing can be changed any more."""
 
 
-class Privacy(Reporting):
+class Privacy(Personal, Reporting):
     """Watches over the response of one request, for as long as somebody may still read the context for it."""
 
     _scope: Scope
@@ -29,6 +30,12 @@ class Privacy(Reporting):
     """Whether the response has started, so that changes can only be made by `late_changes`."""
     _response: Message | None = None
     """The message that started the response."""
+
+    def __reduce_ex__(self, _protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            f"A {type(self).__name__} belongs to its request and cannot be copied or pickled. Take to_dict(), "
+            "document, attributes or pending."
+        )
 
     def _touch(self) -> None:
         """Note that the response depends on the context; once it has started, nobody can make it private any more."""

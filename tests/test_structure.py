@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("emporix", "stores"),
     ("engine",),
     ("continuity",),
-    ("dependencies", "recording", "reports"),
+    ("dependencies", "forms", "recording", "reports"),
     ("privacy",),
     ("lifecycle",),
     ("context",),

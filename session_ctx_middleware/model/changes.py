@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from .document import ATTRIBUTE_PREFIX, REMOVED, ContextDocument, Removed, Value
 from .fields import SWITCHES, checked_attribute, checked_switch
-from .frozen_json import Json, dumps, same
+from .frozen_json import FrozenDict, Json, dumps, same
+from .personal import Personal
 
 __all__ = ["NO_CHANGES", "ContextChanges", "OnConflict", "Operation"]
 
@@ -18,7 +18,7 @@ OnConflict: TypeAlias = "Callable[[str, Value, Value, Value], Value]"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Operation:
+class Operation(Personal):
     """One recorded change of one field.
 
     Args:
@@ -38,7 +38,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class ContextChanges:
+class ContextChanges(Personal):
     """Changes of a session context, the last one of each field; immutable.
 
     Args:
@@ -56,8 +56,8 @@ class ContextChanges:
     def __iter__(self) -> Iterator[str]:
         return iter(self.operations)
 
-    def __repr__(self) -> str:
-        return f"<ContextChanges of {len(self.operations)} fields>"
+    def _outline(self) -> str:
+        return f"of {len(self.operations)} fields"
 
     @property
     def ids(self) -> frozenset[str]:
@@ -253,17 +253,17 @@ class ContextChanges:
                     merged[key] = operation.value
         return merged
 
-    def pending(self) -> dict[str, object]:
-        """Return the changes as a plain mapping: the fields by name, attributes by key under ``attributes``."""
-        fields: dict[str, object] = {}
-        attributes: dict[str, object] = {}
+    def pending(self) -> Mapping[str, Json]:
+        """Return the changes, read-only: the fields by name, attributes by key under ``attributes``."""
+        fields: dict[str, Json] = {}
+        attributes: dict[str, Json] = {}
         for path, operation in self.operations.items():
             value = None if isinstance(operation.value, Removed) else operation.value
             if path.startswith(ATTRIBUTE_PREFIX):
                 attributes[path.removeprefix(ATTRIBUTE_PREFIX)] = value
             else:
                 fields[path] = value
-        return {**fields, "attributes": MappingProxyType(attributes)} if attributes else fields
+        return FrozenDict({**fields, "attributes": FrozenDict(attributes)} if attributes else fields)
 
     def _where(self, keep: Callable[[str, Operation], bool]) -> ContextChanges:
         if not self.operations:

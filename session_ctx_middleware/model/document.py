@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from .fields import FIELDS, Kind
-from .frozen_json import EMPTY, Json, code_at, condense, expand, freeze, loads, object_at, text_at, version_of
+from .frozen_json import (
+    EMPTY,
+    Json,
+    code_at,
+    condense,
+    expand,
+    freeze,
+    loads,
+    object_at,
+    plain,
+    text_at,
+    version_of,
+)
+from .personal import Personal
 
 __all__ = [
     "ATTRIBUTE_PREFIX",
@@ -29,6 +42,7 @@ class Removed(enum.Enum):
 
 
 REMOVED: Final = Removed.token
+LAZY: Final = frozenset({"attributes", "extra"})
 
 Value: TypeAlias = "Json | Literal[Removed.token]"
 
@@ -61,7 +75,7 @@ class _LazyMaps:
     if not TYPE_CHECKING:  # or misspelled fields would pass for some
 
         def __getattr__(self, name: str) -> object:
-            if name not in {"attributes", "extra"}:
+            if name not in LAZY:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
             text = self._text
             if text:  # else another thread has read them since
@@ -73,7 +87,7 @@ class _LazyMaps:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class ContextDocument(_LazyMaps):
+class ContextDocument(Personal, _LazyMaps):
     """One version of a session context, as Emporix sent it; nothing in it can be changed.
 
     Args:
@@ -145,6 +159,12 @@ class ContextDocument(_LazyMaps):
         }
         return {key: value for key, value in body.items() if value is not None}
 
+    def to_dict(self) -> dict[str, object]:
+        """Return everything under the names of this class, as plain values that may be changed."""
+        attributes, extra = self._both()
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in LAZY}
+        return {**values, "attributes": plain(attributes), "extra": plain(extra)}
+
     @property
     def identity(self) -> tuple[str | None, str | None]:
         """What tells this context from one that was created anew in the same session, where versions restart."""
@@ -157,8 +177,8 @@ class ContextDocument(_LazyMaps):
         value: str | None = getattr(self, path)
         return value
 
-    def __repr__(self) -> str:
-        return f"<ContextDocument version={self.version}>"
+    def _outline(self) -> str:
+        return f"version={self.version}"
 
 
 _READERS: Final = tuple((field.name, field.wire, code_at if field.kind is Kind.SWITCH else text_at) for field in FIELDS)

@@ -7,11 +7,13 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NoReturn, Self, TypeAlias
+
+from .personal import Personal
 
 __all__ = [
     "EMPTY",
+    "FrozenDict",
     "Json",
     "code_at",
     "condense",
@@ -21,6 +23,7 @@ __all__ = [
     "frozen_map",
     "loads",
     "object_at",
+    "plain",
     "plain_text",
     "same",
     "text_at",
@@ -29,7 +32,32 @@ __all__ = [
 
 Json: TypeAlias = "str | int | float | bool | Mapping[str, Json] | tuple[Json, ...] | None"
 
-EMPTY: Final[Mapping[str, Json]] = MappingProxyType({})
+
+class FrozenDict(Personal, dict[str, Json]):
+    """A JSON object that nobody can change: a real `dict`, as `json` and others ask for one."""
+
+    __slots__ = ()
+
+    def _outline(self) -> str:
+        return f"with {len(self)} keys"
+
+    def _refuse(self, *_args: object, **_keywords: object) -> NoReturn:
+        raise TypeError("This is read-only: change a copy, dict(...), or what to_dict() returns.")
+
+    if not TYPE_CHECKING:
+        __delitem__ = __ior__ = __setitem__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[type[FrozenDict], tuple[dict[str, Json]]]:
+        return FrozenDict, (dict(self),)
+
+
+EMPTY: Final[Mapping[str, Json]] = FrozenDict()
 
 MAX_DEPTH: Final = 64
 MAX_VERSION: Final = 2**53 - 1
@@ -67,7 +95,7 @@ def freeze(value: object, depth: int = 0) -> Json:
             raise ValueError("numbers must be finite")
         return float.__float__(value)
     if isinstance(value, Mapping):
-        return MappingProxyType({_key(key): freeze(item, depth + 1) for key, item in value.items()})
+        return FrozenDict({_key(key): freeze(item, depth + 1) for key, item in value.items()})
     if isinstance(value, list | tuple):
         return tuple(freeze(item, depth + 1) for item in value)
     raise ValueError(f"{type(value).__name__} has no JSON form")
@@ -77,6 +105,13 @@ def frozen_map(value: Mapping[str, object]) -> Mapping[str, Json]:
     """Return a deep, read-only copy of an object; see `freeze`."""
     frozen = freeze(value) if value else EMPTY
     return frozen if isinstance(frozen, Mapping) else EMPTY
+
+
+def plain(value: object) -> object:
+    """Return a JSON value with mappings as new `dict` and tuples as new `list` objects, which may be changed."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def plain_text(value: str) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 from ..errors import ConfigurationError, InvalidChange, UnknownField
 from .changes import NO_CHANGES, ContextChanges
 from .document import ATTRIBUTE_PREFIX, ContextDocument, Removed
 from .fields import READ_ONLY, SWITCHES, checked_switch
-from .frozen_json import EMPTY, Json
+from .frozen_json import EMPTY, FrozenDict, Json
+from .personal import Personal
 
 __all__ = [
     "DEGRADED",
@@ -28,7 +28,7 @@ Source: TypeAlias = Literal["change", "parked", "document", "default", "unset"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Snapshot:
+class Snapshot(Personal):
     """What one read found; immutable, so that a cache hit hands out the same object again.
 
     Args:
@@ -102,7 +102,7 @@ def attributes(changes: ContextChanges, known: Snapshot) -> Mapping[str, Json]:
     merged = held
     for layer in (known.overlay, known.parked, changes):
         merged = layer.attributes_over(merged)
-    return MappingProxyType(merged)
+    return FrozenDict(merged)
 
 
 def source(field: str, changes: ContextChanges, known: Snapshot, defaults: ContextDefaults) -> Source:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from session_ctx_middleware import ContextEvent, SessionContext, SessionContextMiddleware
+from session_ctx_middleware.model.frozen_json import plain
 
 from ..support.virtual_time import VirtualClock, VirtualTimeLoop
 
@@ -190,7 +191,7 @@ async def page(ctx: SessionContext) -> str:
     await ctx
     texts = (ctx.site_code, ctx.currency, ctx.language, ctx.target_location, ctx.cart_id, ctx.customer_id)
     flags = (ctx.exists, ctx.is_logged_in, ctx.is_stale, ctx.is_degraded, ctx.is_rejected)
-    return f"{texts} {flags} {ctx.version} {dict(ctx.attributes)} {dict(ctx.pending)} {ctx.document!r}"
+    return f"{texts} {flags} {ctx.version} {plain(ctx.attributes)} {plain(ctx.pending)} {ctx.exists}"
 
 
 async def currency(ctx: SessionContext) -> str:
