@@ -70,6 +70,7 @@ class SessionContext(RequestLifecycle, PlainForm):
         self._touch()
         token = await self._credentials()
         if token is None:
+            self._brought_no_token()
             self._known = NOTHING_KNOWN
         else:
             with self._budget(READING) as until:
@@ -320,6 +321,7 @@ class SessionContext(RequestLifecycle, PlainForm):
         self._touch()
         token = await self._credentials()
         if token is None:
+            self._brought_no_token()
             self._known = NOTHING_KNOWN
             return self
         with self._budget(READING) as until:

@@ -15,6 +15,7 @@ from .events import Events
 from .health import Monitored
 from .model.view import ContextDefaults
 from .policies import ContinuityPolicy
+from .token_watch import TokenWatch
 from .tokens import TokenChain
 
 __all__ = ["Engines", "RequestDependencies"]
@@ -35,6 +36,7 @@ class RequestDependencies:
         continuity: how it does that.
         strict: whether a leak is an error instead of a report.
         middleware: returns the middleware, `None` where it is gone.
+        token_watch: is told whether requests bring tokens.
     """
 
     tokens: TokenChain
@@ -47,6 +49,7 @@ class RequestDependencies:
     continuity: ContinuityPolicy = field(default_factory=ContinuityPolicy)
     strict: bool = False
     middleware: Callable[[], Monitored | None] = lambda: None
+    token_watch: TokenWatch | None = None
 
     def monitored(self) -> Monitored:
         """Return the middleware.

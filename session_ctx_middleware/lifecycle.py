@@ -54,8 +54,6 @@ class RequestLifecycle(Privacy):
     _cookie_read = False
     _budgets: tuple[Budget, Budget] | None = None
     """What is left for waiting: for reading, and for committing."""
-    _known: Snapshot | None = None
-    """What the load found."""
     _changes: ContextChanges = NO_CHANGES
     """What is recorded and not yet sent."""
     _late = 0
@@ -85,6 +83,7 @@ class RequestLifecycle(Privacy):
             self._token_sought = True
         found = self._found
         if found is None:
+            self._brought_no_token()
             self._known = NOTHING_KNOWN
             return True
         engine = self._engine
@@ -99,6 +98,7 @@ class RequestLifecycle(Privacy):
         token = await self._credentials()
         if self._load_now() or token is None:
             return
+        self._brought_a_token()
         with self._budget(READING) as until:
             known = await self._engine.read(token, until, self._note())
         self._loaded(known, hit=False)
@@ -203,6 +203,7 @@ class RequestLifecycle(Privacy):
     async def _send(self, changes: ContextChanges, *, parks: bool) -> CommitResult:
         token = await self._credentials()
         if token is None:
+            self._brought_no_token()
             self._changes = NO_CHANGES
             return CommitResult(error=NoToken())
         if parks and self._unsent:

@@ -30,6 +30,7 @@ from .model.view import ContextDefaults
 from .policies import CachePolicy, ContinuityPolicy, UpstreamPolicy
 from .processes import several_workers
 from .stores import ContextStore, MemoryStore
+from .token_watch import TokenWatch
 from .tokens import BearerToken, TokenChain, TokenSource
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ class SessionContextMiddleware:
             continuity=_continuity(continuity, secrets),
             strict=flag(strict, "strict=..."),
             middleware=ref(self),
+            token_watch=TokenWatch(events, self._stats.reads),
         )
         self._instant = tokens.instant
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()))))

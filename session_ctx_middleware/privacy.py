@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NoReturn, SupportsIndex
 
-from starlette.types import Message, Scope
+from starlette.types import Message
 
 from .errors import SharedCacheLeak
 from .http_cache import is_private
@@ -23,7 +23,6 @@ UNSEEN: Final[Message] = {}
 class Privacy(Personal, Reporting):
     """Watches over the response of one request, for as long as somebody may still read the context for it."""
 
-    _scope: Scope
     _used = False
     """Whether the response depends on the context: it was loaded or read, or a change made."""
     _sealed = False

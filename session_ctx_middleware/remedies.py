@@ -66,6 +66,14 @@ KINDS: Final[dict[str, Kind]] = {
         "keeps those that a shutdown cut short",
         counter="failed",
     ),
+    "changes.lost": Kind(
+        level=WARNING,
+        remedy="changes could not be kept anywhere, and were dropped",
+        remedies={
+            "NoToken": "a request without a token changed the session context, and the changes were dropped. Check "
+            "token=..., or ask ctx.has_token before you record",
+        },
+    ),
     "changes.discarded": Kind(level=WARNING, remedy=f"the endpoint failed, and its changes were not sent. {_DROPPED}"),
     "changes.uncommitted": Kind(
         level=WARNING,
@@ -117,6 +125,13 @@ KINDS: Final[dict[str, Kind]] = {
         quiet=60,
         for_hooks=False,
     ),
+    "token.missing": Kind(
+        level=WARNING,
+        remedy="requests that use the session context bring no token: values are the defaults. Check token=...; if "
+        "all of them are guests without one, nothing is wrong",
+        over="token.found",
+    ),
+    "token.found": Kind(level=INFO, remedy="requests bring tokens"),
     "token.rejected": Kind(
         level=WARNING,
         remedy="Emporix refuses a token. One now and then is a login that has ended; many of them: check tenant=..., "

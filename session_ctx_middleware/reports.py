@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from starlette.types import Scope
+
 from .dependencies import RequestDependencies
 from .engine import CommitResult
+from .errors import NoToken
 from .events import ContextEvent
 from .health import Monitored
 from .model.view import Snapshot
@@ -20,12 +23,23 @@ class Reporting:
     """The part of a request that operators see."""
 
     _deps: RequestDependencies
+    _scope: Scope
     _loop: asyncio.AbstractEventLoop
+    _known: Snapshot | None = None
+    """What the load found."""
 
     @property
     def middleware(self) -> Monitored:
         """The middleware that this context comes from: its `stats()`, and its `health()`."""
         return self._deps.monitored()
+
+    def _brought_no_token(self) -> None:
+        if self._known is None and self._deps.token_watch is not None:
+            self._deps.token_watch.missing(lambda: self._deps.tokens.looked_in(self._scope))
+
+    def _brought_a_token(self) -> None:
+        if self._deps.token_watch is not None:
+            self._deps.token_watch.found()
 
     def _emit(self, name: str, operation: str, outcome: str) -> None:
         # Synchronous endpoints run in worker threads, where async hooks cannot.
@@ -53,7 +67,7 @@ def commit_event(operation: str, outcome: CommitResult, duration: float) -> Cont
         duration: seconds it took.
     """
     return ContextEvent(
-        name=f"commit.{outcome.outcome}",
+        name="changes.lost" if isinstance(outcome.error, NoToken) else f"commit.{outcome.outcome}",
         operation=operation,
         outcome=outcome.outcome if outcome.error is None else type(outcome.error).__name__,
         status=outcome.status,

@@ -113,6 +113,14 @@ class TokenChain:
                 return found
         return None
 
+    def looked_in(self, scope: Scope) -> str:
+        """Return where tokens are sought, and whether a request has such headers at all; never what is in them."""
+        sources = ", ".join(_described(source) for source in self._sources)
+        sent = {name for name, _ in scope["headers"]}
+        authorization = "an" if b"authorization" in sent else "no"
+        cookies = "cookies" if b"cookie" in sent else "no cookies"
+        return f"Looked in: {sources}. The request had {authorization} Authorization header, and {cookies}."
+
     async def find(self, connection: HTTPConnection) -> StorefrontToken | None:
         """Return the token of a request, `None` where no source finds a usable one."""
         for source in self._sources:
@@ -123,6 +131,14 @@ class TokenChain:
             if token is not None:
                 return token
         return None
+
+
+def _described(source: TokenSource) -> str:
+    """Return the name of a token source; what somebody's own object says of itself may be a secret."""
+    if type(source) in {BearerToken, CookieToken}:
+        return repr(source)
+    name = getattr(source, "__qualname__", type(source).__name__)
+    return name if isinstance(name, str) else type(source).__name__
 
 
 def _bearer(value: bytes) -> str | None:

@@ -122,7 +122,7 @@ async def test_no_token_is_reported(shop: Shop, emporix: FakeEmporix) -> None:
 
     assert response.status_code == 200
     assert emporix.count() == 0
-    assert [event.outcome for event in shop.named("commit.failed")] == ["NoToken"]
+    assert [event.outcome for event in shop.named("changes.lost")] == ["NoToken"]
 
 
 async def test_change_during_last_commit(shop: Shop, emporix: FakeEmporix) -> None:

@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("emporix", "stores"),
     ("engine",),
     ("continuity",),
+    ("token_watch",),
     ("dependencies", "forms", "recording", "reports"),
     ("privacy",),
     ("lifecycle",),

@@ -29,6 +29,10 @@ class Stats:
     upstream_patches: int = 0
     refused_publications: int = 0
 
+    def reads(self) -> int:
+        """Return how many reads there were, all of them with a token."""
+        return self.hits + self.stale + self.misses + self.degraded
+
     def count_hit(self) -> None:
         """Count a read answered from the cache, fresh."""
         self.hits += 1
