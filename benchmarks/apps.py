@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from session_ctx_middleware import CachePolicy, SessionContextMiddleware
+from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix
 
 from .timing import Contender
@@ -184,6 +185,7 @@ class Shop:
         """Return an application inside the middleware of this package."""
         options.setdefault("cache", LONG)
         options.setdefault("http_client", await self.client())
+        options.setdefault("store", MemoryStore())  # each candidate pays for its own
         middleware = SessionContextMiddleware(app, tenant=TENANT, **options)
         self.stack.push_async_callback(middleware.aclose)
         return middleware

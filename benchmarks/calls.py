@@ -236,7 +236,7 @@ def _shop(client: httpx.AsyncClient, **options: Any) -> Starlette:
         defaults=ContextDefaults(**START),
         http_client=client,
         clock=VirtualClock(),
-        **options,
+        **{"store": MemoryStore(clock=VirtualClock()), **options},  # as if in a process of its own
     )
     routes = [Route("/", page), Route("/switch", switch, methods=["POST"]), Route("/cart", cart, methods=["POST"])]
     return Starlette(routes=routes, middleware=[middleware])

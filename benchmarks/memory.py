@@ -18,6 +18,7 @@ from unittest.mock import patch
 from starlette.types import Scope
 
 from session_ctx_middleware import CachePolicy, ContextDocument, SessionContextMiddleware
+from session_ctx_middleware.stores import MemoryStore
 
 from .apps import TENANT, endpoint, make_scope, raw_headers, receive, send, touch
 from .figures import Effort, Figure, Plot, Section
@@ -105,7 +106,7 @@ class Documents:
 def _middleware(size: int) -> SessionContextMiddleware:
     with patch("session_ctx_middleware.middleware.OwnContextClient", return_value=Documents()):
         policy = CachePolicy(ttl=24 * 3600, max_entries=size)
-        return SessionContextMiddleware(endpoint(touch), tenant=TENANT, cache=policy)
+        return SessionContextMiddleware(endpoint(touch), tenant=TENANT, cache=policy, store=MemoryStore())
 
 
 def _scope(number: int) -> Scope:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Scope
 
 from session_ctx_middleware import CachePolicy, SessionContextMiddleware
+from session_ctx_middleware.stores import MemoryStore
 
 from .apps import PATH, TENANT, endpoint, make_scope, raw_headers, receive, send, touch
 from .figures import Effort, Figure, Plot, Section
@@ -144,7 +145,9 @@ async def _alternate(contenders: Sequence[Contender], effort: Effort, calls: int
 
 
 def _middleware(app: ASGIApp, url: str, client: Any) -> SessionContextMiddleware:
-    return SessionContextMiddleware(app, tenant=TENANT, base_url=url, http_client=client, cache=POLICY)
+    return SessionContextMiddleware(
+        app, tenant=TENANT, base_url=url, http_client=client, cache=POLICY, store=MemoryStore()
+    )
 
 
 def _calling(app: ASGIApp) -> Callable[[Scope], Awaitable[None]]:

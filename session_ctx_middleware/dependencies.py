@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
+from dataclasses import dataclass, field, replace
 
 from .clock import Clock, HybridClock
 from .continuity import ContinuityCookie
-from .engine import ContextSource, Engine, EngineOptions
+from .engine import ContextSource, Engine, EngineOptions, Neighbour, Neighbourhood
 from .errors import ConfigurationError
 from .events import Events
 from .health import Monitored
@@ -31,7 +31,8 @@ class RequestDependencies:
         events: who is told what happens.
         clock: where time comes from.
         timestamps: of changes.
-        engine: returns the engine of an event loop.
+        engine: returns the engine of the running event loop.
+        patience: seconds for which a request waits for reading.
         cookie: carries what one worker knows to the next; `None` without a secret.
         continuity: how it does that.
         strict: whether a leak is an error instead of a report.
@@ -45,6 +46,7 @@ class RequestDependencies:
     clock: Clock
     timestamps: HybridClock
     engine: Callable[[asyncio.AbstractEventLoop], Engine]
+    patience: float = 2.0
     cookie: ContinuityCookie | None = None
     continuity: ContinuityPolicy = field(default_factory=ContinuityPolicy)
     strict: bool = False
@@ -64,18 +66,22 @@ class RequestDependencies:
 
 
 class Engines:
-    """One engine for each event loop; nothing in it is shared with another loop but the store and the client.
+    """One engine for each event loop of a middleware; a new loop goes on with what one that has ended knew.
 
     Args:
         options: what the engines share.
         source: Emporix.
+        neighbourhood: the engines of this process that use the same store object.
     """
 
-    def __init__(self, options: EngineOptions, source: ContextSource) -> None:
+    def __init__(self, options: EngineOptions, source: ContextSource, neighbourhood: Neighbourhood) -> None:
         self._options = options
         self._source = source
-        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = WeakKeyDictionary()
-        # Most processes have one loop, and a weak dictionary takes its time.
+        self._neighbourhood = neighbourhood.joined_by(self)
+        self._neighbours: list[Neighbour] = []
+        self._by_loop: dict[asyncio.AbstractEventLoop, Engine] = {}
+        self._lock = threading.Lock()
+        # Most processes have one loop.
         self._last: tuple[asyncio.AbstractEventLoop, Engine] | None = None
 
     def of(self, loop: asyncio.AbstractEventLoop) -> Engine:
@@ -83,11 +89,12 @@ class Engines:
         last = self._last
         if last is not None and last[0] is loop:
             return last[1]
-        known = self._by_loop.get(loop)
-        if known is None:
-            known = self._by_loop[loop] = Engine(self._options, self._source)
-            self._options.events.began(loop)
-        self._last = (loop, known)
+        with self._lock:
+            known = self._by_loop.get(loop)
+            if known is None:
+                known = self._by_loop[loop] = self._new()
+                self._options.events.began(loop)
+            self._last = (loop, known)
         return known
 
     @property
@@ -95,11 +102,30 @@ class Engines:
         """Whether the breakers of all event loops that still run let calls through."""
         return all(engine.is_calling for loop, engine in list(self._by_loop.items()) if not loop.is_closed())
 
-    def known(self, loop: asyncio.AbstractEventLoop) -> Engine | None:
-        """Return the engine of a loop, `None` where there is none."""
-        return self._by_loop.get(loop)
+    async def close(self, seconds: float) -> None:
+        """Let the engine of the running loop end its work in that time; the next request gets a new one."""
+        loop = asyncio.get_running_loop()
+        engine = self._by_loop.get(loop)
+        if engine is not None:
+            await engine.aclose(seconds)  # while requests that end now still find it
+            with self._lock:
+                self._last = None
+                self._by_loop.pop(loop, None)
+            engine.neighbour.move_out()
+        if all(each.is_vacant for each in self._neighbours):
+            self._neighbourhood.left_by(self)
+        await self._neighbourhood.release()
 
-    def forget(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Forget the engine of a loop; the next request gets a new one."""
-        self._last = None
-        self._by_loop.pop(loop, None)
+    def _new(self) -> Engine:
+        # An engine keeps its loop alive, so that a closed one does not go by itself.
+        for closed in [each for each in self._by_loop if each.is_closed()]:
+            del self._by_loop[closed]
+        here = self._neighbourhood.joined_by(self)
+        if here is not self._neighbourhood:  # others have begun anew since this middleware was closed
+            self._neighbourhood, self._neighbours = here, []
+            self._options = replace(self._options, store=here.store)
+        neighbour = next((each for each in self._neighbours if each.is_vacant), None)
+        if neighbour is None:
+            neighbour = here.neighbour()
+            self._neighbours.append(neighbour)
+        return Engine(self._options, self._source, neighbour)

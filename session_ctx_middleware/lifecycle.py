@@ -113,7 +113,7 @@ class RequestLifecycle(Privacy):
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            patience = self._engine.patience + THREAD_PATIENCE
+            patience = self._deps.patience + THREAD_PATIENCE
             try:
                 asyncio.run_coroutine_threadsafe(self._load(), self._loop).result(patience)
             except TimeoutError:

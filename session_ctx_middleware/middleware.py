@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from weakref import ref
 
@@ -15,13 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access import SCOPE_KEY, STATE_KEY
 from .checks import flag, flag_or_function, functions, instance, secret_keys, with_methods
-from .clock import Clock, HybridClock, SystemClock
+from .clock import Clock, SystemClock
 from .context import SessionContext
 from .continuity import ContinuityCookie
 from .dependencies import Engines, RequestDependencies
 from .emporix import OwnContextClient
+from .emporix.address import check_base_url
 from .emporix.reported import ReportedContexts
-from .engine import EngineOptions, Keys, Stats
+from .engine import PROCESS_SECRET, EngineOptions, Keys, Neighbourhood, Stats
 from .errors import InvalidChange, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
 from .health import REMEMBERED, Health
@@ -74,7 +76,8 @@ class SessionContextMiddleware:
         preload: `True`, or a function of the connection, to load before the application runs.
         cache: how long what Emporix said is used.
         upstream: how much of Emporix one request may use, and for how long.
-        store: where changes wait that Emporix cannot take yet; in this process by default.
+        store: where changes wait that Emporix cannot take yet, and what others have read. Instances that get the same
+            object share it; those that get none share one with equal `tenant`, `base_url` and `secret_key`.
         http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient`` to use; it is never closed here.
         on_event: functions, plain or async, that are told every `ContextEvent`; they must not block.
         cookie_name: of the continuity cookie, which `secret_key` turns on; on https it gets the prefix ``__Host-``.
@@ -111,31 +114,41 @@ class SessionContextMiddleware:
         cache = _of_kind(cache, CachePolicy, "cache=...")
         clock = SystemClock() if clock is None else clock
         with_methods(clock, CLOCK_METHODS, CLOCK_WANTED)
-        store = MemoryStore(max_entries=cache.max_entries, clock=clock) if store is None else store
-        with_methods(store, STORE_METHODS, STORE_WANTED)
+        if store is not None:
+            with_methods(store, STORE_METHODS, STORE_WANTED)
         secrets, tokens = secret_keys(secret_key), TokenChain(token)
         cookie = ContinuityCookie(secrets, name=cookie_name, https_only=flag(https_only, "https_only=..."), clock=clock)
         self.app = app
         flag_or_function(preload, "preload=...")
         self._preload = preload
-        self._store = store
         self._stats = Stats()
         self._emporix = _client(tenant, base_url, http_client, upstream)
-        keys = _keys(tenant, base_url, secrets, store)
+        base_url = check_base_url(base_url)
+        place = (tenant, base_url, *(sha256(secret).digest() for secret in secrets))
+        neighbourhood = _neighbourhood(place, store, cache, clock)
+        keys = _keys(tenant, base_url, secrets, neighbourhood.store)
         self._events = events = Events(functions(on_event, HOOKS_WANTED), clock)
         self._engines = Engines(
             EngineOptions(
-                cache=cache, upstream=upstream, store=store, keys=keys, clock=clock, stats=self._stats, events=events
+                cache=cache,
+                upstream=upstream,
+                store=neighbourhood.store,
+                keys=keys,
+                clock=clock,
+                stats=self._stats,
+                events=events,
             ),
             ReportedContexts(self._emporix, events),
+            neighbourhood,
         )
         self._deps = RequestDependencies(
             tokens=tokens,
             defaults=_of_kind(defaults, ContextDefaults, "defaults=..."),
             events=events,
             clock=clock,
-            timestamps=HybridClock(clock),
+            timestamps=neighbourhood.timestamps,
             engine=self._engines.of,
+            patience=upstream.deadline,
             cookie=cookie if secrets else None,
             continuity=_continuity(continuity, secrets),
             strict=flag(strict, "strict=..."),
@@ -145,7 +158,7 @@ class SessionContextMiddleware:
         self._instant = tokens.instant
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()))))
         self._shared_state_told = False
-        _warn_of_several_workers(secrets, store)
+        _warn_of_several_workers(secrets, neighbourhood.store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -188,12 +201,7 @@ class SessionContextMiddleware:
 
         Async hooks get up to 5 seconds more to end. Whoever passed in an HTTP client or a Redis client closes that.
         """
-        loop = asyncio.get_running_loop()
-        engine = self._engines.known(loop)
-        if engine is not None:
-            await engine.aclose(DRAIN_SECONDS)  # while requests that end now still find it
-            self._engines.forget(loop)
-        await self._store.aclose()
+        await self._engines.close(DRAIN_SECONDS)
         await self._emporix.aclose()
         await self._events.drain(DRAIN_SECONDS)
 
@@ -277,8 +285,17 @@ def _client(tenant: str, base_url: str, http_client: HttpClient | None, upstream
     )
 
 
+def _neighbourhood(
+    place: tuple[object, ...], store: ContextStore | None, cache: CachePolicy, clock: Clock
+) -> Neighbourhood:
+    """Return whom an instance shares this process with: those with the same store object, or without one at all."""
+    if store is not None:
+        return Neighbourhood.around(("store", id(store)), lambda: store, clock)
+    return Neighbourhood.around(place, lambda: MemoryStore(max_entries=cache.max_entries, clock=clock), clock)
+
+
 def _keys(tenant: str, base_url: str, secrets: Sequence[bytes], store: ContextStore) -> Keys:
-    return Keys(tenant, base_url, secrets[0] if secrets else SHARED_SECRET if store.shared else None)
+    return Keys(tenant, base_url, secrets[0] if secrets else SHARED_SECRET if store.shared else PROCESS_SECRET)
 
 
 def _warn_of_several_workers(secrets: Sequence[bytes], store: ContextStore) -> None:

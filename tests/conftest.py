@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
+from weakref import WeakValueDictionary
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
+from session_ctx_middleware.engine import neighbours
 from session_ctx_middleware.testing import FakeEmporix
 
 from .support.after_failures import pytest_runtest_protocol
@@ -63,6 +65,12 @@ def blockbuster() -> Iterator[BlockBuster]:
 def http_library(request: pytest.FixtureRequest) -> Any:
     """Every upstream test runs with httpx and with httpx2."""
     return import_module(request.param)
+
+
+@pytest.fixture(autouse=True)
+def forget_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a test apart from the middleware instances that earlier ones have left, and that were not collected yet."""
+    monkeypatch.setattr(neighbours, "_known", WeakValueDictionary())
 
 
 @pytest.fixture

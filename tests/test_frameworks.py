@@ -19,6 +19,7 @@ from starlette.templating import Jinja2Templates
 
 from session_ctx_middleware import ContextNotLoaded, SessionContext, SessionContextMiddleware
 from session_ctx_middleware.fastapi import SessionCtx
+from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.templating import context_processor
 from session_ctx_middleware.testing import FakeEmporix
 
@@ -64,7 +65,8 @@ async def test_template_without_a_load(shop: Shop, emporix: FakeEmporix) -> None
 
 def fastapi_shop(emporix: FakeEmporix, http_library: Any, **options: Any) -> FastAPI:
     app = FastAPI()
-    app.add_middleware(SessionContextMiddleware, tenant="acme", http_client=emporix.client(http_library), **options)
+    client = emporix.client(http_library)
+    app.add_middleware(SessionContextMiddleware, tenant="acme", http_client=client, store=MemoryStore(), **options)
 
     @app.get("/")
     async def home(ctx: SessionCtx) -> dict[str, str | None]:

@@ -23,13 +23,15 @@ each; `tests/test_structure.py` holds the directions.
 
 from .engine import Engine
 from .job import Commit, CommitResult
-from .keys import Keys
+from .keys import PROCESS_SECRET, Keys
+from .neighbours import Neighbour, Neighbourhood
 from .note import ForeignPending, Note
 from .ports import ContextSource
 from .stats import Stats
 from .wiring import EngineOptions
 
 __all__ = [
+    "PROCESS_SECRET",
     "Commit",
     "CommitResult",
     "ContextSource",
@@ -37,6 +39,8 @@ __all__ = [
     "EngineOptions",
     "ForeignPending",
     "Keys",
+    "Neighbour",
+    "Neighbourhood",
     "Note",
     "Stats",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
@@ -11,10 +12,10 @@ from ..credentials import StorefrontToken
 from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
 from ..model.view import DEGRADED, Snapshot
-from ..stores import Notice
 from ..tasks import SharedResult
 from .entry import Entry
 from .job import Commit, CommitResult, Job
+from .neighbours import Neighbour, Neighbourhood
 from .note import Note
 from .ports import ContextSource
 from .sharing import StoreRead
@@ -32,25 +33,26 @@ class Engine:
     Args:
         options: what the engines of all loops share.
         source: Emporix, over a client of this loop.
+        neighbour: whom it is to the others of this process; it has no others where that is `None`.
 
     Attributes:
+        neighbour: the engine as others of this process see it.
         key: returns the cache key of a token.
         peek: returns what is fresh, without waiting; see `Reads.peek`.
         stats: the counters.
     """
 
-    def __init__(self, options: EngineOptions, source: ContextSource) -> None:
+    def __init__(self, options: EngineOptions, source: ContextSource, neighbour: Neighbour | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        self.neighbour = neighbour or Neighbourhood(object(), options.store, options.clock).neighbour()
         self._upstream = options.upstream
         self._clock = options.clock
         self.stats = options.stats
-        self._parts = build(options, source, options.store.attach(self._notified))
+        attachment = self.neighbour.neighbourhood.attach(loop)
+        self._parts = build(options, source, attachment, self.neighbour)
+        self.neighbour.move_in(loop, self._parts.entries, self._parts.flights, self._parts.peers.apply)
         self.key = options.keys.key
         self.peek = self._parts.reads.peek
-
-    @property
-    def patience(self) -> float:
-        """For how many seconds a request waits for reading."""
-        return self._upstream.deadline
 
     @property
     def is_calling(self) -> bool:
@@ -235,6 +237,3 @@ class Engine:
         if note is not None:
             parts.requirements.note(entry, note, token.value)
         return store_read
-
-    def _notified(self, notice: Notice) -> None:
-        self._parts.peers.apply(notice)

@@ -28,6 +28,7 @@ class Entries:
         max_entries: entries with a document, and as many without.
         keys: names for sessions.
         clock: where time comes from.
+        before: of an event loop that has ended, to go on with what it kept; what it had in use is in use no more.
 
     Attributes:
         found: entries with a document.
@@ -36,14 +37,21 @@ class Entries:
 
     __slots__ = ("_by_session", "_clock", "_keys", "_pins", "_writes", "absent", "found")
 
-    def __init__(self, max_entries: int, keys: Keys, clock: Clock) -> None:
+    def __init__(self, max_entries: int, keys: Keys, clock: Clock, before: Entries | None = None) -> None:
         self._keys = keys
         self._clock = clock
-        self.found = ClockCache(max_entries, clock)
-        self.absent = ClockCache(max_entries, clock)
+        self._by_session: dict[str, tuple[bytes, ...]]
+        if before is None:
+            self.found, self.absent = ClockCache(max_entries, clock), ClockCache(max_entries, clock)
+            self._by_session = {}
+        else:
+            self.found, self.absent, self._by_session = before.kept()
         self._pins: dict[bytes, tuple[Entry, int]] = {}
         self._writes: dict[bytes, int] = {}
-        self._by_session: dict[str, tuple[bytes, ...]] = {}
+
+    def kept(self) -> tuple[ClockCache, ClockCache, dict[str, tuple[bytes, ...]]]:
+        """Return everything but what is in use: entries with a document, all others, and the tokens of sessions."""
+        return self.found, self.absent, self._by_session
 
     def get(self, key: bytes) -> Entry | None:
         """Return the entry of a key, `None` where nothing is known."""
@@ -51,6 +59,12 @@ class Entries:
         if found is None and key in self._pins:
             return self._pins[key][0]
         return found
+
+    def peek(self, key: bytes) -> Entry | None:
+        """Return the entry of a key as `get` does, but leave no trace: for those who look on from another thread."""
+        found = self.found.find(key) or self.absent.find(key)
+        pinned = None if found is not None else self._pins.get(key)
+        return found if pinned is None else pinned[0]
 
     def obtain(self, key: bytes, session_id: str | None) -> Entry:
         """Return the entry of a key, a new one where nothing is known."""

@@ -174,6 +174,16 @@ class Entry:
         # Without a document there is nothing to keep back, only calls to be saved.
         return self.ends_at is not None and wall >= self.ends_at and self.snapshot.document is not None
 
+    def read_elsewhere(self) -> tuple[ContextDocument, float] | None:
+        """Return the document and when it was asked for (monotonic seconds), for an engine of another event loop.
+
+        That loop may be changing both at this moment. It shows a document before it sets its time, so that a document
+        which is read after its time looks too old at worst, never too new.
+        """
+        asked_at = self.asked_at
+        snapshot = self.snapshot
+        return None if snapshot.document is None or snapshot.overlay else (snapshot.document, asked_at)
+
     # What the cache keeps.
 
     def set_end(self, wall: float | None) -> None:
@@ -249,8 +259,8 @@ class Entry:
 
     def set_lifetime(self, asked_at: float, *, fresh_until: float, stale_until: float, error_until: float) -> None:
         """Set for how long the snapshot is of use (monotonic seconds), and when Emporix was asked for it."""
-        self.asked_at = self.retry_at = asked_at
         self.fresh_until, self.stale_until, self.error_until = fresh_until, stale_until, error_until
+        self.asked_at = self.retry_at = asked_at
 
     def serve_until(self, until: float) -> None:
         """Serve an answer without a document until then (monotonic seconds)."""

@@ -75,6 +75,7 @@ class Flight:
         past_caches: whether it goes straight to Emporix.
         fence: of the entry when it started: behind another one it is not published.
         parked: what the entry showed as parked when it started.
+        asks: whether it has sent a GET of its own.
         landed: its outcome.
     """
 
@@ -83,7 +84,12 @@ class Flight:
     past_caches: bool
     fence: Fence
     parked: ContextChanges
+    asks: bool = False
     landed: SharedResult[Outcome] = field(default_factory=SharedResult)
+
+    def begins_to_ask(self) -> None:
+        """Note that it sends a GET of its own now."""
+        self.asks = True
 
 
 class Flights:
@@ -120,6 +126,12 @@ class Flights:
             entry.raise_fence()
             return None
         return flight
+
+    def asking(self, key: bytes, now: float) -> Flight | None:
+        """Return the flight of a token that has sent a GET, and that others may join; `None` where there is none."""
+        flight = self._joinable.get(key)
+        joined = None if flight is None else self.of(flight.entry, now)
+        return joined if joined is not None and joined.asks else None
 
     def hangs(self, flight: Flight, now: float) -> bool:
         """Tell whether a flight has been in the air for too long."""

@@ -8,11 +8,13 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
-__all__ = ["Keys"]
+__all__ = ["PROCESS_SECRET", "Keys"]
 
 FINGERPRINT: Final = 24
 NAME_BYTES: Final = 16  # half of SHA-256: what RFC 2104, section 5, asks for at least
 BLOCK_BYTES: Final = sha256().block_size
+PROCESS_SECRET: Final = secrets.token_bytes(32)
+"""For names that never leave this process."""
 REMEMBERED: Final = 4096
 """Keys of the tokens that came last: some megabytes at most, with tokens of the usual length."""
 
@@ -26,7 +28,7 @@ class Keys:
     Args:
         tenant: the tenant.
         base_url: where Emporix is.
-        secret: what keys the hash; random per process where nothing is shared with other processes.
+        secret: what keys the hash; random where nobody else has to find the same names.
 
     Attributes:
         key: returns the cache key of a token, and remembers it: deriving it would be the largest part of a hit.

@@ -33,7 +33,7 @@ class Loads:
 
     Args:
         source: Emporix.
-        sharing: what other processes have read; asked first unless a flight goes past all caches.
+        sharing: what others have read, or are reading; asked first unless a flight goes past all caches.
         pending: what is parked.
         publisher: puts what was found into the entry.
         entries: keeps the entries of flights in reach.
@@ -123,8 +123,9 @@ class Loads:
         return found if isinstance(outcome, Failed) and self._is_usable(entry, found, in_need=True) else outcome
 
     def _shared_document(self, entry: Entry, stored: Stored, asked_at: float) -> Found | None:
-        """Return the document that another process has shared, and note its floor as a hint."""
-        entry.learn(entry.consistency.hinted(stored.identity, stored.floor))
+        """Return the document that somebody else has shared, and note its floor, if it has one, as a hint."""
+        if stored.floor >= 0:
+            entry.learn(entry.consistency.hinted(stored.identity, stored.floor))
         return None if stored.document is None else Found(stored.document, asked_at - stored.age, shared=True)
 
     def _is_usable(self, entry: Entry, found: Found, *, in_need: bool = False) -> bool:
@@ -144,6 +145,10 @@ class Loads:
         return await self.pending.look(entry)
 
     async def _ask(self, flight: Flight, token: str) -> Outcome:
+        joined = None if flight.past_caches else self.sharing.flight(flight.entry)
+        if joined is not None:
+            return await joined.landed.get()
+        flight.begins_to_ask()
         try:
             return Found(await self.source.get(token), flight.started)
         except ContextNotFound as error:

@@ -107,8 +107,8 @@ class Publisher:
         """
         now = self.clock.monotonic()
         error_until = now + max(self.cache.stale_if_error, self.cache.ttl)
-        entry.set_lifetime(asked_at, fresh_until=NEVER, stale_until=NEVER, error_until=error_until)
         entry.show(snapshot, entry.consistency)
+        entry.set_lifetime(asked_at, fresh_until=NEVER, stale_until=NEVER, error_until=error_until)
         self.entries.keep(entry)
 
     def show_taken_by_sibling(self, entry: Entry, base: ContextDocument, version: int, changes: ContextChanges) -> None:
@@ -128,9 +128,9 @@ class Publisher:
         if siblings_write or not self.is_acceptable(entry, found.document):
             self.stats.count_refused_publication()
             return
-        self._set_lifetime(entry, found.asked_at)
         snapshot = Snapshot(document=found.document, parked=entry.snapshot.parked)
         entry.show(snapshot, entry.consistency.published(found.document))
+        self._set_lifetime(entry, found.asked_at)  # in this order: see Entry.read_elsewhere
         self._expire_siblings(entry, found.document)
         if found.shared and entry.fresh_until <= self.clock.monotonic():
             self.throttle(entry)

@@ -1,4 +1,4 @@
-"""The store, in and out; when it fails, everything goes on without it (hinted handoff for what it could not take)."""
+"""The store and the neighbours, in and out; when the store fails, everything goes on without it (hinted handoff)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Final, TypeVar
 from ..clock import Clock
 from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
-from ..stores import Attachment, ContextStore, ContextStoreUnavailable, MemoryStore, Stored
+from ..stores import Attachment, ContextStore, ContextStoreUnavailable, MemoryStore, Notice, Stored
 from .consistency import Incarnation
 from .entry import Entry, Fence
+from .flights import Flight
 from .keys import Keys
+from .neighbours import Neighbour
 
 __all__ = ["Sharing", "StoreRead"]
 
@@ -44,10 +46,11 @@ class StoreRead:
 
 
 class Sharing:
-    """The one access to the store: documents that processes share, and parked changes.
+    """The one access to the store, and to the other engines of this process: documents, notices, and parked changes.
 
-    What the store cannot take of parked changes is kept in this process until it can: what was acknowledged must not
-    be lost with it (hinted handoff, DeCandia et al. 2007, section 4.6).
+    Where the store keeps no documents, the neighbours have them: each keeps its own, and lets the others look. What the
+    store cannot take of parked changes is kept in this process until it can: what was acknowledged must not be lost
+    with it (hinted handoff, DeCandia et al. 2007, section 4.6).
 
     Args:
         store: the store.
@@ -55,23 +58,41 @@ class Sharing:
         keys: names for contexts.
         lifetime: seconds after which nobody uses a document any more.
         clock: where time comes from.
+        neighbour: the engine as its neighbours see it; `None` where it is alone.
     """
 
-    __slots__ = ("_fallback", "_keys", "_lifetime", "_own_changes", "_store", "attachment")
+    __slots__ = ("_clock", "_fallback", "_keys", "_lifetime", "_neighbour", "_own_changes", "_store", "attachment")
 
-    def __init__(self, store: ContextStore, attachment: Attachment, keys: Keys, lifetime: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: ContextStore,
+        attachment: Attachment,
+        keys: Keys,
+        lifetime: float,
+        clock: Clock,
+        *,
+        neighbour: Neighbour | None = None,
+    ) -> None:
         self._store = store
-        self._fallback = MemoryStore(clock=clock)
+        self._clock = clock
+        self._neighbour = neighbour
+        self._fallback = MemoryStore(clock=clock) if neighbour is None else neighbour.neighbourhood.fallback
         self._keys = keys
         self._lifetime = lifetime
         self._own_changes = 0
         self.attachment = attachment
 
-    # Documents, where the store is shared with other processes.
+    # Documents.
 
     async def load(self, entry: Entry) -> Stored | None:
-        """Return what other processes know about a token; `None` where that is nothing."""
-        return await or_default(self._store.load(entry.name), None) if self._store.shared else None
+        """Return what others know about a token; `None` where that is nothing."""
+        if self._store.shared:
+            return await or_default(self._store.load(entry.name), None)
+        return None if self._neighbour is None else self._seen_at(self._neighbour.look_around(entry.key), entry)
+
+    def flight(self, entry: Entry) -> Flight | None:
+        """Return a GET for a token that another instance on this event loop has sent, and that may be waited for."""
+        return None if self._neighbour is None else self._neighbour.flight_of(entry.key, self._clock.monotonic())
 
     async def read(self, entry: Entry, now: float) -> StoreRead | None:
         """Return what the store has about a token that is new here; `None` for others, and where it is not shared.
@@ -92,8 +113,8 @@ class Sharing:
             await or_default(self._save(entry, document, age), None)
 
     async def invalidate(self, entries: Iterable[Entry], incarnation: Incarnation, floor: int) -> None:
-        """Keep other processes from showing less than `floor` of a context."""
-        if self._store.shared:
+        """Keep everybody else from showing less than `floor` of a context."""
+        if self._has_others:
             entries = tuple(entries)
             sessions = {each.proven_session.name: None for each in entries if each.proven_session is not None}
             names = [*(each.name for each in entries), *sessions]
@@ -101,7 +122,7 @@ class Sharing:
 
     async def reject(self, entry: Entry) -> None:
         """Take away the document of a token that was rejected."""
-        if self._store.shared:
+        if self._has_others:
             await self._invalidate([entry.name], NO_IDENTITY, 0)
 
     # Parked changes.
@@ -122,16 +143,19 @@ class Sharing:
         """Keep `changes`; of two changes of one field the later one stays."""
         if not await self._takes(name, changes):
             await self._fallback.park(name, changes)
+        self._tell(Notice("parked", (name,)))
 
     async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
         """Forget these changes, and earlier ones of their fields, under all of `names`; later ones stay."""
         await self._fallback.unpark(names, changes)
         await self._changed(self._store.unpark(names, changes), None)
+        self._tell(Notice("parked", tuple(names)))
 
     async def forget(self, names: Sequence[str]) -> None:
         """Forget documents and parked changes under `names`."""
         await self._fallback.forget(names)
         await self._changed(self._store.forget(names), None)
+        self._tell(Notice("forgotten", tuple(names)))
 
     def has_nothing_parked(self, names: Sequence[str], entry: Entry, read: StoreRead) -> bool:
         """Tell whether nothing is parked under any of `names`, nor has been since the store was read."""
@@ -151,7 +175,33 @@ class Sharing:
         )
 
     async def _invalidate(self, names: Sequence[str], identity: str, floor: int) -> None:
-        await or_default(self._store.invalidate(names, identity, floor, lifetime=self._lifetime), None)
+        if self._store.shared:
+            await or_default(self._store.invalidate(names, identity, floor, lifetime=self._lifetime), None)
+        self._tell(Notice("written", tuple(names), identity, floor))
+
+    @property
+    def _has_others(self) -> bool:
+        return self._store.shared or (self._neighbour is not None and self._neighbour.has_company)
+
+    def _tell(self, notice: Notice) -> None:
+        if self._neighbour is not None:
+            self._neighbour.tell(notice)
+
+    def _seen_at(self, neighbours: Iterable[tuple[Entry, bool]], entry: Entry) -> Stored | None:
+        """Let an entry know what the others know about its token, and return the latest document that one of them has.
+
+        A document is read before what is known about versions: a write in between shows.
+        """
+        latest: tuple[ContextDocument, float] | None = None
+        for other, up_to_date in neighbours:
+            seen = other.read_elsewhere() if up_to_date else None
+            entry.learn(entry.consistency.merged(other.consistency))
+            if seen is not None and (latest is None or seen[1] > latest[1]):
+                latest = seen
+        if latest is None:
+            return None
+        document, asked_at = latest
+        return Stored(document, self._clock.monotonic() - asked_at, self._keys.incarnation(document.identity))
 
     async def _takes(self, name: str, changes: ContextChanges) -> bool:
         """Tell whether the store has taken changes."""

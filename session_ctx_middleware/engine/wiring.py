@@ -18,6 +18,7 @@ from .flights import Flights
 from .handover import Handover
 from .keys import Keys
 from .loads import Loads
+from .neighbours import Neighbour
 from .pacing import Pauses, TokenBuckets
 from .patching import Patching
 from .peers import Peers
@@ -71,6 +72,7 @@ class Parts:
         commits: send changes.
         peers: do what other processes say.
         source: Emporix, protected.
+        flights: GETs in the air.
     """
 
     tasks: Tasks
@@ -83,21 +85,25 @@ class Parts:
     commits: Commits
     peers: Peers
     source: ProtectedSource
+    flights: Flights
 
 
-def build(options: EngineOptions, source: ContextSource, attachment: Attachment) -> Parts:
+def build(options: EngineOptions, source: ContextSource, attachment: Attachment, neighbour: Neighbour) -> Parts:
     """Return the parts of an engine.
 
     Args:
         options: what the engines of all loops share.
         source: Emporix, over a client of this loop.
         attachment: how well the store keeps this loop informed.
+        neighbour: the engine as others of this process see it.
     """
     clock, keys, cache, upstream, stats = options.clock, options.keys, options.cache, options.upstream, options.stats
     tasks, pauses, binding = Tasks(clock), Pauses(clock), Binding(keys)
-    entries = Entries(cache.max_entries, keys, clock)
+    # What another process may have changed since the last event loop ended is known to the store alone.
+    entries = Entries(cache.max_entries, keys, clock, None if options.store.shared else neighbour.entries)
+    flights = Flights(upstream.max_flights, upstream.hung_after)
     protected = ProtectedSource(source, upstream, clock, stats, options.events)
-    sharing = Sharing(options.store, attachment, keys, cache.longest, clock)
+    sharing = Sharing(options.store, attachment, keys, cache.longest, clock, neighbour=neighbour)
     pending = Pending(sharing, entries, clock)
     requirements = Requirements(keys=keys, binding=binding, buckets=TokenBuckets(clock), clock=clock)
     handover = Handover(keys=keys, binding=binding, requirements=requirements, clock=clock)
@@ -117,7 +123,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment)
         pending=pending,
         publisher=publisher,
         entries=entries,
-        flights=Flights(upstream.max_flights, upstream.hung_after),
+        flights=flights,
         tasks=tasks,
         cache=cache,
         clock=clock,
@@ -177,4 +183,5 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment)
         commits=commits,
         peers=peers,
         source=protected,
+        flights=flights,
     )

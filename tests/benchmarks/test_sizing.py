@@ -20,6 +20,7 @@ from starlette.routing import Route
 from benchmarks import sizing
 from benchmarks.sizing import SET_UPS, Shop, fetches, size, touched
 from session_ctx_middleware import CachePolicy, SessionContextMiddleware
+from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.stores.redis import RedisStore
 from session_ctx_middleware.testing import FakeEmporix
 
@@ -187,6 +188,7 @@ def _app(**options: Any) -> Starlette:
         request.state.session_ctx.switch(currency=("CHF", "USD", "GBP", "EUR")[next(numbers) % 4])
         return PlainTextResponse("switched")
 
+    options.setdefault("store", MemoryStore())  # as if in a process of its own
     return Starlette(
         routes=[Route("/", page), Route("/", switch, methods=["POST"])],
         middleware=[Middleware(SessionContextMiddleware, tenant="acme", **options)],

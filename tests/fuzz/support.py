@@ -15,8 +15,9 @@ import httpx2
 import pytest
 from hypothesis import HealthCheck, settings
 
-from session_ctx_middleware import ContextEvent, SessionContext, SessionContextMiddleware
+from session_ctx_middleware import CachePolicy, ContextEvent, SessionContext, SessionContextMiddleware
 from session_ctx_middleware.model.frozen_json import plain
+from session_ctx_middleware.stores import MemoryStore
 
 from ..support.virtual_time import VirtualClock, VirtualTimeLoop
 
@@ -151,13 +152,10 @@ class Site:
 
     def __init__(self, client: Any, **options: Any) -> None:
         self.events: list[ContextEvent] = []
+        clock, size = VirtualClock(), options.get("cache", CachePolicy()).max_entries
+        options.setdefault("store", MemoryStore(max_entries=size, clock=clock))  # as if in a process of its own
         self.middleware = SessionContextMiddleware(
-            self._endpoint,
-            tenant="acme",
-            http_client=client,
-            clock=VirtualClock(),
-            on_event=self.events.append,
-            **options,
+            self._endpoint, tenant="acme", http_client=client, clock=clock, on_event=self.events.append, **options
         )
 
     async def visit(self, handler: Handler, headers: Headers = (), *, token: str | None = None) -> Page:

@@ -22,6 +22,7 @@ from starlette.templating import Jinja2Templates
 
 import session_ctx_middleware
 from session_ctx_middleware import ContextDefaults, InvalidChange, SessionContextMiddleware
+from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.templating import context_processor
 from session_ctx_middleware.testing import FakeEmporix
 
@@ -51,7 +52,12 @@ class Worker:
 
     def __init__(self, emporix: FakeEmporix, cookies: dict[str, str]) -> None:
         defaults: Any = ContextDefaults
-        options = {"tenant": "acme", "secret_key": "s" * 32, "defaults": defaults(channel="web")}
+        options = {
+            "tenant": "acme",
+            "secret_key": "s" * 32,
+            "defaults": defaults(channel="web"),
+            "store": MemoryStore(),
+        }
         upstream = emporix.client(httpx, base_url="http://emporix.test")
         app = Starlette(
             routes=[Route("/", page), Route("/switch", switch)],

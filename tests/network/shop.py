@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from session_ctx_middleware import ContextDefaults, SessionContextMiddleware, UpstreamPolicy, get_session_context
 from session_ctx_middleware.clock import SystemClock
+from session_ctx_middleware.stores import MemoryStore
 
 from .backend import PATIENCE, WebServer
 from .proxy import LOOPBACK
@@ -67,7 +68,8 @@ class RealShop:
     ) -> None:
         self.clock = JumpingClock()
         self._library = library
-        options = {"defaults": DEFAULTS, "clock": self.clock, **options}
+        store = MemoryStore(clock=self.clock)  # as if in a process of its own
+        options = {"defaults": DEFAULTS, "clock": self.clock, "store": store, **options}
         self.app = Starlette(
             routes=[Route("/", self._page), Route("/switch", self._switch, methods=["POST"])],
             middleware=[Middleware(SessionContextMiddleware, tenant="acme", base_url=base_url, **options)],

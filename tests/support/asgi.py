@@ -9,6 +9,7 @@ from typing import Any
 from session_ctx_middleware import (
     SessionContextMiddleware,
 )
+from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix
 
 from .virtual_time import VirtualClock
@@ -39,6 +40,6 @@ async def never() -> Message:
 
 def middleware(app: Any, emporix: FakeEmporix, http_library: Any, **options: Any) -> SessionContextMiddleware:
     client = options.pop("http_client", None) or emporix.client(http_library)
-    return SessionContextMiddleware(
-        app, tenant="acme", http_client=client, clock=options.pop("clock", None) or VirtualClock(), **options
-    )
+    clock = options.pop("clock", None) or VirtualClock()
+    options.setdefault("store", MemoryStore(clock=clock))  # as if in a process of its own
+    return SessionContextMiddleware(app, tenant="acme", http_client=client, clock=clock, **options)

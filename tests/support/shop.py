@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from session_ctx_middleware import ContextEvent, SessionContext, SessionContextMiddleware, get_session_context
+from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix
 
 from .virtual_time import VirtualClock
@@ -39,6 +40,7 @@ class Shop:
         self._handlers: dict[str, Handler] = {}
         self._numbers = itertools.count()
         options.setdefault("on_event", self.events.append)
+        options.setdefault("store", MemoryStore(clock=self.clock))  # a shop of its own, as if in another process
         self.upstream_client = options.setdefault(
             "http_client", emporix.client(library, base_url="http://emporix.test")
         )

@@ -1,0 +1,264 @@
+"""One process is one: its instances and event loops know of each other what they did, and what they have read."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from session_ctx_middleware import SessionContextMiddleware, get_session_context
+from session_ctx_middleware.stores import MemoryStore
+from session_ctx_middleware.testing import FakeEmporix, Fault
+
+from .support.shop import held
+from .support.virtual_time import VirtualClock
+
+PATIENCE = 60.0
+
+
+async def shop(request: Request) -> Response:
+    """Switch the currency that is asked for, and show the current one."""
+    ctx = get_session_context(request)
+    if "to" in request.query_params:
+        ctx.switch_currency(request.query_params["to"])
+    elif "bye" in request.query_params:
+        await ctx.forget()
+        return PlainTextResponse("")
+    return PlainTextResponse((await ctx).currency or "")
+
+
+def instance(emporix: FakeEmporix, **options: Any) -> SessionContextMiddleware:
+    """Return one of several instances of a shop."""
+    return SessionContextMiddleware(
+        Starlette(routes=[Route("/", shop)]),
+        tenant=options.pop("tenant", "acme"),
+        http_client=emporix.client(httpx),
+        **options,
+    )
+
+
+async def get(app: SessionContextMiddleware, token: str, query: str = "") -> str:
+    """Return what one instance answers."""
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://shop.test") as browser:
+        answer = await browser.get(f"/?{query}", headers={"Authorization": f"Bearer {token}"})
+    return answer.raise_for_status().text
+
+
+def gets(emporix: FakeEmporix) -> int:
+    """Return how often Emporix was asked for a context."""
+    return len([call for call in emporix.calls if call.operation == "context.get"])
+
+
+async def test_switch_in_one_instance(emporix: FakeEmporix) -> None:
+    """C1: What a shopper switches by way of one instance, the others show at once."""
+    clock, session = VirtualClock(), emporix.new_session(currency="EUR")
+    one, other = instance(emporix, clock=clock), instance(emporix, clock=clock)
+
+    assert [await get(one, session.token), await get(other, session.token)] == ["EUR", "EUR"]
+    await get(one, session.token, "to=USD")
+    assert [await get(other, session.token), await get(one, session.token)] == ["USD", "USD"]
+    await get(other, session.token, "to=GBP")
+    assert [await get(one, session.token), await get(other, session.token)] == ["GBP", "GBP"]
+    # One GET to begin with, and one after each change: the other instance uses what the first one has read.
+    assert gets(emporix) == 3
+
+
+async def test_instances_ask_once(emporix: FakeEmporix) -> None:
+    """C1: Twenty-four instances that are asked for one session at the same moment make one GET."""
+    clock, session = VirtualClock(), emporix.new_session(currency="EUR")
+    emporix.fault("context.get", Fault(delay=0.5))
+    instances = [instance(emporix, clock=clock) for _ in range(24)]
+
+    shown = await asyncio.gather(*(get(each, session.token) for each in instances * 3))
+
+    assert shown == ["EUR"] * 72
+    assert gets(emporix) == 1
+
+
+def test_loop_per_request() -> None:
+    """B5: Where every request has an event loop of its own, Emporix is asked once, and changes show."""
+    emporix = FakeEmporix()
+    session, app = emporix.new_session(currency="EUR"), instance(emporix)
+    queries = [""] * 20 + ["to=USD"] + [""] * 20
+
+    shown = [asyncio.run(get(app, session.token, query)) for query in queries]
+
+    assert shown == ["EUR"] * 20 + ["USD"] * 21
+    assert gets(emporix) == 2
+
+
+def test_two_threads() -> None:
+    """C2: What a shopper switches on one event loop, another one in another thread shows at once."""
+    emporix = FakeEmporix()
+    session, app = emporix.new_session(currency="EUR"), instance(emporix)
+    with thread_loop() as here, thread_loop() as there:
+        for currency in ("USD", "GBP", "CHF", "SEK") * 5:
+            here(get(app, session.token, f"to={currency}"))
+            assert there(get(app, session.token)) == currency
+            assert here(get(app, session.token)) == currency
+
+    assert gets(emporix) <= 21
+
+
+@contextmanager
+def thread_loop() -> Iterator[Callable[[Coroutine[Any, Any, str]], str]]:
+    """Run an event loop in a thread of its own; give what runs work there, and returns its result."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(PATIENCE)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def test_parked_and_forgotten(emporix: FakeEmporix) -> None:
+    """C1: What one instance has parked the other one shows and sends, and a logout reaches both."""
+    clock, session = VirtualClock(), emporix.new_session(exists=False)
+    one, other = instance(emporix, clock=clock), instance(emporix, clock=clock)
+
+    await get(one, session.token, "to=USD")
+    assert await get(other, session.token) == "USD"
+    emporix.create_context(session.session_id, currency="EUR")
+    await asyncio.sleep(3)  # that there was none is believed for 2 s
+    assert await get(other, session.token) == "USD"
+    assert await get(one, session.token) == "USD"
+    assert held(emporix, session.session_id)["currency"] == "USD"
+    await get(other, session.token, "bye")
+    emporix.edit(session.session_id, currency="CHF")
+    assert await get(one, session.token) == "CHF"
+
+
+async def test_one_store_object(emporix: FakeEmporix) -> None:
+    """C2: Two middlewares with one store object hear of each other, whatever kind of store that is."""
+    session = emporix.new_session(currency="EUR")
+    for store in (MemoryStore(clock=VirtualClock()), MemoryStore(shared=True, clock=VirtualClock())):
+        one, other = (instance(emporix, clock=VirtualClock(), store=store, secret_key="s" * 32) for _ in range(2))
+        for app, next_app, currency in ((one, other, "USD"), (other, one, "GBP")):
+            await get(next_app, session.token)
+            await get(app, session.token, f"to={currency}")
+            assert await get(next_app, session.token) == currency
+
+
+async def test_tenants_do_not_mix() -> None:
+    """C2: Two tenants on one store object never see each other's sessions, though their tokens are called alike."""
+    store = MemoryStore(clock=VirtualClock())
+    tenants = [FakeEmporix(tenant, seed=1, now=time.time) for tenant in ("acme", "acme2")]
+    apps = [instance(each, clock=VirtualClock(), store=store, tenant=each.tenant) for each in tenants]
+    mine, theirs = (each.new_session(currency=currency) for each, currency in zip(tenants, ("EUR", "JPY"), strict=True))
+    assert mine == theirs
+
+    await get(apps[0], mine.token, "to=USD")
+    assert [await get(each, mine.token) for each in apps] == ["USD", "JPY"]
+    await get(apps[1], mine.token, "to=KRW")
+    assert [await get(each, mine.token) for each in apps] == ["USD", "KRW"]
+    await get(apps[1], mine.token, "bye")
+    assert [await get(each, mine.token) for each in apps] == ["USD", "KRW"]
+    assert gets(tenants[0]) == 2
+
+
+@pytest.mark.parametrize(
+    "apart",
+    [{"store": MemoryStore()}, {"secret_key": "s" * 32}, {"base_url": "https://other.test"}],
+    ids=["store", "secret_key", "base_url"],
+)
+async def test_kept_apart(apart: dict[str, Any], emporix: FakeEmporix) -> None:
+    """An instance with a store of its own, another secret or another address shares nothing."""
+    clock, session = VirtualClock(), emporix.new_session(currency="EUR")
+    one, other = instance(emporix, clock=clock), instance(emporix, clock=clock, **apart)
+
+    await get(one, session.token)
+    await get(other, session.token)
+
+    assert gets(emporix) == 2
+
+
+async def test_addresses_alike(emporix: FakeEmporix) -> None:
+    """A slash at the end of the address makes no other neighbourhood."""
+    clock, session = VirtualClock(), emporix.new_session(currency="EUR")
+    for url in ("https://api.emporix.io", "https://api.emporix.io/"):
+        for _ in range(2):
+            assert await get(instance(emporix, clock=clock, base_url=url), session.token) == "EUR"
+
+
+async def test_gone_with_the_last(emporix: FakeEmporix) -> None:
+    """What is shared lives as long as one of the instances, or until the last one is closed."""
+    clock, session = VirtualClock(), emporix.new_session(currency="EUR")
+    one, other = instance(emporix, clock=clock), instance(emporix, clock=clock)
+    await get(one, session.token)
+    await one.aclose()
+
+    third = instance(emporix, clock=clock)
+    await get(third, session.token)
+    assert gets(emporix) == 1  # the other one has lived on
+
+    await third.aclose()
+    await other.aclose()
+    await get(instance(emporix, clock=clock), session.token)
+    assert gets(emporix) == 2  # nobody was left
+
+    gc.collect()
+    await get(instance(emporix, clock=clock), session.token)
+    assert gets(emporix) == 3  # nor is that one
+
+
+async def test_closed_instance_comes_back(emporix: FakeEmporix) -> None:
+    """An instance that is used again after it was closed is one of those that live now."""
+    clock, session = VirtualClock(), emporix.new_session(currency="EUR")
+    one = instance(emporix, clock=clock)
+    await get(one, session.token)
+    await one.aclose()
+    await get(one, session.token)
+    assert gets(emporix) == 1  # nobody could have changed anything meanwhile
+    await one.aclose()
+
+    other = instance(emporix, clock=clock)
+    await get(other, session.token, "to=USD")
+    assert await get(one, session.token) == "USD"
+    await get(one, session.token, "to=GBP")
+    assert await get(other, session.token) == "GBP"
+
+
+async def test_many_notices_for_a_closed_one(emporix: FakeEmporix, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notices for an instance that nobody uses are kept up to a number; then it begins with nothing."""
+    monkeypatch.setattr("session_ctx_middleware.engine.neighbours.MAX_LETTERS", 3)
+    clock, session = VirtualClock(), emporix.new_session(currency="EUR")
+    idle, busy = instance(emporix, clock=clock), instance(emporix, clock=clock)
+    await get(idle, session.token)
+    await idle.aclose()
+
+    for currency in ("USD", "GBP", "CHF", "SEK", "NOK"):
+        await get(busy, session.token, f"to={currency}")
+
+    (neighbour,) = idle._engines._neighbours
+    assert neighbour.entries is None or neighbour.is_up_to_date
+    assert await get(idle, session.token) == "NOK"
+
+
+async def test_sync_endpoint_comes_first(emporix: FakeEmporix) -> None:
+    """A synchronous endpoint may be the first to touch a context, whatever the store is."""
+    session = emporix.new_session(currency="EUR")
+
+    def page(request: Request) -> Response:
+        return PlainTextResponse(get_session_context(request).currency)
+
+    for store in (None, MemoryStore(shared=True)):
+        app = SessionContextMiddleware(
+            Starlette(routes=[Route("/", page)]), tenant="acme", http_client=emporix.client(httpx), store=store
+        )
+        assert await get(app, session.token) == "EUR"
