@@ -281,6 +281,7 @@ def _client(tenant: str, base_url: str, http_client: HttpClient | None, upstream
         base_url=base_url,
         http_client=http_client,
         timeout=upstream.timeout,
+        total_timeout=upstream.total_timeout,
         max_connections=upstream.max_concurrency + SPARE_CONNECTIONS,
     )
 

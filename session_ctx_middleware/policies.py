@@ -15,9 +15,6 @@ from .sealing import require_encryption
 
 __all__ = ["CachePolicy", "ContinuityPolicy", "UpstreamPolicy"]
 
-PHASES: Final = 3
-"""Parts of a call that `UpstreamPolicy.timeout` bounds by itself each: connecting, sending, and the answer."""
-
 SMALLEST_COOKIE: Final = 512
 LARGEST_COOKIE: Final = 4096
 """Bytes that every browser takes for one cookie (RFC 6265, section 6.1)."""
@@ -36,7 +33,8 @@ class CachePolicy:
             renews it.
         stale_if_error: after `ttl`, a document is served for this long when Emporix cannot be asked.
         rejected_ttl: a refused token is not tried again for this long.
-        failure_throttle: after a failed GET, this session asks again only after about this long.
+        failure_throttle: after a GET that Emporix failed, this session asks again only this long after it, or up to
+            half of that sooner.
         jitter: up to this share of `ttl` is taken off at random, so that entries do not expire in step.
         max_entries: documents kept; above that one goes that nobody has asked for lately (CLOCK).
     """
@@ -46,7 +44,7 @@ class CachePolicy:
     stale_while_revalidate: float = 60.0
     stale_if_error: float = 600.0
     rejected_ttl: float = 3.0
-    failure_throttle: float = 5.0
+    failure_throttle: float = 2.0
     jitter: float = 0.1
     max_entries: int = 10_000
 
@@ -70,10 +68,12 @@ class UpstreamPolicy:
     Args:
         deadline: a request waits at most this long for reading its context.
         commit_deadline: a request waits at most this long for a commit.
-        timeout: one HTTP call ends by itself when connecting, sending or a pause in the answer takes this long.
-        max_concurrency: calls to Emporix at once, per process and event loop.
-        max_flights: sessions being read at once, and commits on their way; above it a read is answered without
-            Emporix, and a change is parked.
+        timeout: one HTTP call ends by itself when connecting, sending or a pause in the answer takes this long; cut to
+            `total_timeout`.
+        total_timeout: one HTTP call ends after this long, whatever it is doing.
+        max_concurrency: calls to Emporix at once, per process and event loop; who would get an answer within the
+            deadline waits for a turn, by the speed of the last answers, and everybody else is answered at once.
+        max_flights: has no effect any more; time bounds the queue.
         max_attempts: PATCH attempts of one commit when others write the same context.
         get_retry: repeat a GET once after a connection error, 502, 503 or 504.
         on_conflict: ``f(field, base, ours, theirs) -> value`` decides when somebody else changed the same field
@@ -83,6 +83,7 @@ class UpstreamPolicy:
     deadline: float = 2.0
     commit_deadline: float = 3.0
     timeout: float = 5.0
+    total_timeout: float = 4.0
     max_concurrency: int = 50
     max_flights: int = 1_000
     max_attempts: int = 4
@@ -91,12 +92,8 @@ class UpstreamPolicy:
 
     @property
     def hung_after(self) -> float:
-        """Seconds after which a call counts as hanging, and nobody new waits for it.
-
-        `timeout` bounds each of connecting, sending and a pause in the answer, so that a healthy call stays below
-        three of them; an answer that comes drop by drop has no end of its own.
-        """
-        return PHASES * self.timeout
+        """Seconds after which a read counts as hanging, and nobody new waits for it: two turns and two calls."""
+        return 2 * (self.deadline + self.total_timeout)
 
     def __post_init__(self) -> None:
         _check_numbers(self, at_least=0.001)

@@ -84,5 +84,5 @@ def test_visible(text: object, visible: bool) -> None:
 
 
 def test_hanging_call() -> None:
-    """A call hangs after three timeouts."""
-    assert UpstreamPolicy(timeout=2.0).hung_after == 6.0
+    """A read hangs when two turns and two calls have taken all the time that they may."""
+    assert UpstreamPolicy(deadline=1.0, total_timeout=2.0).hung_after == 6.0

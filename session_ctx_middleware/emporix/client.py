@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
+from ..checks import number
 from ..clock import Clock, SystemClock
 from .address import check_base_url, check_tenant
 from .http import Http
@@ -13,9 +14,10 @@ from .transport import HttpClient, clients_for
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["MAX_CONNECTIONS", "SYSTEM_CLOCK", "TIMEOUT", "PlatformClient"]
+__all__ = ["MAX_CONNECTIONS", "SYSTEM_CLOCK", "TIMEOUT", "TOTAL_TIMEOUT", "PlatformClient"]
 
 TIMEOUT: Final = 5.0
+TOTAL_TIMEOUT: Final = 4.0
 MAX_CONNECTIONS: Final = 60
 SYSTEM_CLOCK: Final[Clock] = SystemClock()
 
@@ -27,7 +29,8 @@ class PlatformClient:
         tenant: the name of the tenant.
         base_url: where Emporix is.
         http_client: makes the calls, `None` to have one built; `timeout` and `max_connections` are for that one.
-        timeout: seconds that connecting, sending, or a pause in an answer may take.
+        timeout: seconds that connecting, sending, or a pause in an answer may take; cut to `total_timeout`.
+        total_timeout: seconds that the whole of a call may take.
         max_connections: connections open at once.
         clock: where time comes from.
 
@@ -42,11 +45,14 @@ class PlatformClient:
         base_url: str,
         http_client: HttpClient | None,
         timeout: float,
+        total_timeout: float,
         max_connections: int,
         clock: Clock,
     ) -> None:
         self.tenant: Final = check_tenant(tenant)
-        self._http = Http(check_base_url(base_url), clients_for(http_client, timeout, max_connections), clock)
+        total = number(total_timeout, "total_timeout", above=0, unit="seconds")
+        timeout = min(number(timeout, "timeout", above=0, unit="seconds"), total)
+        self._http = Http(check_base_url(base_url), clients_for(http_client, timeout, max_connections), clock, total)
 
     async def aclose(self) -> None:
         """Close the HTTP client where it was built here; a later call builds another."""

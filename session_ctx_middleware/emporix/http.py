@@ -14,6 +14,7 @@ from ..clock import Clock
 from ..errors import EmporixUnreachable, InvalidChange, MalformedAnswer, TokenRejected
 from ..model.frozen_json import dumps
 from .answers import Answer, seconds_of
+from .limits import TimeLimit, TimeLimitedCall
 from .redaction import redacted_request_lines
 from .transport import Clients, Library, libraries, library_of
 
@@ -24,6 +25,7 @@ __all__ = ["MAX_BODY", "Http"]
 
 MAX_BODY: Final = 256 * 1024
 ADDRESSES: Final = 16
+OF_TOTAL: Final = 0.95
 
 
 class Http:
@@ -33,11 +35,13 @@ class Http:
         base_url: a checked base address.
         clients: where the HTTP client comes from.
         clock: measures how far away a date in ``Retry-After`` is.
+        total_timeout: seconds that the whole of a call may take.
     """
 
-    def __init__(self, base_url: str, clients: Clients, clock: Clock) -> None:
+    def __init__(self, base_url: str, clients: Clients, clock: Clock, total_timeout: float) -> None:
         self._base_url = base_url
         self._clients = clients
+        self._limit = TimeLimit(total_timeout, clients)
         # Parsing the same address and the same headers again would be a good part of a call.
         self._urls: dict[tuple[type[httpx.URL], str], httpx.URL] = {}
         self._last: tuple[Library, list[tuple[bytes, bytes]], httpx.Headers] | None = None
@@ -46,6 +50,7 @@ class Http:
     async def aclose(self) -> None:
         """Close the HTTP client, where it is our own."""
         await self._clients.aclose()
+        await self._limit.aclose()
 
     async def call(
         self,
@@ -59,7 +64,7 @@ class Http:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Make one call; only the client's own timeouts end it.
+        """Make one call; only its time limit and the client's own timeouts end it.
 
         Args:
             operation: the name of the call in errors.
@@ -107,14 +112,20 @@ class Http:
         client = self._clients.current()
         try:
             request = self._request(client, method, path, content=content, params=params, headers=headers)
-            with redacted_request_lines(operation):
-                response = await client.send(request, stream=True, follow_redirects=False, auth=None)
-            return await self._read(operation, response)
+            return await self._limit.run(client, lambda call: self._send(operation, client, request, call))
         except Exception as error:
             outcome = self._outcome(error, client)
             if outcome is None:
                 raise
             return outcome
+
+    async def _send(
+        self, operation: str, client: httpx.AsyncClient, request: httpx.Request, call: TimeLimitedCall
+    ) -> Answer:
+        with redacted_request_lines(operation):
+            response = await client.send(request, stream=True, follow_redirects=False, auth=None)
+        call.begins_to_read()
+        return await self._read(operation, response, call)
 
     def _request(
         self,
@@ -136,8 +147,15 @@ class Http:
             params=params,
             headers=fields,
             content=content,
-            extensions={"timeout": client.timeout.as_dict()},
+            extensions={"timeout": self._timeouts(client)},
         )
+
+    def _timeouts(self, client: httpx.AsyncClient) -> dict[str, float]:
+        """Return a client's timeouts, short enough that a silent call ends by itself and need not be left behind."""
+        longest = OF_TOTAL * self._limit.seconds
+        return {
+            name: longest if each is None else min(each, longest) for name, each in client.timeout.as_dict().items()
+        }
 
     def _url(self, kind: type[httpx.URL], path: str) -> httpx.URL:
         url = self._urls.get((kind, path))
@@ -154,9 +172,9 @@ class Http:
             self._last = (library, raw, library.Headers(kept))
         return self._last[2]
 
-    async def _read(self, operation: str, response: httpx.Response) -> Answer:
+    async def _read(self, operation: str, response: httpx.Response, call: TimeLimitedCall) -> Answer:
         try:
-            body = await _limited(response)
+            body = await _limited(response, call)
         finally:
             # The answer counts, however the connection ends.
             with contextlib.suppress(*_broken()):
@@ -194,8 +212,8 @@ def _json(value: object) -> bytes | None:
         return None
 
 
-async def _limited(response: httpx.Response) -> bytes | None:
-    """Return the body, `None` where it is too large."""
+async def _limited(response: httpx.Response, call: TimeLimitedCall) -> bytes | None:
+    """Return the body, `None` where it is too large; between two pieces there is time to see that it takes too long."""
     if "," in response.headers.get("content-encoding", ""):
         return None  # packed twice: a few bytes could become any number before they can be counted
     announced = response.headers.get("content-length", "")
@@ -205,6 +223,7 @@ async def _limited(response: httpx.Response) -> bytes | None:
     # Closed at once when it is left early; the annotation of httpx hides that it is a generator.
     async with contextlib.aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_bytes())) as chunks:
         async for chunk in chunks:
+            call.check()
             body += chunk
             if len(body) > MAX_BODY:
                 return None

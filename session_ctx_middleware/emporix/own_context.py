@@ -9,7 +9,7 @@ from ..model.document import ContextDocument
 from .address import BASE_URL
 from .answers import document_of, require_success
 from .attributes import attribute_body, attribute_segment
-from .client import MAX_CONNECTIONS, SYSTEM_CLOCK, TIMEOUT, PlatformClient
+from .client import MAX_CONNECTIONS, SYSTEM_CLOCK, TIMEOUT, TOTAL_TIMEOUT, PlatformClient
 from .transport import HttpClient
 
 __all__ = ["OwnContextClient"]
@@ -24,7 +24,8 @@ class OwnContextClient(PlatformClient):
         http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient``, which is never closed here; `None` to have
             one built, httpx2 where it is installed.
         timeout: seconds that connecting (at most 2), sending, or a pause in an answer may take, for a client built
-            here.
+            here; cut to `total_timeout`.
+        total_timeout: seconds that the whole of a call may take.
         max_connections: connections open at once, for a client built here.
         clock: where time comes from.
 
@@ -39,6 +40,7 @@ class OwnContextClient(PlatformClient):
         base_url: str = BASE_URL,
         http_client: HttpClient | None = None,
         timeout: float = TIMEOUT,
+        total_timeout: float = TOTAL_TIMEOUT,
         max_connections: int = MAX_CONNECTIONS,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -47,6 +49,7 @@ class OwnContextClient(PlatformClient):
             base_url=base_url,
             http_client=http_client,
             timeout=timeout,
+            total_timeout=total_timeout,
             max_connections=max_connections,
             clock=clock,
         )

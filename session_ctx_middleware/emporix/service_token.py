@@ -24,7 +24,8 @@ from ..errors import (
 from ..tasks import SharedResult, Tasks
 from .address import BASE_URL
 from .answers import SIGNING_IN, Answer, error_of
-from .client import SYSTEM_CLOCK, TIMEOUT, PlatformClient
+from .client import SYSTEM_CLOCK, TIMEOUT, TOTAL_TIMEOUT, PlatformClient
+from .limits import MAX_HUNG
 from .transport import HttpClient
 
 __all__ = ["ServiceToken"]
@@ -63,6 +64,7 @@ class ServiceToken(PlatformClient):
         http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient``, which is never closed here; `None` to have
             one built, httpx2 where it is installed.
         renew_before: seconds before its expiry when a token is renewed; half its lifetime where that is shorter.
+        total_timeout: seconds that the whole of a request may take.
         clock: where time comes from.
 
     Raises:
@@ -79,10 +81,17 @@ class ServiceToken(PlatformClient):
         base_url: str = BASE_URL,
         http_client: HttpClient | None = None,
         renew_before: float = 60.0,
+        total_timeout: float = TOTAL_TIMEOUT,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__(
-            tenant, base_url=base_url, http_client=http_client, timeout=TIMEOUT, max_connections=2, clock=clock
+            tenant,
+            base_url=base_url,
+            http_client=http_client,
+            timeout=TIMEOUT,
+            total_timeout=total_timeout,
+            max_connections=MAX_HUNG + 2,
+            clock=clock,
         )
         self._client_id = printable(client_id, "ServiceToken(client_id=...)")
         self._client_secret = printable(client_secret, "ServiceToken(client_secret=...)")

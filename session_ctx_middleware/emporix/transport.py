@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import ssl
 import sys
 from concurrent.futures import Future
@@ -31,7 +32,10 @@ __all__ = [
     "clients_for",
     "libraries",
     "library_of",
+    "may_be_cancelled",
 ]
+
+_log = logging.getLogger("session_ctx_middleware")
 
 HttpClient: TypeAlias = "httpx.AsyncClient | httpx2.AsyncClient"
 
@@ -70,6 +74,11 @@ def libraries() -> tuple[Library, ...]:
 def library_of(client: httpx.AsyncClient) -> Library:
     """Return the library that a client comes from."""
     return next(library for library in libraries() if isinstance(client, library.AsyncClient))
+
+
+def may_be_cancelled(client: httpx.AsyncClient) -> bool:
+    """Tell whether a call of a client may be cancelled without costing it a connection for good."""
+    return not isinstance(client, httpx.AsyncClient)
 
 
 def _preferred() -> Library:
@@ -134,12 +143,21 @@ def build_client(timeout: float, max_connections: int, *, tls: ssl.SSLContext | 
 class Clients(Protocol):
     """Hands out the client for a call."""
 
+    @property
+    def own(self) -> bool:
+        """Whether clients are built and closed here."""
+        ...
+
     async def ready(self) -> None:
         """Do what `current` needs and what takes long."""
         ...
 
     def current(self) -> httpx.AsyncClient:
         """Return the client for the running event loop."""
+        ...
+
+    def replace(self, client: httpx.AsyncClient, /) -> bool:
+        """Use another client on the running event loop instead of one that hangs; tell whether that can be done."""
         ...
 
     async def aclose(self) -> None:
@@ -154,8 +172,11 @@ class InjectedClient:
         client: the client.
     """
 
+    own: Final = False
+
     def __init__(self, client: object) -> None:
         self._client = adopt(client)
+        self._told = False
 
     async def ready(self) -> None:
         """Do nothing: the client is there."""
@@ -163,6 +184,17 @@ class InjectedClient:
     def current(self) -> httpx.AsyncClient:
         """Return the client."""
         return self._client
+
+    def replace(self, _client: httpx.AsyncClient, /) -> bool:
+        """Say once that the client is in trouble: whoever passed it in may replace it."""
+        if not self._told:
+            self._told = True
+            _log.warning(
+                "Calls to Emporix hang in the HTTP client that was passed in, and may use up its connections for good. "
+                "Let it have more of them (limits=...), pass in one of httpx2, or leave http_client=... out: a client "
+                "that is built here is replaced when that happens."
+            )
+        return False
 
     async def aclose(self) -> None:
         """Leave the client open: it is not ours."""
@@ -175,6 +207,8 @@ class OwnClients:
         timeout: seconds, see `build_client`.
         max_connections: connections open at once, per event loop.
     """
+
+    own: Final = True
 
     def __init__(self, timeout: float, max_connections: int) -> None:
         self._timeout = number(timeout, "timeout", above=0, unit="seconds")
@@ -216,6 +250,14 @@ class OwnClients:
             self._forget_closed_loops()
             client = self._clients[loop] = build_client(self._timeout, self._max_connections, tls=self._tls or True)
         return client
+
+    def replace(self, client: httpx.AsyncClient, /) -> bool:
+        """Build another client for the next call on the running loop; the caller closes this one."""
+        loop = asyncio.get_running_loop()
+        if self._clients.get(loop) is not client:
+            return False
+        del self._clients[loop]
+        return True
 
     async def aclose(self) -> None:
         """Close the client of the running loop; nobody else could close it."""

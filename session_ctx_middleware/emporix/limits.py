@@ -1,0 +1,163 @@
+"""A limit for the whole of every call, whatever the HTTP client does with its own timeouts.
+
+The timeouts of httpx bound connecting, sending and each pause in an answer; an answer that drips has no end. To cancel
+a call is no way out with httpx: a cancelled one may keep its connection for ever, until the pool is used up (httpx
+0.28.1 with httpcore 1.0.9; https://github.com/encode/httpcore/issues/1093), which httpx2 has mended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Final, TypeVar
+from weakref import WeakKeyDictionary
+
+from .transport import Clients, may_be_cancelled
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["MAX_HUNG", "TimeLimit", "TimeLimitedCall"]
+
+_log = logging.getLogger("session_ctx_middleware")
+
+T = TypeVar("T")
+
+MAX_HUNG: Final = 10
+"""Calls that a client may leave behind at once; the connections that it has to spare are as many."""
+
+
+class TimeLimitedCall:
+    """One call, and how far it has come; like the wait for it, it is measured by the running event loop.
+
+    Args:
+        seconds: that it may take.
+
+    Attributes:
+        is_reading: whether its body has begun: then it ends with the next piece that comes too late.
+    """
+
+    __slots__ = ("_ends_at", "_loop", "is_reading")
+
+    def __init__(self, seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ends_at = self._loop.time() + seconds
+        self.is_reading = False
+
+    def begins_to_read(self) -> None:
+        """Note that the body has begun."""
+        self.is_reading = True
+
+    def check(self) -> None:
+        """Raise `TimeoutError` if the time is up."""
+        if self._loop.time() >= self._ends_at:
+            raise TimeoutError
+
+
+class _Calls:
+    """The calls of one client of httpx, each in a task of its own."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[object]] = set()
+        self._hung: set[asyncio.Task[object]] = set()
+        self._retired: httpx.AsyncClient | None = None
+
+    def begin(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
+        """Make a call; whoever asked for it may leave."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def leave_behind(self, task: asyncio.Task[T]) -> int:
+        """Wait for a call no longer, and return how many are left behind by now."""
+        self._hung.add(task)
+        return len(self._hung)
+
+    def retire(self, client: httpx.AsyncClient) -> None:
+        """Close the client as soon as its last call has ended."""
+        self._retired = client
+
+    async def aclose(self) -> None:
+        """Cut off the calls of the running event loop: the client is closed, or will be with the last of them."""
+        for task in self._of_running_loop():
+            task.cancel()
+        while tasks := self._of_running_loop():
+            await asyncio.wait(tasks)
+
+    def _of_running_loop(self) -> list[asyncio.Task[object]]:
+        loop = asyncio.get_running_loop()
+        return [task for task in self._running if task.get_loop() is loop]
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        self._running.discard(task)
+        self._hung.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever left does not want to know
+        client = self._retired
+        if client is not None and not self._running:
+            self._retired = None
+            self.begin(client.aclose())
+
+
+class TimeLimit:
+    """Ends calls in time: a call of httpx2 is cancelled, one of httpx is left behind to end by itself.
+
+    After ten that are left behind a client of our own is replaced, and closed once they have ended; of a client that
+    was passed in, its owner is told.
+
+    Args:
+        seconds: for each call.
+        clients: where the clients come from.
+    """
+
+    def __init__(self, seconds: float, clients: Clients) -> None:
+        self.seconds = seconds
+        self._clients = clients
+        self._calls: WeakKeyDictionary[httpx.AsyncClient, _Calls] = WeakKeyDictionary()
+
+    async def run(
+        self, client: httpx.AsyncClient, work: Callable[[TimeLimitedCall], Coroutine[object, object, T]]
+    ) -> T:
+        """Make one call.
+
+        Args:
+            client: that makes it.
+            work: makes it, and says how far it has come.
+
+        Raises:
+            TimeoutError: the time is up.
+            ConnectionError: it was cut off, because the client was closed.
+        """
+        call = TimeLimitedCall(self.seconds)
+        if may_be_cancelled(client):
+            async with asyncio.timeout(self.seconds):
+                return await work(call)
+        calls = self._calls_of(client)
+        task = calls.begin(work(call))
+        done, _ = await asyncio.wait({task}, timeout=self.seconds)
+        if not done:
+            if not call.is_reading and calls.leave_behind(task) == MAX_HUNG:
+                self._too_many(client, calls)
+            raise TimeoutError
+        if task.cancelled():
+            raise ConnectionError
+        return task.result()
+
+    async def aclose(self) -> None:
+        """Cut off what was left behind on clients of our own: they are closed."""
+        if self._clients.own:
+            for calls in tuple(self._calls.values()):
+                await calls.aclose()
+
+    def _calls_of(self, client: httpx.AsyncClient) -> _Calls:
+        calls = self._calls.get(client)
+        if calls is None:
+            calls = self._calls[client] = _Calls()
+        return calls
+
+    def _too_many(self, client: httpx.AsyncClient, calls: _Calls) -> None:
+        if self._clients.replace(client):
+            calls.retire(client)
+            _log.warning("%d calls to Emporix hang: a new HTTP client takes over", MAX_HUNG)
