@@ -6,16 +6,18 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from session_ctx_middleware.model.changes import ContextChanges, Operation
 from session_ctx_middleware.model.document import ContextDocument
 from session_ctx_middleware.stores import Attachment, ContextStore, ContextStoreUnavailable, Notice
 from session_ctx_middleware.stores.redis import RedisStore
 
+T = TypeVar("T")
+
 MakeRedisStore = Callable[..., RedisStore]
 
-SLOW = 3
+SLOW = 5
 """Time bounds are this many times as generous as they would have to be on an idle machine."""
 
 
@@ -40,6 +42,18 @@ async def eventually(condition: Callable[[], bool | Awaitable[bool]], within: fl
             return time.monotonic() - began
         await asyncio.sleep(0.02)
     raise AssertionError("this did not happen in time")
+
+
+async def insist(call: Callable[[], Awaitable[T]], within: float = 10.0) -> T:
+    """Return the answer of a store whose patience is short: a busy machine may need several attempts for it."""
+    until = time.monotonic() + within * SLOW
+    while True:
+        try:
+            return await call()
+        except ContextStoreUnavailable:
+            if time.monotonic() > until:
+                raise
+        await asyncio.sleep(0.02)
 
 
 async def answers(call: Callable[[], Awaitable[Any]]) -> bool:

@@ -62,12 +62,12 @@ async def test_f24_silent_subscription(
 ) -> None:
     """F24: A subscription that fell silent is given up."""
     assert backplane.PING_EVERY + backplane.PONG_WITHIN <= 7.0
-    monkeypatch.setattr(backplane, "PING_EVERY", 0.8)
-    monkeypatch.setattr(backplane, "PONG_WITHIN", 0.7)
+    monkeypatch.setattr(backplane, "PING_EVERY", 1.6)
+    monkeypatch.setattr(backplane, "PONG_WITHIN", 1.5)
     store = make_redis_store(proxy.url, budget=0.05)
     _, attachment = await attached(store)
     epoch = attachment.epoch
-    await asyncio.sleep(2.0)
+    await asyncio.sleep(4.0)
     assert (attachment.connected, attachment.epoch) == (True, epoch), "pings are answered"
 
     proxy.blackhole()
@@ -75,7 +75,7 @@ async def test_f24_silent_subscription(
     proxy.pass_on()
     await eventually(lambda: attachment.connected)
 
-    assert took < 1.5 * SLOW
+    assert took < 3.1 * SLOW
     assert attachment.epoch > epoch
 
 
@@ -119,7 +119,7 @@ async def test_notice_on_its_way(
     server: RedisServer, proxy: FaultProxy, make_redis_store: MakeRedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A notice on its way is not taken for lost."""
-    monkeypatch.setattr(backplane, "GRACE", 1.0)
+    monkeypatch.setattr(backplane, "GRACE", 4.0)
     store, other = make_redis_store(proxy.url), make_redis_store(server.url)
     heard, attachment = await attached(store)
     epoch = attachment.epoch
@@ -127,7 +127,7 @@ async def test_notice_on_its_way(
     for floor in range(1, 51):
         await asyncio.gather(other.invalidate(["token-1"], "c", floor, lifetime=60.0), store.load("token-2"))
     await eventually(lambda: len(heard) == 50)
-    await asyncio.sleep(1.5 * backplane.GRACE)
+    await asyncio.sleep(1.2 * backplane.GRACE)
 
     assert [notice.floor for notice in heard] == list(range(1, 51))
     # The very first number there ever was may, or may not, be the first one.

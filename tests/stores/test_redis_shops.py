@@ -25,7 +25,7 @@ from .helpers import SLOW, MakeRedisStore, attached, eventually
 pytestmark = pytest.mark.redis
 
 MakeWorker = Callable[..., Shop]
-UNHURRIED = UpstreamPolicy(deadline=15.0, commit_deadline=15.0, timeout=15.0)
+UNHURRIED = UpstreamPolicy(deadline=60.0, commit_deadline=60.0, timeout=60.0)
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ async def test_f32_late_logout_keeps_change(
     await proxy.refuse()
     await one.visit(log_out, token=session.token)
     heard.clear()
-    emporix.fault("context.patch", Fault(delay=4.0, status=429), times=None)
+    emporix.fault("context.patch", Fault(delay=6.0, status=429), times=None)
     change = asyncio.ensure_future(two.switch(session.token, currency="USD"))
     await asyncio.sleep(0.3)
     await proxy.listen()
@@ -235,7 +235,7 @@ async def test_f21_one_page_waits(
     make_worker: MakeWorker, server: RedisServer, proxy: FaultProxy, emporix: FakeEmporix, knows: bool
 ) -> None:
     """F21: One page waits once for a Redis that swallows everything."""
-    budget = 1.0
+    budget = 2.0
     worker = make_worker(proxy.url, budget=budget)
     session = emporix.new_session(currency="EUR")
     await worker.currency(session.token if knows else emporix.new_session().token)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 LOWEST_PORT = 11_000
 BUS_DISTANCE = 10_000
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 WALL_START = 1_790_000_000.0
-REAL_WAIT = 20.0
+REAL_WAIT = 60.0
 
 
 class _JumpingSelector(selectors.DefaultSelector):
