@@ -188,21 +188,22 @@ async def test_f35_sent_but_not_unparked(shop: Shop, emporix: FakeEmporix) -> No
     assert emporix.count("context.patch") == 0
 
 
-async def test_too_many_commits(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
-    """More commits than allowed are parked."""
+async def test_turns_of_commits(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """Commits wait for their turn as long as they may; who gets none is parked, and sent by the next page."""
     from session_ctx_middleware import UpstreamPolicy
 
-    shop = make_shop(upstream=UpstreamPolicy(max_flights=2))
+    shop = make_shop(upstream=UpstreamPolicy(max_flights=1, max_concurrency=1))
     sessions = [emporix.new_session(currency="EUR") for _ in range(5)]
     for session in sessions:
         await shop.currency(session.token)
     emporix.fault("context.patch", Fault(delay=1.0), times=None)
 
     await asyncio.gather(*(shop.switch(session.token, currency="USD") for session in sessions))
-    assert len(shop.named("commit.parked")) == 3
-    await asyncio.sleep(200)
+    assert len(shop.named("commit.parked")) in {2, 3}
+    emporix.clear_faults()
+    await asyncio.sleep(1.5)
     for session in sessions:
-        await shop.currency(session.token)
+        assert await shop.currency(session.token) == "USD"
 
     assert {held(emporix, session.session_id)["currency"] for session in sessions} == {"USD"}
 
@@ -223,7 +224,7 @@ async def test_shows_when_nothing_is_kept(make_shop: Callable[..., Shop], empori
 
 async def test_shows_when_too_much_is_asked(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
     """A parked change shows in its own request when too much is in the air."""
-    shop = make_shop(upstream=UpstreamPolicy(max_flights=1))
+    shop = make_shop(upstream=UpstreamPolicy(max_concurrency=1, total_timeout=10))
     busy, session = emporix.new_session(), emporix.new_session(currency="EUR")
     emporix.fault("context.get", Fault(delay=10), times=1)
     other = asyncio.create_task(shop.currency(busy.token))

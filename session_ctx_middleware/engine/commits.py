@@ -93,8 +93,6 @@ class Commits:
         Returns:
             How it ended, as far as is known by then.
         """
-        if sum(self.sending.values()) >= self.policy.max_flights:
-            return await self._later(job, EmporixNotAsked("context.patch", None, "too many commits are on their way"))
         self.sending[job.entry.key] = self.sending.get(job.entry.key, 0) + 1
         self.entries.pin(job.entry)
         self.tasks.spawn(self._run(job))
@@ -106,7 +104,7 @@ class Commits:
         return await self._overdue(job) if result is None else result
 
     async def _overdue(self, job: Job) -> CommitResult:
-        self._postpone(job.entry)
+        self._postpone(job)
         if not job.parks:
             late = ContextUnavailable("Emporix did not take the changes in time.")
             return CommitResult(error=late, attempts=job.attempts)
@@ -133,9 +131,12 @@ class Commits:
     async def _result(self, job: Job) -> CommitResult:
         try:
             commit = await self._in_turn(job)
-        except (TooManyRequests, EmporixNotAsked) as error:
+        except TooManyRequests as error:
             job.answered(error.status)
-            self._postpone(job.entry)
+            self._postpone(job)
+            commit = Commit.PARKED
+        except EmporixNotAsked as error:
+            self._postpone_until_asked(job, error)
             commit = Commit.PARKED
         except (ChangeRefused, TokenRejected) as error:
             job.answered(error.status)
@@ -170,7 +171,7 @@ class Commits:
             self.pending.remember_taken(entry)
 
     async def _later(self, job: Job, error: SessionContextError) -> CommitResult:
-        self._postpone(job.entry)
+        self._postpone(job)
         if isinstance(error, EmporixError):
             job.answered(error.status)
             error = ContextUnavailable(f"Emporix could not take the changes ({error}).")
@@ -179,8 +180,16 @@ class Commits:
         await self.pending.keep(job)
         return _ended(job, commit=Commit.PARKED)
 
-    def _postpone(self, entry: Entry) -> None:
-        self.pauses.begin(entry.key, self.policy.deadline * (1 + self.clock.random()))
+    def _postpone(self, job: Job) -> None:
+        """Let the token send nothing for a while after the job began: one that took long has made its pause."""
+        began = job.until - self.policy.commit_deadline
+        pause = self.policy.deadline * (1 + self.clock.random())
+        self.pauses.begin(job.entry.key, began + pause - self.clock.monotonic())
+
+    def _postpone_until_asked(self, job: Job, error: EmporixNotAsked) -> None:
+        """Wait until the pause is over that Emporix asked for; no other reason not to ask keeps the next request."""
+        if error.retry_after is not None:
+            self.pauses.begin(job.entry.key, error.retry_after)
 
     async def _in_turn(self, job: Job) -> Commit:
         """Send a job when it is the session's turn: other tokens of the session write the same context."""

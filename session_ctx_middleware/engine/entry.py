@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -139,6 +140,11 @@ class Entry:
     def proven_session(self) -> Membership | None:
         """The session, if an authenticated answer has named it."""
         return self.session if self.session is not None and self.session.proven else None
+
+    @property
+    def owner(self) -> Hashable:
+        """Whose context it is: the session, and where Emporix has not named it the key of the token."""
+        return self.key if self.proven_session is None else self.proven_session.name
 
     @property
     def document(self) -> ContextDocument | None:

@@ -22,11 +22,13 @@ class Found:
         document: the document.
         asked_at: when the GET left, in monotonic seconds.
         shared: whether another process asked.
+        failure: why it has to do though it is old; `None` where it is not.
     """
 
     document: ContextDocument
     asked_at: float
     shared: bool = False
+    failure: EmporixError | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -77,6 +79,7 @@ class Flight:
         parked: what the entry showed as parked when it started.
         asks: whether it has sent a GET of its own.
         landed: its outcome.
+        sent_at: when a call of it left the last time, in monotonic seconds; `None` while it waits for its turn.
     """
 
     entry: Entry
@@ -86,6 +89,15 @@ class Flight:
     parked: ContextChanges
     asks: bool = False
     landed: SharedResult[Outcome] = field(default_factory=SharedResult)
+    sent_at: float | None = None
+
+    def leaves(self, now: float) -> None:
+        """Note that a call leaves now (monotonic seconds)."""
+        self.sent_at = now
+
+    def is_slow(self, now: float, slow_after: float) -> bool:
+        """Tell whether Emporix, not the own queue, has kept it waiting for so many seconds."""
+        return self.sent_at is not None and now - self.sent_at >= slow_after
 
     def begins_to_ask(self) -> None:
         """Note that it sends a GET of its own now."""
@@ -93,10 +105,9 @@ class Flight:
 
 
 class Flights:
-    """The flights in the air, at most one per token that callers may join.
+    """The flights in the air, at most one per token that callers may join; how many there are is bounded by time.
 
     Args:
-        max_flights: so many at once.
         max_age: seconds after which a flight that hangs is given up: new callers start another, and what the old one
             brings in the end is not believed.
 
@@ -104,18 +115,12 @@ class Flights:
         in_air: how many there are, also those that nobody may join any more.
     """
 
-    __slots__ = ("_joinable", "_max_age", "_max_flights", "in_air")
+    __slots__ = ("_joinable", "_max_age", "in_air")
 
-    def __init__(self, max_flights: int, max_age: float) -> None:
-        self._max_flights = max_flights
+    def __init__(self, max_age: float) -> None:
         self._max_age = max_age
         self._joinable: dict[bytes, Flight] = {}
         self.in_air = 0
-
-    @property
-    def has_room(self) -> bool:
-        """Whether another one may start."""
-        return self.in_air < self._max_flights
 
     def of(self, entry: Entry, now: float) -> Flight | None:
         """Return the flight that a caller may join, `None` where there is none, or only one that hangs."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..clock import Clock
-from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixNotAsked, EmporixUnreachable, TokenRejected
+from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixUnreachable, TokenRejected
 from ..policies import CachePolicy
 from ..stores import Stored
 from ..tasks import Tasks
@@ -16,7 +16,7 @@ from .entries import Entries
 from .entry import Entry
 from .flights import Failed, Flight, Flights, Found, Missing, Outcome, Rejected
 from .pending import Pending
-from .ports import ContextSource
+from .ports import Caller, GuardedSource
 from .publishing import Publisher
 from .sharing import Sharing, StoreRead
 
@@ -43,7 +43,7 @@ class Loads:
         clock: where time comes from.
     """
 
-    source: ContextSource
+    source: GuardedSource
     sharing: Sharing
     pending: Pending
     publisher: Publisher
@@ -52,6 +52,11 @@ class Loads:
     tasks: Tasks
     cache: CachePolicy
     clock: Clock
+
+    @property
+    def is_probing(self) -> bool:
+        """Whether a flight that starts now can only be a probe, which may well get no answer."""
+        return self.source.is_left_alone
 
     def join(self, entry: Entry, token: str, store_read: StoreRead | None = None) -> Flight:
         """Return the GET in flight; start one if none runs, or the one that runs hangs.
@@ -72,10 +77,6 @@ class Loads:
     def _start(
         self, entry: Entry, token: str, now: float, store_read: StoreRead | None, *, past_caches: bool = False
     ) -> Flight:
-        if not self.flights.has_room:
-            refused = Flight(entry, now, past_caches, entry.fence, entry.snapshot.parked)
-            refused.landed.resolve(Failed(EmporixNotAsked(OPERATION, None, "too many sessions are being read at once")))
-            return refused
         flight = self.flights.begin(entry, now, past_caches=past_caches)
         self.entries.pin(entry)
         if store_read is not None and store_read.fence != flight.fence:
@@ -120,7 +121,9 @@ class Loads:
         if found is None or self._is_usable(entry, found):
             return found or await self._ask(flight, token)
         outcome = await self._ask(flight, token)
-        return found if isinstance(outcome, Failed) and self._is_usable(entry, found, in_need=True) else outcome
+        if isinstance(outcome, Failed) and self._is_usable(entry, found, in_need=True):
+            return replace(found, failure=outcome.error)
+        return outcome
 
     def _shared_document(self, entry: Entry, stored: Stored, asked_at: float) -> Found | None:
         """Return the document that somebody else has shared, and note its floor, if it has one, as a hint."""
@@ -150,7 +153,7 @@ class Loads:
             return await joined.landed.get()
         flight.begins_to_ask()
         try:
-            return Found(await self.source.get(token), flight.started)
+            return Found(await self.source.get(token, self._caller(flight)), flight.started)
         except ContextNotFound as error:
             return Missing(error.session_id)
         except TokenRejected as error:
@@ -160,6 +163,9 @@ class Loads:
         except Exception as error:  # noqa: BLE001 - whatever a source does, the waiters get an answer
             _log.error("%s failed unexpectedly: %s", OPERATION, type(error).__name__)
             return Failed(EmporixFailed(OPERATION, None, f"unexpected {type(error).__name__}"))
+
+    def _caller(self, flight: Flight) -> Caller:
+        return Caller(flight.entry.owner, lambda: flight.leaves(self.clock.monotonic()))
 
     def _land(self, flight: Flight, outcome: Outcome) -> None:
         entry = flight.entry

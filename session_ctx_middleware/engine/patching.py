@@ -1,4 +1,4 @@
-"""One PATCH: behind a fence, in a task that nobody cancels, with every way in which it can end."""
+"""One PATCH: behind a fence, with every way in which it can end."""
 
 from __future__ import annotations
 
@@ -6,22 +6,19 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
-from ..clock import Clock
 from ..errors import (
     ChangeRefused,
     EmporixError,
     EmporixFailed,
     EmporixNotAsked,
-    EmporixUnreachable,
     TokenRejected,
     TooManyRequests,
 )
 from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
-from ..tasks import Tasks
 from .entries import Entries
 from .job import Job
-from .ports import ContextSource
+from .ports import Caller, GuardedSource
 from .publishing import Publisher
 from .sharing import Sharing
 
@@ -30,7 +27,6 @@ __all__ = ["Patching"]
 _log = logging.getLogger("session_ctx_middleware")
 
 OPERATION: Final = "context.patch"
-TAKEN: Final = "taken"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,18 +38,12 @@ class Patching:
         entries: finds the other tokens of a session.
         publisher: forgets a token that is rejected.
         sharing: lets other processes know.
-        tasks: runs the calls.
-        clock: where timers come from.
-        hung_after: seconds after which a call that hangs is left behind.
     """
 
-    source: ContextSource
+    source: GuardedSource
     entries: Entries
     publisher: Publisher
     sharing: Sharing
-    tasks: Tasks
-    clock: Clock
-    hung_after: float
 
     async def send(self, job: Job, base: ContextDocument, changes: ContextChanges) -> EmporixError | None:
         """Send one PATCH behind a fence.
@@ -81,7 +71,7 @@ class Patching:
 
     async def _outcome(self, job: Job, body: dict[str, object]) -> EmporixError | None:
         try:
-            await self._call(job.token, body)
+            await self.source.patch(job.token, body, Caller(job.entry.owner, _nobody))
         except (ChangeRefused, TooManyRequests, EmporixNotAsked):
             raise
         except TokenRejected:
@@ -95,19 +85,6 @@ class Patching:
             return EmporixFailed(OPERATION, None, f"unexpected {type(error).__name__}")
         return None
 
-    async def _call(self, token: str, body: dict[str, object]) -> None:
-        """Make the PATCH call in a task of its own: one that hangs is left behind, and the session goes on."""
-        cut_short = EmporixUnreachable(OPERATION, None, "the application is shutting down")
-        answer = self.tasks.share(self._answer(token, body), otherwise=cut_short)
-        outcome = await answer.wait(self.hung_after, self.clock)
-        if isinstance(outcome, Exception):
-            raise outcome
-        if outcome is None:
-            raise EmporixUnreachable(OPERATION, None, "the call hangs")
 
-    async def _answer(self, token: str, body: dict[str, object]) -> Exception | str:
-        try:
-            await self.source.patch(token, body)
-        except Exception as error:  # noqa: BLE001 - raised where it is waited for
-            return error
-        return TAKEN
+def _nobody() -> None:
+    """Nobody wants to know when a PATCH leaves."""

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from ..model.document import ContextDocument
 
-__all__ = ["ContextSource"]
+__all__ = ["Caller", "ContextSource", "GuardedSource"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Caller:
+    """For whom a call is made.
+
+    Args:
+        session: the session, or where that is not known the key of the token; never a token.
+        sent: told when the call leaves.
+    """
+
+    session: Hashable
+    sent: Callable[[], object]
 
 
 class ContextSource(Protocol):
-    """Emporix, seen from the engine: one context per token."""
+    """Emporix, seen from the engine: one context per token. Every call ends by itself within a bounded time."""
 
     async def get(self, token: str, /) -> ContextDocument:
         """Return the context of the token's session.
@@ -27,5 +41,32 @@ class ContextSource(Protocol):
 
         Raises:
             EmporixError: every way in which the call did not succeed.
+        """
+        ...
+
+
+class GuardedSource(Protocol):
+    """The same behind what protects it, and this process: it wants to know for whom a call is made."""
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether it fails for everybody, so that GET calls are refused but for a probe now and then."""
+        ...
+
+    async def get(self, token: str, caller: Caller, /) -> ContextDocument:
+        """Return the context of the token's session.
+
+        Raises:
+            EmporixNotAsked: no call was made.
+            EmporixError: as for `ContextSource.get`.
+        """
+        ...
+
+    async def patch(self, token: str, body: Mapping[str, object], caller: Caller, /) -> None:
+        """Change the context of the token's session.
+
+        Raises:
+            EmporixNotAsked: no call was made.
+            EmporixError: as for `ContextSource.patch`.
         """
         ...

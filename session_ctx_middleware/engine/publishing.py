@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..clock import Clock
+from ..errors import EmporixError, EmporixNotAsked
 from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
 from ..model.view import Snapshot
@@ -14,7 +15,7 @@ from ..stores import Attachment
 from .consistency import Incarnation, Verdict
 from .entries import Entries
 from .entry import NEVER, Entry
-from .flights import Flight, Found, Missing, Outcome, Rejected
+from .flights import Failed, Flight, Found, Missing, Outcome, Rejected
 from .keys import Keys
 from .pacing import Pauses
 from .requirements import Requirements
@@ -71,11 +72,11 @@ class Publisher:
             if isinstance(outcome, Found) and flight.fence.era == entry.fence.era and not entry.snapshot.rejected:
                 self._last_resort(entry, outcome)
         elif isinstance(outcome, Found):
-            self._found(entry, outcome)
+            self._found(flight, outcome)
         elif isinstance(outcome, Missing):
             self._absent(entry, Snapshot(parked=entry.snapshot.parked), self.cache.missing_ttl)
-        else:
-            self.throttle(entry)
+        elif isinstance(outcome, Failed):
+            self._failed(flight, outcome.error)
 
     def apply_hint(self, entry: Entry, incarnation: Incarnation) -> bool:
         """Take an announced version of a context as its floor; tell whether it was of this one."""
@@ -91,10 +92,15 @@ class Publisher:
         entry.store_view.look_again()  # what is parked shows again should the token be taken again
         self._absent(entry, Snapshot(rejected=True), self.cache.rejected_ttl)
 
-    def throttle(self, entry: Entry) -> None:
-        """Leave Emporix alone for this token for a while, at random around the policy's time."""
-        pause = self.cache.failure_throttle * (0.5 + self.clock.random())
-        entry.retry_after(self.clock.monotonic() + pause)
+    def throttle(self, entry: Entry, since: float) -> None:
+        """Leave Emporix alone for this token for a while, at random up to the policy's time.
+
+        Args:
+            entry: of the token.
+            since: when Emporix was asked in vain (monotonic seconds): a call that took long has made its pause.
+        """
+        pause = self.cache.failure_throttle * (0.5 + 0.5 * self.clock.random())
+        entry.retry_after(since + pause)
         self.entries.keep(entry)
 
     def show_taken(self, entry: Entry, snapshot: Snapshot, asked_at: float) -> None:
@@ -123,7 +129,13 @@ class Publisher:
         self._follow(entry, base.identity, version)
         entry.lay_over(changes)
 
-    def _found(self, entry: Entry, found: Found) -> None:
+    def _failed(self, flight: Flight, error: EmporixError) -> None:
+        # That this process did not ask says nothing about Emporix: the next request tries again.
+        if not isinstance(error, EmporixNotAsked):
+            self.throttle(flight.entry, flight.started if flight.sent_at is None else flight.sent_at)
+
+    def _found(self, flight: Flight, found: Found) -> None:
+        entry = flight.entry
         siblings_write = any(self.entries.is_written(sibling) for sibling in self.entries.siblings(entry))
         if siblings_write or not self.is_acceptable(entry, found.document):
             self.stats.count_refused_publication()
@@ -132,10 +144,11 @@ class Publisher:
         entry.show(snapshot, entry.consistency.published(found.document))
         self._set_lifetime(entry, found.asked_at)  # in this order: see Entry.read_elsewhere
         self._expire_siblings(entry, found.document)
-        if found.shared and entry.fresh_until <= self.clock.monotonic():
-            self.throttle(entry)
-        else:
-            self.entries.keep(entry)
+        self.entries.keep(entry)
+        if found.failure is not None:
+            self._failed(flight, found.failure)
+        elif found.shared and entry.fresh_until <= self.clock.monotonic():
+            self.throttle(entry, self.clock.monotonic())
 
     def _set_lifetime(self, entry: Entry, asked_at: float) -> None:
         cache, informed = self.cache, self.attachment.connected

@@ -26,6 +26,7 @@ from .stats import Stats
 __all__ = ["Reads"]
 
 LAG_TRIES: Final = 3
+PROBE_PATIENCE: Final = 0.75
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,10 +129,7 @@ class Reads:
 
     async def _wait(self, entry: Entry, flight: Flight, token: str, until: float) -> Snapshot:
         for attempt in range(1, LAG_TRIES + 1):
-            outcome = await flight.landed.wait(until - self.clock.monotonic(), self.clock)
-            if outcome is None and self.clock.monotonic() - flight.started >= self.slow_after:
-                # The flight goes on; until it lands or is given up, other requests need not wait as long.
-                self.publisher.throttle(entry)
+            outcome = await self._landing(entry, flight, until)
             if not (isinstance(outcome, Found) and self._is_too_early(flight, outcome.document)):
                 return self._answer(entry, outcome)
             if attempt < LAG_TRIES:
@@ -140,6 +138,17 @@ class Reads:
         self.requirements.unsatisfied(entry)
         self.entries.keep(entry, at_least=FULL_AFTER)  # or it would ask again with every page
         return self.fallback(entry)
+
+    async def _landing(self, entry: Entry, flight: Flight, until: float) -> Outcome | None:
+        """Wait for a flight; it goes on when the time is up, and then other requests need not wait as long."""
+        patience, slow_after = until - self.clock.monotonic(), self.slow_after
+        if self.loads.is_probing:  # no page waits long for the call that finds out whether Emporix is back
+            patience, slow_after = min(patience, PROBE_PATIENCE), PROBE_PATIENCE / 2
+        outcome = await flight.landed.wait(patience, self.clock)
+        now = self.clock.monotonic()
+        if outcome is None and flight.is_slow(now, slow_after):
+            self.publisher.throttle(entry, now)
+        return outcome
 
     def _is_too_early(self, flight: Flight, document: ContextDocument) -> bool:
         """Tell whether a document was asked for before something that the shopper has been shown was sent."""
@@ -152,7 +161,7 @@ class Reads:
         match outcome:
             case Found(document):
                 if entry.document is document:
-                    return self._marked(entry)
+                    return self._marked(entry, outcome)
                 # Not published, because a write came between: true for this reader, not to be kept for others.
                 return Snapshot(document=document, parked=entry.snapshot.parked)
             case Missing():
@@ -162,8 +171,9 @@ class Reads:
             case Failed() | None:
                 return self.fallback(entry)
 
-    def _marked(self, entry: Entry) -> Snapshot:
+    def _marked(self, entry: Entry, found: Found) -> Snapshot:
         """Return what is known, marked as stale where another process had it and Emporix could not be asked."""
         now = self.clock.monotonic()
-        past = entry.fresh_until <= now < entry.error_until and entry.retry_at > now
+        in_need = found.failure is not None or entry.retry_at > now
+        past = entry.fresh_until <= now < entry.error_until and in_need
         return replace(entry.snapshot, stale=True) if past else entry.snapshot

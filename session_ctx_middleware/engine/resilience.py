@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
-from ..breaker import Admission, Breaker, Change, RetryBudget
+from ..breaker import Change, RetryBudget
 from ..clock import Clock
-from ..errors import EmporixError, EmporixFailed, EmporixNotAsked, EmporixUnreachable, TooManyRequests
+from ..errors import (
+    ChangeRefused,
+    ContextNotFound,
+    EmporixError,
+    EmporixFailed,
+    EmporixNotAsked,
+    EmporixUnreachable,
+    TooManyRequests,
+    VersionConflict,
+)
 from ..events import ContextEvent, Events
 from ..model.document import ContextDocument
 from ..policies import UpstreamPolicy
-from .ports import ContextSource
+from .breaker import Admitted, SessionBreaker
+from .bulkhead import Bulkhead
+from .ports import Caller, ContextSource
 from .stats import Stats
 
-__all__ = ["Bulkhead", "Gate", "Guard", "ProtectedSource"]
+__all__ = ["Gate", "Guard", "ProtectedSource", "Protection"]
+
+T = TypeVar("T")
 
 MAX_RETRY_AFTER: Final = 60.0
 DEFAULT_RETRY_AFTER: Final = 1.0
 RETRY_PAUSE: Final = (0.03, 0.12)
 RETRIED: Final = frozenset({502, 503, 504})
 FOREIGN: Final = frozenset({401, 403, 404})
+ANSWERS: Final = (ContextNotFound, VersionConflict, ChangeRefused)
+"""Errors that the service itself has answered with; to refuse a token, the gateway in front of it is enough."""
 
 
 class Gate:
@@ -55,44 +67,25 @@ class Gate:
         self._closed_until = max(self._closed_until, self._clock.monotonic() + seconds)
 
 
-class Bulkhead:
-    """A semaphore with a bounded queue (Nygard 2007): what would wait behind too many others is refused at once.
-
-    It is smaller than the HTTP client's connection pool, so that no call ever queues inside the pool.
+@dataclass(slots=True)
+class Protection:
+    """What all event loops of a process know about Emporix: one that begins need not find out again.
 
     Args:
-        size: calls at once; twice as many may wait.
+        clock: where time and randomness come from.
+        gate: whether Emporix asked for a pause.
+        get: whether GET calls fail for everybody.
+        patch: whether PATCH calls do.
     """
 
-    def __init__(self, size: int) -> None:
-        self._free = size
-        self._room = 2 * size
-        self._queue: deque[asyncio.Future[None]] = deque()
+    clock: Clock
+    gate: Gate = field(init=False)
+    get: SessionBreaker = field(init=False)
+    patch: SessionBreaker = field(init=False)
 
-    async def take(self, operation: str) -> None:
-        """Take one permit, or raise `EmporixNotAsked` when the queue is full."""
-        if self._free:
-            self._free -= 1
-            return
-        if len(self._queue) >= self._room:
-            raise EmporixNotAsked(operation, None, "too many calls are waiting")
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give()
-            raise
-
-    def give(self) -> None:
-        """Give a permit back: to whoever waits longest, if anybody does."""
-        while self._queue:
-            turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
+    def __post_init__(self) -> None:
+        self.gate = Gate(self.clock)
+        self.get, self.patch = SessionBreaker(self.clock), SessionBreaker(self.clock)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,58 +94,75 @@ class Guard:
 
     Args:
         operation: the name of the calls.
-        bulkhead: shared with the other kinds.
+        patience: seconds within which an answer is of use.
+        slow_after: seconds after which a call that is still on its way counts as failed.
+        bulkhead: shared with the other kinds, on this event loop.
         gate: shared with the other kinds.
         breaker: of these calls alone.
         events: who is told that it opens and closes.
         stats: the counters.
         clock: where time comes from.
-        slow_after: seconds after which a call that is still on its way counts as failed.
     """
 
     operation: str
+    patience: float
+    slow_after: float
     bulkhead: Bulkhead
     gate: Gate
-    breaker: Breaker
+    breaker: SessionBreaker
     events: Events
     stats: Stats
     clock: Clock
-    slow_after: float
 
-    @asynccontextmanager
-    async def call(self) -> AsyncIterator[None]:
-        """Make one call inside the block, or raise `EmporixNotAsked`; what it raises is counted."""
+    async def call(self, caller: Caller, work: Callable[[], Awaitable[T]]) -> T:
+        """Make one call, or raise `EmporixNotAsked`; what it raises is counted."""
         self.gate.check(self.operation)
-        await self.bulkhead.take(self.operation)
+        admitted = self.breaker.admit(caller.session)
+        if admitted is None:
+            raise self._left_alone()
+        report = _Report(self, admitted)
         try:
-            report = _Report(self, probe=self._admit())
-            timer = self.clock.call_later(self.slow_after, report.failed)
+            await self.bulkhead.take(self.operation, self.patience)
             try:
-                yield
-            except EmporixError as error:
-                self.gate.note(error)
-                if _is_failure(error):
-                    report.failed()
-                else:
-                    report.succeeded()
-                raise
-            else:
-                report.succeeded()
+                self._check_again(admitted)
+                caller.sent()
+                return await self._measured(report, work)
             finally:
-                timer.cancel()
-                report.open_ended()
+                self.bulkhead.give()
         finally:
-            self.bulkhead.give()
+            report.open_ended()
 
-    def _admit(self) -> bool:
-        admission = self.breaker.admit()
-        if admission is Admission.REFUSED:
-            raise EmporixNotAsked(self.operation, None, "it failed too often lately")
-        return admission is Admission.PROBE
+    async def _measured(self, report: _Report, work: Callable[[], Awaitable[T]]) -> T:
+        began = self.clock.monotonic()
+        timer = self.clock.call_later(self.slow_after, report.failed)
+        try:
+            answer = await work()
+        except EmporixError as error:
+            self.gate.note(error)
+            if _is_failure(error):
+                report.failed()
+            elif isinstance(error, ANSWERS):
+                report.answered(self.clock.monotonic() - began)
+            raise
+        else:
+            report.answered(self.clock.monotonic() - began)
+            return answer
+        finally:
+            timer.cancel()
+
+    def _check_again(self, admitted: Admitted) -> None:
+        """Refuse a call whose turn came too late: meanwhile it has turned out that it is of no use."""
+        self.gate.check(self.operation)
+        if admitted.probes is None and self.breaker.is_open:
+            raise self._left_alone()
+
+    def _left_alone(self) -> EmporixNotAsked:
+        return EmporixNotAsked(self.operation, None, "it failed for too many lately")
 
     def tell(self, change: Change | None) -> None:
         """Tell operators what became of the breaker, once per change of state."""
         if change is Change.OPENED:
+            self.bulkhead.turn_away(self.operation)
             self.events.emit(ContextEvent(name="upstream.unavailable", operation=self.operation, outcome="left alone"))
         elif change is Change.CLOSED:
             self.events.emit(ContextEvent(name="upstream.restored", operation=self.operation, outcome="asked again"))
@@ -161,25 +171,31 @@ class Guard:
 class _Report:
     """What one call means to the breaker of its guard; the first word counts."""
 
-    def __init__(self, guard: Guard, *, probe: bool) -> None:
-        self._guard: Guard | None = guard
-        self._probe = probe
+    __slots__ = ("_admitted", "_guard", "_said")
+
+    def __init__(self, guard: Guard, admitted: Admitted) -> None:
+        self._guard = guard
+        self._admitted = admitted
+        self._said = False
 
     def failed(self) -> None:
-        self._say(failed=True)
+        """Note that it failed, or takes too long."""
+        if not self._said:
+            self._said = True
+            self._guard.tell(self._guard.breaker.failed(self._admitted))
 
-    def succeeded(self) -> None:
-        self._say(failed=False)
+    def answered(self, seconds: float) -> None:
+        """Note that the service has answered, and how long that took."""
+        self._guard.bulkhead.speed.note(seconds)
+        if not self._said:
+            self._said = True
+            self._guard.tell(self._guard.breaker.answered(self._admitted))
 
     def open_ended(self) -> None:
-        """Let go of a call that was cancelled: it says nothing."""
-        if self._guard is not None and self._probe:
-            self._guard.breaker.release()
-
-    def _say(self, *, failed: bool) -> None:
-        if self._guard is not None:
-            self._guard.tell(self._guard.breaker.record(failed=failed, probe=self._probe))
-            self._guard = None
+        """Let go of a call that says nothing: it was cancelled, not made, or answered by the gateway."""
+        if not self._said:
+            self._said = True
+            self._guard.breaker.ended(self._admitted)
 
 
 class ProtectedSource:
@@ -191,45 +207,68 @@ class ProtectedSource:
         clock: where time and randomness come from.
         stats: the counters.
         events: who is told that Emporix is unavailable, and back.
+        protection: what other event loops know.
     """
 
     def __init__(
-        self, source: ContextSource, policy: UpstreamPolicy, clock: Clock, stats: Stats, events: Events
+        self,
+        source: ContextSource,
+        *,
+        policy: UpstreamPolicy,
+        clock: Clock,
+        stats: Stats,
+        events: Events,
+        protection: Protection,
     ) -> None:
         self._source = source
         self._clock = clock
         self._stats = stats
         self._retries = RetryBudget() if policy.get_retry else None
-        self._get_guard, self._patch_guard = _guards(policy, clock, stats, events)
+        self._get_guard, self._patch_guard = _guards(policy, clock, stats, events, protection)
 
     @property
     def refuses(self) -> bool:
         """Whether a breaker refuses calls at the moment."""
         return self._get_guard.breaker.refuses or self._patch_guard.breaker.refuses
 
-    async def get(self, token: str) -> ContextDocument:
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether it fails for everybody, so that GET calls are refused but for a probe now and then."""
+        return self._get_guard.breaker.is_open
+
+    async def get(self, token: str, caller: Caller) -> ContextDocument:
         """Return the context of the token's session; after a connection error, 502, 503 or 504 ask once more."""
         try:
-            return await self._get(token)
+            return await self._get(token, caller)
         except EmporixError as error:
             if not (_worth_repeating(error) and self._retries is not None and self._retries.spend()):
                 raise
+            failure = error.again()
         low, high = RETRY_PAUSE
         await self._clock.sleep(low + (high - low) * self._clock.random())
-        return await self._get(token)
+        try:
+            return await self._get(token, caller)
+        except EmporixNotAsked:
+            pass
+        raise failure  # Emporix has failed, though it was not asked again
 
-    async def patch(self, token: str, body: Mapping[str, object]) -> None:
+    async def patch(self, token: str, body: Mapping[str, object], caller: Caller) -> None:
         """Change the context of the token's session."""
-        async with self._patch_guard.call():
+
+        async def patch() -> None:
             self._stats.count_patch()
             await self._source.patch(token, body)
 
-    async def _get(self, token: str) -> ContextDocument:
-        async with self._get_guard.call():
+        await self._patch_guard.call(caller, patch)
+
+    async def _get(self, token: str, caller: Caller) -> ContextDocument:
+        async def get() -> ContextDocument:
             self._stats.count_get()
             if self._retries is not None:
                 self._retries.earn()
             return await self._source.get(token)
+
+        return await self._get_guard.call(caller, get)
 
 
 def _is_failure(error: EmporixError) -> bool:
@@ -244,20 +283,26 @@ def _worth_repeating(error: EmporixError) -> bool:
     return error.retry_after is None and (isinstance(error, EmporixUnreachable) or error.status in RETRIED)
 
 
-def _guards(policy: UpstreamPolicy, clock: Clock, stats: Stats, events: Events) -> tuple[Guard, Guard]:
+def _guards(
+    policy: UpstreamPolicy, clock: Clock, stats: Stats, events: Events, protection: Protection
+) -> tuple[Guard, Guard]:
     """Return what stands in front of GET and PATCH calls."""
-    bulkhead, gate = Bulkhead(policy.max_concurrency), Gate(clock)
+    bulkhead = Bulkhead(policy.max_concurrency, clock)
     get, patch = (
         Guard(
             operation=operation,
+            patience=patience,
+            slow_after=patience,
             bulkhead=bulkhead,
-            gate=gate,
-            breaker=Breaker(clock),
+            gate=protection.gate,
+            breaker=breaker,
             events=events,
             stats=stats,
             clock=clock,
-            slow_after=slow_after,
         )
-        for operation, slow_after in (("context.get", policy.deadline), ("context.patch", policy.commit_deadline))
+        for operation, patience, breaker in (
+            ("context.get", policy.deadline, protection.get),
+            ("context.patch", policy.commit_deadline, protection.patch),
+        )
     )
     return get, patch

@@ -27,7 +27,7 @@ from .ports import ContextSource
 from .publishing import Publisher
 from .reads import Reads
 from .requirements import Requirements
-from .resilience import ProtectedSource
+from .resilience import ProtectedSource, Protection
 from .sharing import Sharing
 from .stats import Stats
 
@@ -46,6 +46,7 @@ class EngineOptions:
         clock: where time and randomness come from.
         stats: the counters.
         events: who is told what happens.
+        protection: what is known about the health of Emporix.
     """
 
     cache: CachePolicy
@@ -55,6 +56,10 @@ class EngineOptions:
     clock: Clock
     stats: Stats
     events: Events = field(default_factory=Events)
+    protection: Protection = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "protection", Protection(self.clock))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +106,10 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
     tasks, pauses, binding = Tasks(clock), Pauses(clock), Binding(keys)
     # What another process may have changed since the last event loop ended is known to the store alone.
     entries = Entries(cache.max_entries, keys, clock, None if options.store.shared else neighbour.entries)
-    flights = Flights(upstream.max_flights, upstream.hung_after)
-    protected = ProtectedSource(source, upstream, clock, stats, options.events)
+    flights = Flights(upstream.hung_after)
+    protected = ProtectedSource(
+        source, policy=upstream, clock=clock, stats=stats, events=options.events, protection=options.protection
+    )
     sharing = Sharing(options.store, attachment, keys, cache.longest, clock, neighbour=neighbour)
     pending = Pending(sharing, entries, clock)
     requirements = Requirements(keys=keys, binding=binding, buckets=TokenBuckets(clock), clock=clock)
@@ -145,9 +152,6 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         entries=entries,
         publisher=publisher,
         sharing=sharing,
-        tasks=tasks,
-        clock=clock,
-        hung_after=upstream.hung_after,
     )
     commits = Commits(
         policy=upstream,

@@ -21,7 +21,7 @@ CROWD = 150
 ROUNDS = 2
 LONGEST_VISIT = 0.02
 STORMY = UpstreamPolicy(deadline=1.5, commit_deadline=1.5, timeout=0.5, max_concurrency=15)
-UNHURRIED = UpstreamPolicy(deadline=10.0, commit_deadline=10.0, timeout=10.0, max_concurrency=15)
+UNHURRIED = UpstreamPolicy(deadline=10.0, commit_deadline=10.0, timeout=10.0, total_timeout=10.0, max_concurrency=15)
 """No call fails only because the machine has other things to do."""
 MARGIN = 3
 

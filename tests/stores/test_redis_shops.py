@@ -25,7 +25,7 @@ from .helpers import SLOW, MakeRedisStore, attached, eventually
 pytestmark = pytest.mark.redis
 
 MakeWorker = Callable[..., Shop]
-UNHURRIED = UpstreamPolicy(deadline=60.0, commit_deadline=60.0, timeout=60.0)
+UNHURRIED = UpstreamPolicy(deadline=60.0, commit_deadline=60.0, timeout=60.0, total_timeout=60.0)
 
 
 @pytest.fixture
