@@ -10,7 +10,7 @@ import sys
 from concurrent.futures import Future
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 import httpx
@@ -143,10 +143,8 @@ def build_client(timeout: float, max_connections: int, *, tls: ssl.SSLContext | 
 class Clients(Protocol):
     """Hands out the client for a call."""
 
-    @property
-    def own(self) -> bool:
-        """Whether clients are built and closed here."""
-        ...
+    own: ClassVar[bool]
+    """Whether clients are built and closed here."""
 
     async def ready(self) -> None:
         """Do what `current` needs and what takes long."""
@@ -172,7 +170,7 @@ class InjectedClient:
         client: the client.
     """
 
-    own: Final = False
+    own: ClassVar[bool] = False
 
     def __init__(self, client: object) -> None:
         self._client = adopt(client)
@@ -208,7 +206,7 @@ class OwnClients:
         max_connections: connections open at once, per event loop.
     """
 
-    own: Final = True
+    own: ClassVar[bool] = True
 
     def __init__(self, timeout: float, max_connections: int) -> None:
         self._timeout = number(timeout, "timeout", above=0, unit="seconds")
