@@ -9,10 +9,12 @@ from starlette.requests import HTTPConnection
 from .context import SessionContext
 from .errors import ConfigurationError
 
-__all__ = ["SCOPE_KEY", "STATE_KEY", "get_session_context"]
+__all__ = ["OUTER_KEY", "SCOPE_KEY", "STATE_KEY", "get_session_context"]
 
 STATE_KEY: Final = "session_ctx"
 SCOPE_KEY: Final = "session_ctx_middleware.context"
+OUTER_KEY: Final = "session_ctx_middleware.outer"
+"""The contexts of middlewares for other shops, around the one that a request is in now."""
 
 
 def get_session_context(connection: HTTPConnection) -> SessionContext:

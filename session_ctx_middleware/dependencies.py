@@ -38,6 +38,7 @@ class RequestDependencies:
         strict: whether a leak is an error instead of a report.
         middleware: returns the middleware, `None` where it is gone.
         token_watch: is told whether requests bring tokens.
+        place: tenant and address: which contexts these are.
     """
 
     tokens: TokenChain
@@ -52,6 +53,7 @@ class RequestDependencies:
     strict: bool = False
     middleware: Callable[[], Monitored | None] = lambda: None
     token_watch: TokenWatch | None = None
+    place: tuple[str, str] = ("", "")
 
     def monitored(self) -> Monitored:
         """Return the middleware.

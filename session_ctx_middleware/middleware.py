@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .access import SCOPE_KEY, STATE_KEY
+from .access import OUTER_KEY, SCOPE_KEY, STATE_KEY
 from .checks import flag, flag_or_function, functions, instance, secret_keys, with_methods
 from .clock import Clock, SystemClock
 from .context import SessionContext
@@ -153,6 +153,7 @@ class SessionContextMiddleware:
             continuity=_continuity(continuity, secrets),
             strict=flag(strict, "strict=..."),
             middleware=ref(self),
+            place=(tenant, base_url),
             token_watch=TokenWatch(events, self._stats.reads),
         )
         self._instant = tokens.instant
@@ -166,7 +167,10 @@ class SessionContextMiddleware:
         if kind == "lifespan":
             await self.app(scope, receive, self._closing(send))
             return
-        if kind not in {"http", "websocket"} or SCOPE_KEY in scope:  # mounted twice: the outer one wins
+        mine = kind in {"http", "websocket"}
+        if mine and SCOPE_KEY in scope:
+            scope, mine = _inside(scope, self._deps.place)
+        if not mine:
             await self.app(scope, receive, send)
             return
         context = self._place(scope)
@@ -256,6 +260,25 @@ class SessionContextMiddleware:
             await send(message)
 
         return send_wrapper
+
+
+def _inside(scope: Scope, place: tuple[str, str]) -> tuple[Scope, bool]:
+    """Return what an application inside another middleware gets to see, and whether its own is to place a context.
+
+    Mounted twice for one shop, the outer one wins. For another shop, the inner one works for its own application, and
+    nothing shows there of the outer shop's context; outside it nothing shows of the inner one's.
+    """
+    outer = (scope[SCOPE_KEY], *scope.get(OUTER_KEY, ()))
+    known = next((each for each in outer if each._deps.place == place), None)
+    if known is outer[0]:
+        return scope, False
+    state = {key: value for key, value in scope["state"].items() if key != STATE_KEY}
+    inside = {**scope, "state": state, OUTER_KEY: outer}
+    if known is None:
+        del inside[SCOPE_KEY]
+    else:
+        inside[SCOPE_KEY] = state[STATE_KEY] = known
+    return inside, known is None
 
 
 def _unprocessable(error: InvalidChange) -> PlainTextResponse:
