@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from ..checks import is_visible
@@ -12,7 +13,7 @@ from .address import BASE_URL, segment
 from .answers import Answer, document_of, require_success
 from .attributes import attribute_body, attribute_segment
 from .client import MAX_CONNECTIONS, SYSTEM_CLOCK, TIMEOUT, TOTAL_TIMEOUT, PlatformClient
-from .service_token import ServiceToken
+from .service_token import REFUSED_PAUSE, ServiceToken
 from .transport import HttpClient
 
 __all__ = ["ManagedContextClient"]
@@ -21,7 +22,8 @@ __all__ = ["ManagedContextClient"]
 class ManagedContextClient(PlatformClient):
     """Reads and changes session contexts by session id, with a service token.
 
-    A refused service token (401) is dropped, and the call repeated once with a new one: nothing was applied.
+    A refused service token (401) is dropped, and the call repeated once with a new one: nothing was applied. Where the
+    new one is refused as well, further calls do without that for three seconds.
 
     Args:
         tenant: the name of the tenant.
@@ -61,6 +63,8 @@ class ManagedContextClient(PlatformClient):
             clock=clock,
         )
         self._service_token = _checked(service_token, self.tenant)
+        self._clock = clock
+        self._refused_until = -math.inf
 
     async def get(self, session_id: str) -> ContextDocument:
         """Return the context of a session.
@@ -157,11 +161,14 @@ class ManagedContextClient(PlatformClient):
     ) -> Answer:
         token = await self._service_token.value()
         answer = await self._http.call(operation, method, path, token=token, json=json, params=params, headers=headers)
-        if answer.status != 401:
+        if answer.status != 401 or self._clock.monotonic() < self._refused_until:
             return answer
         self._service_token.drop(token)
         token = await self._service_token.value()
-        return await self._http.call(operation, method, path, token=token, json=json, params=params, headers=headers)
+        answer = await self._http.call(operation, method, path, token=token, json=json, params=params, headers=headers)
+        if answer.status == 401:
+            self._refused_until = self._clock.monotonic() + REFUSED_PAUSE
+        return answer
 
     def _path(self, operation: str, session_id: str) -> str:
         try:

@@ -20,6 +20,8 @@ from ..errors import (
     EmporixUnreachable,
     MalformedAnswer,
     SessionContextError,
+    TokenRejected,
+    TooManyRequests,
 )
 from ..tasks import SharedResult, Tasks
 from .address import BASE_URL
@@ -28,13 +30,17 @@ from .client import SYSTEM_CLOCK, TIMEOUT, TOTAL_TIMEOUT, PlatformClient
 from .limits import MAX_HUNG
 from .transport import HttpClient
 
-__all__ = ["ServiceToken"]
+__all__ = ["REFUSED_PAUSE", "ServiceToken"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
 OPERATION: Final = "oauth.token"
 SHORT_LIFE: Final = 60.0
 RETRY_PAUSE: Final = 5.0
+REFUSED_PAUSE: Final = 3.0
+FAILED_PAUSE: Final = 2.0
+BUSY_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -46,14 +52,31 @@ class _Grant:
     expires_at: float
 
 
-_Outcome: TypeAlias = _Grant | SessionContextError
+@dataclass(frozen=True, slots=True, repr=False)
+class _Failure:
+    """Why there is no token, and until when nobody need ask again, in monotonic seconds."""
+
+    error: SessionContextError
+    until: float
+
+    def again(self, now: float) -> SessionContextError:
+        """Return an equal error for one of several callers, see `EmporixError.again`."""
+        error = self.error
+        if not isinstance(error, EmporixError):
+            return type(error)(*error.args)
+        left = None if error.retry_after is None else max(self.until - now, 0.0)
+        return type(error)(error.operation, error.status, error.reason, retry_after=left)
+
+
+_Outcome: TypeAlias = _Grant | _Failure
 
 
 class ServiceToken(PlatformClient):
     """A service token that is requested when it is needed, kept, and renewed before it expires.
 
     However many callers wait, one request is in flight per event loop (single flight). While a token is still valid,
-    callers get it at once and the renewal runs in the background.
+    callers get it at once and the renewal runs in the background. After a refusal, a failure or a request to wait
+    (``Retry-After``, at most a minute) callers get the same error for a while, and nothing is requested.
 
     Args:
         tenant: the name of the tenant.
@@ -99,7 +122,7 @@ class ServiceToken(PlatformClient):
         self._renew_before = number(renew_before, "ServiceToken(renew_before=...)", at_least=0, unit="seconds")
         self._clock = clock
         self._grant: _Grant | None = None
-        self._renewal_not_before = -math.inf
+        self._failure: _Failure | None = None
         self._requests: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedResult[_Outcome]] = WeakKeyDictionary()
         self._tasks = Tasks(clock)
 
@@ -114,12 +137,16 @@ class ServiceToken(PlatformClient):
             EmporixFailed: a server error, a redirect, or any other status.
             EmporixUnreachable: no answer came.
         """
-        grant, now = self._grant, self._clock.monotonic()
-        if grant is None or now >= grant.expires_at:
-            grant = await self._requested()
-        elif now >= max(grant.renew_at, self._renewal_not_before):
-            self._request()
-        return grant.value
+        grant, failure, now = self._grant, self._failure, self._clock.monotonic()
+        pauses = failure is not None and now < failure.until
+        if grant is not None and now < grant.expires_at:
+            if now >= grant.renew_at and not pauses:
+                self._request()
+            return grant.value
+        outcome = failure if failure is not None and pauses else await self._request().get()
+        if isinstance(outcome, _Failure):
+            raise outcome.again(self._clock.monotonic())
+        return outcome.value
 
     def drop(self, value: str) -> None:
         """Forget a token that Emporix refused.
@@ -137,18 +164,12 @@ class ServiceToken(PlatformClient):
             await request.get()
         await super().aclose()
 
-    async def _requested(self) -> _Grant:
-        outcome = await self._request().get()
-        if isinstance(outcome, SessionContextError):
-            raise _again(outcome)
-        return outcome
-
     def _request(self) -> SharedResult[_Outcome]:
         """Return the request in flight on this event loop; start one if there is none."""
         loop = asyncio.get_running_loop()
         request = self._requests.get(loop)
         if request is None or request.result is not None:
-            leaving = EmporixUnreachable(OPERATION, None, "the application is shutting down")
+            leaving = _Failure(EmporixUnreachable(OPERATION, None, "the application is shutting down"), -math.inf)
             request = self._requests[loop] = self._tasks.share(self._renew(loop), otherwise=leaving)
         return request
 
@@ -165,14 +186,18 @@ class ServiceToken(PlatformClient):
             return self._failed(error)
         except Exception as error:  # noqa: BLE001 - an event hook of the HTTP client may raise anything
             return self._failed(EmporixFailed(OPERATION, None, f"unexpected {type(error).__name__}"))
+        self._failure = None
         return grant
 
-    def _failed(self, error: SessionContextError) -> SessionContextError:
-        now = self._clock.monotonic()
+    def _failed(self, error: SessionContextError) -> _Failure:
+        now, pause = self._clock.monotonic(), _pause_after(error)
+        if self._failure is None and isinstance(error, EmporixUnreachable):
+            pause = 0.0  # a connection breaks now and then: the next caller may try at once, and those after that wait
         if self._grant is not None and now < self._grant.expires_at:
-            self._renewal_not_before = now + RETRY_PAUSE
+            pause = max(pause, RETRY_PAUSE)
             _log.warning("the service token could not be renewed ahead of its end: %s", error)
-        return error
+        failure = self._failure = _Failure(error, now + pause)
+        return failure
 
     async def _ask(self) -> _Grant:
         asked_at = self._clock.monotonic()
@@ -209,9 +234,14 @@ class ServiceToken(PlatformClient):
             )
 
 
-def _again(error: SessionContextError) -> SessionContextError:
-    """Return an equal error for one of several callers, see `EmporixError.again`."""
-    return error.again() if isinstance(error, EmporixError) else type(error)(*error.args)
+def _pause_after(error: SessionContextError) -> float:
+    """Return for how many seconds nobody need ask again."""
+    seconds = error.retry_after if isinstance(error, EmporixError) else None
+    if seconds is not None:
+        return min(max(seconds, 0.0), LONGEST_PAUSE)
+    if isinstance(error, TooManyRequests):
+        return BUSY_PAUSE
+    return REFUSED_PAUSE if isinstance(error, TokenRejected | ConfigurationError) else FAILED_PAUSE
 
 
 def _object(body: bytes) -> Mapping[str, object]:

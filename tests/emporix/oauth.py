@@ -19,6 +19,7 @@ class OAuth:
 
     def __init__(self, library: Any, clock: VirtualClock) -> None:
         self.library = library
+        self.clock = clock
         self.requests: list[Any] = []
         self.open = asyncio.Event()
         self.open.set()

@@ -14,6 +14,7 @@ from session_ctx_middleware.errors import (
     TokenRejected,
 )
 
+from .clock import VirtualClock
 from .oauth import OAuth
 
 
@@ -26,7 +27,7 @@ def context_manager(oauth: OAuth, statuses: list[int]) -> tuple[ManagedContextCl
         return oauth.library.Response(statuses.pop(0), json={"metadata": {"version": 1}})
 
     client = oauth.library.AsyncClient(transport=oauth.library.MockTransport(handle))
-    return ManagedContextClient("acme", service_token=oauth.token, http_client=client), used
+    return ManagedContextClient("acme", service_token=oauth.token, http_client=client, clock=oauth.clock), used
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,18 @@ async def test_refused_token_is_replaced(
     with pytest.raises(TokenRejected):
         await call(managed)
     assert len(used) == 2
+
+
+async def test_new_tokens_do_not_help(oauth: OAuth, clock: VirtualClock) -> None:
+    """Where a new service token is refused as well, a hundred calls in ten seconds make few requests for one."""
+    managed, used = context_manager(oauth, [401] * 200)
+    for _ in range(100):
+        with pytest.raises(TokenRejected):
+            await managed.get("s")
+        clock.now += 0.1
+
+    assert len(oauth.requests) <= 5
+    assert len(used) <= 104
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 429, 500, 503])

@@ -13,6 +13,8 @@ import pytest
 from session_ctx_middleware.emporix import ServiceToken
 from session_ctx_middleware.errors import (
     ConfigurationError,
+    EmporixFailed,
+    SessionContextError,
     TooManyRequests,
 )
 
@@ -148,6 +150,79 @@ async def test_errors_are_one_each(oauth: OAuth) -> None:
     assert {getattr(result, "retry_after", None) for result in results} == {30.0}
     assert {str(result) for result in results} == {"oauth.token: status 429"}
     assert len(oauth.requests) == 1
+
+
+def refusals(library: Any) -> list[tuple[Any, int]]:
+    """Ways in which no token is given out, and how often that is asked for in ten seconds at most."""
+    return [
+        (library.Response(401, json={"error": "invalid_client"}), 4),
+        (library.Response(400), 4),
+        (library.Response(429), 10),
+        (library.Response(429, headers={"retry-after": "30"}), 1),
+        (library.Response(503, headers={"retry-after": "5"}), 2),
+        (library.Response(503), 5),
+        (library.Response(500), 5),
+        (library.Response(200, json={}), 5),
+        (library.Response(200, json={"access_token": "t", "scope": "another"}), 4),
+        (library.ConnectError("broken"), 6),
+        (KeyError("a hook of the application"), 5),
+    ]
+
+
+@pytest.mark.parametrize("index", range(11))
+async def test_refusal_is_remembered(index: int, oauth: OAuth, clock: VirtualClock) -> None:
+    """However no token is given out, a hundred callers in ten seconds make few requests, and each gets the error."""
+    oauth.failure, at_most = refusals(oauth.library)[index]
+    errors = []
+    for _ in range(100):
+        with pytest.raises(SessionContextError) as caught:
+            await oauth.token.value()
+        errors.append(caught.value)
+        clock.now += 0.1
+
+    assert len(oauth.requests) <= at_most
+    assert len({type(error) for error in errors}) == 1
+    assert len({id(error) for error in errors}) == 100
+    oauth.failure = None
+    clock.now += 60
+    assert (await oauth.token.value()).startswith("token-")
+
+
+async def test_time_to_wait_runs_down(oauth: OAuth, clock: VirtualClock) -> None:
+    """Who asks later is told how long there is still to wait."""
+    oauth.failure = oauth.library.Response(429, headers={"retry-after": "30"})
+    left = []
+    for _ in range(3):
+        with pytest.raises(TooManyRequests) as caught:
+            await oauth.token.value()
+        left.append(caught.value.retry_after)
+        clock.now += 10
+
+    assert left == [30.0, 20.0, 10.0]
+
+
+async def test_longest_pause(oauth: OAuth, clock: VirtualClock) -> None:
+    """A minute is the longest that anybody waits, whatever the token endpoint asks for."""
+    oauth.failure = oauth.library.Response(503, headers={"retry-after": "86400"})
+    with pytest.raises(EmporixFailed):
+        await oauth.token.value()
+    oauth.failure = None
+    clock.now += 60
+
+    assert await oauth.token.value() == "token-2"
+
+
+async def test_renewal_waits_as_it_is_asked_to(oauth: OAuth, clock: VirtualClock) -> None:
+    """A renewal that is told to wait does so, and the token is used meanwhile."""
+    await oauth.token.value()
+    clock.now += 3545
+    oauth.failure = oauth.library.Response(429, headers={"retry-after": "30"})
+    for _ in range(20):
+        assert await oauth.token.value() == "token-1"
+        await settle()
+        clock.now += 1
+
+    assert len(oauth.requests) == 2
 
 
 async def test_short_life_is_halved(oauth: OAuth, clock: VirtualClock) -> None:
