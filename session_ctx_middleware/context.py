@@ -286,9 +286,7 @@ class SessionContext(RequestLifecycle, PlainForm):
         finally:
             batch_of_changes.reset(mine)
             self._late -= 1
-        outcome = await self._commit("late_changes", parks=True)
-        if outcome.error is not None:
-            raise outcome.error
+        await self._commit_late()
 
     # Sending them
 

@@ -18,6 +18,7 @@ from .continuity import NOTHING, Found
 from .dependencies import RequestDependencies
 from .engine import Commit, CommitResult, Engine, Note
 from .errors import ContextNotLoaded, ContextSealed, ContextUnavailable, NoToken
+from .frames import without_locals
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import Value
 from .model.fields import checked_switch
@@ -94,6 +95,7 @@ class RequestLifecycle(Privacy):
         self._loaded(known, hit=True)
         return True
 
+    @without_locals
     async def _load(self) -> None:
         token = await self._credentials()
         if self._load_now() or token is None:
@@ -232,6 +234,12 @@ class RequestLifecycle(Privacy):
         if known is None or known.document is None or not known.parked.operations or known.stale or self._token is None:
             return False
         return self._engine.may_drain(self._token)
+
+    @without_locals
+    async def _commit_late(self) -> None:
+        outcome = await self._commit("late_changes", parks=True)
+        if outcome.error is not None:
+            raise outcome.error
 
     # The end
 

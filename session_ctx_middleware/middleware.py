@@ -26,6 +26,7 @@ from .emporix.reported import ReportedContexts
 from .engine import PROCESS_SECRET, EngineOptions, Keys, Neighbourhood, Stats
 from .errors import InvalidChange, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
+from .frames import clear_frames, without_locals
 from .health import REMEMBERED, Health
 from .http_cache import Vary, made_private
 from .model.view import ContextDefaults
@@ -174,14 +175,15 @@ class SessionContextMiddleware:
             await self.app(scope, receive, send)
             return
         context = self._place(scope)
-        if self._preload is True or (self._preload and self._preload(HTTPConnection(scope))):
-            await context._load_ahead()
         try:
+            if self._preload is True or (self._preload and self._preload(HTTPConnection(scope))):
+                await context._load_ahead()
             await self.app(scope, receive, self._starting(context, send) if kind == "http" else send)
         except BaseException as error:
             context._drop_uncommitted("exception")
             if kind != "http" or context._sealed or not isinstance(error, InvalidChange):
                 context._leaves(answered=not isinstance(error, SharedCacheLeak))
+                clear_frames(error)
                 raise
             await _unprocessable(error)(scope, receive, send)
             return
@@ -219,6 +221,7 @@ class SessionContextMiddleware:
 
         return send_wrapper
 
+    @without_locals
     async def _commit_first(self, context: SessionContext, message: Message, send: Send) -> None:
         set_cookie = await context._finish(message)
         cookies = () if set_cookie is None else ((b"set-cookie", set_cookie),)

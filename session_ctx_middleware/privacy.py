@@ -10,6 +10,7 @@ from typing import Final, NoReturn, SupportsIndex
 from starlette.types import Message
 
 from .errors import SharedCacheLeak
+from .frames import WithoutLocals
 from .http_cache import is_private
 from .model.personal import Personal
 from .reports import Reporting
@@ -20,7 +21,7 @@ UNSEEN: Final[Message] = {}
 """A response that somebody outside may make, in which nothing can be changed any more."""
 
 
-class Privacy(Personal, Reporting):
+class Privacy(Personal, Reporting, WithoutLocals):
     """Watches over the response of one request, for as long as somebody may still read the context for it."""
 
     _used = False

@@ -17,7 +17,7 @@ ROOT = Path(session_ctx_middleware.__file__).parent
 
 # From the bottom to the top: a module imports from its own layer and from those below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "clock", "cookies"),
+    ("errors", "clock", "cookies", "frames"),
     ("breaker", "checks", "health", "processes", "remedies", "tasks"),
     ("hooks",),
     ("events",),
@@ -41,7 +41,12 @@ MAX_MEDIAN = 10
 MAX_FIELDS = 14
 ONE_SCREEN = 30
 # A filter of the logging module changes the record that it is given; only Python 3.12 lets it return another one.
-FOREIGN_BY_PROTOCOL = {(f"{PACKAGE}.emporix.redaction", "record.args")}
+# And what has led to an error is told by these fields alone.
+FOREIGN_BY_PROTOCOL = {
+    (f"{PACKAGE}.emporix.redaction", "record.args"),
+    (f"{PACKAGE}.frames", "error.__cause__"),
+    (f"{PACKAGE}.frames", "error.__context__"),
+}
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..checks import number
 from ..clock import Clock, SystemClock
+from ..frames import WithoutLocals
 from .address import check_base_url, check_tenant
 from .http import Http
 from .transport import HttpClient, clients_for
@@ -22,7 +23,7 @@ MAX_CONNECTIONS: Final = 60
 SYSTEM_CLOCK: Final[Clock] = SystemClock()
 
 
-class PlatformClient:
+class PlatformClient(WithoutLocals):
     """A client of one service for one tenant; works from several event loops.
 
     Args:
