@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable
 
 import pytest
@@ -189,13 +188,11 @@ async def test_f7_ten_thousand_tokens(make_shop: Callable[..., Shop], emporix: F
     loop = asyncio.get_running_loop()
     took = []
 
-    began = time.monotonic()
     for wave in range(20):
         arrived = loop.time()
         await asyncio.gather(*(shop.currency(f"token-{wave}-{number}") for number in range(500)))
         took.append(loop.time() - arrived)
 
-    assert time.monotonic() - began < 60
     assert took[0] == pytest.approx(2.0)
     assert max(took[1:]) <= 0.75
     await asyncio.sleep(20)

@@ -68,7 +68,7 @@ class Browser:
     """One visitor, with cookies of its own."""
 
     def __init__(self, transport: Any, base_url: str = "https://shop.test") -> None:
-        self.http = httpx2.AsyncClient(transport=transport, base_url=base_url, follow_redirects=True, timeout=20)
+        self.http = httpx2.AsyncClient(transport=transport, base_url=base_url, follow_redirects=True, timeout=60)
 
     async def get(self, path: str = "/") -> Page:
         response = await self.http.get(path)

@@ -154,7 +154,7 @@ async def test_down_from_the_start(browser: Browser, emporix: FakeEmporix, fault
     page = await browser.add("kettle")
 
     assert "could not be put into your cart" in page.notices
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 7
     assert emporix.count("context.patch") == 0
 
 

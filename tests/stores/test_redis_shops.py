@@ -40,6 +40,7 @@ async def make_worker(emporix: FakeEmporix, http_library: Any, namespace: str) -
 
     def make(url: str, **options: Any) -> Shop:
         store = RedisStore(url, namespace=namespace, budget=options.pop("budget", PATIENT))
+        options.setdefault("upstream", UNHURRIED)
         shops.append(Shop(emporix, http_library, store=store, clock=SystemClock(), **options))
         return shops[-1]
 
@@ -211,7 +212,7 @@ async def test_f32_late_logout_keeps_change(
     emporix: FakeEmporix,
 ) -> None:
     """F32: A logout that Redis hears of late does not cost a change on its way."""
-    one, two = make_worker(proxy.url), make_worker(server.url, upstream=UNHURRIED)
+    one, two = make_worker(proxy.url), make_worker(server.url)
     heard, _ = await attached(make_redis_store(server.url))
     session = emporix.new_session(currency="EUR")
     for shop in (one, two):

@@ -18,8 +18,8 @@ __all__ = ["SETTINGS", "Fleet", "Program", "Uvicorn"]
 
 SETTINGS: Final = "TEST_SHOP"
 ROOT: Final = Path(__file__).parents[2]
-START_SECONDS: Final = 60.0
-STOP_SECONDS: Final = 20.0
+START_SECONDS: Final = 120.0
+STOP_SECONDS: Final = 60.0
 LISTENS: Final = re.compile(r"running on (http://127\.0\.0\.1:\d+)")
 
 

@@ -27,7 +27,7 @@ from .fleet import SETTINGS
 
 SWITCHES: Final = ("site_code", "currency", "language", "target_location")
 # What these tests ask is who shows what, not how fast: a busy machine must not look like an outage.
-PATIENT: Final = UpstreamPolicy(deadline=15.0, commit_deadline=15.0, timeout=15.0, total_timeout=15.0)
+PATIENT: Final = UpstreamPolicy(deadline=60.0, commit_deadline=60.0, timeout=60.0, total_timeout=60.0)
 
 
 async def page(request: Request) -> Response:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.network
 
 OLD, NEW = "the secret that this shop had until now", "the secret that this shop has from now on"
 MISSING_TTL: Final = 0.2
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 
 _log = logging.getLogger(__name__)
 

@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.redis, pytest.mark.network]
 SECRET = ["a secret that every worker of this shop has"]
 SHOPPERS, STEPS = 20, 20
 OUTAGES = 2
-CONVERGENCE = 30.0
-BUDGET = 0.1
+CONVERGENCE = 60.0
+BUDGET = 0.5
 CHANNEL = "session-ctx:v1:notices"
 
 _log = logging.getLogger(__name__)
