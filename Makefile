@@ -38,7 +38,7 @@ $(READY): pyproject.toml $(STALE)
 	@touch $(READY)
 
 test: $(READY)
-	$(PYTEST) -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow and not nginx" $(ARGS)
 
 # What is slow plays the same code for longer: measuring it would take minutes and find no further line.
 test-all: $(READY)
