@@ -82,10 +82,10 @@ async def test_f41_two_threads() -> None:
         done.set()
 
     other.start()
-    await asyncio.to_thread(attached.wait, 5)
+    await asyncio.to_thread(attached.wait, 60)
     await store.invalidate(["token-1"], "c", 3, lifetime=60.0)
-    await asyncio.to_thread(done.wait, 5)
-    await asyncio.to_thread(other.join, 5)
+    await asyncio.to_thread(done.wait, 60)
+    await asyncio.to_thread(other.join, 60)
     await asyncio.sleep(0)
     # The other loop is closed now; telling it something must not fail.
     await store.forget(["token-1"])
