@@ -168,5 +168,14 @@ KINDS: Final[dict[str, Kind]] = {
         "is asked again every few seconds. Check base_url=..., the network, and whether Emporix is up",
     ),
     "upstream.restored": Kind(level=WARNING, remedy="Emporix answers again, and what waited is sent"),
+    "store.failed": Kind(
+        level=WARNING,
+        remedy="the store fails. Pages and changes go on without it; other workers learn later of what happens here. "
+        "Check the store",
+        remedies={"ContextStoreUnavailable": "the store cannot be used at the moment; it has logged why"},
+        quiet=10,
+        over="store.answered",
+    ),
+    "store.answered": Kind(level=INFO, remedy="the store works again"),
 }
 """Every event, by its name."""

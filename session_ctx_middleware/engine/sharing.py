@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -10,7 +9,7 @@ from typing import Final, TypeVar
 from ..clock import Clock
 from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
-from ..stores import Attachment, ContextStore, ContextStoreUnavailable, MemoryStore, Notice, Stored
+from ..stores import Attachment, ContextStore, MemoryStore, Notice, Stored
 from .consistency import Incarnation
 from .entry import Entry, Fence
 from .flights import Flight
@@ -18,8 +17,6 @@ from .keys import Keys
 from .neighbours import Neighbour
 
 __all__ = ["Sharing", "StoreRead"]
-
-_log = logging.getLogger("session_ctx_middleware")
 
 T = TypeVar("T")
 
@@ -224,8 +221,5 @@ async def or_default(answer: Awaitable[T], default: T) -> T:
     """Return what a store answers, or `default` when it fails: the page is more important."""
     try:
         return await answer
-    except ContextStoreUnavailable:
-        return default
-    except Exception as error:  # noqa: BLE001 - whatever a store raises
-        _log.error("the store failed: %s", type(error).__name__)
+    except Exception:  # noqa: BLE001 - whatever a store raises; `reported` has told it
         return default

@@ -8,6 +8,7 @@ from ..clock import Clock
 from ..events import Events
 from ..policies import CachePolicy, UpstreamPolicy
 from ..stores import Attachment, ContextStore
+from ..stores.reported import reported
 from ..tasks import Tasks
 from .announcing import Announcer
 from .bases import Bases
@@ -110,7 +111,8 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
     protected = ProtectedSource(
         source, policy=upstream, clock=clock, stats=stats, events=options.events, protection=options.protection
     )
-    sharing = Sharing(options.store, attachment, keys, cache.longest, clock, neighbour=neighbour)
+    store = reported(options.store, options.events)
+    sharing = Sharing(store, attachment, keys, cache.longest, clock, neighbour=neighbour)
     pending = Pending(sharing, entries, clock)
     requirements = Requirements(keys=keys, binding=binding, buckets=TokenBuckets(clock), clock=clock)
     handover = Handover(keys=keys, binding=binding, requirements=requirements, clock=clock)

@@ -1,0 +1,93 @@
+"""A store whose failures are told to operators."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
+
+from ..events import ContextEvent, Events
+from ..model.changes import ContextChanges
+from ..model.document import ContextDocument
+from .memory import MemoryStore
+from .protocol import Attachment, ContextStore, ContextStoreUnavailable, Listener, Stored
+
+__all__ = ["reported"]
+
+T = TypeVar("T")
+
+
+def reported(store: ContextStore, events: Events) -> ContextStore:
+    """Return a store whose failures are told; what is in this process' own memory never fails.
+
+    Args:
+        store: what keeps everything.
+        events: who is told.
+    """
+    return store if isinstance(store, MemoryStore) else _ReportedStore(store, events)
+
+
+class _ReportedStore:
+    """Passes every call on, and tells of those that fail, once per change of state."""
+
+    def __init__(self, store: ContextStore, events: Events) -> None:
+        self.shared = store.shared
+        self._store = store
+        self._events = events
+
+    def attach(self, listener: Listener) -> Attachment:
+        """Notify the running event loop of what others change."""
+        return self._store.attach(listener)
+
+    async def load(self, name: str) -> Stored | None:
+        """Return what is kept under the name of a token."""
+        return await self._told("load", self._store.load(name))
+
+    async def save(
+        self, name: str, document: ContextDocument, identity: str, *, age: float, lifetime: float, session: str = ""
+    ) -> None:
+        """Keep a document."""
+        await self._told(
+            "save", self._store.save(name, document, identity, age=age, lifetime=lifetime, session=session)
+        )
+
+    async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
+        """Raise the floor of documents."""
+        await self._told("invalidate", self._store.invalidate(names, identity, floor, lifetime=lifetime))
+
+    async def forget(self, names: Sequence[str]) -> None:
+        """Forget documents and parked changes."""
+        await self._told("forget", self._store.forget(names))
+
+    async def parked(self, names: Sequence[str]) -> ContextChanges:
+        """Return what is parked."""
+        return await self._told("parked", self._store.parked(names))
+
+    async def park(self, name: str, changes: ContextChanges) -> None:
+        """Keep changes."""
+        await self._told("park", self._store.park(name, changes))
+
+    async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
+        """Forget changes."""
+        await self._told("unpark", self._store.unpark(names, changes))
+
+    async def aclose(self) -> None:
+        """Close what belongs to the running event loop."""
+        await self._store.aclose()
+
+    async def _told(self, call: str, answer: Awaitable[T]) -> T:
+        operation = f"store.{call}"
+        try:
+            found = await answer
+        except ContextStoreUnavailable as error:
+            # It has logged what an operator has to know, and its text quotes nothing.
+            self._events.emit(_failed(operation, error), news=False, detail=f"{error}.")
+            raise
+        except Exception as error:
+            self._events.emit(_failed(operation, error))
+            raise
+        self._events.over("store.failed", operation)
+        return found
+
+
+def _failed(operation: str, error: Exception) -> ContextEvent:
+    return ContextEvent(name="store.failed", operation=operation, outcome=type(error).__name__)
