@@ -46,13 +46,13 @@ test-all: $(READY)
 	$(PYTEST) -m slow $(ARGS)
 
 soak: $(READY)
-	$(BIN)/python -m tests.simulation --seeds 0:2000 --operations 520 $(ARGS)
+	$(BIN)/python -m tests.simulation --setup "one process" --setup "3 workers, store" --seeds 0:120 $(ARGS)
 
 siege: $(READY)
 	$(BIN)/python -m tests.workers $(ARGS)
 
 campaign: $(READY)
-	$(BIN)/python -m tests.simulation.table --seeds 400 $(ARGS)
+	$(BIN)/python -m tests.simulation.table --seeds 30 $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --group bench

@@ -1,52 +1,58 @@
-"""Play seeds from the command line: ``python -m tests.simulation --seeds 0:2000 --operations 500``."""
+"""Play visits: ``python -m tests.simulation --setup "3 workers, notes" --situation overlap --seeds 0:200``."""
 
 from __future__ import annotations
 
 import argparse
-import logging
-import multiprocessing
 import sys
-import time
-from functools import partial
 
-from .checkers import violations
-from .driver import play
-from .history import Setup
+from .campaign import Row, played
+from .judge import PROMISES
+from .setups import SETUPS, SITUATIONS
+from .visit import play
 
-
-def one(seed: int, operations: int, setup: Setup) -> tuple[int, int, int, dict[str, list[str]]]:
-    history = play(seed, operations, setup)
-    return seed, history.operations, history.faults, violations(history)
+ALL = "all"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=main.__doc__)
-    parser.add_argument("--seeds", default="0:200", help="first:end, or one seed to replay")
-    parser.add_argument("--operations", type=int, default=500, help="requests per seed")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--cookie", action="store_true", help="with the continuity cookie")
-    parser.add_argument("--store", choices=("none", "healthy", "faulty"), default="none", help="that workers share")
-    parser.add_argument("--skew", type=float, default=0.0, metavar="SECONDS", help="between the clocks of the workers")
-    parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count())
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation",
+        description="Play visits in virtual time, and count per promise how often it was broken.",
+        epilog=f"set-ups: {'; '.join(SETUPS)}. situations: {'; '.join(SITUATIONS)}.",
+    )
+    parser.add_argument("--setup", action="append", choices=[*SETUPS, ALL], help="this one; several times for several")
+    parser.add_argument("--situation", action="append", choices=[*SITUATIONS, ALL], help="as above; all by default")
+    parser.add_argument("--seeds", default="0:20", help="of each situation: first:end, or one to replay")
+    parser.add_argument("--steps", type=int, default=60, help="clicks of a visit; some are several requests")
+    parser.add_argument("--jobs", type=int, default=None, help="processes, one for each core by default")
+    parser.add_argument("--story", action="store_true", help="tell everything that happens in one seed")
     options = parser.parse_args()
+    setups = [*SETUPS] if ALL in (options.setup or [ALL]) else options.setup
+    situations = [*SITUATIONS] if ALL in (options.situation or [ALL]) else options.situation
     first, _, end = options.seeds.partition(":")
     seeds = range(int(first), int(end) if end else int(first) + 1)
-    setup = Setup(options.workers, options.cookie, options.store, options.skew)
-    replay = " ".join(sys.argv[1:]).replace(options.seeds, "SEED")
-    logging.disable(logging.CRITICAL)
-    began, operations, faults, failed = time.monotonic(), 0, 0, 0
-    with multiprocessing.Pool(options.jobs) as pool:
-        for seed, done, struck, found in pool.imap_unordered(
-            partial(one, operations=options.operations, setup=setup), seeds
-        ):
-            operations, faults = operations + done, faults + struck
-            for name, texts in found.items():
-                failed += len(texts)
-                print(f"seed {seed}: {name}: {len(texts)}, such as: {texts[0]}")
-                print(f"  replay: python -m tests.simulation {replay.replace('SEED', str(seed))}")
-    seconds = time.monotonic() - began
-    print(f"{len(seeds)} seeds, {operations} operations, {faults} faults, {failed} violations, {seconds:.0f} s")
-    return 1 if failed else 0
+    if options.story:
+        tell(setups[0], situations[0], seeds[0], options.steps)
+        return 0
+    bad = 0
+    for setup in setups:
+        total = Row(setup)
+        for situation, row in played(setup, situations, seeds, options.steps, options.jobs):
+            print(f"{setup} | {situation}: {row.sentence()}", flush=True)
+            for text in row.examples:
+                print(f"    {text}")
+            total += row
+        print(f"{setup}: {total.sentence()}", flush=True)
+        bad += total.counts.total()
+    return 1 if bad else 0
+
+
+def tell(setup: str, situation: str, seed: int, steps: int) -> None:
+    """Print what happens in one seed."""
+    story: list[str] = []
+    verdict = play(seed, steps, SETUPS[setup], SITUATIONS[situation], story=story)
+    print("\n".join(story))
+    for promise, number in verdict.counts.items():
+        print(f"{number} times {promise}: {PROMISES[promise]}, such as: {verdict.texts[promise][0]}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from ..support.virtual_time import VirtualClock
 LATENCY = 0.02
 NOTICE_DELAY = 0.05
 LONGEST = 120.0
+BUDGET = 0.05
 
 
 class Backplane:
@@ -31,7 +32,7 @@ class Backplane:
         self.clock = clock
         self.rng = rng
         self.faulty = faulty
-        self.down = False
+        self.state = "well"
         self.memory = MemoryStore(shared=True, clock=clock)
         self.stores: list[SimulatedStore] = []
 
@@ -41,32 +42,33 @@ class Backplane:
         return self.stores[-1]
 
     async def weather(self, rng: random.Random) -> None:
-        """Break it, restart it empty, cut its notices, and heal it."""
+        """Break it, restart it empty, cut its notices, let it refuse writes or freeze, and heal it."""
         while self.faulty:
             await asyncio.sleep(rng.uniform(1, 8))
-            match rng.choice(("down", "empty", "cut", "well", "well")):
-                case "down":
+            match rng.choice(("down", "frozen", "refusing", "empty", "cut", "well", "well", "well")):
+                case "down" | "frozen" | "refusing" as state:
                     self._connected(False)
-                    self.down = True
+                    self.state = state
                 case "empty":
                     self.memory = MemoryStore(shared=True, clock=self.clock)
                     for store in self.stores:
                         store.rejoin()
-                    self._heal()
+                    self.heal()
                 case "cut":
                     self._connected(False)
                 case _:
-                    self._heal()
+                    self.heal()
 
-    def _heal(self) -> None:
-        self.down = False
+    def heal(self) -> None:
+        """Let it be well again."""
+        self.state = "well"
         self._connected(True)
 
     def _connected(self, connected: bool) -> None:
-        for store in self.stores:
-            if store.attachment.connected is not connected:
-                store.attachment.connected = connected
-                store.attachment.epoch += 1
+        for attachment in (attachment for store in self.stores for attachment in store.attachments):
+            if attachment.connected is not connected:
+                attachment.connected = connected
+                attachment.epoch += 1
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,7 @@ class SimulatedStore:
 
     def __init__(self, backplane: Backplane) -> None:
         self._backplane = backplane
-        self._listener: Listener = lambda _: None
-        self.attachment = Attachment()
+        self._ears: list[tuple[asyncio.AbstractEventLoop, Listener, Attachment]] = []
         self._owed: list[Owed] = []
         self._arrival = 0.0
         self._heard = 0
@@ -97,9 +98,15 @@ class SimulatedStore:
         self._memory = self._backplane.memory.sibling()
         self._memory.attach(self._hear)
 
+    @property
+    def attachments(self) -> list[Attachment]:
+        """How well each of those who listen is informed."""
+        return [attachment for _, _, attachment in self._ears]
+
     def attach(self, listener: Listener) -> Attachment:
-        self._listener = listener
-        return self.attachment
+        attachment = Attachment(connected=self._backplane.state == "well")
+        self._ears.append((asyncio.get_running_loop(), listener, attachment))
+        return attachment
 
     async def load(self, name: str) -> Stored | None:
         await self._way()
@@ -115,7 +122,7 @@ class SimulatedStore:
     async def save(
         self, name: str, document: ContextDocument, identity: str, *, age: float, lifetime: float, session: str = ""
     ) -> None:
-        await self._way()
+        await self._way(writing=True)
         await self._memory.save(name, document, identity, age=age, lifetime=lifetime, session=session)
 
     async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
@@ -143,7 +150,7 @@ class SimulatedStore:
         return found
 
     async def park(self, name: str, changes: ContextChanges) -> None:
-        await self._way()
+        await self._way(writing=True)
         await self._memory.park(name, changes)
 
     async def unpark(self, names: Sequence[str], changes: ContextChanges) -> None:
@@ -161,27 +168,31 @@ class SimulatedStore:
     ) -> None:
         """Do what must not be forgotten when it fails; `late` instead of `work` once it can be done."""
         try:
-            await self._way()
+            await self._way(writing=True)
         except ConnectionError:
             self._owed.append(Owed(tuple(names), late or work, left))
             raise
         await work(self._memory)
 
-    async def _way(self) -> None:
-        await asyncio.sleep(self._backplane.rng.uniform(0, LATENCY))
-        if self._backplane.down:
-            raise ConnectionError("the store is down")
-        while self._owed:
+    async def _way(self, *, writing: bool = False) -> None:
+        state = self._backplane.state
+        if state == "frozen":
+            await asyncio.sleep(BUDGET)
+        else:
+            await asyncio.sleep(self._backplane.rng.uniform(0, LATENCY))
+        if state in {"frozen", "down"} or (writing and state == "refusing"):
+            raise ConnectionError(f"the store is {state}")
+        while self._owed and state == "well":
             await self._owed.pop(0).work(self._memory)
 
     def _hear(self, notice: Notice) -> None:
-        if self.attachment.connected:
-            loop = asyncio.get_running_loop()
-            # Redis delivers in the order in which it was told.
-            self._arrival = max(self._arrival, loop.time() + self._backplane.rng.uniform(0, NOTICE_DELAY))
-            loop.call_at(self._arrival, self._arrive, notice)
+        loop = asyncio.get_running_loop()
+        # Redis delivers in the order in which it was told.
+        self._arrival = max(self._arrival, loop.time() + self._backplane.rng.uniform(0, NOTICE_DELAY))
+        loop.call_at(self._arrival, self._arrive, notice)
 
     def _arrive(self, notice: Notice) -> None:
-        if self.attachment.connected:
-            self._heard += 1
-            self._listener(notice)
+        self._heard += 1
+        for loop, listener, attachment in self._ears:
+            if attachment.connected:
+                loop.call_soon(listener, notice)

@@ -1,83 +1,91 @@
-"""What a run is played on, and everything that happened in it."""
+"""What shoppers and others wanted, and what pages showed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .model import ServerSession
+__all__ = ["ATTRIBUTES", "PATHS", "SWITCHES", "Choice", "Person", "Seen"]
 
-__all__ = ["ONE_PROCESS", "History", "Read", "Setup", "Write"]
+SWITCHES = ("currency", "language", "site_code")
+ATTRIBUTES = ("attributes.a", "attributes.b")
+PATHS = SWITCHES + ATTRIBUTES
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What a shop runs on.
+@dataclass(slots=True, eq=False)
+class Person:
+    """Somebody at a browser, from the first page to the logout.
 
     Args:
-        workers: processes; each request goes to one at random.
-        cookie: whether they have a secret for the continuity cookie.
-        store: ``none`` for one of each worker's own, else the shared one: ``healthy``, or ``faulty``, which loses
-            notices, fails and is emptied.
-        skew: seconds by which the clocks of hosts differ at most.
+        number: tells them apart.
+        tenant: whose shop it is.
+        ended: when they asked to be logged out, `None` until then.
+        pardoned: moments by path: of what was chosen before, nothing is expected. Emporix itself has undone it, or the
+            shop has said that it is lost.
+        orphaned: paths by token: of what was chosen with it nothing is expected: nobody ever told whose token it is.
     """
 
-    workers: int = 1
-    cookie: bool = False
-    store: str = "none"
-    skew: float = 0.0
+    number: int
+    tenant: str
+    ended: float | None = None
+    pardoned: dict[str, float] = field(default_factory=dict)
+    orphaned: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-ONE_PROCESS = Setup()
+@dataclass(slots=True, eq=False)
+class Choice:
+    """One value that one request wanted.
 
+    Args:
+        person: who.
+        session: where, as Emporix calls it; empty where there was no token.
+        token: that token, empty for none.
+        path: of what.
+        value: `None` for an attribute that shall go.
+        sent: when the request left the browser.
+        known: when its answer had reached the browser, and everybody who has to hear of it; `None` for never.
+    """
 
-@dataclass
-class Read:
-    """What one page saw."""
-
-    session: str
-    token: str
-    start: float
-    end: float
-    values: dict[str, object]
-    shown_session: str | None
-    stale: bool
-    degraded: bool
-    rejected: bool
-    exists: bool
-    worker: int
-
-
-@dataclass
-class Write:
-    """What one request wanted, and whether that was acknowledged; `end` is when."""
-
+    person: Person
     session: str
     token: str
     path: str
-    value: object
-    start: float
-    worker: int
-    end: float | None = None
-    outcome: str = "open"
-    parked: bool = False
+    value: str | None
+    sent: float
+    known: float | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its person can expect to find it again."""
+        person, path = self.person, self.path
+        return self.sent >= person.pardoned.get(path, -1.0) and path not in person.orphaned.get(self.token, ())
 
 
-@dataclass
-class History:
-    """Everything that happened in one run."""
+@dataclass(slots=True, eq=False)
+class Seen:
+    """What one page showed.
 
-    seed: int
-    reads: list[Read] = field(default_factory=list)
-    writes: list[Write] = field(default_factory=list)
-    forgotten: dict[str, list[float]] = field(default_factory=dict)
-    rejected: dict[str, float] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
-    operations: int = 0
-    faults: int = 0
-    final: dict[str, Read] = field(default_factory=dict)
-    server: dict[str, ServerSession] = field(default_factory=dict)
-    revoked: set[str] = field(default_factory=set)
-    foul_play: list[str] = field(default_factory=list)
-    most_patches_at_once: int = 0
-    left_over: list[str] = field(default_factory=list)
-    setup: Setup = ONE_PROCESS
+    Args:
+        person: to whom.
+        session: of the token that the request brought.
+        token: that token.
+        place: the worker, instance and loop that answered.
+        sent: when the request left the browser.
+        values: by path.
+        shown_session: which session the page believed to be of.
+        stale: whether it said to be older than it should be.
+        degraded: whether it said to know nothing.
+        rejected: whether it said that the token is refused.
+        exists: whether it said that there is a context.
+    """
+
+    person: Person
+    session: str
+    token: str | None
+    place: tuple[int, int, int]
+    sent: float
+    values: dict[str, object]
+    shown_session: str | None = None
+    stale: bool = False
+    degraded: bool = False
+    rejected: bool = False
+    exists: bool = False

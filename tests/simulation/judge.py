@@ -1,0 +1,245 @@
+"""What must never happen. Every page, every change at Emporix and the end of a visit are judged as they come.
+
+A choice is *known* once the answer to its request has reached the browser. Of two choices the second is the later one
+if its request was sent when the first was known; the order of others is free. A choice whose answer never came may show
+or not.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from typing import Final
+
+from .fleet import CACHE, UPSTREAM
+from .history import PATHS, SWITCHES, Choice, Person, Seen
+from .platform import ServerSession
+
+__all__ = ["PROMISES", "Judge"]
+
+PROMISES: Final = {
+    "wrong": "a page showed a value older than one that was known when it was asked for",
+    "lost": "in the end Emporix holds a value older than one that was known",
+    "twice": "Emporix took a change again, over a newer one",
+    "leaks": "somebody else's value was shown or sent",
+    "diverged": "long after all faults a page did not show what Emporix holds",
+    "stale": "a page showed what somebody else had replaced long ago",
+    "overwritten": "a change touched what nobody wanted changed so",
+    "resurrected": "a refused token showed a context again",
+    "late": "a page took longer than it may",
+    "cookies": "a browser could not take or send a cookie of ours",
+    "at once": "two PATCHes of one session were on their way from one worker",
+    "left over": "something was begun and never ended",
+    "errors": "an exception left the middleware, or the loop had to complain",
+}
+STALE: Final = CACHE.ttl + UPSTREAM.deadline + 1.0
+STALE_ON_ERROR: Final = STALE + max(CACHE.stale_while_revalidate, CACHE.stale_if_error)
+ENOUGH: Final = 20
+
+Key = tuple[Person, str, str]
+
+
+class _Known:
+    """The choices of one field that are known: in the order in which they became so, and the latest one of them."""
+
+    __slots__ = ("latest_sent", "times")
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.latest_sent: list[float] = []
+
+    def add(self, choice: Choice) -> None:
+        assert choice.known is not None
+        self.times.append(choice.known)
+        self.latest_sent.append(max(choice.sent, self.latest_sent[-1]) if self.latest_sent else choice.sent)
+
+    def sent_before(self, moment: float) -> float:
+        """Return when the latest of those was sent that were known at a moment."""
+        index = bisect_right(self.times, moment)
+        return self.latest_sent[index - 1] if index else -1.0
+
+
+class Judge:
+    """Counts what must not happen.
+
+    Args:
+        carries: whether switches go along into another session of the same person.
+        unique: whether every choice has a value of its own.
+        hearsay: seconds after which other workers have heard of what one has done, where the browser does not tell.
+    """
+
+    def __init__(self, *, carries: bool, unique: bool, hearsay: float) -> None:
+        self.found: dict[str, list[str]] = defaultdict(list)
+        self.counts: Counter[str] = Counter()
+        self.reads = 0
+        self.degraded = 0
+        self._carries = carries
+        self._unique = unique
+        self._hearsay = hearsay
+        self._known: defaultdict[Key, _Known] = defaultdict(_Known)
+        self._choices: dict[tuple[Person, str, object], list[Choice]] = {}
+        self._owners: dict[tuple[str, str | None], list[Choice]] = {}
+        self._foreign: dict[tuple[str, str], dict[object, float]] = defaultdict(dict)
+        self._held: defaultdict[tuple[str, str], list[str | None]] = defaultdict(list)
+        self._refused: dict[tuple[str | None, tuple[int, int, int]], float] = {}
+        self.now = 0.0
+        self.story: list[str] | None = None
+        """Everything that happened, in words, where somebody wants to read it."""
+
+    def tell(self, text: str) -> None:
+        """Add to the story."""
+        if self.story is not None:
+            self.story.append(f"{self.now:8.3f} {text}")
+
+    def violation(self, promise: str, text: str) -> None:
+        """Note that a promise was broken."""
+        self.counts[promise] += 1
+        if len(self.found[promise]) < ENOUGH:
+            self.found[promise].append(f"{self.now:8.3f} {text}")
+        self.tell(f"*** {promise}: {text}")
+
+    # Choices
+
+    def wanted(self, choice: Choice) -> None:
+        """Note what a request on its way wants."""
+        self._choices.setdefault((choice.person, choice.path, choice.value), []).append(choice)
+        self._owners.setdefault((choice.path, choice.value), []).append(choice)
+
+    def acknowledged(self, choice: Choice, now: float) -> None:
+        """Note that the answer has reached the browser."""
+        choice.known = now + self._hearsay
+        if choice.counts:
+            self._known[self._key(choice.person, choice.session, choice.path)].add(choice)
+
+    def pardon(self, person: Person, paths: tuple[str, ...], now: float) -> None:
+        """Expect no more of what somebody has chosen before a moment."""
+        person.pardoned.update(dict.fromkeys(paths, now))
+        self._count_again(person)
+
+    def orphan(self, person: Person, token: str, paths: tuple[str, ...]) -> None:
+        """Expect no more of what somebody has chosen with a token that nobody ever told the session of."""
+        person.orphaned[token] = paths
+        self._count_again(person)
+
+    def _count_again(self, person: Person) -> None:
+        for key in [key for key in self._known if key[0] is person]:
+            del self._known[key]
+        own = (each for (who, *_), choices in self._choices.items() if who is person for each in choices)
+        for choice in sorted((each for each in own if each.known is not None), key=lambda each: each.known or 0.0):
+            if choice.counts:
+                self._known[self._key(person, choice.session, choice.path)].add(choice)
+
+    def _key(self, person: Person, session: str, path: str) -> Key:
+        return person, "" if self._carries and path in SWITCHES else session, path
+
+    def _is_older(self, person: Person, session: str, path: str, value: object, than: float) -> bool:
+        """Tell whether every choice that a value can be was known, or made by others, before something was sent."""
+        foreign = self._foreign[session, path].get(value, -1.0)
+        if foreign > than:
+            return False
+        own = self._choices.get((person, path, value), ())
+        return all(each.known is not None and each.known <= than for each in own)
+
+    # Pages
+
+    def shown(self, seen: Seen) -> None:
+        """Judge a page that has reached its browser."""
+        person = seen.person
+        self.reads += len(seen.values)
+        self.degraded += seen.degraded or seen.rejected
+        nothing_known = seen.degraded or seen.rejected
+        for path, value in seen.values.items():
+            self.leaks(seen, path, value)
+            if (value is None and nothing_known) or person.ended is not None:
+                continue
+            known = self._known.get(self._key(person, seen.session, path))
+            sent = -1.0 if known is None else known.sent_before(seen.sent)
+            if sent >= 0 and self._is_older(person, seen.session, path, value, sent):
+                self.violation("wrong", f"{path} is {value!r} at {seen.place}, though one of {sent:.3f} was known")
+
+    def leaks(self, seen: Seen, path: str, value: object) -> None:
+        """Judge whether somebody is shown what is not theirs."""
+        if value is None or not self._unique:
+            return
+        own = self._choices.get((seen.person, path, value), ())
+        if any(path in SWITCHES or each.session in {seen.session, ""} for each in own):
+            return
+        if value not in self._foreign[seen.session, path]:
+            self.violation("leaks", f"{path} {value!r} is shown to {seen.person.number} in {seen.session}")
+
+    def past(self, seen: Seen, session: ServerSession) -> None:
+        """Judge whether a page shows what others have replaced long ago."""
+        horizon = seen.sent - (STALE_ON_ERROR if seen.stale else STALE)
+        if horizon < 0 or seen.degraded or seen.rejected:
+            return
+        for path, value in seen.values.items():
+            if self._choices.get((seen.person, path, value)):
+                continue
+            gone = _replaced_at(session.log[path], value)
+            if gone < horizon:
+                self.violation("stale", f"{path} is {value!r}, which was past at {gone:.3f}")
+
+    def refusal(self, seen: Seen) -> None:
+        """Judge whether a token that was refused shows a context again."""
+        key = (seen.token, seen.place)
+        if seen.rejected:
+            self._refused.setdefault(key, self.now)
+        elif seen.exists and self._refused.get(key, seen.sent) < seen.sent:
+            self.violation("resurrected", f"{seen.token} shows a context again")
+
+    # Emporix
+
+    def changed(self, session: ServerSession, path: str, value: str | None, *, foreign: bool) -> None:
+        """Judge a change at Emporix."""
+        self.tell(f"    {session.name} v{session.version}: {path} = {value!r}{' by somebody else' if foreign else ''}")
+        if foreign:
+            self._foreign[session.name, path][value] = self.now
+            self._held[session.name, path].clear()
+            return
+        owners = [each for each in self._owners.get((path, value), ()) if _may_be_sent(each, session)]
+        if not owners:
+            stranger = value is not None and self._unique and (path, value) in self._owners
+            promise = "leaks" if stranger else "overwritten"
+            self.violation(promise, f"PATCH made {path} {value!r} in {session.name}, which nobody there wanted")
+        if self._unique and value is not None and owners:
+            self._applied(session, path, value, owners)
+
+    def _applied(self, session: ServerSession, path: str, value: str, owners: list[Choice]) -> None:
+        held = self._held[session.name, path]
+        if held.count(value) >= len(owners) and held[-1] != value:  # a double click wants the same twice
+            newer = self._owners[path, held[-1]]
+            if min(each.sent for each in newer) > max(each.sent for each in owners):
+                self.violation("twice", f"{path} became {value!r} again, over {held[-1]!r}")
+        held.append(value)
+
+    # The end
+
+    def ended(self, person: Person, session: ServerSession) -> None:
+        """Judge what Emporix holds at the end of a visit."""
+        for path in PATHS:
+            known = self._known.get(self._key(person, session.name, path))
+            sent = -1.0 if known is None else known.sent_before(float("inf"))
+            value = session.value(path)
+            if sent >= 0 and self._is_older(person, session.name, path, value, sent):
+                self.violation("lost", f"{path} ends as {value!r}, though one of {sent:.3f} was known")
+
+    def converged(self, seen: Seen, session: ServerSession) -> None:
+        """Judge a page long after everything."""
+        for path, value in seen.values.items():
+            if value != session.value(path):
+                self.violation("diverged", f"{path} is {value!r} at {seen.place}, Emporix has {session.value(path)!r}")
+
+
+def _may_be_sent(choice: Choice, session: ServerSession) -> bool:
+    """Tell whether a choice belongs into a session: a switch goes along with its person."""
+    if choice.session in {session.name, ""}:
+        return True
+    return choice.path in SWITCHES and choice.person.number in session.visitors
+
+
+def _replaced_at(log: list[tuple[float, str | None]], value: object) -> float:
+    """Return when a value was last replaced; infinity while it is there, or never was."""
+    for index in range(len(log) - 1, -1, -1):
+        if log[index][1] == value:
+            return log[index + 1][0] if index + 1 < len(log) else float("inf")
+    return log[0][0] if value is None and log else float("inf")

@@ -1,0 +1,213 @@
+"""Emporix as the simulation believes it to be: sessions, their contexts, and who changed what when."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from .history import ATTRIBUTES, PATHS
+
+__all__ = ["ODDITIES", "Platform", "ServerSession", "Witness"]
+
+WIRE: Final = {"currency": "currency", "language": "language", "site_code": "siteCode"}
+PATCHABLE: Final = (*WIRE.values(), "targetLocation")
+KEYS: Final = tuple(path.removeprefix("attributes.") for path in ATTRIBUTES)
+REMEMBERED_STATES: Final = 30
+
+Document = dict[str, Any]
+
+
+class Witness(Protocol):
+    """Whoever is told what becomes of contexts."""
+
+    def changed(self, session: ServerSession, path: str, value: str | None, *, foreign: bool) -> None:
+        """Note that a value is another one from now on."""
+        ...
+
+
+@dataclass(eq=False)
+class ServerSession:
+    """A session at the server.
+
+    Args:
+        name: its id.
+        tenant: whose it is.
+        version: 0 while there is no context.
+        dated: whether its context tells since when it is there.
+        visitors: numbers of the persons whose session it was.
+        odd: what makes of its document, for a while, something that no API description allows.
+    """
+
+    name: str
+    tenant: str
+    version: int = 0
+    incarnation: int = 0
+    dated: bool = True
+    fields: dict[str, str] = field(default_factory=dict)
+    context: dict[str, Any] = field(default_factory=dict)
+    odd: Callable[[Document], Document] | None = None
+    states: deque[tuple[float, bytes | None]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_STATES))
+    visitors: set[int] = field(default_factory=set)
+    log: dict[str, list[tuple[float, str | None]]] = field(default_factory=lambda: {path: [] for path in PATHS})
+
+    def value(self, path: str) -> str | None:
+        """Return what the context has, `None` where it has nothing."""
+        held = self.fields.get(WIRE[path]) if path in WIRE else self.context.get(path.removeprefix("attributes."))
+        return held if isinstance(held, str) else None
+
+    def values(self) -> dict[str, str | None]:
+        """Return all of it."""
+        return {path: self.value(path) for path in PATHS}
+
+    def encoded(self) -> bytes | None:
+        """Return the document as it goes over the wire."""
+        if not self.version:
+            return None
+        metadata: Document = {"version": self.version, "modifiedAt": "2026-02-04T17:06:00.134Z"}
+        if self.dated:
+            metadata["createdAt"] = f"2026-02-04T17:{self.incarnation:02}:00.134Z"
+        document: Document = {"sessionId": self.name, "customerId": "ANONYMOUS", **self.fields, "metadata": metadata}
+        if self.context:
+            document["context"] = self.context
+        if self.odd is None:
+            return json.dumps(document).encode()
+        return json.dumps(self.odd(document)).replace("Infinity", "1e400").encode()
+
+    def seen_at(self, moment: float) -> bytes | None:
+        """Return the document as a replica has it that knows what was at a moment."""
+        seen: bytes | None = None
+        for time, state in self.states:
+            if time <= moment:
+                seen = state
+        return seen
+
+
+class Platform:
+    """All sessions, and what can happen to them.
+
+    Args:
+        now: seconds.
+        witness: is told what becomes of contexts.
+    """
+
+    def __init__(self, now: Callable[[], float], witness: Witness) -> None:
+        self._now = now
+        self._witness = witness
+        self.sessions: dict[str, ServerSession] = {}
+        self.tokens: dict[str, ServerSession] = {}
+        self.revoked: set[str] = set()
+
+    def new_session(self, tenant: str, *, dated: bool = True) -> ServerSession:
+        """Begin a session without a context."""
+        session = ServerSession(f"session-{len(self.sessions)}", tenant, dated=dated)
+        self.sessions[session.name] = session
+        return session
+
+    def new_token(self, session: ServerSession) -> str:
+        """Hand out another token."""
+        token = f"token-{len(self.tokens)}-of-{session.name}"
+        self.tokens[token] = session
+        return token
+
+    # What the API does
+
+    def patch(self, session: ServerSession, body: Mapping[str, Any]) -> bool:
+        """Change a context, if the version is the current one; tell whether it was."""
+        if not session.version or body["metadata"]["version"] != session.version:
+            return False
+        before = session.values()
+        session.fields.update({name: body[name] for name in PATCHABLE if name in body})
+        if "context" in body:
+            session.context = dict(body["context"])
+        session.version += 1
+        self._noted(session, before, foreign=False)
+        return True
+
+    # What others do
+
+    def create(self, session: ServerSession) -> None:
+        """Let a context appear, with nothing chosen."""
+        if not session.version:
+            session.version = 1
+            self._noted(session, session.values(), foreign=True)
+
+    def edit(self, session: ServerSession, path: str, value: str | None) -> None:
+        """Change one value, as a back office would."""
+        before = session.values()
+        self._put(session, path, value)
+        session.version += 1
+        self._noted(session, before, foreign=True)
+
+    def recreate(self, session: ServerSession, *, empty: bool) -> None:
+        """Begin anew at version 1: with the values that were there, or with none."""
+        before = session.values()
+        session.version, session.incarnation = 1, session.incarnation + 1
+        if empty:
+            session.fields, session.context = {}, {}
+        self._noted(session, before, foreign=True)
+
+    def restore(self, session: ServerSession, state: bytes) -> None:
+        """Put a backup back: values and version of some time ago."""
+        document, before = json.loads(state), session.values()
+        session.fields = {name: document[name] for name in PATCHABLE if isinstance(document.get(name), str)}
+        session.context = dict(document.get("context", {}))
+        session.version = int(document["metadata"]["version"])
+        self._noted(session, before, foreign=True)
+
+    def wipe(self, session: ServerSession) -> None:
+        """Replace the map of attributes by those of it that a writer knows who knows nothing of ours."""
+        session.context = {key: value for key, value in session.context.items() if key in KEYS}
+        session.version += 1
+        self._noted(session, session.values(), foreign=True)
+
+    def distort(self, session: ServerSession, how: Callable[[Document], Document] | None) -> None:
+        """Let a document look odd from now on, or as it should again."""
+        session.odd = how
+        self._noted(session, session.values(), foreign=True)
+
+    def _put(self, session: ServerSession, path: str, value: str | None) -> None:
+        where, key = (session.fields, WIRE[path]) if path in WIRE else (session.context, path.split(".")[1])
+        if value is None:
+            where.pop(key, None)
+        else:
+            where[key] = value
+
+    def _noted(self, session: ServerSession, before: Mapping[str, str | None], *, foreign: bool) -> None:
+        now = self._now()
+        session.states.append((now, session.encoded()))
+        for path, value in session.values().items():
+            if value != before[path]:
+                session.log[path].append((now, value))
+                self._witness.changed(session, path, value, foreign=foreign)
+
+
+def _deep(levels: int) -> Any:
+    value: Any = {}
+    for _ in range(levels):
+        value = {"d": value}
+    return value
+
+
+def _with_attribute(document: Document, value: Any) -> Document:
+    return {**document, "context": {**document.get("context", {}), "odd": value}}
+
+
+def _with_version(document: Document, version: Any) -> Document:
+    return {**document, "metadata": {**document["metadata"], "version": version}}
+
+
+ODDITIES: Final[Mapping[str, Callable[[Document], Document]]] = {
+    "the version is a string": lambda document: _with_version(document, str(document["metadata"]["version"])),
+    "the version has a decimal point": lambda document: _with_version(document, float(document["metadata"]["version"])),
+    "the customer is a number": lambda document: {**document, "customerId": 4711},
+    "the customer is a list": lambda document: {**document, "customerId": ["C4711"]},
+    "the country is an object": lambda document: {**document, "targetLocation": {"code": "DE"}},
+    "half of a surrogate pair": lambda document: _with_attribute(document, "\ud83d"),
+    "a number out of range": lambda document: _with_attribute(document, float("1e308") * 10),
+    "70 levels": lambda document: _with_attribute(document, _deep(70)),
+    "200 KiB": lambda document: _with_attribute(document, ["x" * 100] * 2000),
+    "keys that nobody knows": lambda document: {**document, "new": {"of": ["Emporix"]}, "": None},
+}

@@ -1,0 +1,181 @@
+"""The way from a worker to Emporix: calls of httpx2, with all that can happen to them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import httpx2
+
+from .platform import Platform, ServerSession
+from .weather import CLEAR, GATEWAYS, Weather
+
+__all__ = ["Line", "Wire"]
+
+READ_TIMEOUT: Final = 2.0
+DRIPS: Final = 60
+JSON: Final = [(b"content-type", b"application/json")]
+
+
+class Wire:
+    """Everything between all workers and Emporix.
+
+    Args:
+        platform: Emporix.
+        rng: decides everything.
+    """
+
+    def __init__(self, platform: Platform, rng: random.Random) -> None:
+        self.platform = platform
+        self.rng = rng
+        self.weather: Weather = CLEAR
+        self.tells_missing = True
+        """Whether a 404 tells the session."""
+        self.proven: set[str] = set()
+        """Tokens of which an answer has told the session."""
+        self.calls: Counter[str] = Counter()
+        self.faults = 0
+        self.patches_at_once: list[str] = []
+        self.misdirected: list[str] = []
+        self.tell: Callable[[str], None] = lambda _: None
+
+    def strikes(self, probability: float) -> bool:
+        """Decide whether something goes wrong."""
+        if not probability or self.rng.random() >= probability:
+            return False
+        self.faults += 1
+        return True
+
+
+class _Dripping(httpx2.AsyncByteStream):
+    """An answer whose end takes a minute to come."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(DRIPS):
+            yield b" "
+            await asyncio.sleep(1)
+        yield self._body
+
+
+class Line(httpx2.AsyncBaseTransport):
+    """The way of one worker.
+
+    Args:
+        wire: what all of them are part of.
+        number: of the worker.
+        alone: whether this worker sends one PATCH of a session at a time.
+    """
+
+    def __init__(self, wire: Wire, number: int, *, alone: bool) -> None:
+        self._wire = wire
+        self._number = number
+        self._alone = alone
+        self._patching: Counter[str] = Counter()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            response = await self._answered(request)
+        except httpx2.HTTPError as error:
+            self._wire.tell(f"  {request.method} fails: {error}")
+            raise
+        self._wire.tell(f"  {request.method} of worker {self._number} is answered {response.status_code}")
+        return response
+
+    async def _answered(self, request: httpx2.Request) -> httpx2.Response:
+        wire, method = self._wire, request.method
+        wire.calls[method] += 1
+        await asyncio.sleep(wire.rng.uniform(0, wire.weather.latency))
+        await self._on_the_way(request)
+        refusal = self._refusal()
+        if refusal is not None:
+            return refusal
+        token = request.headers.get("authorization", "")[7:]
+        session = wire.platform.tokens.get(token)
+        if session is None or token in wire.platform.revoked:
+            return _answer(401, b'{"fault":{"faultstring":"Invalid token","detail":{"errorcode":"oauth.v2.Invalid"}}}')
+        if f"/{session.tenant}/" not in request.url.path:
+            wire.misdirected.append(f"a token of {session.tenant} went to {request.url.path}")
+        if method == "GET":
+            return await self._get(session, token)
+        body = json.loads(await request.aread())
+        wire.tell(f"  worker {self._number} sends {session.name} {body}")
+        return await self._patched(session, body)
+
+    async def _on_the_way(self, request: httpx2.Request) -> None:
+        wire, weather = self._wire, self._wire.weather
+        if wire.strikes(weather.hang):
+            await asyncio.sleep(READ_TIMEOUT)
+            raise httpx2.ReadTimeout("hanging", request=request)
+        if wire.strikes(weather.fail_before):
+            raise httpx2.ConnectError("down", request=request)
+
+    def _refusal(self) -> httpx2.Response | None:
+        wire, weather = self._wire, self._wire.weather
+        if wire.strikes(weather.gateway):
+            other = wire.rng.choice(GATEWAYS)
+            return httpx2.Response(other.status, headers=[(b"content-type", other.kind)], content=other.body)
+        if wire.strikes(weather.throttled):
+            seconds = str(round(wire.rng.uniform(0, 3), 1)).encode()
+            return httpx2.Response(429, headers=[*JSON, (b"retry-after", seconds)], content=b"{}")
+        if wire.strikes(weather.server_error):
+            return _answer(503, b"{}")
+        return None
+
+    async def _get(self, session: ServerSession, token: str) -> httpx2.Response:
+        wire = self._wire
+        seen = session.states[-1][1] if session.states else None
+        if wire.weather.lag and wire.rng.random() < 0.5:
+            seen = session.seen_at(asyncio.get_running_loop().time() - wire.weather.lag) or seen
+        version = None if seen is None else json.loads(seen)["metadata"]["version"]
+        wire.tell(f"  worker {self._number} reads {session.name} v{version}")
+        await self._back("the context")
+        if wire.strikes(wire.weather.garbage):
+            return _answer(200, b"<not JSON>")
+        if seen is not None or wire.tells_missing:
+            wire.proven.add(token)
+        if seen is None:
+            told = {"sessionId": session.name} if wire.tells_missing else {}
+            return _answer(404, json.dumps({"code": 404, "message": "not found", **told}).encode())
+        if wire.strikes(wire.weather.drip):
+            return httpx2.Response(200, headers=JSON, stream=_Dripping(seen))
+        return _answer(200, seen)
+
+    async def _patched(self, session: ServerSession, body: dict[str, Any]) -> httpx2.Response:
+        wire, name = self._wire, session.name
+        self._patching[name] += 1
+        if self._alone and self._patching[name] > 1:
+            wire.patches_at_once.append(name)
+        try:
+            if wire.strikes(wire.weather.swallowed):
+                return _answer(wire.rng.choice((200, 201, 204)), b"")
+            taken = wire.platform.patch(session, body)
+            if wire.strikes(wire.weather.duplicate):
+                # Something on the way sent it twice, and the second answer is the one that arrives.
+                await asyncio.sleep(wire.rng.uniform(0, wire.weather.latency))
+                taken = wire.platform.patch(session, body)
+            await self._back("what became of it")
+        finally:
+            self._patching[name] -= 1
+        if taken:
+            return httpx2.Response(204)
+        said = f"The context with sessionId {name} and version {body['metadata']['version']} has not been found."
+        return _answer(404, json.dumps({"code": 404, "message": said}).encode())
+
+    async def _back(self, what: str) -> None:
+        wire, weather = self._wire, self._wire.weather
+        await asyncio.sleep(wire.rng.uniform(0, weather.latency))
+        if wire.strikes(weather.fail_after):
+            raise httpx2.ReadError(f"the connection broke before it told {what}")
+        if wire.strikes(weather.server_error / 2):
+            raise httpx2.RemoteProtocolError(f"half of the answer: {what}")
+
+
+def _answer(status: int, body: bytes) -> httpx2.Response:
+    return httpx2.Response(status, headers=JSON, content=body)
