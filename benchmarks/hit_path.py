@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from .alternatives import OTHERS, OURS
@@ -32,17 +33,24 @@ def run(effort: Effort) -> Section:
 
 
 def run_core(effort: Effort) -> Section:
-    """Measure what needs nothing but this package and Starlette."""
-    return asyncio.run(measure(CORE, effort, collecting=False))
+    """Measure what needs nothing but this package and Starlette, in processor time: the machine may be busy."""
+    return asyncio.run(measure(CORE, effort, collecting=False, clock=time.process_time_ns))
 
 
-async def measure(builders: Sequence[Builder], effort: Effort, *, collecting: bool = True) -> Section:
+async def measure(
+    builders: Sequence[Builder],
+    effort: Effort,
+    *,
+    collecting: bool = True,
+    clock: Callable[[], int] = time.perf_counter_ns,
+) -> Section:
     """Compare candidates, of which one is bare and one is SessionMiddleware.
 
     Args:
         builders: of the candidates.
         effort: how long it may take.
         collecting: measure some of them with the garbage collector on as well.
+        clock: see `alternate`.
     """
     async with AsyncExitStack() as stack:
         shop = Shop.open(stack)
@@ -51,7 +59,7 @@ async def measure(builders: Sequence[Builder], effort: Effort, *, collecting: bo
             await _check(each)
         contenders = [each.contender() for each in candidates]
         asked = shop.emporix.count()
-        rounds = await alternate(contenders, rounds=effort.rounds, calls=effort.times(CALLS))
+        rounds = await alternate(contenders, rounds=effort.rounds, calls=effort.times(CALLS), clock=clock)
         if shop.emporix.count() != asked:
             raise RuntimeError("these were not all hits")
         watched = [each for each in contenders if each.name in {FLOOR, YARDSTICK, *GOALS}]

@@ -64,6 +64,7 @@ async def alternate(
     seed: int = 0,
     batch: int = BATCH,
     collect: bool = False,
+    clock: Callable[[], int] = time.perf_counter_ns,
 ) -> Rounds:
     """Time contenders in turns, each round in another order.
 
@@ -74,12 +75,13 @@ async def alternate(
         seed: of the order.
         batch: calls that are timed together; few where each waits for another process.
         collect: leave the garbage collector on, as servers do, and take the mean of a turn.
+        clock: what is measured, in nanoseconds: the time that has passed, or that of the processor.
     """
     order = list(contenders)
     shuffled = random.Random(seed)
     found: dict[str, list[float]] = {each.name: [] for each in contenders}
     for each in order:
-        await _turn(each, min(calls, 2 * BATCH), batch, statistics.median)
+        await _turn(each, min(calls, 2 * BATCH), batch, statistics.median, clock)
     for _ in range(rounds):
         shuffled.shuffle(order)
         for each in order:
@@ -87,20 +89,26 @@ async def alternate(
             with _garbage_collector(on=collect):
                 # Collections are rare and long: the median would not see them.
                 middle = statistics.fmean if collect else statistics.median
-                found[each.name].append(await _turn(each, calls, batch, middle))
+                found[each.name].append(await _turn(each, calls, batch, middle, clock))
     return found
 
 
-async def _turn(contender: Contender, calls: int, batch: int, middle: Callable[[Sequence[float]], float]) -> float:
+async def _turn(
+    contender: Contender,
+    calls: int,
+    batch: int,
+    middle: Callable[[Sequence[float]], float],
+    clock: Callable[[], int],
+) -> float:
     batches = []
     size = min(batch, calls)
     for _ in range(max(1, calls // size)):
         arguments = [contender.prepare() for _ in range(size)]
         call = contender.call
-        began = time.perf_counter_ns()
+        began = clock()
         for argument in arguments:
             await call(argument)
-        batches.append((time.perf_counter_ns() - began) / size)
+        batches.append((clock() - began) / size)
         await asyncio.sleep(0)  # background tasks get their turn outside the time
     return middle(batches)
 
