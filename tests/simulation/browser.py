@@ -104,7 +104,7 @@ class Browser:
         headers = self._headers(token, name)
         self.requests += 1
         number = f"request {self.requests} {page.__name__}"
-        self._judge.tell(f"{number} of {person.number} in {name or 'no session'} wants {plan.wishes}")
+        self._judge.tell(f"{number} of {person.number} with {token} wants {plan.wishes}")
         await asyncio.sleep(rng.uniform(0.001, 0.05))
         where = place or self._fleet.somewhere()
         request, answer = await self._fleet.serve(person.tenant, where, headers, page, leaves_after=leaves_after)

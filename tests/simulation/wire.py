@@ -138,13 +138,13 @@ class Line(httpx2.AsyncBaseTransport):
         await self._back("the context")
         if wire.strikes(wire.weather.garbage):
             return _answer(200, b"<not JSON>")
-        if seen is not None or wire.tells_missing:
-            wire.proven.add(token)
         if seen is None:
             told = {"sessionId": session.name} if wire.tells_missing else {}
+            wire.proven |= {token} if told else set()
             return _answer(404, json.dumps({"code": 404, "message": "not found", **told}).encode())
         if wire.strikes(wire.weather.drip):
             return httpx2.Response(200, headers=JSON, stream=_Dripping(seen))
+        wire.proven.add(token)
         return _answer(200, seen)
 
     async def _patched(self, session: ServerSession, body: dict[str, Any]) -> httpx2.Response:
