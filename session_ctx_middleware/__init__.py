@@ -1,6 +1,6 @@
 """The Emporix session context in every Starlette or FastAPI request, at the price of a dictionary look-up."""
 
-from .access import get_session_context
+from .access import SessionState, get_session_context
 from .context import SessionContext
 from .engine import Commit
 from .errors import (
@@ -58,6 +58,7 @@ __all__ = [
     "SessionContext",
     "SessionContextError",
     "SessionContextMiddleware",
+    "SessionState",
     "SharedCacheLeak",
     "StorefrontToken",
     "TokenRejected",

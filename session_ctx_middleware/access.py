@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, TypedDict
 
 from starlette.requests import HTTPConnection
 
 from .context import SessionContext
 from .errors import ConfigurationError
 
-__all__ = ["OUTER_KEY", "SCOPE_KEY", "STATE_KEY", "get_session_context"]
+__all__ = ["OUTER_KEY", "SCOPE_KEY", "STATE_KEY", "SessionState", "get_session_context"]
 
 STATE_KEY: Final = "session_ctx"
 SCOPE_KEY: Final = "session_ctx_middleware.context"
@@ -17,7 +17,13 @@ OUTER_KEY: Final = "session_ctx_middleware.outer"
 """The contexts of middlewares for other shops, around the one that a request is in now."""
 
 
-def get_session_context(connection: HTTPConnection) -> SessionContext:
+class SessionState(TypedDict):
+    """Types ``request.state``: annotate a request as ``Request[SessionState]``, or inherit where it holds more."""
+
+    session_ctx: SessionContext
+
+
+def get_session_context(connection: HTTPConnection[Any]) -> SessionContext:
     """Return the session context of a request or WebSocket, typed.
 
     Raises:

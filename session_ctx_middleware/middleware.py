@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
@@ -45,8 +44,6 @@ Preload: TypeAlias = "bool | Callable[[HTTPConnection], bool]"
 SecretKey: TypeAlias = "str | bytes | Sequence[str | bytes]"
 
 T = TypeVar("T")
-
-_log = logging.getLogger("session_ctx_middleware")
 
 HOOKS_WANTED: Final = "on_event=... must be functions that take one ContextEvent."
 STORE_WANTED: Final = (
@@ -160,7 +157,7 @@ class SessionContextMiddleware:
         self._instant = tokens.instant
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()))))
         self._shared_state_told = False
-        _warn_of_several_workers(secrets, neighbourhood.store)
+        _warn_of_several_workers(secrets, neighbourhood.store, events)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -325,9 +322,6 @@ def _keys(tenant: str, base_url: str, secrets: Sequence[bytes], store: ContextSt
     return Keys(tenant, base_url, secrets[0] if secrets else SHARED_SECRET if store.shared else PROCESS_SECRET)
 
 
-def _warn_of_several_workers(secrets: Sequence[bytes], store: ContextStore) -> None:
+def _warn_of_several_workers(secrets: Sequence[bytes], store: ContextStore, events: Events) -> None:
     if not secrets and not store.shared and several_workers():
-        _log.warning(
-            "Several workers share nothing: what a shopper changes on one of them, the others show up to two "
-            "minutes later. Give all of them the same secret_key=..., or a RedisStore."
-        )
+        events.emit(ContextEvent(name="workers.apart", operation="start", outcome="alone"))

@@ -70,9 +70,13 @@ KINDS: Final[dict[str, Kind]] = {
         level=WARNING,
         remedy="changes could not be kept anywhere, and were dropped",
         remedies={
+            "no room": "more changes wait for Emporix than can be kept: per session 64 attributes and 8 KiB, per "
+            "process 10,000 sessions. Store less in attributes before there is a cart; set secret_key=..., so that "
+            "browsers keep what waits",
             "NoToken": "a request without a token changed the session context, and the changes were dropped. Check "
             "token=..., or ask ctx.has_token before you record",
         },
+        quiet=60,
     ),
     "changes.discarded": Kind(level=WARNING, remedy=f"the endpoint failed, and its changes were not sent. {_DROPPED}"),
     "changes.uncommitted": Kind(
@@ -168,6 +172,13 @@ KINDS: Final[dict[str, Kind]] = {
         "is asked again every few seconds. Check base_url=..., the network, and whether Emporix is up",
     ),
     "upstream.restored": Kind(level=WARNING, remedy="Emporix answers again, and what waited is sent"),
+    "upstream.shed": Kind(
+        level=WARNING,
+        remedy="more calls to Emporix were wanted than it answers in time, and some were not made. Pages show the last "
+        "known values or the defaults, changes wait. If Emporix is fast, raise UpstreamPolicy(max_concurrency=...); "
+        "else add workers, or a longer CachePolicy(ttl=...)",
+        quiet=60,
+    ),
     "store.failed": Kind(
         level=WARNING,
         remedy="the store fails. Pages and changes go on without it; other workers learn later of what happens here. "
@@ -177,5 +188,10 @@ KINDS: Final[dict[str, Kind]] = {
         over="store.answered",
     ),
     "store.answered": Kind(level=INFO, remedy="the store works again"),
+    "workers.apart": Kind(
+        level=WARNING,
+        remedy="Several workers share nothing: what a shopper changes on one of them, the others show up to two "
+        "minutes later. Give all of them the same secret_key=..., or a RedisStore",
+    ),
 }
 """Every event, by its name."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from cachetools import TTLCache
 
 from ..clock import Clock
+from ..events import ContextEvent, Events
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from .entries import Entries
@@ -17,8 +17,6 @@ from .job import Commit, Job
 from .sharing import Sharing, StoreRead
 
 __all__ = ["Pending", "left_parked"]
-
-_log = logging.getLogger("session_ctx_middleware")
 
 SESSIONS: Final = 10_000
 SESSION_SECONDS: Final = 24 * 3600.0
@@ -37,11 +35,13 @@ class Pending:
         sharing: where parked changes live.
         entries: finds the other tokens of a session.
         clock: where time comes from.
+        events: who is told what had no room.
     """
 
-    __slots__ = ("_entries", "_sessions", "_sharing", "_taken")
+    __slots__ = ("_entries", "_events", "_sessions", "_sharing", "_taken")
 
-    def __init__(self, sharing: Sharing, entries: Entries, clock: Clock) -> None:
+    def __init__(self, sharing: Sharing, entries: Entries, clock: Clock, events: Events) -> None:
+        self._events = events
         self._sharing = sharing
         self._entries = entries
         # An entry may be evicted long before its session ends.
@@ -155,7 +155,7 @@ class Pending:
     async def _park(self, name: str, changes: ContextChanges, entry: Entry) -> None:
         kept = changes.within(MAX_ATTRIBUTES, MAX_ATTRIBUTE_BYTES)
         if len(kept) < len(changes):
-            _log.warning("%d parked attributes were dropped for lack of room", len(changes) - len(kept))
+            self._events.emit(ContextEvent(name="changes.lost", operation="park", outcome="no room"))
             await self._sharing.unpark([name], changes)
         await self._sharing.park(name, kept)
         session = entry.proven_session

@@ -122,7 +122,7 @@ class Guard:
             raise self._left_alone()
         report = _Report(self, admitted)
         try:
-            await self.bulkhead.take(self.operation, self.patience)
+            await self._turn()
             try:
                 self._check_again(admitted)
                 caller.sent()
@@ -131,6 +131,14 @@ class Guard:
                 self.bulkhead.give()
         finally:
             report.open_ended()
+
+    async def _turn(self) -> None:
+        try:
+            await self.bulkhead.take(self.operation, self.patience)
+        except EmporixNotAsked:
+            if not self.breaker.is_open:  # which has been told
+                self.events.emit(ContextEvent(name="upstream.shed", operation=self.operation, outcome="no turn"))
+            raise
 
     async def _measured(self, report: _Report, work: Callable[[], Awaitable[T]]) -> T:
         began = self.clock.monotonic()

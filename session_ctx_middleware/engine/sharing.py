@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from ..clock import Clock
+from ..events import ContextEvent, Events
 from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
 from ..stores import Attachment, ContextStore, MemoryStore, Notice, Stored
@@ -55,19 +56,32 @@ class Sharing:
         keys: names for contexts.
         lifetime: seconds after which nobody uses a document any more.
         clock: where time comes from.
+        events: who is told that there was no room for what waits.
         neighbour: the engine as its neighbours see it; `None` where it is alone.
     """
 
-    __slots__ = ("_clock", "_fallback", "_keys", "_lifetime", "_neighbour", "_own_changes", "_store", "attachment")
+    __slots__ = (
+        "_clock",
+        "_events",
+        "_fallback",
+        "_keys",
+        "_lifetime",
+        "_lost",
+        "_neighbour",
+        "_own_changes",
+        "_store",
+        "attachment",
+    )
 
     def __init__(
         self,
         store: ContextStore,
         attachment: Attachment,
+        *,
         keys: Keys,
         lifetime: float,
         clock: Clock,
-        *,
+        events: Events,
         neighbour: Neighbour | None = None,
     ) -> None:
         self._store = store
@@ -77,6 +91,8 @@ class Sharing:
         self._keys = keys
         self._lifetime = lifetime
         self._own_changes = 0
+        self._events = events
+        self._lost = self._losses()
         self.attachment = attachment
 
     # Documents.
@@ -215,6 +231,16 @@ class Sharing:
             return await or_default(answer, default)
         finally:
             self._own_changes += 1
+            self._tell_losses()
+
+    def _losses(self) -> int:
+        return int(getattr(self._store, "lost", 0)) + self._fallback.lost
+
+    def _tell_losses(self) -> None:
+        lost = self._losses()
+        if lost > self._lost:
+            self._lost = lost
+            self._events.emit(ContextEvent(name="changes.lost", operation="park", outcome="no room"))
 
 
 async def or_default(answer: Awaitable[T], default: T) -> T:

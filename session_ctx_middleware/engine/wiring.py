@@ -112,8 +112,16 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         source, policy=upstream, clock=clock, stats=stats, events=options.events, protection=options.protection
     )
     store = reported(options.store, options.events)
-    sharing = Sharing(store, attachment, keys, cache.longest, clock, neighbour=neighbour)
-    pending = Pending(sharing, entries, clock)
+    sharing = Sharing(
+        store,
+        attachment,
+        keys=keys,
+        lifetime=cache.longest,
+        clock=clock,
+        events=options.events,
+        neighbour=neighbour,
+    )
+    pending = Pending(sharing, entries, clock, options.events)
     requirements = Requirements(keys=keys, binding=binding, buckets=TokenBuckets(clock), clock=clock)
     handover = Handover(keys=keys, binding=binding, requirements=requirements, clock=clock)
     publisher = Publisher(

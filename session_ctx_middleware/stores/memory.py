@@ -22,9 +22,19 @@ __all__ = ["MemoryStore"]
 SESSION_PREFIX: Final = "session-"
 
 if TYPE_CHECKING:
-    _Parked = TTLCache[str, ContextChanges]
+    _Cache = TTLCache[str, ContextChanges]
 else:
-    _Parked = TTLCache
+    _Cache = TTLCache
+
+
+class _Parked(_Cache):
+    """Parked changes by name; counts those that had to go for lack of room."""
+
+    lost = 0
+
+    def popitem(self) -> tuple[str, ContextChanges]:
+        self.lost += 1
+        return super().popitem()
 
 
 class MemoryStore:
@@ -61,6 +71,11 @@ class MemoryStore:
 
     def __repr__(self) -> str:
         return "<MemoryStore shared>" if self.shared else "<MemoryStore>"
+
+    @property
+    def lost(self) -> int:
+        """How many sessions' parked changes had to go for lack of room."""
+        return self._memory.sessions.lost + self._memory.tokens.lost
 
     def attach(self, listener: Listener) -> Attachment:
         """Notify `listener` of what others do; a store that is not shared never does."""

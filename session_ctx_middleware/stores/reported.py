@@ -34,6 +34,11 @@ class _ReportedStore:
         self._store = store
         self._events = events
 
+    @property
+    def lost(self) -> int:
+        """How many sessions had to be forgotten for lack of room; 0 where the store does not say."""
+        return int(getattr(self._store, "lost", 0))
+
     def attach(self, listener: Listener) -> Attachment:
         """Notify the running event loop of what others change."""
         return self._store.attach(listener)

@@ -23,6 +23,7 @@ from session_ctx_middleware.engine.pending import Pending
 from session_ctx_middleware.engine.ports import Caller
 from session_ctx_middleware.engine.publishing import Publisher
 from session_ctx_middleware.engine.sharing import Sharing
+from session_ctx_middleware.events import Events
 from session_ctx_middleware.stores import Attachment, MemoryStore
 from session_ctx_middleware.tasks import Tasks
 
@@ -77,11 +78,11 @@ class Tower:
         self.tasks = Tasks(self.clock)
         self.flights = Flights(max_age)
         self.recorder = Recorder()
-        sharing = Sharing(MemoryStore(), Attachment(), KEYS, 60.0, self.clock)
+        sharing = Sharing(MemoryStore(), Attachment(), keys=KEYS, lifetime=60.0, clock=self.clock, events=Events())
         self.loads = Loads(
             source=self.source,
             sharing=sharing,
-            pending=Pending(sharing, self.entries, self.clock),
+            pending=Pending(sharing, self.entries, self.clock, Events()),
             publisher=cast("Publisher", self.recorder),
             entries=self.entries,
             flights=self.flights,

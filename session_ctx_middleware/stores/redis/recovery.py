@@ -48,6 +48,8 @@ class RecoveryQueue:
         self._max_names = max_names
         self._items: dict[str, RecoveryItem] = {}
         self._lock = threading.Lock()
+        self.lost = 0
+        """How many names had to go for lack of room."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -130,6 +132,7 @@ class RecoveryQueue:
     def _keep(self, name: str, item: RecoveryItem) -> None:
         if name not in self._items and len(self._items) >= self._max_names:
             del self._items[next(iter(self._items))]
+            self.lost += 1
         self._items[name] = item
 
     def _in_a_day(self) -> float:

@@ -95,6 +95,11 @@ class RedisStore:
     def __repr__(self) -> str:
         return f"<RedisStore {self._namespace}>"
 
+    @property
+    def lost(self) -> int:
+        """How many names were given up that Redis should have been told of, for lack of room."""
+        return self._recovery.lost
+
     def attach(self, listener: Listener) -> Attachment:
         """Begin to notify the running event loop of what others change."""
         return self._connection().backplane.attach(listener)

@@ -1,0 +1,79 @@
+"""What type checkers see: `make types` checks this file with mypy and pyright, and the tests run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_type
+
+import httpx2
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket
+
+from session_ctx_middleware import SessionContext, SessionContextMiddleware, SessionState, get_session_context
+from session_ctx_middleware.health import Health, Monitored
+from session_ctx_middleware.testing import FakeEmporix
+
+
+class ShopState(SessionState):
+    """What a shop keeps besides."""
+
+    shop_name: str
+
+
+async def page(request: Request[SessionState]) -> PlainTextResponse:
+    ctx = await assert_type(request.state["session_ctx"], SessionContext)
+    assert_type(ctx.currency, str | None)
+    assert_type(ctx.middleware, Monitored)
+    assert_type(ctx.middleware.health(), Health)
+    assert_type(ctx.middleware.stats(), Mapping[str, int])
+    assert ctx is get_session_context(request)
+    return PlainTextResponse(ctx.currency)
+
+
+async def named(request: Request[ShopState]) -> PlainTextResponse:
+    ctx = await assert_type(request.state["session_ctx"], SessionContext)
+    request.state["shop_name"] = "Corner shop"
+    return PlainTextResponse(f"{request.state['shop_name']} {ctx.currency}")
+
+
+async def socket(websocket: WebSocket[SessionState]) -> None:
+    await websocket.accept()
+    ctx = await assert_type(websocket.state["session_ctx"], SessionContext)
+    await websocket.send_text(f"{ctx.currency}")
+    await websocket.close()
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def build(emporix: FakeEmporix) -> Starlette:
+    return Starlette(
+        routes=[Route("/", page), Route("/named", named), WebSocketRoute("/socket", socket)],
+        middleware=[Middleware(SessionContextMiddleware, tenant="acme", http_client=emporix.client(httpx2))],
+    )
+
+
+@pytest.mark.parametrize(("path", "expected"), [("/", "EUR"), ("/named", "Corner shop EUR")])
+async def test_typed_state(path: str, expected: str) -> None:
+    """The keys that `SessionState` promises are there."""
+    emporix = FakeEmporix()
+    headers = {"Authorization": f"Bearer {emporix.new_session(currency='EUR').token}"}
+    transport = httpx2.ASGITransport(build(emporix))
+    async with httpx2.AsyncClient(transport=transport, base_url="https://shop.test") as browser:
+        assert (await browser.get(path, headers=headers)).text == expected
+
+
+def test_typed_websocket_state() -> None:
+    """A WebSocket has the same."""
+    emporix = FakeEmporix()
+    headers = {"Authorization": f"Bearer {emporix.new_session(currency='EUR').token}"}
+    with TestClient(build(emporix)) as client, client.websocket_connect("/socket", headers=headers) as connection:
+        assert connection.receive_text() == "EUR"
