@@ -135,6 +135,7 @@ class SessionContextMiddleware:
                 clock=clock,
                 stats=self._stats,
                 events=events,
+                protection=neighbourhood.protection((tenant, base_url)),
             ),
             ReportedContexts(self._emporix, events),
             neighbourhood,

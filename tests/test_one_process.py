@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from session_ctx_middleware import SessionContextMiddleware, get_session_context
+from session_ctx_middleware import SessionContextMiddleware, UpstreamPolicy, get_session_context
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
@@ -98,6 +98,65 @@ def test_loop_per_request() -> None:
 
     assert shown == ["EUR"] * 20 + ["USD"] * 21
     assert gets(emporix) == 2
+
+
+def test_outage_and_a_loop_per_request() -> None:
+    """B5: Where every request has an event loop of its own, the next one knows that Emporix is silent for everybody."""
+    emporix = FakeEmporix()
+    app = instance(emporix, upstream=UpstreamPolicy(deadline=0.1))
+    emporix.fault("context.get", Fault(hang=True), times=None)
+    took = []
+    for _ in range(30):
+        began = time.monotonic()
+        assert asyncio.run(get(app, emporix.new_session(currency="EUR").token)) == ""
+        took.append(time.monotonic() - began)
+    emporix.clear_faults()
+
+    assert app.stats()["upstream.unavailable"] == 1
+    assert app.stats()["upstream_gets"] <= 5 + 5
+    waited = time.monotonic() + PATIENCE
+    while asyncio.run(get(app, emporix.new_session(currency="EUR").token)) != "EUR":
+        assert time.monotonic() < waited
+
+
+def test_pause_and_a_loop_per_request() -> None:
+    """B5: A pause that Emporix asked for holds for the event loops of later requests, too."""
+    emporix = FakeEmporix()
+    app = instance(emporix)
+    emporix.fault("context.get", Fault(status=429, retry_after=60))
+    for _ in range(20):
+        asyncio.run(get(app, emporix.new_session(currency="EUR").token))
+
+    assert gets(emporix) == 1
+
+
+async def test_pause_of_another_instance(emporix: FakeEmporix) -> None:
+    """C1: A pause that Emporix asked one instance for holds for all of them, and so does the breaker."""
+    clock = VirtualClock()
+    one, other = instance(emporix, clock=clock), instance(emporix, clock=clock)
+    emporix.fault("context.get", Fault(status=429, retry_after=10))
+    for app in (one, other):
+        await get(app, emporix.new_session().token)
+    assert gets(emporix) == 1
+    await asyncio.sleep(10)
+    emporix.fault("context.get", Fault(status=500), times=None)
+    for app in (one, other) * 10:
+        await get(app, emporix.new_session().token)
+
+    assert gets(emporix) == 6
+
+
+async def test_outage_of_another_tenant(emporix: FakeEmporix) -> None:
+    """Where one store serves two tenants, an outage of one of them is not one of the other."""
+    other_emporix, store = FakeEmporix("other", now=emporix.now), MemoryStore()
+    clock, session = VirtualClock(), other_emporix.new_session(currency="EUR")
+    one = instance(emporix, clock=clock, store=store)
+    other = instance(other_emporix, clock=clock, store=store, tenant="other")
+    emporix.fault("context.get", Fault(status=429, retry_after=30), times=None)
+    for _ in range(10):
+        await get(one, emporix.new_session().token)
+
+    assert await get(other, session.token) == "EUR"
 
 
 def test_two_threads() -> None:

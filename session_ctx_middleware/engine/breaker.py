@@ -20,7 +20,7 @@ LONGEST_PAUSE: Final = 4.0
 SPREAD: Final = 0.2
 REMEMBERED: Final = 1_000
 FORGOTTEN_AFTER: Final = 60.0
-LOST_AFTER: Final = 10.0
+LOST_AFTER: Final = 4.0
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from ..stores import Attachment, ContextStore, Listener, MemoryStore, Notice
 from .entries import Entries
 from .entry import Entry
 from .flights import Flight, Flights
+from .resilience import Protection
 
 __all__ = ["Neighbour", "Neighbourhood"]
 
@@ -51,6 +52,8 @@ class Neighbourhood:
         self.store = store
         self.fallback = MemoryStore(clock=clock)
         self.timestamps = HybridClock(clock)
+        self._clock = clock
+        self._protections: dict[Hashable, Protection] = {}
         self._residents: WeakSet[object] = WeakSet()
         self._neighbours: WeakSet[Neighbour] = WeakSet()
         self._attachments: WeakKeyDictionary[asyncio.AbstractEventLoop, Attachment] = WeakKeyDictionary()
@@ -88,6 +91,14 @@ class Neighbourhood:
             self._residents.discard(resident)
             if not self._residents and _known.get(self._name) is self:
                 del _known[self._name]
+
+    def protection(self, place: Hashable) -> Protection:
+        """Return what those who live here know about the health of Emporix at a place: of a tenant, at an address."""
+        with self._lock:
+            known = self._protections.get(place)
+            if known is None:
+                known = self._protections[place] = Protection(self._clock)
+            return known
 
     def neighbour(self) -> Neighbour:
         """Return a new neighbour, for one event loop of one middleware instance after another."""

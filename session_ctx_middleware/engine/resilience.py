@@ -33,6 +33,7 @@ T = TypeVar("T")
 MAX_RETRY_AFTER: Final = 60.0
 DEFAULT_RETRY_AFTER: Final = 1.0
 RETRY_PAUSE: Final = (0.03, 0.12)
+SLOW: Final = 0.98
 RETRIED: Final = frozenset({502, 503, 504})
 FOREIGN: Final = frozenset({401, 403, 404})
 ANSWERS: Final = (ContextNotFound, VersionConflict, ChangeRefused)
@@ -69,7 +70,7 @@ class Gate:
 
 @dataclass(slots=True)
 class Protection:
-    """What all event loops of a process know about Emporix: one that begins need not find out again.
+    """What all instances and event loops of a process know about Emporix: one that begins need not find out again.
 
     Args:
         clock: where time and randomness come from.
@@ -95,7 +96,8 @@ class Guard:
     Args:
         operation: the name of the calls.
         patience: seconds within which an answer is of use.
-        slow_after: seconds after which a call that is still on its way counts as failed.
+        slow_after: seconds after which a call that is still on its way counts as failed: just before the first page
+            gives up, as the event loop of that page may end with it.
         bulkhead: shared with the other kinds, on this event loop.
         gate: shared with the other kinds.
         breaker: of these calls alone.
@@ -300,7 +302,7 @@ def _guards(
         Guard(
             operation=operation,
             patience=patience,
-            slow_after=patience,
+            slow_after=SLOW * patience,
             bulkhead=bulkhead,
             gate=protection.gate,
             breaker=breaker,

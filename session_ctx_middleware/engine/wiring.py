@@ -47,7 +47,7 @@ class EngineOptions:
         clock: where time and randomness come from.
         stats: the counters.
         events: who is told what happens.
-        protection: what is known about the health of Emporix.
+        protection: what this process knows about the health of Emporix; nothing, unless somebody says it.
     """
 
     cache: CachePolicy
@@ -57,10 +57,7 @@ class EngineOptions:
     clock: Clock
     stats: Stats
     events: Events = field(default_factory=Events)
-    protection: Protection = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "protection", Protection(self.clock))
+    protection: Protection | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +106,12 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
     entries = Entries(cache.max_entries, keys, clock, None if options.store.shared else neighbour.entries)
     flights = Flights(upstream.hung_after)
     protected = ProtectedSource(
-        source, policy=upstream, clock=clock, stats=stats, events=options.events, protection=options.protection
+        source,
+        policy=upstream,
+        clock=clock,
+        stats=stats,
+        events=options.events,
+        protection=options.protection or Protection(clock),
     )
     store = reported(options.store, options.events)
     sharing = Sharing(

@@ -186,7 +186,7 @@ async def test_lost_probe() -> None:
     await asyncio.sleep(1)
     assert calls.breaker.admit("lost") is not None
 
-    await asyncio.sleep(10)
+    await asyncio.sleep(4)
 
     assert calls.make(calls.stranger(), fails=False)
 
