@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, Self
 
-from .engine import Commit
+from .engine import Commit, Notes, without_token
 from .errors import ContextUnavailable, NoToken, TokenRejected
 from .forms import PlainForm
 from .lifecycle import READING, RequestLifecycle
@@ -71,10 +71,10 @@ class SessionContext(RequestLifecycle, PlainForm):
         token = await self._credentials()
         if token is None:
             self._brought_no_token()
-            self._known = NOTHING_KNOWN
+            self._known = without_token(self._notes())
         else:
             with self._budget(READING) as until:
-                self._known = await self._engine.refresh(token, until, self._note())
+                self._known = await self._engine.refresh(token, until, self._notes())
         return self
 
     @property
@@ -320,11 +320,10 @@ class SessionContext(RequestLifecycle, PlainForm):
         token = await self._credentials()
         if token is None:
             self._brought_no_token()
-            self._known = NOTHING_KNOWN
+            self._known = without_token(self._notes())
             return self
         with self._budget(READING) as until:
-            self._known = await self._engine.expect_cart(token, cart_id, until, self._note())
-        self._committed = True  # the next worker must not show less
+            self._known = await self._engine.expect_cart(token, cart_id, until, self._notes())
         await self._commit("cart_created", parks=True)
         return self
 
@@ -332,10 +331,9 @@ class SessionContext(RequestLifecycle, PlainForm):
         """Drop everything cached, parked or recorded for this session: the shopper logs out."""
         token = await self._credentials()
         self._change()  # a logout that a cache answers would reach nobody
-        self._changes = NO_CHANGES
+        self._changes = self._told = NO_CHANGES
         self._known = NOTHING_KNOWN
-        self._note()
-        self._forgotten = True
+        self._ended = Notes(era=self._era + 1, ended=self._deps.timestamps.next(self._newest_at()))
         if token is not None:
             with self._budget(READING) as until:
                 await self._engine.forget(token, until)

@@ -1,35 +1,49 @@
-"""The continuity cookie: what the shopper's browser carries from one worker to the next, signed."""
+"""The continuity cookies: notes that the shopper's browser carries from one worker to the next, signed or sealed."""
 
 from __future__ import annotations
 
-import hmac
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Final, TypeVar
 
 import jwt
 from starlette.types import Scope
 
 from .checks import cookie_name
 from .clock import Clock
-from .engine import ForeignPending, Note
-from .model.changes import ContextChanges
-from .model.frozen_json import dumps, loads, version_of
-from .model.packing import moment_of, pack, unpack
+from .engine import NOTE_SECONDS, Noted, Notes, join
+from .model.document import ATTRIBUTE_PREFIX
+from .model.frozen_json import dumps, loads
+from .note_codec import decode, encode
+from .sealing import Keyring, tenant_tag
 
-__all__ = ["NOTHING", "ContinuityCookie", "Found", "Written"]
+__all__ = ["NOTHING", "ContinuityCookies", "Found", "Written"]
 
-FORMAT: Final = 1
 ALGORITHM: Final = "HS256"
-MAX_BYTES: Final = 3 * 1024
-MAX_AGE: Final = 24 * 3600
-MAX_FINGERPRINT: Final = 64
+SHORT_HEADER: Final = {"typ": None}  # which is not written then: every byte goes along with every request
+PURPOSE: Final = "continuity note"
+MAX_NOTES: Final = 32
+MAX_CANDIDATES: Final = 64
+MAX_READ: Final = 8 * 1024
+MAX_HELD: Final = 4 * 1024
+"""Bytes that the notes of one browser are to take: proxies take 8 KiB of request header for all cookies."""
+MAX_SET: Final = 3 * 1024
+"""Bytes of ``Set-Cookie`` in one response: proxies take 4 KiB of response header for everything."""
+ATTRIBUTES: Final = 80
+CLEARING: Final = 130
+AT_ONCE: Final = 8
 REMEMBERED: Final = 2048
 LONGEST_REMEMBERED: Final = 8 * 1024
 SECURE: Final = frozenset({"https", "wss"})
-PURPOSE: Final = b"session_ctx_middleware continuity cookie"
 
+K = TypeVar("K")
+V = TypeVar("V")
+
+_ID: Final = re.compile(rb"[0-9a-f]{16}")
 _jws: Final = jwt.PyJWS()
 
 
@@ -38,193 +52,260 @@ class Found:
     """What was in the request.
 
     Args:
-        note: what the cookie says, `None` where there is none that can be believed.
-        ignored: why a cookie that is there is not believed; empty where it is, or where there is none.
+        notes: what all notes say together, `None` where there is none that can be believed.
+        brought: the cookies that they came in, and how many bytes each takes.
+        unreadable: the cookies that are not believed.
+        ignored: why one of those is not believed; empty where there is none.
+        until: until when this may be used again for the same header, in seconds since the epoch.
     """
 
-    note: Note | None = None
+    notes: Notes | None = None
+    brought: Mapping[bytes, int] = field(default_factory=lambda: MappingProxyType({}))
+    unreadable: tuple[bytes, ...] = ()
     ignored: str = ""
+    until: float = float("inf")
+
+    @property
+    def is_tidy(self) -> bool:
+        """Whether the browser may keep what it brought as it is."""
+        return len(self.brought) < 2 and not self.unreadable
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Written:
-    """A cookie on its way to the browser.
+    """Cookies on their way to the browser.
 
     Args:
-        header: the value of ``Set-Cookie``; `None` where the browser has a cookie that says the same.
-        note: what it says, which may be less than it was to say.
+        headers: the values of ``Set-Cookie``.
+        left_out: parked changes for which there was no room.
     """
 
-    header: bytes | None
-    note: Note
+    headers: tuple[bytes, ...]
+    left_out: tuple[Noted, ...] = ()
 
 
 NOTHING: Final = Found()
 
 
-class ContinuityCookie:
-    """Reads and writes the cookie: a compact JWS (RFC 7515) with HS256, at most 3 KiB.
+class ContinuityCookies:
+    """Reads and writes notes: compact JWS (RFC 7515) with HS256, or sealed ones.
 
     Args:
-        secrets: 32 bytes or more each; the first one signs, all of them verify.
-        name: of the cookie; on https it gets the prefix ``__Host-`` (RFC 6265bis, section 4.1.3.2).
+        keyring: the shop's secrets.
+        tenant: whose notes.
+        base_url: of which platform; two tenants on one host neither read nor clear each other's notes.
+        name: what all names begin with; on https that gets the prefix ``__Host-`` (RFC 6265bis, section 4.1.3.2).
         https_only: treat every request as https, for a TLS proxy that does not say so.
+        encrypted: whether notes are sealed instead of signed.
+        max_bytes: of one cookie, name and value.
         clock: where time comes from.
     """
 
-    def __init__(self, secrets: Sequence[bytes], *, name: str, https_only: bool, clock: Clock) -> None:
-        name = cookie_name(name, "cookie_name=...", bare=True)
-        self._keys = [hmac.digest(secret, PURPOSE, "sha256") for secret in secrets]
-        self._names = (name.encode(), b"__Host-" + name.encode())
+    def __init__(
+        self,
+        keyring: Keyring,
+        *,
+        tenant: str,
+        base_url: str,
+        name: str,
+        https_only: bool,
+        encrypted: bool,
+        max_bytes: int,
+        clock: Clock,
+    ) -> None:
+        prefix = f"{cookie_name(name, 'cookie_name=...', bare=True)}.{tenant_tag(tenant, base_url)}".encode()
+        self._prefixes = (prefix, b"__Host-" + prefix)
+        self._keys = keyring.signing_keys(PURPOSE)
+        self._sealer = keyring.sealer(PURPOSE) if encrypted else None
         self._https_only = https_only
+        self._max_bytes = max_bytes
         self._clock = clock
         # One browser sends the same cookies with every request.
-        self._known: dict[bytes | tuple[bytes, bytes], Found] = {}
+        self._known: dict[tuple[bytes, bytes], Found] = {}
+        self._parsed: dict[tuple[bytes, bytes], Notes | str] = {}
+
+    # In
 
     def read(self, scope: Scope) -> Found:
-        """Return what the cookie of a request says."""
-        name = self._names[self._https_only or scope.get("scheme") in SECURE]
-        for header, value in scope["headers"]:
-            if header == b"cookie" and name in value:
-                found = self._known.get((name, value)) or self._learnt(name, value)
-                if found is not NOTHING:
-                    note = found.note
-                    if note is not None and abs(self._clock.time() - note.issued) > MAX_AGE:
-                        return Found(ignored="expired")
-                    return found
-        return NOTHING
-
-    def _learnt(self, name: bytes, header: bytes) -> Found:
-        value = _cookie(header, name + b"=")
-        found = NOTHING
-        if value is not None:
-            # Other cookies come and go next to one value; a signature is checked once for all of them.
-            found = self._known.get(value) or self._parsed(value)
-            self._remember(value, found)
-        if len(header) <= LONGEST_REMEMBERED:
-            self._remember((name, header), found)
+        """Return what the notes of a request say."""
+        prefix = self._prefixes[self._https_only or scope.get("scheme") in SECURE]
+        header = b""
+        for name, value in scope["headers"]:
+            if name == b"cookie" and prefix in value:
+                header = header + b"; " + value if header else value
+        if not header:
+            return NOTHING
+        found = self._known.get((prefix, header))
+        if found is None or self._clock.time() >= found.until:
+            found = self._joined(prefix, header)
+            if len(header) <= LONGEST_REMEMBERED:
+                _remember(self._known, (prefix, header), found)
         return found
 
-    def _remember(self, key: bytes | tuple[bytes, bytes], found: Found) -> None:
-        if len(self._known) >= REMEMBERED:
-            self._known.clear()
-        self._known[key] = found
-
-    def write(self, scope: Scope, note: Note) -> Written:
-        """Return the cookie that says all this, or as much as there is room for: attributes go first."""
-        value = self._signed(note)
-        # Of what waits, the request's own gives way first: the store can keep that for it.
-        for lighter in (
-            Note.without_taken_attributes,
-            Note.without_own_attributes,
-            Note.without_parked_attributes,
-        ):
-            if len(value) <= MAX_BYTES:
+    def _joined(self, prefix: bytes, header: bytes) -> Found:
+        now = self._clock.time()
+        readable: list[Notes] = []
+        brought: dict[bytes, int] = {}
+        unreadable: dict[bytes, str] = {}
+        size = 0
+        for name, value in _candidates(prefix, header):
+            if size + len(value) > MAX_READ or len(readable) >= MAX_NOTES:
                 break
-            note = lighter(note)
-            value = self._signed(note)
-        return Written(self._header(scope, value, MAX_AGE), note)
+            note = self._note(name, value)
+            if isinstance(note, Notes) and note.ends_at <= now:
+                note = "expired"
+            if isinstance(note, str):
+                unreadable[name] = note
+                continue
+            size += len(value)
+            readable.append(note)
+            brought[name] = brought.get(name, 0) + len(name) + len(value)
+        bad = {name: why for name, why in unreadable.items() if name not in brought}
+        why = next(iter(bad.values()), "")
+        if not readable:
+            return Found(unreadable=tuple(bad), ignored=why)
+        notes = join(readable, now - NOTE_SECONDS)
+        return Found(notes, brought, tuple(bad), why, min(each.whole_until for each in (notes, *readable)))
 
-    def renewed(self, scope: Scope, wanted: Note, brought: Note | None) -> Written | None:
-        """Return the cookie that says what the browser should carry from now on.
+    def _note(self, name: bytes, value: bytes) -> Notes | str:
+        """Return a note, or why it is not believed."""
+        key = (name, value)
+        known = self._parsed.get(key)
+        if known is None:
+            # A signature is checked once, whatever other cookies come and go beside it.
+            known = self._checked(name, value)
+            _remember(self._parsed, key, known)
+        return known
+
+    def _checked(self, name: bytes, value: bytes) -> Notes | str:
+        if len(name) + len(value) > max(self._max_bytes, MAX_SET):
+            return "too large"
+        payload = self._payload(name, value)
+        if payload is None:
+            return "bad signature"
+        try:
+            return decode(loads(payload), now=self._clock.monotonic(), wall=self._clock.time())
+        except (ValueError, TypeError, LookupError):
+            return "unknown format"
+
+    def _payload(self, name: bytes, value: bytes) -> bytes | None:
+        if b"." not in value:
+            return None if self._sealer is None else self._sealer.open(value.decode("latin-1"), name.decode("latin-1"))
+        for key in self._keys:
+            try:
+                payload: bytes = _jws.decode(value, key, [ALGORITHM])
+            except Exception:  # noqa: BLE001, S112 - anybody can send anything; the next key may be the one
+                continue
+            return payload
+        return None
+
+    # Out
+
+    def write(self, scope: Scope, found: Found, own: Notes | None, *, ends: bool) -> Written:
+        """Return the cookies for what a response has to tell.
+
+        What several notes have said goes into one whose name follows from theirs, so that overlapping answers write
+        one and the same; what the response itself has to tell goes into a note of its own. What has no room waits for
+        a later response.
 
         Args:
             scope: of the request.
-            wanted: what it is to say.
-            brought: what the browser has brought along.
-
-        Returns:
-            `None` where the browser has brought just that; a cookie without a header where it has brought as much of
-            it as there is room for.
+            found: what it brought.
+            own: what the response has to tell, `None` where that is nothing.
+            ends: whether the shopper logs out, so that nothing that was brought stays.
         """
-        if brought is None:
-            return self.write(scope, wanted)
-        if wanted.says() == brought.says():
-            return None
-        written = self.write(scope, wanted)
-        return Written(None, written.note) if written.note.says() == brought.says() else written
+        prefix = self._prefixes[self._https_only or scope.get("scheme") in SECURE]
+        held = sum(found.brought.values())
+        joins = len(found.brought) > 1 or held + self._size(prefix, own) > MAX_HELD
+        joined = found.notes if joins and not ends else None
+        # So much room that the clearings of what was brought go along: else notes would pile up.
+        most = min(self._max_bytes, MAX_SET - ATTRIBUTES - CLEARING * min(len(found.brought), AT_ONCE))
+        joined, own, left_out = self._fitting(prefix, joined, own, most=most, held=0 if joins or ends else held)
+        if joined is not None and own is not None and not joined.operations:
+            own = own.taking_over(joined)
+            joined, ends = None, True
+        headers: list[bytes] = []
+        if own is not None and (own.operations or own.floors or ends):
+            headers.append(self._header(prefix, secrets.token_hex(8).encode(), own))
+        gone = [*found.unreadable]
+        if joined is not None:
+            header = self._header(prefix, _name_of_join(found.brought), joined)
+            if sum(map(len, headers)) + len(header) <= MAX_SET:
+                headers.append(header)
+                gone = [*found.brought, *gone]
+        elif ends:
+            gone = [*found.brought, *gone]
+        for name in gone:
+            cleared = name + b"=; Path=/; Max-Age=0" + self._attributes(prefix)
+            if sum(map(len, headers)) + len(cleared) <= MAX_SET:
+                headers.append(cleared)
+        return Written(tuple(headers), left_out)
 
-    def cleared(self, scope: Scope) -> bytes:
-        """Return the ``Set-Cookie`` that takes the cookie away."""
-        return self._header(scope, b"", 0)
+    def _fitting(
+        self, prefix: bytes, joined: Notes | None, own: Notes | None, *, most: int, held: int
+    ) -> tuple[Notes | None, Notes | None, tuple[Noted, ...]]:
+        """Return both notes with as much as there is room for, and the parked changes that go without."""
+        left_out: list[Noted] = []
+        while True:
+            sizes = self._size(prefix, joined), self._size(prefix, own)
+            if max(sizes) <= most and sum(sizes) + held <= MAX_HELD:
+                break
+            mine = () if own is None else own.operations
+            brought = () if joined is None else joined.operations
+            if not (mine or brought):
+                break
+            first = min((*mine, *brought), key=lambda noted: _dispensability(noted, mine=noted in mine))
+            joined = None if joined is None else joined.without([first])
+            own = None if own is None else own.without([first])
+            if first.operation.taken is None:
+                left_out.append(first)
+        return joined, own, tuple(left_out)
 
-    def _secure(self, scope: Scope) -> bool:
-        return self._https_only or scope.get("scheme") in SECURE
+    def _size(self, prefix: bytes, notes: Notes | None) -> int:
+        return 0 if notes is None else len(prefix) + 16 + len(self._value(prefix + bytes(16), notes))
 
-    def _header(self, scope: Scope, value: bytes, seconds: int) -> bytes:
-        secure = self._secure(scope)
-        end = b"; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax" % seconds
-        return self._names[secure] + b"=" + value + end + (b"; Secure" if secure else b"")
+    def _header(self, prefix: bytes, name: bytes, notes: Notes) -> bytes:
+        name = name if name.startswith(prefix) else prefix + name
+        seconds = max(1, round(notes.ends_at - self._clock.time()))
+        return name + b"=" + self._value(name, notes) + b"; Path=/; Max-Age=%d" % seconds + self._attributes(prefix)
 
-    def _signed(self, note: Note) -> bytes:
-        payload = {
-            "v": FORMAT,
-            "i": round(note.issued, 3),
-            "t": note.token,
-            "s": note.session,
-            "c": note.incarnation,
-            "f": note.floor,
-            "d": pack(note.taken),
-            "n": note.complete_from,
-            "p": pack(note.parked),
-            "a": [[each.token, each.session, pack(each.changes)] for each in note.foreign],
-        }
-        return _jws.encode(dumps(payload).encode(), self._keys[0], ALGORITHM).encode()
+    def _attributes(self, prefix: bytes) -> bytes:
+        return b"; HttpOnly; SameSite=Lax" + (b"; Secure" if prefix == self._prefixes[1] else b"")
 
-    def _parsed(self, value: bytes) -> Found:
-        if len(value) > MAX_BYTES:
-            return Found(ignored="too large")
-        for key in self._keys:
-            try:
-                payload = _jws.decode(value, key, [ALGORITHM])
-            except Exception:  # noqa: BLE001, S112 - anybody can send anything; the next key may be the one
-                continue
-            try:
-                return Found(self._read_note(loads(payload)))
-            except (ValueError, TypeError, KeyError):
-                return Found(ignored="unknown format")
-        return Found(ignored="bad signature")
-
-    def _read_note(self, data: object) -> Note:
-        if not isinstance(data, dict) or data.get("v") != FORMAT:
-            raise ValueError("another format")
-        floor = data["f"]
-        complete_from = data["n"]
-        return Note(
-            token=_text(data["t"]),
-            session=_text(data["s"]),
-            incarnation=_text(data["c"]),
-            floor=-1 if floor == -1 else version_of(floor),
-            taken=self._unpacked(data["d"]),
-            complete_from=complete_from if isinstance(complete_from, int) else sys.maxsize,
-            parked=self._parked(data["p"]),
-            foreign=self._foreign(data["a"]),
-            issued=moment_of(data["i"]),
-        )
-
-    def _foreign(self, data: object) -> tuple[ForeignPending, ...]:
-        if not isinstance(data, list | tuple):
-            raise ValueError("not foreign changes")
-        every = (ForeignPending(_text(token), _text(session), self._parked(packed)) for token, session, packed in data)
-        return tuple(each for each in every if each.changes.attributes())
-
-    def _parked(self, packed: object) -> ContextChanges:
-        return self._unpacked(packed).since(self._clock.time() - MAX_AGE)
-
-    def _unpacked(self, packed: object) -> ContextChanges:
-        return unpack(packed, now=self._clock.monotonic(), wall=self._clock.time())
+    def _value(self, name: bytes, notes: Notes) -> bytes:
+        payload = dumps(encode(notes)).encode()
+        if self._sealer is not None:
+            return self._sealer.seal(payload, name.decode("latin-1")).encode()
+        return _jws.encode(payload, self._keys[0], ALGORITHM, headers=SHORT_HEADER).encode()
 
 
-def _cookie(header: bytes, start: bytes) -> bytes | None:
-    """Return the value of a cookie: the first one of that name, as browsers send the more specific one first."""
+def _candidates(prefix: bytes, header: bytes) -> Iterable[tuple[bytes, bytes]]:
+    """Yield the names and values of what may be notes."""
+    count = 0
     for pair in header.split(b";"):
-        stripped = pair.strip()
-        if stripped.startswith(start):
-            return stripped[len(start) :]
-    return None
+        name, _, value = pair.strip().partition(b"=")
+        if name.startswith(prefix) and _ID.fullmatch(name, len(prefix)):
+            count += 1
+            if count > MAX_CANDIDATES:
+                return
+            yield name, value.strip()
 
 
-def _text(value: object) -> str:
-    if isinstance(value, str) and len(value) <= MAX_FINGERPRINT:
-        return value
-    raise ValueError("not a fingerprint")
+def _name_of_join(brought: Iterable[bytes]) -> bytes:
+    return sha256(b" ".join(sorted(brought))).hexdigest()[:16].encode()
+
+
+def _dispensability(noted: Noted, *, mine: bool) -> tuple[bool, bool, bool, float]:
+    """Order changes for want of room: what costs least goes first, and of that the oldest.
+
+    The store has the attributes that the request itself has parked. Without one that Emporix has taken, documents from
+    before it are not enough. One that was brought and is parked is in no other place.
+    """
+    attribute, parked = noted.path.startswith(ATTRIBUTE_PREFIX), noted.operation.taken is None
+    return not attribute, not (parked and mine), parked, noted.operation.at
+
+
+def _remember(known: dict[K, V], key: K, value: V) -> None:
+    if len(known) >= REMEMBERED:
+        known.clear()
+    known[key] = value

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from .clock import Clock, HybridClock
-from .continuity import ContinuityCookie
+from .continuity import ContinuityCookies
 from .engine import ContextSource, Engine, EngineOptions, Neighbour, Neighbourhood
 from .errors import ConfigurationError
 from .events import Events
 from .health import Monitored
 from .model.view import ContextDefaults
-from .policies import ContinuityPolicy
 from .token_watch import TokenWatch
 from .tokens import TokenChain
 
@@ -33,8 +32,7 @@ class RequestDependencies:
         timestamps: of changes.
         engine: returns the engine of the running event loop.
         patience: seconds for which a request waits for reading.
-        cookie: carries what one worker knows to the next; `None` without a secret.
-        continuity: how it does that.
+        cookies: carry what one worker knows to the next; `None` without a secret.
         strict: whether a leak is an error instead of a report.
         middleware: returns the middleware, `None` where it is gone.
         token_watch: is told whether requests bring tokens.
@@ -48,8 +46,7 @@ class RequestDependencies:
     timestamps: HybridClock
     engine: Callable[[asyncio.AbstractEventLoop], Engine]
     patience: float = 2.0
-    cookie: ContinuityCookie | None = None
-    continuity: ContinuityPolicy = field(default_factory=ContinuityPolicy)
+    cookies: ContinuityCookies | None = None
     strict: bool = False
     middleware: Callable[[], Monitored | None] = lambda: None
     token_watch: TokenWatch | None = None

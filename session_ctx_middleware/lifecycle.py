@@ -10,23 +10,20 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Final
 
-from starlette.requests import HTTPConnection
 from starlette.types import Message, Scope
 
+from .carrying import Carrying
 from .clock import Budget
-from .continuity import NOTHING, Found
 from .dependencies import RequestDependencies
-from .engine import Commit, CommitResult, Engine, Note
+from .engine import Commit, CommitResult, without_token
 from .errors import ContextNotLoaded, ContextSealed, ContextUnavailable, NoToken
 from .frames import without_locals
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import Value
 from .model.fields import checked_switch
 from .model.view import NOTHING_KNOWN, Snapshot
-from .privacy import Privacy
 from .recording import new_operation, recording, with_operation
 from .reports import commit_event, load_event
-from .tokens import StorefrontToken
 
 __all__ = ["READING", "RequestLifecycle"]
 
@@ -35,7 +32,7 @@ COMMITTED: Final = "committed"
 THREAD_PATIENCE: Final = 1.0  # seconds that a worker thread waits longer for a load than it may take
 
 
-class RequestLifecycle(Privacy):
+class RequestLifecycle(Carrying):
     """One request: finds its token, loads its context at most once, records changes, and sends them at the end.
 
     Args:
@@ -45,14 +42,6 @@ class RequestLifecycle(Privacy):
     """
 
     # Defaults live on the class: a request that never touches its context pays for its three attributes only.
-    _found: str | StorefrontToken | None = None
-    """The token, once it was sought."""
-    _token_sought = False
-    _seeking: asyncio.Task[StorefrontToken | None] | None = None
-    """The search for the token, where it has to be awaited."""
-    _cookie: Found = NOTHING
-    """What the continuity cookie says, once it was read."""
-    _cookie_read = False
     _budgets: tuple[Budget, Budget] | None = None
     """What is left for waiting: for reading, and for committing."""
     _changes: ContextChanges = NO_CHANGES
@@ -63,8 +52,6 @@ class RequestLifecycle(Privacy):
     """Whether Emporix could not be reached with these changes: at the end they are parked without another attempt."""
     _sending = False
     """Whether a commit is under way, which goes on without this request."""
-    _committed = False
-    _forgotten = False
 
     def __init__(self, deps: RequestDependencies, scope: Scope, loop: asyncio.AbstractEventLoop) -> None:
         self._deps = deps
@@ -85,11 +72,11 @@ class RequestLifecycle(Privacy):
         found = self._found
         if found is None:
             self._brought_no_token()
-            self._known = NOTHING_KNOWN
+            self._known = without_token(self._notes())
             return True
         engine = self._engine
-        note = None if self._deps.cookie is None else self._note()
-        known = engine.peek(engine.key(found if isinstance(found, str) else found.value), note)
+        notes = None if self._deps.cookies is None else self._notes()
+        known = engine.peek(engine.key(found if isinstance(found, str) else found.value), notes)
         if known is None:
             return False
         self._loaded(known, hit=True)
@@ -102,7 +89,7 @@ class RequestLifecycle(Privacy):
             return
         self._brought_a_token()
         with self._budget(READING) as until:
-            known = await self._engine.read(token, until, self._note())
+            known = await self._engine.read(token, until, self._notes())
         self._loaded(known, hit=False)
 
     async def _load_ahead(self) -> None:
@@ -136,34 +123,7 @@ class RequestLifecycle(Privacy):
         known = self._known
         return self._load_from_thread() if known is None else known
 
-    # What a request brings along, and how long it may wait
-
-    @property
-    def _engine(self) -> Engine:
-        return self._deps.engine(self._loop)
-
-    @property
-    def _token(self) -> StorefrontToken | None:
-        return StorefrontToken(self._found) if isinstance(self._found, str) else self._found
-
-    async def _credentials(self) -> StorefrontToken | None:
-        if not self._token_sought:
-            if self._seeking is None:
-                self._seeking = self._loop.create_task(self._deps.tokens.find(HTTPConnection(self._scope)))
-            await asyncio.wait({self._seeking})  # unlike awaiting the task, this does not cancel it with the waiter
-            self._found = self._seeking.result()
-            self._token_sought = True
-        return self._token
-
-    def _note(self) -> Note | None:
-        """Return what the shopper's browser brought along from other workers."""
-        cookie = self._deps.cookie
-        if cookie is not None and not self._cookie_read:
-            self._cookie_read = True
-            self._cookie = cookie.read(self._scope)
-            if self._cookie.ignored:
-                self._emit("continuity.ignored", "load", self._cookie.ignored)
-        return self._cookie.note
+    # How long it may wait
 
     def _budget(self, which: int) -> AbstractContextManager[float]:
         """Measure one wait: up to its response a request has one budget for all its waits, then a new one for each."""
@@ -182,10 +142,10 @@ class RequestLifecycle(Privacy):
     def _record(self, path: str, value: Value) -> None:
         if self._sealed and not self._late:
             raise ContextSealed
-        note = self._note()
+        seen = self._newest_at()
         with recording:
-            at = self._deps.timestamps.next(0.0 if note is None else note.newest_at)
-            operation = new_operation(value, at, self._deps.clock)
+            at = self._deps.timestamps.next(seen)
+            operation = new_operation(value, at, self._era, self._deps.clock)
             self._changes = with_operation(self._changes, path, operation)
         self._change()
 
@@ -197,7 +157,7 @@ class RequestLifecycle(Privacy):
             return CommitResult(Commit.NOTHING)
         began = self._deps.clock.monotonic()
         outcome = await self._send(changes, parks=parks)
-        self._committed = True
+        self._tell(outcome.told, receipts=outcome.receipts)
         self._take_over(changes, outcome)
         self._deps.events.emit(commit_event(operation, outcome, self._deps.clock.monotonic() - began))
         return outcome
@@ -206,15 +166,26 @@ class RequestLifecycle(Privacy):
         token = await self._credentials()
         if token is None:
             self._brought_no_token()
-            self._changes = NO_CHANGES
-            return CommitResult(error=NoToken())
+            return self._keep_for_visitor(changes, parks=parks)
         if parks and self._unsent:
             return await self._engine.park(token, changes)
         self._sending = True
         with self._budget(COMMITTING) as until:
-            outcome = await self._engine.commit(token, changes, until, parks=parks, note=self._note())
+            outcome = await self._engine.commit(token, changes, until, parks=parks, notes=self._notes())
         self._sending = False
         return outcome
+
+    def _keep_for_visitor(self, changes: ContextChanges, *, parks: bool) -> CommitResult:
+        """Keep the switches of a visitor without a token in his browser until he has one; there is no other place."""
+        self._changes = NO_CHANGES
+        kept = NO_CHANGES if self._deps.cookies is None else changes.switches()
+        known = NOTHING_KNOWN if self._known is None else self._known
+        self._known = replace(known, parked=kept.newest(known.parked))
+        if len(kept) == len(changes):
+            return CommitResult(Commit.PARKED, told=kept, receipts=True)
+        if parks:
+            self._emit("changes.lost", "respond", "no token")
+        return CommitResult(error=NoToken(), told=kept, receipts=bool(kept))
 
     def _take_over(self, sent: ContextChanges, outcome: CommitResult) -> None:
         """Show what has become of changes that were sent."""
@@ -223,7 +194,7 @@ class RequestLifecycle(Privacy):
             return
         self._unsent = False
         self._changes = self._changes.minus(sent)
-        shown = (None if self._token is None else self._engine.view(self._token, self._note())) or self._known
+        shown = (None if self._token is None else self._engine.view(self._token, self._notes())) or self._known
         if shown is not None and outcome.commit is Commit.PARKED:
             shown = replace(shown, parked=sent.newest(shown.parked))
         self._known = shown
@@ -247,24 +218,24 @@ class RequestLifecycle(Privacy):
         """Start the response with its first message; return `False` if `_finish` must be awaited first."""
         if self._changes.operations or (self._known is not None and self._drains()):
             return False
-        if self._deps.cookie is not None and self._owes_cookie():
+        if self._cookies_read and self._owes_cookies():
             return False
         self._sealed = True
         self._response = message
         return True
 
-    async def _finish(self, message: Message) -> bytes | None:
+    async def _finish(self, message: Message) -> tuple[bytes, ...]:
         """Commit what was recorded, or discard it when the response is an error of the server; then start the response.
 
         Returns:
-            The value of ``Set-Cookie``, where the browser should carry something else from now on.
+            The values of ``Set-Cookie``, where the browser should carry something else from now on.
         """
         self._sealed = True  # what is recorded from now on would not be sent any more
         await self._end_with(message["status"])
-        header = await self._cookie_out() if self._deps.cookie is not None and self._owes_cookie() else None
-        self._used = self._used or header is not None
+        headers = await self._cookies_out() if self._owes_cookies() else ()
+        self._used = self._used or bool(headers)
         self._response = message
-        return header
+        return headers
 
     async def _end_with(self, status: int) -> None:
         if status >= 500:
@@ -280,7 +251,8 @@ class RequestLifecycle(Privacy):
         if isinstance(ended, Exception):
             raise ended
         if ended != COMMITTED:
-            self._committed = True  # what was parked on the way out goes into the cookie
+            # What was parked on the way out goes into the cookies.
+            self._tell(self._changes, receipts=True)
             self._emit("commit.failed", "respond", "shut down")
 
     async def _last_commit(self) -> Exception | str:
@@ -298,33 +270,3 @@ class RequestLifecycle(Privacy):
                 return  # the commit goes on without this request
             websocket = self._scope["type"] == "websocket"
             self._emit("changes.uncommitted" if websocket else "changes.discarded", "end", why)
-
-    def _owes_cookie(self) -> bool:
-        """Tell whether the browser may have to carry something else than what it brought along."""
-        found, known = self._cookie, self._known
-        if self._forgotten or found.ignored:
-            return True
-        if known is None or known.rejected:
-            return self._committed and known is None
-        if self._committed or found.note is None or not found.note.has_parked:
-            return self._committed or bool(known.parked.operations)
-        return known.parked.ids != found.note.parked_ids
-
-    async def _cookie_out(self) -> bytes | None:
-        """Return the value of ``Set-Cookie``, `None` where the browser should keep what it has."""
-        cookie, token, brought = self._deps.cookie, await self._credentials(), self._note()
-        if cookie is None:
-            return None
-        note = None
-        if token is not None and not self._forgotten:
-            shown = NO_CHANGES if self._known is None else self._known.parked
-            note = await self._engine.to_note(token, brought, shown)
-        if token is None or not note or not (self._committed or note.has_parked or brought):
-            return cookie.cleared(self._scope) if self._cookie is not NOTHING else None
-        written = cookie.renewed(self._scope, note, brought)
-        if written is None:
-            return None
-        overflow = await self._engine.handed_over(token, note, written.note)
-        if overflow and (self._committed or written.header is not None):
-            self._emit("continuity.overflow", "respond", overflow)
-        return written.header

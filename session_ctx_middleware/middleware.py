@@ -17,7 +17,7 @@ from .access import OUTER_KEY, SCOPE_KEY, STATE_KEY
 from .checks import flag, flag_or_function, functions, instance, secret_keys, with_methods
 from .clock import Clock, SystemClock
 from .context import SessionContext
-from .continuity import ContinuityCookie
+from .continuity import ContinuityCookies
 from .dependencies import Engines, RequestDependencies
 from .emporix import OwnContextClient
 from .emporix.address import check_base_url
@@ -31,6 +31,7 @@ from .http_cache import Vary, made_private
 from .model.view import ContextDefaults
 from .policies import CachePolicy, ContinuityPolicy, UpstreamPolicy
 from .processes import several_workers
+from .sealing import Keyring
 from .stores import ContextStore, MemoryStore
 from .token_watch import TokenWatch
 from .tokens import BearerToken, TokenChain, TokenSource
@@ -115,7 +116,6 @@ class SessionContextMiddleware:
         if store is not None:
             with_methods(store, STORE_METHODS, STORE_WANTED)
         secrets, tokens = secret_keys(secret_key), TokenChain(token)
-        cookie = ContinuityCookie(secrets, name=cookie_name, https_only=flag(https_only, "https_only=..."), clock=clock)
         self.app = app
         flag_or_function(preload, "preload=...")
         self._preload = preload
@@ -126,6 +126,17 @@ class SessionContextMiddleware:
         neighbourhood = _neighbourhood(place, store, cache, clock)
         keys = _keys(tenant, base_url, secrets, neighbourhood.store)
         self._events = events = Events(functions(on_event, HOOKS_WANTED), clock)
+        continuity = _continuity(continuity, secrets)
+        cookies = ContinuityCookies(
+            Keyring(secrets, tenant, base_url),
+            tenant=tenant,
+            base_url=base_url,
+            name=cookie_name,
+            https_only=flag(https_only, "https_only=..."),
+            encrypted=continuity.encrypted or bool(continuity.document),
+            max_bytes=continuity.max_bytes,
+            clock=clock,
+        )
         self._engines = Engines(
             EngineOptions(
                 cache=cache,
@@ -136,6 +147,7 @@ class SessionContextMiddleware:
                 stats=self._stats,
                 events=events,
                 protection=neighbourhood.protection((tenant, base_url)),
+                receipts=continuity.receipts,
             ),
             ReportedContexts(self._emporix, events),
             neighbourhood,
@@ -148,8 +160,7 @@ class SessionContextMiddleware:
             timestamps=neighbourhood.timestamps,
             engine=self._engines.of,
             patience=upstream.deadline,
-            cookie=cookie if secrets else None,
-            continuity=_continuity(continuity, secrets),
+            cookies=cookies if secrets else None,
             strict=flag(strict, "strict=..."),
             middleware=ref(self),
             place=(tenant, base_url),
@@ -221,8 +232,7 @@ class SessionContextMiddleware:
 
     @without_locals
     async def _commit_first(self, context: SessionContext, message: Message, send: Send) -> None:
-        set_cookie = await context._finish(message)
-        cookies = () if set_cookie is None else ((b"set-cookie", set_cookie),)
+        cookies = [(b"set-cookie", value) for value in await context._finish(message)]
         await send(self._protected(message, *cookies) if context._used else message)
 
     def _protected(self, message: Message, *cookies: tuple[bytes, bytes]) -> Message:

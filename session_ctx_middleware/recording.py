@@ -8,9 +8,10 @@ from contextvars import ContextVar
 from typing import Final
 
 from .clock import Clock
-from .model.changes import ContextChanges, Operation
+from .model.changes import ContextChanges
 from .model.document import ATTRIBUTE_PREFIX, Value
 from .model.fields import check_room
+from .model.operation import Operation
 
 __all__ = ["batch_of_changes", "new_operation", "recording", "with_operation"]
 
@@ -21,15 +22,16 @@ batch_of_changes: Final[ContextVar[set[str] | None]] = ContextVar("session_ctx_b
 """The operation ids of the `late_changes` block that the running code is in."""
 
 
-def new_operation(value: Value, at: float, clock: Clock) -> Operation:
+def new_operation(value: Value, at: float, era: int, clock: Clock) -> Operation:
     """Return a change that is made now, and tell the block that it is made in.
 
     Args:
         value: of the field.
         at: its timestamp, in seconds since the epoch.
+        era: how often the shopper has logged out in this browser.
         clock: where time comes from.
     """
-    operation = Operation(value, secrets.token_hex(8), at=at, recorded=clock.monotonic())
+    operation = Operation(value, secrets.token_hex(8), at=at, recorded=clock.monotonic(), era=era)
     batch = batch_of_changes.get()
     if batch is not None:
         batch.add(operation.op_id)

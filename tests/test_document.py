@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_ctx_middleware import ContextDocument, InvalidChange
-from session_ctx_middleware.model.changes import NO_CHANGES, ContextChanges, Operation
+from session_ctx_middleware.model.changes import NO_CHANGES, ContextChanges
 from session_ctx_middleware.model.document import REMOVED, Value
+from session_ctx_middleware.model.operation import Operation
 
 WIRE: dict[str, Any] = {
     "sessionId": "s-1",

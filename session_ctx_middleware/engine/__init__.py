@@ -15,32 +15,37 @@ before and after, and reads that overlap it are not published. Until a GET bring
 with the taken changes over it. What cannot be sent is parked (`Pending`), shown, and sent later.
 
 What *other workers* did arrives by way of the store (`Sharing`, `Peers`) and of the shopper's browser (`Handover`,
-`Note`, `Requirements`): both only ever raise floors, and merging what two of them know is commutative and idempotent.
+`Notes`, `Requirements`): both only ever raise floors, and merging what two of them know is commutative and idempotent.
 
 `wiring.build` makes the parts, each from finished ones. docs/architecture.md has the invariants, and what fails without
 each; `tests/test_structure.py` holds the directions.
 """
 
 from .engine import Engine
+from .handover import without_token
 from .job import Commit, CommitResult
 from .keys import PROCESS_SECRET, Keys
 from .neighbours import Neighbour, Neighbourhood
-from .note import ForeignPending, Note
+from .notes import NOTE_SECONDS, Floor, Noted, Notes, join
 from .ports import ContextSource
 from .stats import Stats
 from .wiring import EngineOptions
 
 __all__ = [
+    "NOTE_SECONDS",
     "PROCESS_SECRET",
     "Commit",
     "CommitResult",
     "ContextSource",
     "Engine",
     "EngineOptions",
-    "ForeignPending",
+    "Floor",
     "Keys",
     "Neighbour",
     "Neighbourhood",
-    "Note",
+    "Noted",
+    "Notes",
     "Stats",
+    "join",
+    "without_token",
 ]

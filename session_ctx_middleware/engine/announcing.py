@@ -31,34 +31,28 @@ class Announcer:
     publisher: Publisher
     sharing: Sharing
 
-    async def taken(self, job: Job, base: Base, changes: ContextChanges) -> None:
-        """Make known that Emporix took `changes` to `base`."""
-        document = base.document
-        # Nobody has promised that a PATCH which changes nothing raises the version.
-        job.taken_in(document.version + 1 if changes.missing_from(document) else document.version)
-        self._show(job, base, changes)
-        await self._notify(job, document)
+    async def taken(self, job: Job, base: Base, changes: ContextChanges, version: int) -> None:
+        """Make known that Emporix took `changes` to `base`, and that `version` has them."""
+        self._show(job, base, changes, version)
+        await self._notify(job, base.document, version)
 
     async def seen(self, job: Job, document: ContextDocument) -> None:
         """Keep everybody from showing less than this document, which has all changes of the job."""
-        job.entry.learn(job.entry.consistency.satisfying(job.note))
-        job.taken_in(document.version)
         for sibling in self.entries.siblings(job.entry):
             known = sibling.document
             if known is None or known.identity != document.identity or known.version < document.version:
                 sibling.raise_fence()
                 held = job.changes.held(document, NO_CHANGES)
                 self.publisher.show_taken_by_sibling(sibling, document, document.version, held)
-        await self._notify(job, document)
+        await self._notify(job, document, document.version)
 
-    def _show(self, job: Job, base: Base, changes: ContextChanges) -> None:
+    def _show(self, job: Job, base: Base, changes: ContextChanges, version: int) -> None:
         entry, document = job.entry, base.document
-        entry.learn(entry.consistency.satisfying(job.note))
         if entry.snapshot.parked:
             job.counts_as_parked()
         if entry.snapshot.rejected:
             return  # rejected meanwhile: nothing is to be shown any more
-        entry.learn(entry.consistency.raised(document.identity, job.version))
+        entry.learn(entry.consistency.raised(document.identity, version, self.publisher.clock.monotonic()))
         if job.is_forgotten:
             entry.expire()
             entry.hide()  # logged out meanwhile: whoever comes now sees what Emporix has
@@ -67,8 +61,8 @@ class Announcer:
         self.publisher.show_taken(entry, Snapshot(document=document, overlay=changes, parked=parked), base.asked_at)
         for sibling in self.entries.siblings(entry):
             held = job.changes.held(document, changes)
-            self.publisher.show_taken_by_sibling(sibling, document, job.version, held)
+            self.publisher.show_taken_by_sibling(sibling, document, version, held)
 
-    async def _notify(self, job: Job, document: ContextDocument) -> None:
+    async def _notify(self, job: Job, document: ContextDocument, version: int) -> None:
         entries = self.entries.with_siblings(job.entry)
-        await self.sharing.invalidate(entries, document.identity, job.version)
+        await self.sharing.invalidate(entries, document.identity, version)

@@ -81,8 +81,8 @@ class Bases:
         while (left := job.until - self.clock.monotonic()) > 0:
             flight = self.loads.join(job.entry, job.token) if join else self.loads.start(job.entry, job.token)
             match await flight.landed.wait(left, self.clock):
-                case Found(document, asked_at):
-                    if self.publisher.is_acceptable(job.entry, document):
+                case Found(document, asked_at) as found:
+                    if self.publisher.is_acceptable(job.entry, found):
                         return Base(document, asked_at)
                     join = False
                     await self.clock.sleep(lag_pause(self.clock))

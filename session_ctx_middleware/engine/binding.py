@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..model.changes import NO_CHANGES, ContextChanges
 from .entry import Entry
 from .keys import Keys
-from .note import ForeignPending, Note
+from .notes import Floor, Notes
 
 __all__ = ["Binding"]
 
@@ -30,17 +30,16 @@ class Binding:
         """Return the fingerprint of a session."""
         return self.keys.fingerprint("session", session_id)
 
-    def binds(self, made: Note | ForeignPending, entry: Entry, token: str) -> bool:
-        """Tell whether something was made for this token, or for another one of its session."""
-        if made.token == self.of_token(token):
-            return True
-        session = entry.proven_session
-        return session is not None and made.session == self.of_session(session.session_id)
+    def changes(self, entry: Entry, notes: Notes | None, token: str) -> ContextChanges:
+        """Return the changes of notes that concern a token."""
+        if notes is None or not notes.operations:
+            return NO_CHANGES
+        return notes.of(self.of_token(token), self._proven(entry))
 
-    def foreign(self, entry: Entry, note: Note, token: str) -> ContextChanges:
-        """Return the attributes that a note holds for this token, or for another one of its session."""
-        own = NO_CHANGES
-        for each in note.foreign:
-            if self.binds(each, entry, token):
-                own = own.newest(each.changes.attributes())
-        return own
+    def floor(self, entry: Entry, notes: Notes, token: str) -> Floor | None:
+        """Return the floor of notes that concerns a token."""
+        return notes.floor_of(self.of_token(token), self._proven(entry)) if notes.floors else None
+
+    def _proven(self, entry: Entry) -> str:
+        session = entry.proven_session
+        return "" if session is None else self.of_session(session.session_id)

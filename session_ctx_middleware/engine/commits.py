@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +23,8 @@ from ..errors import (
 )
 from ..events import ContextEvent, Events
 from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.document import NO_RECEIPTS, ContextDocument
+from ..model.operation import Taken
 from ..policies import UpstreamPolicy
 from ..tasks import KeyedLock, Tasks
 from .announcing import Announcer
@@ -58,6 +61,7 @@ class Commits:
         clock: where time and randomness come from.
         events: who is told of parked changes that Emporix refused.
         turns: one commit per token, and per session, at a time.
+        receipts: whether receipts may be left at Emporix.
         sending: how many commits of each token are on their way.
     """
 
@@ -72,6 +76,7 @@ class Commits:
     tasks: Tasks
     clock: Clock
     events: Events
+    receipts: bool = True
     turns: KeyedLock = field(default_factory=KeyedLock)
     sending: dict[bytes, int] = field(default_factory=dict)
 
@@ -109,7 +114,7 @@ class Commits:
             late = ContextUnavailable("Emporix did not take the changes in time.")
             return CommitResult(error=late, attempts=job.attempts)
         await self.pending.keep(job)
-        return CommitResult(Commit.PARKED, attempts=job.attempts)
+        return _parked(job)
 
     async def _run(self, job: Job) -> None:
         result = CommitResult(error=ContextUnavailable("The application is shutting down."))
@@ -119,7 +124,7 @@ class Commits:
         except asyncio.CancelledError:
             if job.parks:
                 await self.pending.keep(job)
-                result = CommitResult(Commit.PARKED, attempts=job.attempts)
+                result = _parked(job)
             raise
         finally:
             self.sending[job.entry.key] -= 1
@@ -150,25 +155,34 @@ class Commits:
             return await self._later(job, ContextUnavailable(f"The commit failed: {type(error).__name__}."))
         if commit is Commit.PARKED:
             await self.pending.keep(job)
-        else:
-            self._remember(job)
-            await self.pending.unpark(job)
+            return _parked(job)
+        await self.pending.unpark(job)
         return _ended(job, commit=commit)
 
     async def _refused(self, job: Job) -> None:
         """Drop what Emporix refused: parked changes are not to blame, unless they were alone."""
         if not job.own:
-            # A browser may still bring them.
-            known = job.entry.consistency
-            job.entry.learn(known.remembering(job.parked.over(known.taken)))
+            self._settle(job, job.parked.as_taken(self._taken(job.entry.document, 0)))
         await self.pending.unpark(job, with_parked=not job.own)
 
-    def _remember(self, job: Job) -> None:
-        """Note what Emporix has of this process: an earlier change that is still on its way must not undo it."""
-        taken = job.changes
+    def _settle(self, job: Job, dropped: ContextChanges) -> None:
+        """Note that parked changes have had their time: browsers may still bring them."""
+        job.is_done(dropped)
         for entry in self.entries.with_siblings(job.entry):
-            entry.learn(entry.consistency.committed(taken, job.version))
+            entry.learn(entry.consistency.remembering(dropped.newest(entry.consistency.taken)))
+
+    def _remember(self, job: Job, taken: Taken) -> None:
+        """Note what Emporix has of this process: an earlier change that is still on its way must not undo it."""
+        for entry in self.entries.with_siblings(job.entry):
+            entry.learn(entry.consistency.committed(job.done, taken))
             self.pending.remember_taken(entry)
+
+    def _taken(self, document: ContextDocument | None, more: int) -> Taken:
+        """Return what there is to know about changes that a document has, or one that is so many versions later."""
+        if document is None:
+            return Taken()
+        context = self.handover.keys.incarnation(document.identity)
+        return Taken(document.version + more, context, self.clock.time())
 
     async def _later(self, job: Job, error: SessionContextError) -> CommitResult:
         self._postpone(job)
@@ -178,7 +192,7 @@ class Commits:
         if not job.parks:
             return _ended(job, error=error)
         await self.pending.keep(job)
-        return _ended(job, commit=Commit.PARKED)
+        return _parked(job)
 
     def _postpone(self, job: Job) -> None:
         """Let the token send nothing for a while after the job began: one that took long has made its pause."""
@@ -201,7 +215,7 @@ class Commits:
                     return await self._send(job, base)
 
     async def _send(self, job: Job, base: Base | None) -> Commit:
-        await self._take_parked_along(job)
+        await self._take_parked_along(job, base)
         try:
             return await self._converge(job, base, self.policy.max_attempts)
         except ChangeRefused as error:
@@ -217,9 +231,7 @@ class Commits:
     async def _drop(self, job: Job, parked: ContextChanges, refused: EmporixError) -> None:
         """Drop parked changes without which Emporix has taken the job's own, and say so."""
         dropped = parked.beside(job.own)
-        for entry in self.entries.with_siblings(job.entry):
-            known = entry.consistency
-            entry.learn(known.remembering(dropped.newest(known.taken)))  # a browser may still bring them
+        self._settle(job, dropped.as_taken(self._taken(job.entry.document, 0)))
         await self.pending.drop(job.entry, dropped)
         self.events.emit(
             ContextEvent(
@@ -236,13 +248,19 @@ class Commits:
         if base is None:
             return Commit.PARKED
         first = base.document
-        changes = job.changes if job.changes.missing_from(first, base.asked_at) else NO_CHANGES
+        changes = self._outstanding(job, base)
         in_doubt = False
         while changes:
             self._may_go_on(job, most)
-            error = await self.patching.send(job, base.document, changes)
+            receipts = self._receipts(job, base.document, changes)
+            error = await self.patching.send(job, base.document, changes, receipts)
             if error is None:
-                await self.announcer.taken(job, base, changes)
+                # Nobody has promised that a PATCH which changes nothing raises the version.
+                raised = 1 if receipts or changes.missing_from(base.document) else 0
+                taken = self._taken(base.document, raised)
+                job.is_done(job.changes.as_taken(taken, base.document))
+                await self.announcer.taken(job, base, changes, taken.version)
+                self._remember(job, taken)
                 return Commit.APPLIED
             in_doubt = in_doubt or not isinstance(error, CONFLICTS)
             latest = await self.bases.latest(job)
@@ -250,16 +268,46 @@ class Commits:
                 return Commit.PARKED
             await self._reconsider(job)
             # Always all of them: only a PATCH that is taken proves that a document was not an old one.
-            changes = job.changes.rebase(first, latest.document, self.policy.on_conflict)
+            changes = self._rebased(job, first, latest.document)
             base = latest
+        taken = self._taken(base.document, 0)
+        job.is_done(job.changes.as_taken(taken))
         await self.announcer.seen(job, base.document)
+        self._remember(job, taken)
         return Commit.APPLIED if in_doubt else Commit.ALREADY
 
-    async def _take_parked_along(self, job: Job) -> None:
+    def _outstanding(self, job: Job, base: Base) -> ContextChanges:
+        """Return what is to be sent: all of it, or nothing where a document proves that it is there already."""
+        left = job.changes.not_received(base.document.receipts)
+        if self._keeps_receipts(job, base.document):
+            return left  # its receipt is what stops an older change
+        return left if left.missing_from(base.document, base.asked_at) else NO_CHANGES
+
+    def _rebased(self, job: Job, first: ContextDocument, latest: ContextDocument) -> ContextChanges:
+        """Return what is still to be sent now that the document is another one."""
+        left = job.changes.not_received(latest.receipts)
+        rebased = left.rebase(first, latest, self.policy.on_conflict)
+        return rebased.over(left.shown_by(latest)) if self._keeps_receipts(job, latest) else rebased
+
+    def _keeps_receipts(self, job: Job, document: ContextDocument) -> bool:
+        return self.receipts and (job.leaves_receipts or bool(document.receipts))
+
+    def _receipts(self, job: Job, document: ContextDocument, changes: ContextChanges) -> Mapping[str, float]:
+        if self._keeps_receipts(job, document):
+            return self.handover.receipts(document, changes)
+        return NO_RECEIPTS
+
+    async def _take_parked_along(self, job: Job, base: Base | None) -> None:
+        """Have a job send what waits for Emporix, too, and make its own changes the latest ones of their fields."""
         entry = job.entry
         await self.pending.look(entry, again=bool(entry.snapshot.parked))
-        brought = self.handover.parked(entry, job.note, job.token)
-        job.takes_along(brought.newest(entry.snapshot.parked), entry.snapshot.parked.ids)
+        document = None if base is None else base.document
+        known = self.handover.known(entry, job.token, job.notes)
+        job.raises(self.handover.from_the_future(known, document))
+        against = self.handover.against(document, 0.0 if base is None else base.asked_at)
+        stands = self.handover.standing(entry, job.token, job.notes, against)
+        elsewhere = self.handover.brought(entry, job.token, job.notes) if job.notes is not None else NO_CHANGES
+        job.takes_along(stands.pending, entry.snapshot.parked.ids - elsewhere.ids)
 
     async def _reconsider(self, job: Job) -> None:
         """Leave out what was parked and has been sent, or replaced, by somebody else since this job began."""
@@ -278,7 +326,12 @@ class Commits:
 
 
 def _ended(job: Job, commit: Commit | None = None, error: SessionContextError | None = None) -> CommitResult:
-    return CommitResult(commit, error, job.attempts, job.status)
+    return CommitResult(commit, error, job.attempts, job.status, job.done, job.leaves_receipts)
+
+
+def _parked(job: Job) -> CommitResult:
+    told = job.own.newest(job.done)
+    return CommitResult(Commit.PARKED, None, job.attempts, job.status, told, receipts=True)
 
 
 def _session(entry: Entry) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
@@ -16,7 +16,7 @@ from ..tasks import SharedResult
 from .entry import Entry
 from .job import Commit, CommitResult, Job
 from .neighbours import Neighbour, Neighbourhood
-from .note import Note
+from .notes import Noted, Notes
 from .ports import ContextSource
 from .sharing import StoreRead
 from .wiring import EngineOptions, build
@@ -63,21 +63,21 @@ class Engine:
         """Return what one request may spend on reading, and on committing."""
         return Budget(self._upstream.deadline, self._clock), Budget(self._upstream.commit_deadline, self._clock)
 
-    async def read(self, token: StorefrontToken, until: float, note: Note | None = None) -> Snapshot:
+    async def read(self, token: StorefrontToken, until: float, notes: Notes | None = None) -> Snapshot:
         """Return the best that can be known about a token's context by `until` (monotonic seconds)."""
         with self._pinned(token) as entry:
-            store_read = await self._prepare(entry, token, note)
+            store_read = await self._prepare(entry, token, notes)
             snapshot = await self._parts.reads.read(entry, token.value, until, store_read)
-            return self._shown(entry, token.value, note, snapshot)
+            return self._shown(entry, token.value, notes, snapshot)
 
-    async def refresh(self, token: StorefrontToken, until: float, note: Note | None = None) -> Snapshot:
+    async def refresh(self, token: StorefrontToken, until: float, notes: Notes | None = None) -> Snapshot:
         """Return what Emporix says from now on, past every cache."""
-        async with self._prepared(token, note) as entry:
+        async with self._prepared(token, notes) as entry:
             snapshot = await self._parts.reads.refresh(entry, token.value, until)
-            return self._shown(entry, token.value, note, snapshot)
+            return self._shown(entry, token.value, notes, snapshot)
 
     async def expect_cart(
-        self, token: StorefrontToken, cart_id: str | None, until: float, note: Note | None = None
+        self, token: StorefrontToken, cart_id: str | None, until: float, notes: Notes | None = None
     ) -> Snapshot:
         """Return the context after a cart was created: Emporix may need a moment until it shows.
 
@@ -85,11 +85,11 @@ class Engine:
             token: the shopper's token.
             cart_id: the new cart; with it, a context that does not name it yet counts as not yet there.
             until: monotonic seconds; the last answer by then counts.
-            note: what the shopper's browser brought along.
+            notes: what the shopper's browser brought along.
         """
         snapshot = DEGRADED
         for attempt in range(1, CART_TRIES + 1):
-            snapshot = await self.refresh(token, until, note)
+            snapshot = await self.refresh(token, until, notes)
             document = snapshot.document
             there = document is not None and (cart_id is None or document.cart_id == cart_id)
             if there or attempt == CART_TRIES or self._clock.monotonic() >= until:
@@ -108,7 +108,7 @@ class Engine:
         until: float,
         *,
         parks: bool,
-        note: Note | None = None,
+        notes: Notes | None = None,
     ) -> CommitResult:
         """Send changes, and whatever is parked for the token, as one PATCH.
 
@@ -117,17 +117,17 @@ class Engine:
             changes: what the request wants; may be empty, when only parked changes are to be sent.
             until: monotonic seconds; what is not sent by then is parked or left to the caller.
             parks: park what cannot be sent; otherwise the caller keeps it.
-            note: what the shopper's browser brought along.
+            notes: what the shopper's browser brought along.
         """
-        async with self._prepared(token, note) as entry:
-            job = Job(entry, token.value, changes, until, parks, entry.fence.era, note)
+        async with self._prepared(token, notes) as entry:
+            job = Job(entry, token.value, changes, until, parks, entry.fence.era, notes)
             return await self._parts.commits.commit(job)
 
     async def park(self, token: StorefrontToken, changes: ContextChanges) -> CommitResult:
         """Keep changes without another attempt to send them now."""
         async with self._prepared(token) as entry:
             await self._keep(entry, token, changes)
-        return CommitResult(Commit.PARKED)
+        return CommitResult(Commit.PARKED, told=changes, receipts=True)
 
     async def forget(self, token: StorefrontToken, until: float) -> None:
         """Drop everything that is cached or parked for a token and its session.
@@ -144,45 +144,53 @@ class Engine:
                 self._parts.peers.log_out(each)
             await self._parts.pending.forget(every)
 
-    def view(self, token: StorefrontToken, note: Note | None = None) -> Snapshot | None:
+    def view(self, token: StorefrontToken, notes: Notes | None = None) -> Snapshot | None:
         """Return what this process would show for a token right now without asking; `None` if it knows nothing."""
         entry = self._parts.entries.get(self.key(token.value))
         if entry is None:
             return None
-        return self._parts.handover.with_parked(entry, token.value, note, self._parts.reads.current(entry))
+        return self._parts.handover.with_notes(entry, token.value, notes, self._parts.reads.current(entry))
 
-    async def to_note(self, token: StorefrontToken, note: Note | None, shown: ContextChanges) -> Note:
-        """Return what the shopper's browser should take to the next worker.
+    def to_note(self, token: StorefrontToken, told: ContextChanges, brought: Notes, *, receipts: bool) -> Notes:
+        """Return what the shopper's browser should take to the next worker beside what it has.
 
         Args:
             token: the shopper's token.
-            note: what it brought along; of that, what Emporix has taken is left out.
-            shown: the parked changes that the request has shown.
+            told: the changes of the request that Emporix has taken, or that are parked.
+            brought: what the browser brought along.
+            receipts: whether a change of the shopper has been parked.
         """
-        async with self._prepared(token, note) as entry:
-            return self._parts.handover.to_note(entry, note, token.value, shown)
+        with self._pinned(token) as entry:
+            return self._parts.handover.note(entry, token.value, told, brought, receipts=receipts)
 
-    async def handed_over(self, token: StorefrontToken, wanted: Note, written: Note) -> str:
-        """Note what a browser keeps from now on, and keep here what it has no room for.
+    def tell_later(self, token: StorefrontToken, told: ContextChanges) -> None:
+        """Have the next response of a token tell what this request cannot tell any more."""
+        self._parts.handover.tell_later(self.key(token.value), told)
+
+    @property
+    def has_untold(self) -> bool:
+        """Whether any request could not tell what it had to tell."""
+        return bool(self._parts.handover.untold)
+
+    def tells_now(self, token: StorefrontToken) -> ContextChanges:
+        """Return what earlier requests of a token could not tell."""
+        return self._parts.handover.tells_now(self.key(token.value))
+
+    async def keep(self, token: StorefrontToken, left_out: Sequence[Noted]) -> str:
+        """Keep parked changes here for which a browser has no room.
 
         Args:
             token: the shopper's token.
-            wanted: what the browser was to take along.
-            written: as much of it as there was room for.
+            left_out: the changes.
 
         Returns:
-            What became of changes that it had no room for; empty where there are none.
+            What became of them.
         """
-        handover = self._parts.handover
         async with self._prepared(token) as entry:
-            taken_along = handover.parked(entry, written, token.value)
-            left = handover.parked(entry, wanted, token.value).minus(taken_along)
-            await self._parts.pending.hand_over(entry, taken_along)
-            if left:
-                await self._keep(entry, token, left)
-            if len(written.parked_ids) + len(left) < len(wanted.parked_ids):
-                return "attributes of another session were dropped"
-            return "attributes are kept by the store" if left else ""
+            mine = self._parts.binding.changes(entry, Notes(tuple(left_out)), token.value)
+            if mine:
+                await self._keep(entry, token, mine)
+            return "attributes are kept by the store" if mine else "attributes of another session were dropped"
 
     def may_drain(self, token: StorefrontToken) -> bool:
         """Tell whether it is worth sending parked changes now: not shortly after that failed."""
@@ -207,14 +215,15 @@ class Engine:
         job = Job(entry, token.value, changes, self._clock.monotonic(), parks=True, era=entry.fence.era)
         await self._parts.pending.keep(job)
 
-    def _shown(self, entry: Entry, token: str, note: Note | None, snapshot: Snapshot) -> Snapshot:
-        self._parts.requirements.satisfied(entry, token, note, snapshot)
-        return self._parts.handover.with_parked(entry, token, note, snapshot)
+    def _shown(self, entry: Entry, token: str, notes: Notes | None, snapshot: Snapshot) -> Snapshot:
+        shown = self._parts.handover.with_notes(entry, token, notes, snapshot)
+        self._parts.requirements.satisfied(entry, token, notes, snapshot, shown)
+        return shown
 
     @asynccontextmanager
-    async def _prepared(self, token: StorefrontToken, note: Note | None = None) -> AsyncIterator[Entry]:
+    async def _prepared(self, token: StorefrontToken, notes: Notes | None = None) -> AsyncIterator[Entry]:
         with self._pinned(token) as entry:
-            await self._prepare(entry, token, note)
+            await self._prepare(entry, token, notes)
             yield entry
 
     @contextmanager
@@ -225,7 +234,7 @@ class Engine:
         with self._parts.entries.pinned(entry):
             yield entry
 
-    async def _prepare(self, entry: Entry, token: StorefrontToken, note: Note | None) -> StoreRead | None:
+    async def _prepare(self, entry: Entry, token: StorefrontToken, notes: Notes | None) -> StoreRead | None:
         """Let an entry know what is parked, and what the browser brought; return what the store has said, if asked."""
         parts = self._parts
         missed = entry.store_view.epoch != parts.sharing.attachment.epoch
@@ -234,6 +243,9 @@ class Engine:
         # One question for the document and for what is parked: no page waits for two answers.
         store_read = await parts.sharing.read(entry, self._clock.monotonic())
         store_read = await parts.pending.look_unless_read(entry, store_read, again=missed)
-        if note is not None:
-            parts.requirements.note(entry, note, token.value)
+        if notes is not None:
+            parts.requirements.note(entry, notes, token.value)
+            brought = parts.handover.brought(entry, token.value, notes)
+            if brought:
+                parts.tasks.spawn(parts.pending.hand_over(entry, brought))  # the browser keeps them from now on
         return store_read

@@ -10,7 +10,7 @@ from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
 from ..model.view import NOTHING_KNOWN, Snapshot
 from .consistency import START, Consistency
-from .note import Note
+from .notes import Notes
 
 __all__ = ["NEVER", "Entry", "Fence", "Membership", "StoreView"]
 
@@ -155,22 +155,22 @@ class Entry:
     def consistency(self) -> Consistency:
         """What is known about versions. Most entries were only read, so that their document says it all."""
         known, document = self._consistency, self.snapshot.document
-        return known.published(document) if known is START and document is not None else known
+        return known.published(document, self.asked_at) if known is START and document is not None else known
 
     # Reading from the cache.
 
-    def hit(self, now: float, epoch: int, note: Note | None) -> Snapshot | None:
+    def hit(self, now: float, epoch: int, notes: Notes | None) -> Snapshot | None:
         """Return what can be served without asking anybody, `None` where that is nothing.
 
         Args:
             now: monotonic seconds.
             epoch: the store's at present.
-            note: what the browser brought; a request that has parked changes in it takes the long way.
+            notes: what the browser brought; unless this shows all of it, the request takes the long way.
         """
         view = self.store_view
         if now >= self.fresh_until or view.epoch != epoch or view.looked != view.news:
             return None
-        if note is not None and (note.parked.operations or self._consistency.satisfied is not note):
+        if notes is not None and self._consistency.satisfied is not notes:
             return None
         self.used = True
         return self.snapshot
@@ -220,9 +220,7 @@ class Entry:
         document = self.snapshot.document
         implied = document is not None and consistency.shown_by(document)
         self._consistency = START if implied else consistency
-        parked = self.snapshot.parked.minus(consistency.taken)
-        if parked is not self.snapshot.parked:
-            self.snapshot = replace(self.snapshot, parked=parked)
+        self._show_parked(self.snapshot.parked)
 
     def show(self, snapshot: Snapshot, consistency: Consistency) -> None:
         """Show a snapshot from now on.
@@ -236,9 +234,7 @@ class Entry:
 
     def show_parked(self, parked: ContextChanges) -> None:
         """Show what is parked, but for what Emporix has taken since."""
-        parked = parked.minus(self._consistency.taken)
-        if self.snapshot.parked is not parked and (self.snapshot.parked or parked):
-            self.snapshot = replace(self.snapshot, parked=parked)
+        self._show_parked(parked)
 
     def lay_over(self, changes: ContextChanges) -> None:
         """Show changes that Emporix has taken over the document, until a GET brings a later one."""
@@ -289,6 +285,13 @@ class Entry:
     def raise_fence(self) -> None:
         """Keep every read in flight from being published, and new callers from joining it."""
         self.fence = Fence(self.fence.era, self.fence.generation + 1)
+
+    def _show_parked(self, parked: ContextChanges) -> None:
+        parked, document = parked.minus(self._consistency.taken), self.snapshot.document
+        if document is not None and document.receipts:
+            parked = parked.not_received(document.receipts)
+        if self.snapshot.parked is not parked and (self.snapshot.parked or parked):
+            self.snapshot = replace(self.snapshot, parked=parked)
 
     def _drop_document(self, snapshot: Snapshot) -> None:
         self._consistency = self.consistency  # the document no longer says it

@@ -2,109 +2,162 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from cachetools import TTLCache
 
 from ..clock import Clock
 from ..model.changes import NO_CHANGES, ContextChanges
-from ..model.view import Snapshot
+from ..model.document import NO_RECEIPTS, ContextDocument
+from ..model.view import NOTHING_KNOWN, Snapshot
 from .binding import Binding
 from .entry import Entry
 from .keys import Keys
-from .note import ForeignPending, Note
-from .requirements import Requirements
+from .notes import NOTE_SECONDS, Floor, Noted, Notes
+from .standing import Against, Standing, weigh
 
-__all__ = ["Handover"]
+__all__ = ["Handover", "new_untold", "without_token"]
+
+UNTOLD: Final = 10_000
+
+if TYPE_CHECKING:
+    _Untold = TTLCache[bytes, ContextChanges]
+else:
+    _Untold = TTLCache
+
+
+def new_untold(clock: Clock) -> _Untold:
+    """Return the place for what requests without a response of their own have to tell."""
+    return _Untold(UNTOLD, NOTE_SECONDS, timer=clock.monotonic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handover:
-    """Reads and writes notes, on the engine's side.
+    """Weighs what browsers bring, and writes what they take along.
 
     Args:
         keys: fingerprints of contexts.
-        binding: tells whose a note is.
-        requirements: tells which floors still stand.
+        binding: tells whose a change is.
         clock: where time comes from.
+        untold: what requests without a response of their own have to tell, by the key of their token.
     """
 
     keys: Keys
     binding: Binding
-    requirements: Requirements
     clock: Clock
+    untold: _Untold
 
-    def with_parked(self, entry: Entry, token: str, note: Note | None, snapshot: Snapshot) -> Snapshot:
-        """Show the parked changes of a note, too."""
-        if note is None or snapshot.rejected:
+    def with_notes(self, entry: Entry, token: str, notes: Notes | None, snapshot: Snapshot) -> Snapshot:
+        """Return a snapshot with what the browser knows beyond it, and without what is void."""
+        if snapshot.rejected or (notes is None and not snapshot.parked.operations):
             return snapshot
-        parked = self.parked(entry, note, token).newest(snapshot.parked.minus(entry.consistency.taken))
-        return replace(snapshot, parked=parked)
+        stands = self.standing(entry, token, notes, self.against(snapshot.document, entry.asked_at))
+        shown = stands.overlay
+        if snapshot.document is None:  # what this process alone knows may be past
+            shown = shown.only(self.binding.changes(entry, notes, token).ids)
+        overlay = shown.over(snapshot.overlay)
+        same_overlay = overlay.operations == snapshot.overlay.operations
+        if stands.pending.operations == snapshot.parked.operations and same_overlay:
+            return snapshot
+        return replace(snapshot, parked=stands.pending, overlay=overlay)
 
-    def parked(self, entry: Entry, note: Note | None, token: str) -> ContextChanges:
-        """Return the changes of a note that Emporix has not taken; to another session only the switches go along."""
-        if note is None or not note.has_parked:
-            return NO_CHANGES
-        changes = note.parked
-        if not self.binding.binds(note, entry, token):
-            changes = changes.switches()
-        return changes.newest(self.binding.foreign(entry, note, token)).minus(entry.consistency.taken)
-
-    def to_note(self, entry: Entry, note: Note | None, token: str, shown: ContextChanges) -> Note:
-        """Return what the browser should take to the next worker, in place of what it brought along.
+    def standing(self, entry: Entry, token: str, notes: Notes | None, against: Against) -> Standing:
+        """Return how all changes that are known here stand.
 
         Args:
-            entry: what is known here.
-            note: what was brought along.
+            entry: of the token.
             token: of the request.
-            shown: the parked changes that the request has shown; a store may have lost them since.
+            notes: what its browser brought along.
+            against: what they are weighed against.
         """
+        every = self.known(entry, token, notes).newest(entry.consistency.taken)
+        return weigh(every, against) if every.operations else Standing()
+
+    def known(self, entry: Entry, token: str, notes: Notes | None) -> ContextChanges:
+        """Return what the browser knows, and what is parked here; what is from before a logout is void."""
+        parked = entry.snapshot.parked
+        if notes is None:
+            return parked
+        return self.binding.changes(entry, notes, token).newest(parked.not_before(notes.era))
+
+    def brought(self, entry: Entry, token: str, notes: Notes) -> ContextChanges:
+        """Return the parked changes of an entry that the browser has, too."""
+        parked = entry.snapshot.parked
+        if not parked.operations:
+            return parked
+        ids = parked.ids & self.binding.changes(entry, notes, token).ids
+        return parked.without(parked.ids - ids)
+
+    def against(self, document: ContextDocument | None, asked_at: float) -> Against:
+        """Return what changes are weighed against.
+
+        Args:
+            document: as Emporix answered it.
+            asked_at: when it was asked, in monotonic seconds.
+        """
+        if document is None:
+            return Against(None)
+        return Against(document, self.keys.incarnation(document.identity), self.wall(asked_at))
+
+    def wall(self, moment: float) -> float:
+        """Return monotonic seconds as seconds since the epoch, by this process' clocks."""
+        return self.clock.time() - (self.clock.monotonic() - moment)
+
+    def from_the_future(self, known: ContextChanges, document: ContextDocument | None) -> dict[str, float]:
+        """Return the timestamps that are later than now: somebody's clock is wrong, and his changes may be old."""
+        now = self.clock.time()
+        stamps = {path: operation.at for path, operation in known.operations.items() if operation.at > now}
+        for path, at in (NO_RECEIPTS if document is None else document.receipts).items():
+            if at > max(now, stamps.get(path, 0.0)):
+                stamps[path] = at
+        return stamps
+
+    def receipts(self, document: ContextDocument, changes: ContextChanges) -> Mapping[str, float]:
+        """Return the receipts that go along with changes to a document: its own that are still of use, and theirs."""
+        oldest = self.clock.time() - NOTE_SECONDS
+        kept = {path: at for path, at in document.receipts.items() if at >= oldest}
+        return {**kept, **{path: operation.at for path, operation in changes.operations.items()}}
+
+    def tell_later(self, key: bytes, told: ContextChanges) -> None:
+        """Keep what a request has to tell whose response has gone: the next one of its token tells it."""
+        self.untold[key] = told.newest(self.untold.get(key, NO_CHANGES))
+
+    def tells_now(self, key: bytes) -> ContextChanges:
+        """Return what earlier requests of a token have left to tell."""
+        return self.untold.pop(key, NO_CHANGES) if self.untold else NO_CHANGES
+
+    def note(self, entry: Entry, token: str, told: ContextChanges, brought: Notes, *, receipts: bool) -> Notes:
+        """Return the note with what one response has to tell.
+
+        Args:
+            entry: of the token.
+            token: of the request.
+            told: the changes that Emporix has taken from it, or that are parked.
+            brought: what the browser brought along.
+            receipts: whether a change of the shopper has been parked.
+        """
+        mine, known = self.binding.of_token(token), entry.session
+        session = "" if known is None else self.binding.of_session(known.session_id)
+        proven = known is not None and known.proven
+        operations = tuple(
+            Noted(path, told.operations[path], mine, session, proven) for path in sorted(told.operations)
+        )
+        return Notes(operations, self._floors(entry, session), brought.era, brought.ended, receipts)
+
+    def _floors(self, entry: Entry, session: str) -> tuple[Floor, ...]:
         known = entry.consistency
-        here = shown.newest(entry.snapshot.parked).minus(known.taken)
-        parked = self.parked(entry, note, token).newest(here)
-        if note is not None and entry.proven_session is None and not self.binding.binds(note, entry, token):
-            return self._passed_on(entry, note, token, parked)
-        incarnation = "" if known.incarnation is None else self.keys.incarnation(known.incarnation)
-        floor, taken, complete_from = known.floor, known.taken, known.complete_from
-        if note is not None and self.requirements.still_stands(entry, note, token, incarnation):
-            if incarnation != note.incarnation:
-                taken, complete_from = note.taken.newest(taken.taken_at(-1)), note.complete_from
-            incarnation, floor = note.incarnation, note.floor
-        return Note(
-            token=self.binding.of_token(token),
-            # What the application says will do here: it counts only for a token that is proven to be of that session.
-            session="" if entry.session is None else self.binding.of_session(entry.session.session_id),
-            incarnation=incarnation,
-            floor=floor,
-            taken=taken,
-            complete_from=complete_from,
-            parked=parked,
-            foreign=() if note is None else self._left_foreign(entry, note, token),
-            issued=self.clock.time(),
-        )
+        if known.incarnation is None or known.floor < 0 or not session:
+            return ()
+        context = self.keys.incarnation(known.incarnation)
+        written = max(self.wall(known.since), 0.0)
+        return (Floor(context, session, known.floor, written, min(known.complete_from, known.floor)),)
 
-    def _passed_on(self, entry: Entry, note: Note, token: str, parked: ContextChanges) -> Note:
-        """Return a note as it was brought, as nobody can tell yet whether it is of the same session.
 
-        The switches go along with the shopper in any case; attributes have to wait for their own token.
-        """
-        mine, attributes = self.binding.of_token(token), parked.attributes()
-        own = (ForeignPending(mine, "", attributes),) if attributes else ()
-        return replace(
-            note,
-            parked=parked.switches().newest(note.parked),
-            foreign=(*self._others(entry, note, token), *own),
-            on_behalf_of=mine,
-            issued=self.clock.time(),
-        )
-
-    def _left_foreign(self, entry: Entry, note: Note, token: str) -> tuple[ForeignPending, ...]:
-        """Return the attributes that have to go on waiting for their own session."""
-        others = self._others(entry, note, token)
-        if self.binding.binds(note, entry, token):
-            return others
-        left = [ForeignPending(note.token, note.session, note.parked.attributes())]
-        # A later choice of the same field is not undone, though nobody will know any more that Emporix has it.
-        left += [each if each.session else replace(each, changes=each.changes.minus(note.taken)) for each in others]
-        return tuple(each for each in left if each.changes)
-
-    def _others(self, entry: Entry, note: Note, token: str) -> tuple[ForeignPending, ...]:
-        return tuple(each for each in note.foreign if not self.binding.binds(each, entry, token))
+def without_token(notes: Notes | None) -> Snapshot:
+    """Return what a visitor without a token has chosen, as his browser tells."""
+    if notes is None or not notes.operations:
+        return NOTHING_KNOWN
+    stands = weigh(notes.of("", ""), Against(None))
+    return Snapshot(parked=stands.pending, overlay=stands.overlay)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..clock import STEP
 from ..errors import ChangeRefused, SessionContextError, TokenRejected
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..tasks import SharedResult
 from .entry import Entry
-from .note import Note
+from .notes import Notes
 
 __all__ = ["Commit", "CommitResult", "Job"]
 
@@ -36,12 +38,16 @@ class CommitResult:
         error: that error.
         attempts: PATCH calls that were made.
         status: HTTP status of Emporix' last answer, where it was not a success.
+        told: what the shopper's browser should know of: changes that Emporix has taken or dropped, or that are parked.
+        receipts: whether a change of the shopper has been parked.
     """
 
     commit: Commit | None = None
     error: SessionContextError | None = None
     attempts: int = 0
     status: int | None = None
+    told: ContextChanges = NO_CHANGES
+    receipts: bool = False
 
     @property
     def outcome(self) -> str:
@@ -72,12 +78,12 @@ class Job:
         until: monotonic seconds; after that nothing new is begun.
         parks: whether the job itself parks what cannot be sent, because nobody else will.
         era: the entry's era when the job began; what was forgotten since must not come back.
-        note: what the shopper's browser brought along.
+        notes: what the shopper's browser brought along.
         parked: what waited for Emporix when the job was first sent, and goes along.
         stored: the ids of those of them that the store had.
         attempts: PATCH calls made so far.
         status: HTTP status of Emporix' last answer, where it was not a success.
-        version: the version of the context in which Emporix has the changes.
+        done: the changes that Emporix has taken, or dropped.
         parking: whether the own changes have been parked; `None` while nobody has begun to.
         result: what became of it, for the request that waits.
     """
@@ -88,12 +94,12 @@ class Job:
     until: float
     parks: bool
     era: int
-    note: Note | None = None
+    notes: Notes | None = None
     parked: ContextChanges = NO_CHANGES
     stored: frozenset[str] = frozenset()
     attempts: int = 0
     status: int | None = None
-    version: int = -1
+    done: ContextChanges = NO_CHANGES
     parking: SharedResult[Commit] | None = None
     result: SharedResult[CommitResult] = field(default_factory=SharedResult)
 
@@ -101,6 +107,12 @@ class Job:
     def changes(self) -> ContextChanges:
         """What is to be sent: this request's changes and the parked ones, the later of each field, if not too late."""
         return self.own.newest(self.parked).minus(self.entry.consistency.taken)
+
+    @property
+    def leaves_receipts(self) -> bool:
+        """Whether a change of the shopper has been parked, so that what is sent leaves receipts."""
+        brought = self.notes is not None and self.notes.receipts
+        return brought or bool(self.parked.operations or self.entry.snapshot.parked.operations)
 
     @property
     def is_forgotten(self) -> bool:
@@ -146,9 +158,13 @@ class Job:
         """Note the status of Emporix' answer, `None` for a success or where there was none."""
         self.status = status
 
-    def taken_in(self, version: int) -> None:
-        """Note the version of the context in which Emporix has the changes."""
-        self.version = version
+    def raises(self, stamps: Mapping[str, float]) -> None:
+        """Give the own changes timestamps above those of their fields in `stamps`."""
+        self.own = self.own.above(stamps, STEP)
+
+    def is_done(self, changes: ContextChanges) -> None:
+        """Note changes that Emporix has taken, or dropped."""
+        self.done = changes.newest(self.done)
 
     def begins_parking(self) -> SharedResult[Commit]:
         """Return what is to be resolved once the own changes are parked."""

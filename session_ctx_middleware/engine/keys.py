@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["PROCESS_SECRET", "Keys"]
 
-FINGERPRINT: Final = 24
+FINGERPRINT: Final = 16
 NAME_BYTES: Final = 16  # half of SHA-256: what RFC 2104, section 5, asks for at least
 BLOCK_BYTES: Final = sha256().block_size
 PROCESS_SECRET: Final = secrets.token_bytes(32)

@@ -15,10 +15,12 @@ from .consistency import Verdict
 from .entries import Entries
 from .entry import Entry
 from .flights import Failed, Flight, Flights, Found, Missing, Outcome, Rejected
+from .handover import Handover
 from .pending import Pending
 from .ports import Caller, GuardedSource
 from .publishing import Publisher
 from .sharing import Sharing, StoreRead
+from .standing import unseen
 
 __all__ = ["Loads"]
 
@@ -35,6 +37,7 @@ class Loads:
         source: Emporix.
         sharing: what others have read, or are reading; asked first unless a flight goes past all caches.
         pending: what is parked.
+        handover: weighs changes against documents.
         publisher: puts what was found into the entry.
         entries: keeps the entries of flights in reach.
         flights: those in the air.
@@ -46,6 +49,7 @@ class Loads:
     source: GuardedSource
     sharing: Sharing
     pending: Pending
+    handover: Handover
     publisher: Publisher
     entries: Entries
     flights: Flights
@@ -137,15 +141,24 @@ class Loads:
         if self.clock.monotonic() - found.asked_at >= seconds:
             return False
         # Whoever has made a later version may not have been able to write it to the store.
-        return self.publisher.judge(entry, found.document) is Verdict.SHOW
+        return self.publisher.judge(entry, found) is Verdict.SHOW
 
     async def _look(self, entry: Entry, outcome: Outcome) -> bool:
         """Note which session an answer is of, and show what is parked for it; tell whether the store was asked."""
         if isinstance(outcome, Found):
             self.entries.prove(entry, outcome.document.session_id)
+            await self._park_unseen(entry, outcome)
         elif isinstance(outcome, Missing):
             self.entries.prove(entry, outcome.session_id)
         return await self.pending.look(entry)
+
+    async def _park_unseen(self, entry: Entry, found: Found) -> None:
+        """Park again what an answer said that Emporix had taken, and what the document proves that it has not."""
+        taken = entry.consistency.taken
+        if taken.operations:
+            missing = unseen(taken, self.handover.against(found.document, found.asked_at))
+            if missing.operations:
+                await self.pending.park_again(entry, missing)
 
     async def _ask(self, flight: Flight, token: str) -> Outcome:
         joined = None if flight.past_caches else self.sharing.flight(flight.entry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,13 +46,16 @@ class Patching:
     publisher: Publisher
     sharing: Sharing
 
-    async def send(self, job: Job, base: ContextDocument, changes: ContextChanges) -> EmporixError | None:
+    async def send(
+        self, job: Job, base: ContextDocument, changes: ContextChanges, receipts: Mapping[str, float]
+    ) -> EmporixError | None:
         """Send one PATCH behind a fence.
 
         Args:
             job: whose changes.
             base: the document that they are made to.
             changes: what is to be sent.
+            receipts: the timestamps of the last changes by field, to be kept with the attributes.
 
         Returns:
             The error that leaves it open what happened, or says conflict; `None` when Emporix took the changes.
@@ -62,7 +66,7 @@ class Patching:
         job.begins_attempt()
         fenced = self.entries.with_siblings(job.entry)
         with self.entries.written(fenced):
-            error = await self._outcome(job, changes.body(base))
+            error = await self._outcome(job, changes.body(base, receipts))
         job.answered(None if error is None else error.status)
         if error is not None:
             for entry in fenced:

@@ -128,6 +128,14 @@ class Pending:
             await self._sharing.unpark(self._names(entry), changes)
             await self._show(entry)
 
+    async def park_again(self, entry: Entry, changes: ContextChanges) -> None:
+        """Park changes that Emporix has said it had taken, and has not."""
+        known = entry.consistency
+        entry.learn(known.forgetting(changes))
+        self._taken.pop(self._names(entry)[-1], None)
+        await self._park(self._names(entry)[-1], changes, entry)
+        await self._show(entry)
+
     async def forget(self, entries: Iterable[Entry]) -> None:
         """Forget everything kept for these entries and their sessions."""
         for entry in entries:

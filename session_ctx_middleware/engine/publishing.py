@@ -12,10 +12,11 @@ from ..model.document import ContextDocument
 from ..model.view import Snapshot
 from ..policies import CachePolicy
 from ..stores import Attachment
-from .consistency import Incarnation, Verdict
+from .consistency import Verdict
 from .entries import Entries
 from .entry import NEVER, Entry
 from .flights import Failed, Flight, Found, Missing, Outcome, Rejected
+from .incarnations import Incarnation
 from .keys import Keys
 from .pacing import Pauses
 from .requirements import Requirements
@@ -51,14 +52,15 @@ class Publisher:
     clock: Clock
     stats: Stats
 
-    def judge(self, entry: Entry, document: ContextDocument) -> Verdict:
+    def judge(self, entry: Entry, found: Found) -> Verdict:
         """Decide what may be done with a document that has arrived."""
+        now = self.clock.monotonic()
         others = (sibling.consistency for sibling in self.entries.siblings(entry))
-        return entry.consistency.judge(document, self.clock.monotonic(), self.keys.incarnation, others)
+        return entry.consistency.judge(found.document, found.asked_at, now, self.keys.incarnation, others)
 
-    def is_acceptable(self, entry: Entry, document: ContextDocument) -> bool:
+    def is_acceptable(self, entry: Entry, found: Found) -> bool:
         """Tell whether a document from Emporix may be taken up: it is no older than what the shopper has seen."""
-        return self.judge(entry, document) in ACCEPTABLE
+        return self.judge(entry, found) in ACCEPTABLE
 
     def publish(self, flight: Flight, outcome: Outcome) -> None:
         """Put what a flight brought into its entry, unless a write or something newer came between."""
@@ -83,7 +85,7 @@ class Publisher:
         known = entry.consistency
         if not known.hints_at(incarnation, self.keys.incarnation):
             return False
-        entry.learn(known.with_hint_applied(incarnation, self.keys.incarnation))
+        entry.learn(known.with_hint_applied(incarnation, self.keys.incarnation, self.clock.monotonic()))
         return True
 
     def reject(self, entry: Entry) -> None:
@@ -126,7 +128,7 @@ class Publisher:
             version: the one that has them.
             changes: what Emporix holds now in their fields.
         """
-        self._follow(entry, base.identity, version)
+        self._follow(entry, base.identity, version, self.clock.monotonic())
         entry.lay_over(changes)
 
     def _failed(self, flight: Flight, error: EmporixError) -> None:
@@ -137,13 +139,13 @@ class Publisher:
     def _found(self, flight: Flight, found: Found) -> None:
         entry = flight.entry
         siblings_write = any(self.entries.is_written(sibling) for sibling in self.entries.siblings(entry))
-        if siblings_write or not self.is_acceptable(entry, found.document):
+        if siblings_write or not self.is_acceptable(entry, found):
             self.stats.count_refused_publication()
             return
         snapshot = Snapshot(document=found.document, parked=entry.snapshot.parked)
-        entry.show(snapshot, entry.consistency.published(found.document))
+        entry.show(snapshot, entry.consistency.published(found.document, found.asked_at))
         self._set_lifetime(entry, found.asked_at)  # in this order: see Entry.read_elsewhere
-        self._expire_siblings(entry, found.document)
+        self._expire_siblings(entry, found)
         self.entries.keep(entry)
         if found.failure is not None:
             self._failed(flight, found.failure)
@@ -162,28 +164,29 @@ class Publisher:
             error_until=fresh_until + cache.stale_if_error,
         )
 
-    def _expire_siblings(self, entry: Entry, document: ContextDocument) -> None:
+    def _expire_siblings(self, entry: Entry, found: Found) -> None:
         """Have the other tokens of the session ask again when this one has seen a later version."""
+        document = found.document
         for sibling in self.entries.siblings(entry):
             shown, known = sibling.document, sibling.consistency
             below = known.incarnation == document.identity and known.floor < document.version
-            if below or (shown is not None and entry.consistency.outdates(shown)):
-                self._follow(sibling, document.identity, document.version)
+            if below or (shown is not None and entry.consistency.outdates(shown, sibling.asked_at)):
+                self._follow(sibling, document.identity, document.version, found.asked_at)
 
-    def _follow(self, entry: Entry, incarnation: Incarnation, version: int) -> None:
+    def _follow(self, entry: Entry, incarnation: Incarnation, version: int, at: float) -> None:
         """Have a token ask again, as its session has this version of a context now."""
         shown = entry.document
         if shown is not None and shown.identity != incarnation:
             self.requirements.retire(entry, shown.identity)
-        entry.learn(entry.consistency.raised(incarnation, version))
+        entry.learn(entry.consistency.raised(incarnation, version, at))
         entry.expire()
         entry.retry_after(self.clock.monotonic())  # Emporix answers again
 
     def _last_resort(self, entry: Entry, found: Found) -> None:
         """Hold a document that a write overlapped: it is true, so no page may go behind it, but the next one asks."""
         document = found.document
-        if self.is_acceptable(entry, document):
-            entry.learn(entry.consistency.raised(document.identity, document.version))
+        if self.is_acceptable(entry, found):
+            entry.learn(entry.consistency.raised(document.identity, document.version, found.asked_at))
             self.show_taken(entry, Snapshot(document=document, parked=entry.snapshot.parked), found.asked_at)
 
     def _absent(self, entry: Entry, snapshot: Snapshot, seconds: float) -> None:

@@ -16,7 +16,7 @@ from .entry import Entry
 from .flights import Failed, Flight, Found, Missing, Outcome, Rejected
 from .keys import Keys
 from .loads import Loads
-from .note import Note
+from .notes import Notes
 from .pacing import FULL_AFTER, lag_pause
 from .publishing import Publisher
 from .requirements import Requirements
@@ -57,13 +57,13 @@ class Reads:
     stats: Stats
     slow_after: float
 
-    def peek(self, key: bytes, note: Note | None) -> Snapshot | None:
+    def peek(self, key: bytes, notes: Notes | None) -> Snapshot | None:
         """Return what is fresh, without waiting for anything; `None` means ask `read`."""
         entries = self.entries
         entry = entries.found.find(key) or entries.absent.find(key)
         if entry is None:
             return None
-        snapshot = entry.hit(self.clock.monotonic(), self.attachment.epoch, note)
+        snapshot = entry.hit(self.clock.monotonic(), self.attachment.epoch, notes)
         if snapshot is None or (entry.ends_at is not None and entry.has_ended(self.clock.time())):
             return None
         self.stats.count_hit()
@@ -119,7 +119,7 @@ class Reads:
 
     def _is_hidden(self, entry: Entry, document: ContextDocument) -> bool:
         now = self.clock.monotonic()
-        return entry.consistency.judge(document, now, self.keys.incarnation) is Verdict.HIDE
+        return entry.consistency.judge(document, entry.asked_at, now, self.keys.incarnation) is Verdict.HIDE
 
     def _stale_while_revalidate(self, entry: Entry, token: str, now: float) -> Snapshot:
         if now >= entry.retry_at:
@@ -130,7 +130,7 @@ class Reads:
     async def _wait(self, entry: Entry, flight: Flight, token: str, until: float) -> Snapshot:
         for attempt in range(1, LAG_TRIES + 1):
             outcome = await self._landing(entry, flight, until)
-            if not (isinstance(outcome, Found) and self._is_too_early(flight, outcome.document)):
+            if not (isinstance(outcome, Found) and self._is_too_early(flight, outcome)):
                 return self._answer(entry, outcome)
             if attempt < LAG_TRIES:
                 await self.clock.sleep(lag_pause(self.clock))
@@ -150,11 +150,11 @@ class Reads:
             self.publisher.throttle(entry, now)
         return outcome
 
-    def _is_too_early(self, flight: Flight, document: ContextDocument) -> bool:
+    def _is_too_early(self, flight: Flight, found: Found) -> bool:
         """Tell whether a document was asked for before something that the shopper has been shown was sent."""
         # Whoever has sent what was parked has taken it away since, and a document from before does not have it.
         gone = flight.parked.minus(flight.entry.snapshot.parked)
-        return not self.publisher.is_acceptable(flight.entry, document) or bool(gone.missing_from(document))
+        return not self.publisher.is_acceptable(flight.entry, found) or bool(gone.missing_from(found.document))
 
     def _answer(self, entry: Entry, outcome: Outcome | None) -> Snapshot:
         self.stats.count_miss()

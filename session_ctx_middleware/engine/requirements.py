@@ -9,10 +9,11 @@ from ..clock import Clock
 from ..model.document import ContextDocument
 from ..model.view import Snapshot
 from .binding import Binding
-from .consistency import Incarnation
+from .consistency import LAG
 from .entry import Entry
+from .incarnations import Incarnation
 from .keys import Keys
-from .note import Note
+from .notes import Floor, Notes
 from .pacing import TokenBuckets
 
 __all__ = ["Requirements"]
@@ -36,55 +37,52 @@ class Requirements:
     buckets: TokenBuckets
     clock: Clock
 
-    def note(self, entry: Entry, note: Note, token: str) -> None:
+    def note(self, entry: Entry, notes: Notes, token: str) -> None:
         """Let an entry know what a browser has seen; what is cached from before that is not good enough any more."""
-        if self.binding.binds(note, entry, token):
-            entry.learn(entry.consistency.note_seen(note, self.keys.incarnation))
-        known = entry.consistency
-        if known.satisfied is note or known.required is note or note.floor < 0:
+        floor = self.binding.floor(entry, notes, token)
+        if floor is None:
             return
-        entry.learn(known.requiring(note))
+        known = entry.consistency
+        if known.satisfied is notes or (known.required is not None and known.required[0] is floor):
+            return
+        taken = self.binding.changes(entry, notes, token).taken_in(floor.context)
+        entry.learn(known.notes_seen(taken, floor, self.keys.incarnation).requiring(floor, self._written(floor)))
         document = entry.document
         if document is None:
-            self._require_document(entry, note, token)
-        elif self.is_behind(entry, document) or self._is_of_another(entry, document, note):
-            self._enforce(entry, document, note)
+            self._require_document(entry)
+        elif self.is_behind(entry, document, entry.asked_at) or self._is_of_another(entry, document, floor, token):
+            self._enforce(entry, document, floor, token)
 
-    def satisfied(self, entry: Entry, token: str, note: Note | None, snapshot: Snapshot) -> None:
-        """Note that a browser was shown what its note requires, if that is so."""
-        if note is None:
+    def satisfied(self, entry: Entry, token: str, notes: Notes | None, snapshot: Snapshot, shown: Snapshot) -> None:
+        """Note that what is cached here is all that a browser wants to see, if that is so.
+
+        Args:
+            entry: of the token.
+            token: of the request.
+            notes: what the browser brought along.
+            snapshot: what is known here.
+            shown: the same with what the browser knows.
+        """
+        if notes is None:
             return
-        self.note(entry, note, token)  # the answer may have named the session of the token
+        self.note(entry, notes, token)  # the answer may have named the session of the token
         document = snapshot.document
-        seen = document is not None and not snapshot.stale and not self.is_behind(entry, document)
-        if seen and not self.binding.foreign(entry, note, token):
-            entry.learn(entry.consistency.satisfying(note))
+        if document is None or snapshot.stale or shown is not snapshot or snapshot is not entry.snapshot:
+            return
+        if not self.is_behind(entry, document, entry.asked_at):
+            entry.learn(entry.consistency.satisfying(notes))
 
     def unsatisfied(self, entry: Entry) -> None:
         """Note that Emporix did not have what a browser requires; do not go on asking with every page."""
         if entry.consistency.required is not None and not self.buckets.take(entry.key):
             entry.learn(entry.consistency.requiring(None))
 
-    def still_stands(self, entry: Entry, note: Note, token: str, fingerprint: str) -> bool:
-        """Tell whether a floor was brought along that nothing has come up to yet.
-
-        Args:
-            entry: of the token.
-            note: what was brought along.
-            token: of the request.
-            fingerprint: of the incarnation that is known here.
-        """
-        known = entry.consistency
-        if known.satisfied is note or note.floor < 0 or not self.binding.binds(note, entry, token):
-            return False
-        if note.incarnation == fingerprint:
-            return note.floor > known.floor
-        return self._tells_of_another(entry, note, fingerprint)
-
-    def is_behind(self, entry: Entry, document: ContextDocument) -> bool:
+    def is_behind(self, entry: Entry, document: ContextDocument, asked_at: float) -> bool:
         """Tell whether a document is older than what the last browser has seen."""
         known, now = entry.consistency, self.clock.monotonic()
-        return known.is_retired(document.identity, now) or known.is_below_required(document, self.keys.incarnation)
+        if known.is_retired(document.identity, now):
+            return True
+        return known.is_below_required(document, asked_at, self.keys.incarnation)
 
     def retire(self, entry: Entry, incarnation: Incarnation) -> None:
         """Show nothing of an incarnation any more, because the session has been given another context since."""
@@ -92,16 +90,20 @@ class Requirements:
         entry.hide()
         entry.expire()
 
-    def _require_document(self, entry: Entry, note: Note, token: str) -> None:
+    def _written(self, floor: Floor) -> float:
+        """Return when a floor was written, in monotonic seconds; the clock of another host may be ahead."""
+        return self.clock.monotonic() - max(0.0, self.clock.time() - floor.at)
+
+    def _require_document(self, entry: Entry) -> None:
         if self.buckets.is_empty(entry.key):
             # Emporix has been asked often enough whether it has that version.
             entry.learn(entry.consistency.requiring(None))
-        elif self.binding.binds(note, entry, token) and self.buckets.take(entry.key):
+        elif self.buckets.take(entry.key):
             entry.expire()  # there was no context a moment ago; there is one now
 
-    def _enforce(self, entry: Entry, document: ContextDocument, note: Note) -> None:
+    def _enforce(self, entry: Entry, document: ContextDocument, floor: Floor, token: str) -> None:
         """Show the taken changes over a document that is too old, and have the next read ask Emporix."""
-        another = self._is_of_another(entry, document, note)
+        another = self._is_of_another(entry, document, floor, token)
         known = entry.consistency
         whole = known.complete_from <= document.version and not another
         if whole:
@@ -116,16 +118,16 @@ class Requirements:
         elif self.clock.monotonic() >= entry.fresh_until:
             entry.learn(entry.consistency.requiring(None))
 
-    def _is_of_another(self, entry: Entry, document: ContextDocument, note: Note) -> bool:
+    def _is_of_another(self, entry: Entry, document: ContextDocument, floor: Floor, token: str) -> bool:
         """Tell whether the browser has seen another context of this very session than the one that is cached."""
+        if entry.asked_at > self._written(floor) + LAG:
+            return False
         session_id = document.session_id
-        return (
-            self._tells_of_another(entry, note, self.keys.incarnation(document.identity))
-            and session_id is not None
-            and note.session == self.binding.of_session(session_id)
-        )
-
-    def _tells_of_another(self, entry: Entry, note: Note, fingerprint: str) -> bool:
-        """Tell whether a note is of another context, and not of one that this one has replaced here."""
+        if session_id is None or floor.session != self.binding.of_session(session_id):
+            return False
+        if floor.context == self.keys.incarnation(document.identity):
+            return False
+        # Not one that this one has replaced here.
         satisfied = entry.consistency.satisfied
-        return note.incarnation != fingerprint and (satisfied is None or satisfied.incarnation != note.incarnation)
+        before = None if satisfied is None else self.binding.floor(entry, satisfied, token)
+        return before is None or before.context != floor.context

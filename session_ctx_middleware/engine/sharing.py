@@ -11,9 +11,9 @@ from ..events import ContextEvent, Events
 from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
 from ..stores import Attachment, ContextStore, MemoryStore, Notice, Stored
-from .consistency import Incarnation
 from .entry import Entry, Fence
 from .flights import Flight
+from .incarnations import Incarnation
 from .keys import Keys
 from .neighbours import Neighbour
 

@@ -16,7 +16,7 @@ from .binding import Binding
 from .commits import Commits
 from .entries import Entries
 from .flights import Flights
-from .handover import Handover
+from .handover import Handover, new_untold
 from .keys import Keys
 from .loads import Loads
 from .neighbours import Neighbour
@@ -48,6 +48,7 @@ class EngineOptions:
         stats: the counters.
         events: who is told what happens.
         protection: what this process knows about the health of Emporix; nothing, unless somebody says it.
+        receipts: whether receipts may be left at Emporix.
     """
 
     cache: CachePolicy
@@ -58,6 +59,7 @@ class EngineOptions:
     stats: Stats
     events: Events = field(default_factory=Events)
     protection: Protection | None = None
+    receipts: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,7 @@ class Parts:
         entries: what is cached.
         sharing: the store.
         requirements: what browsers have seen on other workers.
+        binding: tells whose a note is.
         handover: what browsers take along.
         pending: what is parked.
         reads: answer reads.
@@ -82,6 +85,7 @@ class Parts:
     entries: Entries
     sharing: Sharing
     requirements: Requirements
+    binding: Binding
     handover: Handover
     pending: Pending
     reads: Reads
@@ -125,7 +129,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
     )
     pending = Pending(sharing, entries, clock, options.events)
     requirements = Requirements(keys=keys, binding=binding, buckets=TokenBuckets(clock), clock=clock)
-    handover = Handover(keys=keys, binding=binding, requirements=requirements, clock=clock)
+    handover = Handover(keys=keys, binding=binding, clock=clock, untold=new_untold(clock))
     publisher = Publisher(
         cache=cache,
         entries=entries,
@@ -140,6 +144,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         source=protected,
         sharing=sharing,
         pending=pending,
+        handover=handover,
         publisher=publisher,
         entries=entries,
         flights=flights,
@@ -177,6 +182,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         tasks=tasks,
         clock=clock,
         events=options.events,
+        receipts=options.receipts,
     )
     peers = Peers(
         entries=entries,
@@ -193,6 +199,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         entries=entries,
         sharing=sharing,
         requirements=requirements,
+        binding=binding,
         handover=handover,
         pending=pending,
         reads=reads,

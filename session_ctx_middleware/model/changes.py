@@ -7,34 +7,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
-from .document import ATTRIBUTE_PREFIX, REMOVED, ContextDocument, Removed, Value
-from .fields import SWITCHES, checked_attribute, checked_switch
+from .document import ATTRIBUTE_PREFIX, NO_RECEIPTS, REMOVED, ContextDocument, Removed, Value
+from .fields import RECEIPTS, SWITCHES, checked_attribute, checked_switch
 from .frozen_json import FrozenDict, Json, dumps, same
+from .operation import SOMEHOW, Operation, Taken, later, value_digest
 from .personal import Personal
 
-__all__ = ["NO_CHANGES", "ContextChanges", "OnConflict", "Operation"]
+__all__ = ["NO_CHANGES", "ContextChanges", "OnConflict"]
 
 OnConflict: TypeAlias = "Callable[[str, Value, Value, Value], Value]"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Operation(Personal):
-    """One recorded change of one field.
-
-    Args:
-        value: what the field shall hold; `REMOVED` for an attribute that shall go.
-        op_id: tells this change from every other one, also of the same field.
-        at: seconds since the epoch when it was recorded, for its age and its order, see `HybridClock`.
-        recorded: monotonic seconds of this process when it was recorded: only a document asked for after that can
-            prove that the change is already there.
-        taken: the version of the context with which Emporix took it; below 0 where it did not, or nobody knows.
-    """
-
-    value: Value
-    op_id: str
-    at: float
-    recorded: float
-    taken: int = -1
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -84,9 +65,8 @@ class ContextChanges(Personal):
     def newest(self, other: ContextChanges) -> ContextChanges:
         """Return both, with the later one of two changes of a field, whichever side it is on.
 
-        Of two that Emporix has taken, that is the one it took later; otherwise the one recorded later, or with the
-        greater operation id where that is equal. Of two copies of one change it is the one that knows when it was
-        taken.
+        That is the one with the later timestamp, or with the greater operation id where those are equal. Of two
+        copies of one change it is the one that knows when it was taken.
         """
         if not other.operations:
             return self
@@ -95,7 +75,7 @@ class ContextChanges(Personal):
         merged = dict(other.operations)
         for path, operation in self.operations.items():
             there = merged.get(path)
-            merged[path] = operation if there is None else _later(operation, there)
+            merged[path] = operation if there is None else later(operation, there)
         return ContextChanges(merged)
 
     def without(self, op_ids: Collection[str]) -> ContextChanges:
@@ -146,21 +126,60 @@ class ContextChanges(Personal):
             kept[path] = operation
         return self._where(lambda path, _: path in kept)
 
-    def taken_at(self, version: int) -> ContextChanges:
-        """Return the same changes, taken by Emporix with `version`."""
+    def as_taken(self, taken: Taken, base: ContextDocument | None = None) -> ContextChanges:
+        """Return the same changes, taken by Emporix.
+
+        Args:
+            taken: how.
+            base: the document that they were made to, so that each remembers which value it has replaced.
+        """
         if not self.operations:
             return self  # every entry keeps what this returns
-        return ContextChanges({path: replace(operation, taken=version) for path, operation in self.operations.items()})
+
+        def done(path: str, operation: Operation) -> Operation:
+            replaced = "" if base is None else value_digest(base.value_at(path))
+            return replace(operation, taken=replace(taken, replaced=replaced))
+
+        return ContextChanges({path: done(path, operation) for path, operation in self.operations.items()})
+
+    def not_taken(self) -> ContextChanges:
+        """Return the same changes as such that Emporix has not taken."""
+        return ContextChanges({path: replace(operation, taken=None) for path, operation in self.operations.items()})
 
     def taken_after(self, version: int) -> ContextChanges:
         """Return the changes that Emporix took with a later version: a document of `version` cannot have them."""
-        return self._where(lambda _, operation: operation.taken > version)
+        return self._where(lambda _, operation: operation.taken_version > version)
+
+    def taken_in(self, context: str) -> ContextChanges:
+        """Return the changes that Emporix took in the context with this fingerprint."""
+        return self._where(lambda _, operation: operation.taken is not None and operation.taken.context == context)
+
+    def up_to(self, version: int) -> ContextChanges:
+        """Return the changes that a document of `version` may have."""
+        return self._where(lambda _, operation: operation.taken_version <= version)
 
     def outlines(self) -> ContextChanges:
         """Return the same changes without their values: which fields, when, and which changes."""
         return ContextChanges(
-            {path: replace(operation, value=REMOVED, taken=-1) for path, operation in self.operations.items()}
+            {path: replace(operation, value=REMOVED, taken=SOMEHOW) for path, operation in self.operations.items()}
         )
+
+    def not_received(self, receipts: Mapping[str, float]) -> ContextChanges:
+        """Return the changes that are later than those that Emporix is known to have been sent, by field."""
+        return self._where(lambda path, operation: operation.at > receipts.get(path, -1.0))
+
+    def not_before(self, era: int) -> ContextChanges:
+        """Return the changes that were recorded since the shopper logged out for the `era`-th time."""
+        return self._where(lambda _, operation: operation.era >= era)
+
+    def above(self, stamps: Mapping[str, float], step: float) -> ContextChanges:
+        """Return the same changes, each with a timestamp that is later than that of its field in `stamps`."""
+        raised = {
+            path: replace(operation, at=stamps[path] + step)
+            for path, operation in self.operations.items()
+            if stamps.get(path, 0.0) >= operation.at
+        }
+        return ContextChanges({**self.operations, **raised}) if raised else self
 
     def switches(self) -> ContextChanges:
         """Return the changes of the fields that a shopper can switch."""
@@ -184,6 +203,10 @@ class ContextChanges(Personal):
         return self._where(
             lambda path, operation: asked_at <= operation.recorded or not same(document.value_at(path), operation.value)
         )
+
+    def shown_by(self, document: ContextDocument) -> ContextChanges:
+        """Return the changes whose values a document shows."""
+        return self._where(lambda path, operation: same(document.value_at(path), operation.value))
 
     def rebase(
         self, base: ContextDocument, latest: ContextDocument, on_conflict: OnConflict | None = None
@@ -226,18 +249,24 @@ class ContextChanges(Personal):
             }
         )
 
-    def body(self, base: ContextDocument) -> dict[str, object]:
+    def body(self, base: ContextDocument, receipts: Mapping[str, float] = NO_RECEIPTS) -> dict[str, object]:
         """Return the PATCH body that makes these changes to `base`.
 
-        Emporix replaces the ``context`` map as a whole, so it is sent merged, and only when an attribute changed.
+        Emporix replaces the ``context`` map as a whole, so it is sent merged, and only when something in it changed.
+
+        Args:
+            base: the document as it is.
+            receipts: the timestamps of the last changes by field, to be kept with the attributes.
         """
         body: dict[str, object] = {
             wire: operation.value
             for field, wire in SWITCHES.items()
             if (operation := self.operations.get(field)) is not None
         }
-        if any(path.startswith(ATTRIBUTE_PREFIX) for path in self.operations):
+        if receipts or any(path.startswith(ATTRIBUTE_PREFIX) for path in self.operations):
             body["context"] = self.attributes_over(base.attributes)
+            if receipts:
+                body["context"] = {**self.attributes_over(base.attributes), RECEIPTS: dict(receipts)}
         body["metadata"] = {"version": base.version}
         return body
 
@@ -277,31 +306,6 @@ NO_CHANGES: Final = ContextChanges()
 
 def _recency(item: tuple[str, Operation]) -> tuple[float, str]:
     return item[1].at, item[1].op_id
-
-
-def _later(one: Operation, other: Operation) -> Operation:
-    if one.op_id == other.op_id:
-        return _better_copy(one, other)
-    if one.taken != other.taken and min(one.taken, other.taken) >= 0:
-        # Emporix has put them in order, whatever the clocks of two hosts say.
-        return one if one.taken > other.taken else other
-    return one if (one.at, one.op_id) > (other.at, other.op_id) else other
-
-
-def _better_copy(one: Operation, other: Operation) -> Operation:
-    """Return one of two copies of one change, the same one in either order."""
-    # A change that was recorded later is proven by fewer documents: of two estimates this is the careful one.
-    mine, theirs = (one.taken, one.at, one.recorded), (other.taken, other.at, other.recorded)
-    if mine != theirs:
-        return one if mine > theirs else other
-    if one.value is other.value or same(one.value, other.value):
-        return one
-    return one if _value_order(one) > _value_order(other) else other
-
-
-def _value_order(operation: Operation) -> tuple[bool, str]:
-    removed = isinstance(operation.value, Removed)  # `outlines` has no values: the copy that has one is better
-    return not removed, "" if removed else dumps(operation.value)
 
 
 def _checked(path: str, value: Value) -> Value:

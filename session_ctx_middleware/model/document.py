@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from .fields import FIELDS, Kind
+from .fields import FIELDS, RECEIPTS, Kind
 from .frozen_json import (
     EMPTY,
     Json,
@@ -25,11 +26,17 @@ from .personal import Personal
 
 __all__ = [
     "ATTRIBUTE_PREFIX",
+    "END_OF_TIME",
+    "NO_RECEIPTS",
     "REMOVED",
     "ContextDocument",
     "Removed",
     "Value",
 ]
+
+NO_RECEIPTS: Final[Mapping[str, float]] = MappingProxyType({})
+END_OF_TIME: Final = 1e11
+"""Seconds since the epoch: numbers that are no moments are far beyond it."""
 
 ATTRIBUTE_PREFIX: Final = "attributes."
 """What the path of a custom attribute starts with."""
@@ -43,6 +50,7 @@ class Removed(enum.Enum):
 
 REMOVED: Final = Removed.token
 LAZY: Final = frozenset({"attributes", "extra"})
+APART: Final = LAZY | {"receipts"}
 
 Value: TypeAlias = "Json | Literal[Removed.token]"
 
@@ -102,6 +110,7 @@ class ContextDocument(Personal, _LazyMaps):
         attributes: the custom attributes (``context`` at Emporix).
         created_at: when the context was created, as Emporix writes it.
         modified_at: when it was last changed, as Emporix writes it.
+        receipts: the timestamps of the last changes by field, where this package keeps them in a reserved attribute.
         extra: top-level keys that this version of the package does not know.
     """
 
@@ -117,6 +126,7 @@ class ContextDocument(Personal, _LazyMaps):
     created_at: str | None = None
     modified_at: str | None = None
     extra: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+    receipts: Mapping[str, float] = field(default_factory=lambda: NO_RECEIPTS)
 
     @classmethod
     def parse(cls, raw: bytes | str) -> ContextDocument:
@@ -137,14 +147,20 @@ class ContextDocument(Personal, _LazyMaps):
         metadata = object_at(data, "metadata")
         freeze(metadata)  # nothing of it is kept, but what has no JSON form is no document
         texts: dict[str, Any] = {name: read(data, wire) for name, wire, read in _READERS if wire in data}
+        attributes = object_at(data, "context")
+        receipts = NO_RECEIPTS
+        if RECEIPTS in attributes:
+            receipts = _receipts(attributes[RECEIPTS])
+            attributes = {key: value for key, value in attributes.items() if key != RECEIPTS}
         document = cls(
             version=version_of(metadata.get("version")),
+            receipts=receipts,
             created_at=text_at(metadata, "createdAt"),
             modified_at=text_at(metadata, "modifiedAt"),
             **texts,
         )
         extra = {key: value for key, value in data.items() if key not in _KNOWN}
-        document._defer(attributes=object_at(data, "context"), extra=extra)
+        document._defer(attributes=attributes, extra=extra)
         return document
 
     def to_wire(self) -> dict[str, object]:
@@ -153,7 +169,7 @@ class ContextDocument(Personal, _LazyMaps):
         metadata = {"version": self.version, "createdAt": self.created_at, "modifiedAt": self.modified_at}
         body: dict[str, object] = {
             **{field.wire: getattr(self, field.name) for field in FIELDS},
-            "context": dict(attributes) or None,
+            "context": {**attributes, **({RECEIPTS: dict(self.receipts)} if self.receipts else {})} or None,
             "metadata": {key: value for key, value in metadata.items() if value is not None},
             **extra,
         }
@@ -162,8 +178,9 @@ class ContextDocument(Personal, _LazyMaps):
     def to_dict(self) -> dict[str, object]:
         """Return everything under the names of this class, as plain values that may be changed."""
         attributes, extra = self._both()
-        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in LAZY}
-        return {**values, "attributes": plain(attributes), "extra": plain(extra)}
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in APART}
+        receipts = {RECEIPTS: dict(self.receipts)} if self.receipts else {}
+        return {**values, "attributes": plain({**attributes, **receipts}), "extra": plain(extra)}
 
     @property
     def identity(self) -> tuple[str | None, str | None]:
@@ -179,6 +196,18 @@ class ContextDocument(Personal, _LazyMaps):
 
     def _outline(self) -> str:
         return f"version={self.version}"
+
+
+def _receipts(value: object) -> Mapping[str, float]:
+    """Return the receipts of a document: what is none of ours is left out."""
+    if not isinstance(value, Mapping):
+        return NO_RECEIPTS
+    kept = {
+        path: float(at)
+        for path, at in value.items()
+        if isinstance(at, int | float) and not isinstance(at, bool) and 0 <= at < END_OF_TIME
+    }
+    return MappingProxyType(kept) if kept else NO_RECEIPTS
 
 
 _READERS: Final = tuple((field.name, field.wire, code_at if field.kind is Kind.SWITCH else text_at) for field in FIELDS)

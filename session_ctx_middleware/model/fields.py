@@ -20,6 +20,7 @@ __all__ = [
     "MAX_ATTRIBUTES",
     "MAX_ATTRIBUTE_BYTES",
     "READ_ONLY",
+    "RECEIPTS",
     "SWITCHES",
     "Field",
     "Kind",
@@ -32,6 +33,8 @@ __all__ = [
 MAX_ATTRIBUTES: Final = 64
 MAX_ATTRIBUTE_BYTES: Final = 8 * 1024
 MAX_KEY: Final = 64
+RECEIPTS: Final = "_session_ctx"
+"""The one attribute that belongs to this package: the timestamp of the last change of each field (`receipts`)."""
 
 
 class Kind(enum.Enum):
@@ -117,6 +120,8 @@ def checked_switch(field: str, value: object) -> str:
 def checked_key(key: object) -> str:
     """Return an attribute key, or raise `InvalidChange`: 1 to 64 printable characters."""
     text = str.__str__(key) if isinstance(key, str) else ""
+    if text == RECEIPTS:
+        raise InvalidChange(f"The attribute {RECEIPTS} is reserved: it holds when each field was changed last.")
     if 0 < len(text) <= MAX_KEY and text.isprintable():
         return text
     raise InvalidChange("An attribute key must be a string of 1 to 64 printable characters.")

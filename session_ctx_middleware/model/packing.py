@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from ..errors import InvalidChange
-from .changes import ContextChanges, Operation
-from .document import ATTRIBUTE_PREFIX, REMOVED, Removed, Value
+from .changes import ContextChanges
+from .document import ATTRIBUTE_PREFIX, END_OF_TIME, REMOVED, Removed, Value
 from .fields import SWITCHES, checked_attribute, checked_key, checked_switch
 from .frozen_json import Json, version_of
+from .operation import Operation, Taken
 
-__all__ = ["Packed", "moment_of", "pack", "unpack"]
+__all__ = ["Packed", "era_of", "moment_of", "operation_of", "pack", "unpack"]
 
 Packed = list[object]
-"""One change: path, value (``None`` for a removal), operation id, when it was recorded, and `Operation.taken`."""
+"""One change: path, value (``None`` for a removal), operation id, when it was recorded, the version that has it (-1 for
+one that Emporix has not taken), and `Operation.era`."""
 
 MAX_ID: Final = 32
-END_OF_TIME: Final = 1e11
-"""Seconds since the epoch: numbers that are no moments are far beyond it."""
 AHEAD: Final = 24 * 3600.0
 """Seconds by which the clock of another host may be ahead: what is later than that would be later than everything."""
 
@@ -30,7 +30,8 @@ def pack(changes: ContextChanges) -> list[Packed]:
             None if isinstance(operation.value, Removed) else operation.value,
             operation.op_id,
             operation.at,
-            operation.taken,
+            operation.taken_version,
+            operation.era,
         ]
         for path, operation in changes.operations.items()
     ]
@@ -51,18 +52,38 @@ def unpack(packed: object, *, now: float, wall: float) -> ContextChanges:
         raise ValueError("not packed changes")
     operations: dict[str, Operation] = {}
     for item in packed:
-        if not isinstance(item, list | tuple) or len(item) != 5 or not isinstance(item[0], str):
+        if not isinstance(item, list | tuple) or len(item) < 5 or not isinstance(item[0], str):
             raise ValueError("not a packed change")
-        path, value, op_id, at, taken = item
-        if not isinstance(op_id, str) or len(op_id) > MAX_ID:
-            raise ValueError("not an operation id")
-        at = moment_of(at)
-        if at > wall + AHEAD:
-            raise ValueError("not yet")
-        recorded = now - max(0.0, wall - at)
-        taken = -1 if taken == -1 else version_of(taken)
-        operations[path] = Operation(_value(path, value), op_id, at=at, recorded=recorded, taken=taken)
+        path, value, op_id, at, version, *rest = item
+        taken = None if version == -1 else Taken(version_of(version))
+        operations[path] = operation_of(path, value, op_id, at, now=now, wall=wall, taken=taken, era=era_of(*rest[:1]))
     return ContextChanges(operations)
+
+
+def operation_of(
+    path: str, value: object, op_id: object, at: object, *, now: float, wall: float, taken: Taken | None, era: int
+) -> Operation:
+    """Return one change from its JSON values.
+
+    Raises:
+        ValueError: one of them is not what it should be.
+    """
+    if not isinstance(op_id, str) or len(op_id) > MAX_ID:
+        raise ValueError("not an operation id")
+    moment = moment_of(at)
+    if moment > wall + AHEAD:
+        raise ValueError("not yet")
+    recorded = now - max(0.0, wall - moment)
+    return Operation(_value(path, value), op_id, at=moment, recorded=recorded, taken=taken, era=era)
+
+
+def era_of(value: object = 0) -> int:
+    """Return how often a shopper has logged out.
+
+    Raises:
+        ValueError: this is no such number.
+    """
+    return version_of(value)
 
 
 def moment_of(value: object) -> float:

@@ -12,12 +12,13 @@ from starlette.requests import Request
 
 from session_ctx_middleware import SessionContext
 from session_ctx_middleware import continuity as module
+from session_ctx_middleware.sealing import Keyring, tenant_tag
 
 from ..support.shop import Handler, Shop
 
 __all__ = [
-    "NAME",
     "OTHER_SECRET",
+    "PREFIX",
     "SECRET",
     "Browser",
     "again",
@@ -31,7 +32,7 @@ __all__ = [
 
 SECRET = "s" * 32
 OTHER_SECRET = "o" * 32
-NAME = "__Host-session_ctx"
+PREFIX = f"__Host-session_ctx.{tenant_tag('acme', 'https://api.emporix.io')}"
 
 
 class Browser:
@@ -40,20 +41,35 @@ class Browser:
     def __init__(self, token: str) -> None:
         self.token = token
         self.cookies: dict[str, str] = {}
-        self.last = ""
+        self.last: list[str] = []
 
     async def visit(self, shop: Shop, handler: Handler) -> httpx2.Response:
         shop.browser.cookies.clear()
         sent = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         response = await shop.visit(handler, token=self.token, headers={"Cookie": sent} if sent else None)
-        self.last = response.headers.get("set-cookie", "")
-        if self.last:
-            name, _, value = self.last.partition(";")[0].partition("=")
+        self.last = response.headers.get_list("set-cookie")
+        for header in self.last:
+            name, _, value = header.partition(";")[0].partition("=")
             if value:
                 self.cookies[name] = value
             else:
                 self.cookies.pop(name, None)
         return response
+
+    @property
+    def note(self) -> str:
+        """The one note that the browser has."""
+        (value,) = self.cookies.values()
+        return value
+
+    def carry(self, *notes: str) -> None:
+        """Carry these notes and nothing else."""
+        self.cookies = {f"{PREFIX}{number:016x}": note for number, note in enumerate(notes)}
+
+    @property
+    def operations(self) -> list[list[Any]]:
+        """All changes in all notes; those that Emporix has taken are longer than five."""
+        return [each for note in self.cookies.values() for each in payload(note).get("o", ())]
 
     async def currency(self, shop: Shop) -> str | None:
         return (await self.visit(shop, page)).text or None
@@ -97,7 +113,5 @@ def payload(cookie: str) -> dict[str, Any]:
 
 
 def signed(data: dict[str, Any], secret: str = SECRET) -> str:
-    import hmac
-
-    key = hmac.digest(secret.encode(), module.PURPOSE, "sha256")
+    key = Keyring([secret.encode()], "acme", "https://api.emporix.io").signing_keys(module.PURPOSE)[0]
     return jwt.PyJWS().encode(json.dumps(data).encode(), key, "HS256")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from session_ctx_middleware import ConfigurationError, SessionContext, SessionCo
 from session_ctx_middleware.testing import FakeEmporix
 
 from ..support.shop import Shop
-from .browser import NAME, OTHER_SECRET, SECRET, Browser, page, payload
+from .browser import OTHER_SECRET, PREFIX, SECRET, Browser, page, payload
 
 
 async def test_attributes_on_https(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
@@ -22,8 +23,9 @@ async def test_attributes_on_https(workers: tuple[Shop, ...], emporix: FakeEmpor
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.switch(workers[0], currency="USD")
 
-    name, *attributes = browser.last.split("; ")
-    assert name.startswith(f"{NAME}=")
+    (header,) = browser.last
+    name, *attributes = header.split("; ")
+    assert re.fullmatch(rf"{re.escape(PREFIX)}[0-9a-f]{{16}}=\S+", name)
     assert attributes == ["Path=/", "Max-Age=86400", "HttpOnly", "SameSite=Lax", "Secure"]
 
 
@@ -44,27 +46,28 @@ async def test_attributes_on_http(
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.switch(shop, currency="USD")
 
-    assert browser.last.startswith(f"{name}=")
-    assert browser.last.endswith("; Secure") is secure
+    (header,) = browser.last
+    assert header.startswith(f"{name}.")
+    assert header.endswith("; Secure") is secure
 
 
 async def test_reading_sets_no_cookie(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
     """A page that only reads sets no cookie."""
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.currency(workers[0])
-    assert browser.last == ""
+    assert browser.last == []
 
     await browser.switch(workers[0], currency="USD")
     for shop in workers:
         await browser.currency(shop)
-        assert browser.last == ""
+        assert browser.last == []
 
 
 async def test_no_secret_no_cookie(shop: Shop, emporix: FakeEmporix) -> None:
     """Without a secret there is no cookie."""
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.switch(shop, currency="USD")
-    assert browser.last == ""
+    assert browser.last == []
 
 
 async def test_response_is_private(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
@@ -87,13 +90,13 @@ async def test_nothing_given_away(workers: tuple[Shop, ...], emporix: FakeEmpori
     browser = Browser(session.token)
     await browser.switch(workers[0], currency="USD")
 
-    text = json.dumps(payload(browser.cookies[NAME]))
+    text = json.dumps(payload(browser.note))
     assert session.token not in text
     assert session.session_id not in text
 
 
-async def test_logout_clears(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
-    """Logging out takes the cookie away."""
+async def test_logout_leaves_an_end_mark(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """Logging out takes the notes away, and leaves one for two days that says so and nothing else."""
 
     async def logout(ctx: SessionContext, _: Request) -> None:
         await ctx.forget()
@@ -102,8 +105,9 @@ async def test_logout_clears(workers: tuple[Shop, ...], emporix: FakeEmporix) ->
     await browser.switch(workers[0], currency="USD")
     await browser.visit(workers[1], logout)
 
-    assert browser.cookies == {}
-    assert "Max-Age=0" in browser.last
+    assert (payload(browser.note)["e"], browser.operations) == (1, [])
+    assert ["Max-Age=172800" in header for header in browser.last] == [True, False]
+    assert "Max-Age=0" in browser.last[1]
 
 
 async def test_key_rotation(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:

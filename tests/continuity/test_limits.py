@@ -13,7 +13,7 @@ from session_ctx_middleware import continuity as module
 from session_ctx_middleware.testing import FakeEmporix
 
 from ..support.shop import Shop
-from .browser import NAME, Browser, page, tier
+from .browser import PREFIX, Browser, page, tier
 
 
 async def test_crowd_makes_one_call(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
@@ -24,7 +24,7 @@ async def test_crowd_makes_one_call(workers: tuple[Shop, ...], emporix: FakeEmpo
     await browser.switch(workers[0], currency="USD")
     emporix.clear_calls()
     emporix.latency = 0.1
-    cookie = {"Cookie": f"{NAME}={browser.cookies[NAME]}"}
+    cookie = {"Cookie": f"{PREFIX}0123456789abcdef={browser.note}"}
 
     pages = [workers[number % 3].visit(page, token=browser.token, headers=cookie) for number in range(300)]
     assert {response.text for response in await asyncio.gather(*pages)} == {"USD"}
@@ -38,13 +38,13 @@ async def test_signature_checked_once(
     browser = Browser(emporix.new_session(currency="EUR").token)
     await browser.switch(workers[0], currency="USD")
     checked: list[object] = []
-    original = module.ContinuityCookie._parsed
+    original = module.ContinuityCookies._checked
 
-    def parsed(self: module.ContinuityCookie, value: bytes) -> module.Found:
+    def checking(self: module.ContinuityCookies, name: bytes, value: bytes) -> object:
         checked.append(value)
-        return original(self, value)
+        return original(self, name, value)
 
-    monkeypatch.setattr(module.ContinuityCookie, "_parsed", parsed)
+    monkeypatch.setattr(module.ContinuityCookies, "_checked", checking)
     for _ in range(20):
         await browser.currency(workers[1])
 
@@ -55,14 +55,14 @@ async def test_garbage_is_bounded(workers: tuple[Shop, ...], emporix: FakeEmpori
     """Garbage cookies take a bounded amount of memory."""
     browser = Browser(emporix.new_session(currency="EUR").token)
     for number in range(module.REMEMBERED + 50):
-        browser.cookies[NAME] = f"garbage-{number}"
+        browser.carry(f"garbage-{number}")
         await browser.currency(workers[0])
     shop: Any = workers[0].app.middleware_stack
     while not isinstance(shop, SessionContextMiddleware):
         shop = shop.app
-    cookie = shop._deps.cookie
-    assert cookie is not None
-    assert len(cookie._known) <= module.REMEMBERED
+    cookies = shop._deps.cookies
+    assert cookies is not None
+    assert max(len(cookies._known), len(cookies._parsed)) <= module.REMEMBERED
 
 
 async def test_overflow_stays_in_the_store(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
@@ -76,7 +76,7 @@ async def test_overflow_stays_in_the_store(workers: tuple[Shop, ...], emporix: F
 
     await browser.visit(workers[0], choose)
 
-    assert len(browser.cookies[NAME]) <= 3 * 1024
+    assert len(browser.note) <= 3 * 1024
     assert len(workers[0].named("continuity.overflow")) == 1
     assert await browser.currency(workers[1]) == "USD"
     for _ in range(3):
@@ -98,6 +98,6 @@ async def test_sent_attributes_take_no_room(workers: tuple[Shop, ...], emporix: 
 
     await browser.visit(workers[0], choose)
 
-    assert len(browser.cookies[NAME]) <= 3 * 1024
+    assert len(browser.note) <= 3 * 1024
     assert len((await browser.visit(workers[1], tier)).text) == 5000
     assert await browser.currency(workers[2]) == "USD"

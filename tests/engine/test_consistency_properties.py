@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from session_ctx_middleware import ContextDocument
-from session_ctx_middleware.engine.consistency import START, Consistency, Incarnation, Verdict
-from session_ctx_middleware.engine.note import Note
-from session_ctx_middleware.model.changes import NO_CHANGES, ContextChanges, Operation
+from session_ctx_middleware.engine.consistency import START, Consistency, Verdict
+from session_ctx_middleware.engine.incarnations import Incarnation
+from session_ctx_middleware.engine.notes import Floor, Notes
+from session_ctx_middleware.model.changes import NO_CHANGES, ContextChanges
+from session_ctx_middleware.model.operation import Operation, Taken
 
 # Two that can be compared, one in another notation, and one that does not say when it was created.
 INCARNATIONS: tuple[Incarnation, ...] = (
@@ -66,41 +68,36 @@ def changes(draw: st.DrawFn) -> ContextChanges:
 
 
 @st.composite
-def notes(draw: st.DrawFn) -> Note:
-    floor = draw(versions)
-    return Note(
-        token="t",
-        incarnation=fingerprint(draw(incarnations)),
-        floor=floor,
-        taken=draw(changes()).taken_at(draw(st.integers(-1, 12))),
-        complete_from=draw(st.integers(0, 12)),
-        issued=draw(st.floats(0, 1e6)),
-    )
+def floors(draw: st.DrawFn) -> Floor:
+    context, version = fingerprint(draw(incarnations)), draw(versions)
+    return Floor(context, "s", version, draw(st.floats(0, 1e6)), draw(st.integers(0, 12)))
 
 
 @st.composite
 def events(draw: st.DrawFn) -> Event:
     incarnation, version = draw(incarnations), draw(versions)
     found = document(incarnation, version, draw(st.sampled_from(VALUES)))
-    changed, note = draw(changes()), draw(notes())
+    changed, floor = draw(changes()), draw(floors())
+    taken = draw(changes()).as_taken(Taken(draw(st.integers(-1, 12)), floor.context))
+    brought = Notes(floors=(floor,))
     below = ((incarnation, version),)
 
     def commit(known: Consistency) -> Consistency:
-        return known.raised(incarnation, version).committed(changed, version)
+        return known.raised(incarnation, version, 0.0).committed(changed.as_taken(Taken(version)), Taken(version))
 
     def hint(known: Consistency) -> Consistency:
-        return known.hinted(fingerprint(incarnation), version).with_hint_applied(incarnation, fingerprint)
+        return known.hinted(fingerprint(incarnation), version).with_hint_applied(incarnation, fingerprint, 0.0)
 
     return draw(
         st.sampled_from(
             [
-                Event(lambda known: known.published(found), below),
+                Event(lambda known: known.published(found, 0.0), below),
                 Event(commit, below),
-                Event(lambda known: known.announced_by_peer(incarnation, version), below),
+                Event(lambda known: known.announced_by_peer(incarnation, version, 0.0), below),
                 Event(hint, below),
-                Event(lambda known: known.note_seen(note, fingerprint)),
-                Event(lambda known: known.requiring(note)),
-                Event(lambda known: known.satisfying(note)),
+                Event(lambda known: known.notes_seen(taken, floor, fingerprint)),
+                Event(lambda known: known.requiring(floor, 0.0)),
+                Event(lambda known: known.satisfying(brought)),
                 Event(lambda known: known.hinted(fingerprint(incarnation), version)),
                 Event(lambda known: known.retiring(incarnation, float(version))),
                 Event(lambda known: known.remembering(changed.over(known.taken))),
@@ -120,7 +117,7 @@ def follow(history: list[Event], known: Consistency = START) -> Consistency:
 
 
 def verdict(known: Consistency, found: ContextDocument) -> Verdict:
-    return known.judge(found, 100.0, fingerprint)  # when nothing is retired any more
+    return known.judge(found, 0.0, 100.0, fingerprint)  # when nothing is retired any more
 
 
 @settings(max_examples=200)
@@ -182,7 +179,7 @@ def test_merge_allows_no_more(one: list[Event], other: list[Event], incarnation:
     left, right = follow(one), follow(other)
     found = document(incarnation, version)
 
-    if left.outdates(found) or right.outdates(found):
+    if left.outdates(found, 0.0) or right.outdates(found, 0.0):
         assert verdict(left.merged(right), found) not in ACCEPTED
 
 
@@ -190,7 +187,8 @@ def test_merge_allows_no_more(one: list[Event], other: list[Event], incarnation:
 @given(histories, changes(), incarnations, versions)
 def test_own_writes_show(history: list[Event], changed: ContextChanges, incarnation: Incarnation, version: int) -> None:
     """After a commit no cached document that lacks the change is shown as it is (read your writes)."""
-    known = follow(history).raised(incarnation, version).committed(changed, version)
+    known = follow(history).raised(incarnation, version, 0.0)
+    known = known.committed(changed.as_taken(Taken(version)), Taken(version))
     found = document(incarnation, version - 1)
 
     if changed.missing_from(found):
@@ -204,7 +202,7 @@ def test_newest_is_accepted(history: list[Event], ahead: int) -> None:
     known = follow(history)
     newest = known.incarnation or INCARNATIONS[0]
 
-    if not any(found != newest and known.outdates(document(newest, 10**6)) for found in INCARNATIONS):
+    if not any(found != newest and known.outdates(document(newest, 10**6), 0.0) for found in INCARNATIONS):
         assert verdict(known, document(newest, 20 + ahead)) in ACCEPTED
 
 
@@ -213,10 +211,10 @@ def test_absurd_floors(history: list[Event], version: int) -> None:
     """A note whose floor is far ahead of what Emporix answers does not lock the shopper out."""
     known = replace(follow(history), required=None)
     newest = known.incarnation or INCARNATIONS[0]
-    note = Note(token="t", incarnation=fingerprint(newest), floor=10**9)
+    floor = Floor(fingerprint(newest), "s", 10**9, 0.0, 0)
 
     found = document(newest, version)
-    assert verdict(known.requiring(note), found) is verdict(known, found)
+    assert verdict(known.requiring(floor, 0.0), found) is verdict(known, found)
 
 
 @given(histories, incarnations, versions)
@@ -224,14 +222,14 @@ def test_retired_is_hidden(history: list[Event], incarnation: Incarnation, versi
     """A context that has made room for another one is hidden until the moment is over."""
     known = follow(history).retiring(incarnation, 5.0)
 
-    assert known.judge(document(incarnation, version), 4.0, fingerprint) is Verdict.HIDE
+    assert known.judge(document(incarnation, version), 0.0, 4.0, fingerprint) is Verdict.HIDE
     assert not known.is_retired(incarnation, 5.0)
 
 
 def test_room_is_bounded() -> None:
     """Taken changes that there is no room for make the value claim less."""
     many = {f"attributes.{number}": Operation("x", f"{number}", float(number), 0.0) for number in range(80)}
-    known = START.raised(INCARNATIONS[0], 5).committed(ContextChanges(many), 5)
+    known = START.raised(INCARNATIONS[0], 5, 0.0).committed(ContextChanges(many).as_taken(Taken(5)), Taken(5))
 
     assert len(known.taken) == 64
     assert known.complete_from >= 5

@@ -13,10 +13,12 @@ from session_ctx_middleware import (
     ContextDocument,
     EmporixUnreachable,
 )
+from session_ctx_middleware.engine.binding import Binding
 from session_ctx_middleware.engine.consistency import Verdict
 from session_ctx_middleware.engine.entries import Entries
 from session_ctx_middleware.engine.entry import Entry
 from session_ctx_middleware.engine.flights import Failed, Flight, Flights, Found, Outcome
+from session_ctx_middleware.engine.handover import Handover, new_untold
 from session_ctx_middleware.engine.keys import Keys
 from session_ctx_middleware.engine.loads import Loads
 from session_ctx_middleware.engine.pending import Pending
@@ -83,6 +85,7 @@ class Tower:
             source=self.source,
             sharing=sharing,
             pending=Pending(sharing, self.entries, self.clock, Events()),
+            handover=Handover(keys=KEYS, binding=Binding(KEYS), clock=self.clock, untold=new_untold(self.clock)),
             publisher=cast("Publisher", self.recorder),
             entries=self.entries,
             flights=self.flights,

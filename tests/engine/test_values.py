@@ -7,7 +7,8 @@ from session_ctx_middleware import (
     UpstreamPolicy,
 )
 from session_ctx_middleware.engine.keys import Keys
-from session_ctx_middleware.model.changes import NO_CHANGES, ContextChanges, Operation
+from session_ctx_middleware.model.changes import NO_CHANGES, ContextChanges
+from session_ctx_middleware.model.operation import Operation
 from session_ctx_middleware.stores import MemoryStore
 
 from ..support.virtual_time import VirtualClock

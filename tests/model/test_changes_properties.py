@@ -5,16 +5,18 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from session_ctx_middleware.model.changes import ContextChanges, Operation
+from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.model.document import REMOVED
 from session_ctx_middleware.model.frozen_json import dumps, freeze
+from session_ctx_middleware.model.operation import Operation, Taken
 
 PATHS: list[str] = ["currency", "language", "attributes.a"]
 # Few of each, so that ties and copies of one change are the rule.
 values = st.sampled_from(["EUR", "USD", REMOVED, freeze({"n": 1}), freeze({"n": 1.0}), freeze({"n": True})])
 moments = st.sampled_from([1.0, 2.0])
+takens = st.builds(Taken, st.integers(-1, 2), st.sampled_from(["", "c"]), moments)
 operations = st.builds(
-    Operation, values, st.sampled_from("abc"), at=moments, recorded=moments, taken=st.integers(-1, 2)
+    Operation, values, st.sampled_from("abc"), at=moments, recorded=moments, taken=st.one_of(st.none(), takens)
 )
 change_sets = st.dictionaries(st.sampled_from(PATHS), operations).map(ContextChanges)
 
@@ -79,6 +81,6 @@ def test_value_beats_outline() -> None:
 
     Outlines tell which changes are done; they do not take a value away.
     """
-    changes = ContextChanges({"currency": Operation("EUR", "a", at=1.0, recorded=1.0)})
+    changes = ContextChanges({"currency": Operation("EUR", "a", at=1.0, recorded=1.0, taken=Taken(1, "c", 1.0))})
 
     assert changes.outlines().newest(changes) == changes.newest(changes.outlines()) == changes

@@ -13,8 +13,8 @@ from session_ctx_middleware.model.changes import NO_CHANGES
 from session_ctx_middleware.model.fields import FIELDS, READ_ONLY, SWITCHES, Kind
 from session_ctx_middleware.model.view import NOTHING_KNOWN, source
 
-OF_ITS_OWN = {"version", "created_at", "modified_at", "attributes", "extra"}
-"""What a document has besides: the metadata, the attributes, and what nobody knows."""
+OF_ITS_OWN = {"version", "created_at", "modified_at", "attributes", "extra", "receipts"}
+"""What a document has besides: the metadata, the attributes, our receipts, and what nobody knows."""
 
 
 class Recorder(SessionContext):

@@ -220,8 +220,8 @@ def no_settling_of_doubt(patch: pytest.MonkeyPatch) -> None:
     """A PATCH without an answer counts as taken."""
     original = Patching.send
 
-    async def sent(self: Patching, job: Any, base: Any, changes: Any) -> Any:
-        error = await original(self, job, base, changes)
+    async def sent(self: Patching, *arguments: Any) -> Any:
+        error = await original(self, *arguments)
         return error if error is not None and error.status == 404 else None
 
     patch.setattr(Patching, "send", sent)
@@ -245,7 +245,7 @@ def no_required_floor(patch: pytest.MonkeyPatch) -> None:
 
 def no_memory_of_others(patch: pytest.MonkeyPatch) -> None:
     """What Emporix took from this shopper by way of another worker is not learnt from the cookie."""
-    patch.setattr(Consistency, "note_seen", lambda self, *_: self)
+    patch.setattr(Consistency, "notes_seen", lambda self, *_: self)
 
 
 def no_hybrid_clock(patch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from session_ctx_middleware.model.changes import ContextChanges, Operation
+from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.model.document import ContextDocument
+from session_ctx_middleware.model.operation import Operation
 from session_ctx_middleware.stores import Attachment, ContextStore, ContextStoreUnavailable, Notice
 from session_ctx_middleware.stores.redis import RedisStore
 

@@ -9,8 +9,9 @@ import threading
 import pytest
 
 from session_ctx_middleware.errors import ConfigurationError
-from session_ctx_middleware.model.changes import ContextChanges, Operation
+from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.model.document import ContextDocument
+from session_ctx_middleware.model.operation import Operation
 from session_ctx_middleware.stores import ContextStore, MemoryStore, Notice
 from session_ctx_middleware.testing.store_rules import Rule, store_rules
 

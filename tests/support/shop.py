@@ -19,7 +19,7 @@ from session_ctx_middleware.testing import FakeEmporix
 
 from .virtual_time import VirtualClock
 
-__all__ = ["Handler", "Shop", "held", "patches"]
+__all__ = ["Handler", "Shop", "held", "patches", "without_receipts"]
 
 Handler = Callable[[SessionContext, Request], Awaitable[Response | str | None]]
 
@@ -92,6 +92,12 @@ def held(emporix: FakeEmporix, session_id: str) -> dict[str, Any]:
     document = emporix.document(session_id)
     assert document is not None
     return document
+
+
+def without_receipts(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a body as it were if no change had ever been parked."""
+    context = {key: value for key, value in body.get("context", {}).items() if key != "_session_ctx"}
+    return {key: context if key == "context" else value for key, value in body.items() if key != "context" or context}
 
 
 def patches(emporix: FakeEmporix) -> list[Any]:

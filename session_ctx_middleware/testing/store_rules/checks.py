@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from ...clock import Clock
-from ...model.changes import ContextChanges, Operation
+from ...model.changes import ContextChanges
 from ...model.document import REMOVED, ContextDocument, Value
 from ...model.frozen_json import freeze
+from ...model.operation import Operation
 from ...stores.protocol import Attachment, ContextStore, Notice, Stored
 
 __all__ = [

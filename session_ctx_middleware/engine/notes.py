@@ -1,0 +1,227 @@
+"""What a shopper's browser carries from one response to the next requests, whichever workers serve them.
+
+Browsers keep the last cookie of a name, and answers arrive in any order. So a response never overwrites what another
+one had to tell: it adds a note, and a request joins all notes that it brings. Joining commutes and repeats without
+harm, as in a state-based CRDT (Shapiro et al. 2011), so no order of requests and answers loses anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.fields import SWITCHES
+from ..model.operation import Operation
+
+__all__ = ["EMPTY", "END_SECONDS", "NOTE_SECONDS", "Floor", "Noted", "Notes", "join", "joined_start"]
+
+NOTE_SECONDS: Final = 24 * 3600.0
+"""Seconds for which a change is kept in notes, counted from when it was made."""
+END_SECONDS: Final = 48 * 3600.0
+"""Seconds for which it is kept that the shopper has logged out: longer than any note that was written before."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Noted:
+    """One change, and whose it is.
+
+    Args:
+        path: of the field.
+        operation: the change.
+        token: the fingerprint of the token that it was made with; empty for a visitor without one.
+        session: the fingerprint of its session; empty where nobody knew it.
+        proven: whether an answer of Emporix has told that the token is of that session.
+    """
+
+    path: str
+    operation: Operation
+    token: str = ""
+    session: str = ""
+    proven: bool = False
+
+    @property
+    def slot(self) -> tuple[str, str]:
+        """What of two changes only the later one of counts: switches go along with the shopper, attributes do not."""
+        return self.path, "" if self.path in SWITCHES else self.session or self.token
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Floor:
+    """The lowest version of one context that the shopper may still be shown.
+
+    Args:
+        context: the fingerprint of the context.
+        session: the fingerprint of its session.
+        version: the version.
+        at: when it was written or first seen, in seconds since the epoch.
+        complete_from: over a document of this version or later, the changes beside it show all that was chosen.
+    """
+
+    context: str
+    session: str
+    version: int
+    at: float
+    complete_from: int
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Notes:
+    """What one note says, or several of them together.
+
+    Args:
+        operations: changes, the last one of each slot.
+        floors: of the contexts that were seen.
+        era: how often the shopper has logged out in this browser; what was noted before is void.
+        ended: when that was last, in seconds since the epoch; 0 where it never was.
+        receipts: whether a change of the shopper has ever been parked, so that receipts are needed.
+    """
+
+    operations: tuple[Noted, ...] = ()
+    floors: tuple[Floor, ...] = ()
+    era: int = 0
+    ended: float = 0.0
+    receipts: bool = False
+
+    @property
+    def newest_at(self) -> float:
+        """The latest timestamp in it, in seconds since the epoch; 0 where there is none."""
+        return max([self.ended, *(noted.operation.at for noted in self.operations)])
+
+    @property
+    def ends_at(self) -> float:
+        """Until when there is anything in it, in seconds since the epoch."""
+        last = max((noted.operation.at + NOTE_SECONDS for noted in self.operations), default=0.0)
+        seen = max((floor.at + NOTE_SECONDS for floor in self.floors), default=0.0)
+        return max(last, seen, self.ended + END_SECONDS if self.era else 0.0)
+
+    @property
+    def whole_until(self) -> float:
+        """Until when all of it is of use, in seconds since the epoch."""
+        moments = [noted.operation.at for noted in self.operations] + [floor.at for floor in self.floors]
+        return min(moments, default=float("inf")) + NOTE_SECONDS
+
+    def sessions_of(self, token: str, session: str) -> frozenset[str]:
+        """Return the sessions that a token belongs to.
+
+        Args:
+            token: its fingerprint.
+            session: the fingerprint of the session that Emporix has told here; empty where it has not.
+        """
+        if session:
+            return frozenset({session})
+        return frozenset(
+            noted.session for noted in self.operations if noted.proven and noted.token == token and noted.session
+        )
+
+    def of(self, token: str, session: str) -> ContextChanges:
+        """Return the changes that concern a token: all switches, and the attributes of its session.
+
+        Args:
+            token: its fingerprint; empty for a visitor without one.
+            session: the fingerprint of the session that Emporix has told here; empty where it has not.
+        """
+        sessions = self.sessions_of(token, session)
+        mine = NO_CHANGES
+        for noted in self.operations:
+            if noted.path in SWITCHES or (token and noted.token == token) or noted.session in sessions:
+                mine = mine.newest(ContextChanges({noted.path: noted.operation}))
+        return mine
+
+    def floor_of(self, token: str, session: str) -> Floor | None:
+        """Return the floor of the context that a session had last; see `of`."""
+        sessions = self.sessions_of(token, session)
+        mine = [floor for floor in self.floors if floor.session in sessions]
+        return max(mine, key=_recency, default=None)
+
+    def taking_over(self, other: Notes) -> Notes:
+        """Return the same in place of another note, which has no changes left."""
+        return replace(join((self, other)), operations=self.operations)
+
+    def without(self, left_out: Iterable[Noted]) -> Notes:
+        """Return the same without some changes.
+
+        Where Emporix has taken one of them, documents from before that are not enough any more.
+        """
+        gone = {id(noted) for noted in left_out}
+        kept = tuple(noted for noted in self.operations if id(noted) not in gone)
+        lacking: dict[str, int] = {}
+        for noted in self.operations:
+            taken = noted.operation.taken
+            if id(noted) in gone and taken is not None:
+                lacking[taken.context] = max(taken.version, lacking.get(taken.context, 0))
+        floors = tuple(
+            replace(floor, complete_from=max(floor.complete_from, lacking.get(floor.context, 0)))
+            for floor in self.floors
+        )
+        return replace(self, operations=kept, floors=floors)
+
+
+EMPTY: Final = Notes()
+
+
+def join(notes: Iterable[Notes], oldest: float = 0.0) -> Notes:
+    """Return what several notes say together; those from before the last logout are void.
+
+    Args:
+        notes: in any order.
+        oldest: changes and floors from before that are left out, in seconds since the epoch.
+    """
+    every = tuple(notes)
+    era = max((each.era for each in every), default=0)
+    current = [each for each in every if each.era == era]
+    operations: dict[tuple[str, str], Noted] = {}
+    floors: dict[str, Floor] = {}
+    for each in current:
+        for noted in each.operations:
+            if noted.operation.at < oldest:
+                continue
+            there = operations.get(noted.slot)
+            operations[noted.slot] = noted if there is None else _later(noted, there)
+        for floor in each.floors:
+            if floor.at < oldest:
+                continue
+            seen = floors.get(floor.context)
+            floors[floor.context] = floor if seen is None else _joined(floor, seen)
+    return Notes(
+        tuple(operations[slot] for slot in sorted(operations)),
+        tuple(floors[context] for context in sorted(floors)),
+        era,
+        max((each.ended for each in every), default=0.0),
+        any(each.receipts for each in current),
+    )
+
+
+def _later(one: Noted, other: Noted) -> Noted:
+    wins = ContextChanges({one.path: one.operation}).newest(ContextChanges({one.path: other.operation}))
+    first = wins.operations[one.path] is one.operation
+    if one.operation.op_id == other.operation.op_id:
+        # Of two copies the one that knows the session is of more use.
+        first = _binding(one) >= _binding(other)
+        return replace(one if first else other, operation=wins.operations[one.path])
+    return one if first else other
+
+
+def _binding(noted: Noted) -> tuple[bool, bool, str, str]:
+    return noted.proven, bool(noted.session), noted.session, noted.token
+
+
+def _joined(one: Floor, other: Floor) -> Floor:
+    lower, higher = sorted((one, other), key=_height)
+    start = joined_start((lower.complete_from, lower.version), (higher.complete_from, higher.version))
+    return higher if higher.complete_from == start else replace(higher, complete_from=start)
+
+
+def joined_start(lower: tuple[int, int], higher: tuple[int, int]) -> int:
+    """Return from which version on two ranges of versions (start, end) are complete together."""
+    # Where they do not meet, nobody knows what was between.
+    return min(lower[0], higher[0]) if higher[0] <= lower[1] else higher[0]
+
+
+def _height(floor: Floor) -> tuple[int, float, int, str]:
+    return floor.version, floor.at, -floor.complete_from, floor.session
+
+
+def _recency(floor: Floor) -> tuple[float, int, str]:
+    return floor.at, floor.version, floor.context

@@ -1,0 +1,95 @@
+"""Which of a shopper's changes still count against a document: to be sent, to be shown over it, or no more. Pure.
+
+A document keeps *receipts* once a change of its session has been parked: the timestamp of the last change of each field
+that was sent. So whoever reads it knows which parked changes later ones have replaced, though nothing else is shared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.document import ContextDocument
+from ..model.frozen_json import same
+from ..model.operation import Operation, value_digest
+from .consistency import LAG
+
+__all__ = ["Against", "Standing", "unseen", "weigh"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Against:
+    """What changes are weighed against.
+
+    Args:
+        document: as Emporix answered it; `None` where there is no context, or nobody could be asked.
+        context: the fingerprint of that context.
+        asked_at: when Emporix was asked for it, in seconds since the epoch.
+    """
+
+    document: ContextDocument | None
+    context: str = ""
+    asked_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Standing:
+    """How a shopper's changes stand.
+
+    Args:
+        pending: those that Emporix does not have yet.
+        overlay: those that it has, but that the document is too old to show.
+    """
+
+    pending: ContextChanges = NO_CHANGES
+    overlay: ContextChanges = NO_CHANGES
+
+
+def weigh(changes: ContextChanges, against: Against) -> Standing:
+    """Return how changes stand.
+
+    Args:
+        changes: the last one of each field, whether Emporix has taken it or not.
+        against: the document that is shown with them.
+    """
+    pending: dict[str, Operation] = {}
+    overlay: dict[str, Operation] = {}
+    for path, operation in changes.operations.items():
+        stands = _standing(path, operation, against)
+        if stands is not None:
+            (pending if stands.taken is None else overlay)[path] = stands
+    return Standing(ContextChanges(pending), ContextChanges(overlay))
+
+
+def unseen(taken: ContextChanges, against: Against) -> ContextChanges:
+    """Return the changes that Emporix has never seen, though an answer said that it had taken them."""
+    return weigh(taken, against).pending
+
+
+def _standing(path: str, operation: Operation, against: Against) -> Operation | None:
+    document, taken = against.document, operation.taken
+    if document is None:
+        return operation
+    receipt = document.receipts.get(path, -1.0)
+    if receipt >= operation.at:
+        return None  # it is there, or a later one is
+    if taken is None or taken.version < 0:
+        return operation if taken is None else None
+    if taken.context not in {"", against.context}:
+        return replace(operation, taken=None)  # it has come along from another session
+    differs = not same(document.value_at(path), operation.value)
+    if differs and _was_never_seen(path, operation, against):
+        return replace(operation, taken=None)
+    return operation if document.version < taken.version else None
+
+
+def _was_never_seen(path: str, operation: Operation, against: Against) -> bool:
+    """Tell whether a document, which does not show a change, proves that Emporix does not have it."""
+    document, taken = against.document, operation.taken
+    if document is None or taken is None:
+        return False
+    if document.version < taken.version:
+        return against.asked_at > taken.at + LAG
+    if document.version == taken.version and taken.replaced == value_digest(document.value_at(path)):
+        return True
+    return path in document.receipts  # an older change was sent over it

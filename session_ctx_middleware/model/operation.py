@@ -1,0 +1,99 @@
+"""One change of one field, and what is known about Emporix' taking it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from .document import Removed, Value
+from .frozen_json import dumps, same
+from .personal import Personal
+
+__all__ = ["SOMEHOW", "Operation", "Taken", "later", "value_digest"]
+
+DIGEST: Final = 8
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Taken:
+    """What is known about Emporix' taking a change.
+
+    Args:
+        version: the version of the context that has it; below 0 where nobody knows.
+        context: the fingerprint of that context; empty where nobody knows.
+        at: when, in seconds since the epoch.
+        replaced: a digest of the value that it replaced (`value_digest`); empty where nobody knows.
+    """
+
+    version: int = -1
+    context: str = ""
+    at: float = 0.0
+    replaced: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Operation(Personal):
+    """One recorded change of one field.
+
+    Args:
+        value: what the field shall hold; `REMOVED` for an attribute that shall go.
+        op_id: tells this change from every other one, also of the same field.
+        at: seconds since the epoch when it was recorded, for its age and its order, see `HybridClock`.
+        recorded: monotonic seconds of this process when it was recorded: only a document asked for after that can
+            prove that the change is already there.
+        taken: how Emporix took it; `None` while it has not.
+        era: how often the shopper had logged out in this browser when it was recorded.
+    """
+
+    value: Value
+    op_id: str
+    at: float
+    recorded: float
+    taken: Taken | None = None
+    era: int = 0
+
+    @property
+    def taken_version(self) -> int:
+        """The version of the context with which Emporix took it; below 0 where it did not, or nobody knows."""
+        return -1 if self.taken is None else self.taken.version
+
+
+SOMEHOW: Final = Taken()
+"""Emporix has taken it, but in which version of which context is not known any more."""
+
+
+def value_digest(value: Value) -> str:
+    """Return a short digest of a value, to tell later whether a field still holds it."""
+    text = "" if isinstance(value, Removed) else dumps(value)
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
+
+
+def later(one: Operation, other: Operation) -> Operation:
+    """Return the later one of two changes of a field, whichever it is handed first; see `ContextChanges.newest`."""
+    if one.op_id == other.op_id:
+        return _better_copy(one, other)
+    return one if (one.at, one.op_id) > (other.at, other.op_id) else other
+
+
+def _better_copy(one: Operation, other: Operation) -> Operation:
+    """Return one of two copies of one change, the same one in either order."""
+    # A change that was recorded later is proven by fewer documents: of two estimates this is the careful one.
+    mine, theirs = _knowledge(one), _knowledge(other)
+    if mine != theirs:
+        return one if mine > theirs else other
+    if one.value is other.value or same(one.value, other.value):
+        return one
+    return one if _value_order(one) > _value_order(other) else other
+
+
+def _knowledge(operation: Operation) -> tuple[object, ...]:
+    taken = operation.taken or SOMEHOW
+    # Of two contexts that have it, the later one is that of the session in which the shopper is now.
+    known = (taken.at, taken.version, taken.context, taken.replaced)
+    return operation.taken is not None, *known, operation.at, operation.recorded, operation.era
+
+
+def _value_order(operation: Operation) -> tuple[bool, str]:
+    removed = isinstance(operation.value, Removed)  # `outlines` has no values: the copy that has one is better
+    return not removed, "" if removed else dumps(operation.value)

@@ -1,0 +1,152 @@
+"""Notes as JSON values, for cookies.
+
+What a later release may add costs what it is about, not the note: unknown fields are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeVar
+
+from .engine import Floor, Noted, Notes
+from .model.document import Removed
+from .model.frozen_json import version_of
+from .model.operation import Taken
+from .model.packing import era_of, moment_of, operation_of
+
+__all__ = ["decode", "encode"]
+
+T = TypeVar("T")
+
+FORMAT: Final = 1
+MAX_FINGERPRINT: Final = 64
+DECIMALS: Final = 6
+
+
+def encode(notes: Notes) -> dict[str, object]:
+    """Return a note as JSON values."""
+    bindings = _distinct((noted.token, noted.session, int(noted.proven)) for noted in notes.operations)
+    contexts = _distinct(
+        [floor.context for floor in notes.floors]
+        + [noted.operation.taken.context for noted in notes.operations if noted.operation.taken is not None]
+    )
+    body: dict[str, object] = {"v": FORMAT}
+    if notes.era:
+        body |= {"e": notes.era, "x": round(notes.ended, DECIMALS)}
+    if notes.receipts:
+        body["r"] = 1
+    if notes.operations:
+        body["b"] = bindings
+        body["o"] = [_packed(noted, bindings, contexts) for noted in notes.operations]
+    if contexts:
+        body["c"] = contexts
+    if notes.floors:
+        body["f"] = [_packed_floor(floor, notes, contexts) for floor in notes.floors]
+    return body
+
+
+def decode(data: object, *, now: float, wall: float) -> Notes:
+    """Return the note that was encoded.
+
+    Args:
+        data: what `encode` returned, perhaps in another process.
+        now: monotonic seconds of this process.
+        wall: seconds since the epoch.
+
+    Raises:
+        ValueError: this is not what `encode` returns.
+    """
+    if not isinstance(data, dict) or data.get("v") != FORMAT:
+        raise ValueError("another format")
+    bindings, contexts = _listed(data, "b"), [_text(each) for each in _listed(data, "c")]
+    era = era_of(data.get("e", 0))
+    operations: list[Noted] = []
+    for item in _listed(data, "o"):
+        try:
+            operations.append(_unpacked(item, bindings, contexts, era, now=now, wall=wall))
+        except (ValueError, TypeError, LookupError):
+            continue  # a field that only a later release knows
+    floors = tuple(_floor(item, contexts, operations) for item in _listed(data, "f"))
+    return Notes(tuple(operations), floors, era, moment_of(data.get("x", 0)), data.get("r") == 1)
+
+
+def _packed(noted: Noted, bindings: list[tuple[str, str, int]], contexts: list[str]) -> list[object]:
+    operation, taken = noted.operation, noted.operation.taken
+    value = None if isinstance(operation.value, Removed) else operation.value
+    binding = bindings.index((noted.token, noted.session, int(noted.proven)))
+    packed: list[object] = [noted.path, value, operation.op_id, operation.at, binding]
+    if taken is not None:
+        packed.append([contexts.index(taken.context), taken.version, round(taken.at, DECIMALS), taken.replaced])
+    return packed
+
+
+def _packed_floor(floor: Floor, notes: Notes, contexts: list[str]) -> list[object]:
+    packed: list[object] = [contexts.index(floor.context), floor.complete_from]
+    implied = _implied(floor.context, notes.operations)
+    if implied is None or (implied.session, implied.operation.taken_version) != (floor.session, floor.version):
+        packed += [floor.session, floor.version, round(floor.at, DECIMALS)]
+    return packed
+
+
+def _implied(context: str, operations: Sequence[Noted]) -> Noted | None:
+    """Return the change that says by itself how high the floor of a context is: the last one that was taken there."""
+    taken = [
+        noted for noted in operations if noted.operation.taken is not None and noted.operation.taken.context == context
+    ]
+    return max(taken, key=lambda noted: noted.operation.taken_version, default=None)
+
+
+def _unpacked(
+    item: object, bindings: Sequence[object], contexts: list[str], era: int, *, now: float, wall: float
+) -> Noted:
+    path, value, op_id, at, index, *rest = _sequence(item)
+    token, session, proven = _sequence(_at(bindings, index))
+    taken = _taken(rest[0], contexts) if rest else None
+    operation = operation_of(_text(path), value, op_id, at, now=now, wall=wall, taken=taken, era=era)
+    return Noted(_text(path), operation, _text(token), _text(session), proven == 1)
+
+
+def _taken(item: object, contexts: list[str]) -> Taken:
+    index, version, at, replaced = _sequence(item)[:4]
+    return Taken(
+        -1 if version == -1 else version_of(version), _text(_at(contexts, index)), moment_of(at), _text(replaced)
+    )
+
+
+def _floor(item: object, contexts: list[str], operations: Sequence[Noted]) -> Floor:
+    index, complete_from, *rest = _sequence(item)
+    context, complete_from = _text(_at(contexts, index)), version_of(complete_from)
+    if rest:
+        session, version, at = rest[:3]
+        return Floor(context, _text(session), version_of(version), moment_of(at), complete_from)
+    implied = _implied(context, operations)
+    if implied is None or implied.operation.taken is None:
+        raise ValueError("a floor of which only a later release knows")
+    taken = implied.operation.taken
+    return Floor(context, implied.session, taken.version, taken.at, complete_from)
+
+
+def _at(values: Sequence[object], index: object) -> object:
+    if isinstance(index, int) and not isinstance(index, bool) and 0 <= index < len(values):
+        return values[index]
+    raise ValueError("not an index")
+
+
+def _listed(data: dict[str, object], key: str) -> Sequence[object]:
+    return _sequence(data.get(key, ()))
+
+
+def _sequence(value: object) -> Sequence[object]:
+    if isinstance(value, list | tuple):
+        return value
+    raise ValueError("not a list")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str) and len(value) <= MAX_FINGERPRINT + 16:
+        return value
+    raise ValueError("not a text of ours")
+
+
+def _distinct(values: Iterable[T]) -> list[T]:
+    return list(dict.fromkeys(values))
