@@ -22,7 +22,7 @@ from session_ctx_middleware import (
 from session_ctx_middleware.model.frozen_json import dumps
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
-from .support.shop import Shop
+from .support.shop import Shop, held
 
 
 def plain(value: object) -> Any:
@@ -153,6 +153,20 @@ async def test_reading_before_loading(shop: Shop, emporix: FakeEmporix) -> None:
             assert ctx.currency
 
     assert (await shop.visit(page, token=emporix.new_session().token)).status_code == 200
+
+
+async def test_reading_a_change_before_loading(shop: Shop, emporix: FakeEmporix) -> None:
+    """What this request has chosen can be read at once, and nothing else."""
+    session = emporix.new_session(currency="EUR", language="de")
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        ctx.switch_currency("USD")
+        assert ctx.currency == "USD"
+        with pytest.raises(ContextNotLoaded):
+            assert ctx.language
+
+    assert (await shop.visit(page, token=session.token, method="POST")).headers["cache-control"] == "private"
+    assert held(emporix, session.session_id)["currency"] == "USD"
 
 
 async def test_preload(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:

@@ -31,7 +31,7 @@ PROPERTY = '''
 KEYWORD = (
     ("model/document.py", "    site_code: str | None = None\n", "    channel: str | None = None\n"),
     ("model/view.py", "    site_code: str | None = None\n", "    channel: str | None = None\n"),
-    ("context.py", "    # Reading\n", PROPERTY),
+    ("reading.py", '    """The attributes of a context, once it was loaded."""\n', PROPERTY),
     ("context.py", "        site_code: str | None = None,\n", "        channel: str | None = None,\n"),
     ("context.py", "            site_code=site_code,\n", "            channel=channel,\n"),
 )

@@ -1,0 +1,128 @@
+"""What a request sees of its session context: plain attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from .errors import ContextNotLoaded
+from .lifecycle import RequestLifecycle
+from .model import view
+from .model.document import ContextDocument
+from .model.frozen_json import Json
+from .model.view import NOTHING_KNOWN, Source
+
+__all__ = ["ContextReading"]
+
+ANONYMOUS: Final = "ANONYMOUS"
+
+
+class ContextReading(RequestLifecycle):
+    """The attributes of a context, once it was loaded."""
+
+    @property
+    def site_code(self) -> str | None:
+        """The effective site: this request's change, else parked change, else document, else default."""
+        return self._effective("site_code")
+
+    @property
+    def currency(self) -> str | None:
+        """The effective currency (ISO 4217)."""
+        return self._effective("currency")
+
+    @property
+    def language(self) -> str | None:
+        """The effective language tag (BCP 47)."""
+        return self._effective("language")
+
+    @property
+    def target_location(self) -> str | None:
+        """The effective country (ISO 3166-1 alpha-2)."""
+        return self._effective("target_location")
+
+    @property
+    def attributes(self) -> Mapping[str, Json]:
+        """The effective custom attributes, read-only."""
+        return view.attributes(self._changes, self._read())
+
+    @property
+    def document(self) -> ContextDocument | None:
+        """The context as Emporix sent it last, without any change that came after."""
+        return self._read().document
+
+    @property
+    def cart_id(self) -> str | None:
+        """The cart that Emporix has noted in the session."""
+        document = self._read().document
+        return None if document is None else document.cart_id
+
+    @property
+    def customer_id(self) -> str | None:
+        """The customer, ``"ANONYMOUS"`` or `None` for a guest."""
+        document = self._read().document
+        return None if document is None else document.customer_id
+
+    @property
+    def session_id(self) -> str | None:
+        """The Emporix session."""
+        document = self._read().document
+        return None if document is None else document.session_id
+
+    @property
+    def version(self) -> int | None:
+        """The version of `document`."""
+        document = self._read().document
+        return None if document is None else document.version
+
+    @property
+    def exists(self) -> bool:
+        """Whether Emporix has a context for this session."""
+        return self._read().document is not None
+
+    @property
+    def is_logged_in(self) -> bool:
+        """Whether the session belongs to a customer."""
+        return self.customer_id not in {None, ANONYMOUS}
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether what is shown is older than the cache policy wants."""
+        return self._read().stale
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether Emporix could not be asked and nothing stale could serve."""
+        return self._read().degraded
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether Emporix refused the token."""
+        return self._read().rejected
+
+    @property
+    def pending(self) -> Mapping[str, object]:
+        """The changes that Emporix has not taken yet: this request's and parked ones.
+
+        Fields by name, attributes by key under ``attributes``, `None` for one that shall be removed.
+        """
+        return self._changes.over(self._read().parked).pending()
+
+    def source(self, field: str) -> Source:
+        """Tell where the effective value of a field comes from.
+
+        Args:
+            field: the name of a property, or ``attributes.<key>``.
+
+        Raises:
+            UnknownField: there is no such field.
+        """
+        return view.source(field, self._changes, self._read(), self._deps.defaults)
+
+    def _effective(self, field: str) -> str | None:
+        try:
+            known = self._read()
+        except ContextNotLoaded:
+            if field not in self._changes:
+                raise
+            known = NOTHING_KNOWN  # what this request has chosen is known whatever the load would find
+        return view.switch_value(field, self._changes, known, self._deps.defaults)
