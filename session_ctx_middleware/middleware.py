@@ -27,9 +27,10 @@ from .errors import InvalidChange, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
 from .frames import clear_frames, without_locals
 from .health import REMEMBERED, Health
-from .http_cache import Vary, made_private
+from .http_cache import Vary
 from .model.view import ContextDefaults
 from .policies import CachePolicy, ContinuityPolicy, UpstreamPolicy
+from .privacy import protected
 from .processes import several_workers
 from .sealing import Keyring
 from .stores import ContextStore, MemoryStore
@@ -88,6 +89,7 @@ class SessionContextMiddleware:
         ConfigurationError: a value cannot work.
     """
 
+    @without_locals
     def __init__(
         self,
         app: ASGIApp,
@@ -187,7 +189,8 @@ class SessionContextMiddleware:
         try:
             if self._preload is True or (self._preload and self._preload(HTTPConnection(scope))):
                 await context._load_ahead()
-            await self.app(scope, receive, self._starting(context, send) if kind == "http" else send)
+            sends = self._starting if kind == "http" else self._refusing
+            await self.app(scope, receive, sends(context, send))
         except BaseException as error:
             context._drop_uncommitted("exception")
             if kind != "http" or context._sealed or not isinstance(error, InvalidChange):
@@ -226,26 +229,23 @@ class SessionContextMiddleware:
                 return send(message)
             if not context._starts(message):
                 return self._commit_first(context, message, send)
-            return send(self._protected(message) if context._used else message)
+            return send(protected(message, self._vary, self._deps) if context._used else message)
+
+        return send_wrapper
+
+    def _refusing(self, context: SessionContext, send: Send) -> Send:
+        """Return what sends for a WebSocket, whose handshake may be refused by a page (ASGI's denial response)."""
+
+        def send_wrapper(message: Message) -> Awaitable[None]:
+            is_page = message["type"] == "websocket.http.response.start" and context._used
+            return send(protected(message, self._vary, self._deps) if is_page else message)
 
         return send_wrapper
 
     @without_locals
     async def _commit_first(self, context: SessionContext, message: Message, send: Send) -> None:
         cookies = [(b"set-cookie", value) for value in await context._finish(message)]
-        await send(self._protected(message, *cookies) if context._used else message)
-
-    def _protected(self, message: Message, *cookies: tuple[bytes, bytes]) -> Message:
-        """Return a new message: the application may send the one that it gave to everybody."""
-        headers, leaked = made_private(message.get("headers", ()), self._vary)
-        if leaked:
-            if self._deps.strict:
-                raise SharedCacheLeak(
-                    "This response depends on the session context, but its headers invite shared caches to keep it. "
-                    "Drop public, s-maxage and CDN headers from it, or do not touch the context there."
-                )
-            self._deps.events.emit(ContextEvent(name="leak.prevented", operation="respond", outcome="made private"))
-        return {**message, "headers": [*headers, *cookies]}
+        await send(protected(message, self._vary, self._deps, *cookies) if context._used else message)
 
     def _place(self, scope: Scope) -> SessionContext:
         state = scope.setdefault("state", {})
@@ -281,8 +281,10 @@ def _inside(scope: Scope, place: tuple[str, str]) -> tuple[Scope, bool]:
     """
     outer = (scope[SCOPE_KEY], *scope.get(OUTER_KEY, ()))
     known = next((each for each in outer if each._deps.place == place), None)
-    if known is outer[0]:
-        return scope, False
+    if known is not None and known is outer[0]:
+        if known._response is not None:  # the answer was thrown away, and this is another attempt
+            del scope[SCOPE_KEY], scope["state"][STATE_KEY]
+        return scope, SCOPE_KEY not in scope
     state = {key: value for key, value in scope["state"].items() if key != STATE_KEY}
     inside = {**scope, "state": state, OUTER_KEY: outer}
     if known is None:

@@ -9,16 +9,41 @@ from typing import Final, NoReturn, SupportsIndex
 
 from starlette.types import Message
 
+from .dependencies import RequestDependencies
 from .errors import SharedCacheLeak
+from .events import ContextEvent
 from .frames import WithoutLocals
-from .http_cache import is_private
+from .http_cache import Vary, is_private, made_private
 from .model.personal import Personal
 from .reports import Reporting
 
-__all__ = ["Privacy"]
+__all__ = ["Privacy", "protected"]
 
 UNSEEN: Final[Message] = {}
 """A response that somebody outside may make, in which nothing can be changed any more."""
+
+
+def protected(message: Message, vary: Vary, deps: RequestDependencies, *cookies: tuple[bytes, bytes]) -> Message:
+    """Return the message that starts a personal response, made private.
+
+    Args:
+        message: the application's, which stays as it is: it may send the same one to everybody.
+        vary: what the response depends on.
+        deps: whether a leak is an error, and who is told otherwise.
+        cookies: further header fields.
+
+    Raises:
+        SharedCacheLeak: in strict mode, for a response that invites shared caches.
+    """
+    headers, leaked = made_private(message.get("headers", ()), vary)
+    if leaked:
+        if deps.strict:
+            raise SharedCacheLeak(
+                "This response depends on the session context, but its headers invite shared caches to keep it. Drop "
+                "public, s-maxage and CDN headers from it, or do not touch the context there."
+            )
+        deps.events.emit(ContextEvent(name="leak.prevented", operation="respond", outcome="made private"))
+    return {**message, "headers": [*headers, *cookies]}
 
 
 class Privacy(Personal, Reporting, WithoutLocals):
