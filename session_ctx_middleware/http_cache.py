@@ -18,7 +18,7 @@ _CLOSED: Final = frozenset({"private", "no-store"})
 # A cache that understands the status ignores the no-store next to it (RFC 9111, section 5.2.2.3).
 _EXCEPTION: Final = "must-understand"
 _DIRECTIVES: Final = "-control"
-_SECONDS: Final = ("-expires", "-ttl", "-max-age", "-maxage")
+_SECONDS: Final = ("-expires", "-ttl", "-max-age", "-maxage", "-lifetime")
 _WATCHED: Final = tuple(ending.encode() for ending in (_DIRECTIVES, *_SECONDS, "vary"))
 # Words in names of fields that speak to one kind of cache, or to one product; those that end in Cache-Control are many
 # (RFC 9213), and each product has its own.
@@ -123,7 +123,7 @@ def _is_targeted(name: str) -> bool:
     """Tell whether a field is for one kind of cache, by its name alone: there is no list of all products."""
     if name == _CACHE_CONTROL or not name.endswith((_DIRECTIVES, *_SECONDS)):
         return False
-    return not _CACHES.isdisjoint(name.split("-"))
+    return name == "x-ttl" or not _CACHES.isdisjoint(name.split("-"))
 
 
 def _is_open(name: str, value: str) -> bool:

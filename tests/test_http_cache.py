@@ -145,6 +145,8 @@ CLOSED = "no-store, no-cache"
         ("X-Reverse-Proxy-TTL", "600", "0"),
         ("X-VC-TTL", "600", "0"),
         ("X-Edge-Max-Age", "600", "0"),
+        ("X-Cache-Lifetime", "600", "0"),
+        ("X-TTL", "600", "0"),
     ],
 )
 async def test_fields_for_one_kind_of_cache(shop: Shop, emporix: FakeEmporix, name: str, given: str, sent: str) -> None:

@@ -13,14 +13,17 @@ from typing import Any
 import pytest
 
 from session_ctx_middleware import (
+    ConfigurationError,
     SessionContext,
     SessionContextError,
+    SessionContextMiddleware,
     StorefrontToken,
     TokenRejected,
     UpstreamPolicy,
 )
 from session_ctx_middleware.emporix import ManagedContextClient, OwnContextClient, ServiceToken
 from session_ctx_middleware.frames import clear_frames
+from session_ctx_middleware.stores.redis import RedisStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .emporix.conftest import Upstream
@@ -406,6 +409,28 @@ async def test_service_token(http_library: Any, status: int) -> None:
     assert len(raised) == 2
     assert [leak for error in raised for leak in leaks(error)] == []
     assert upstream.token_requests == 0
+
+
+SITE: Any = nowhere
+WRONG_VALUES: list[Callable[[], object]] = [
+    lambda: SessionContextMiddleware(SITE, tenant="no tenant", secret_key="clientcanary" * 3),
+    lambda: SessionContextMiddleware(SITE, tenant="acme", secret_key=["clientcanary" * 3, "valuecanary"]),
+    lambda: SessionContextMiddleware(SITE, tenant="acme", base_url="https://user:clientcanary@emporix.example"),
+    lambda: ServiceToken("acme", client_id="id", client_secret="clientcanary", renew_before=-1),
+    lambda: ServiceToken("acme", client_id="id", client_secret="clientcanary\n"),
+    lambda: RedisStore("redis://:clientcanary@127.0.0.1/nowhere", budget=-1),
+    lambda: RedisStore("nonsense://:clientcanary@127.0.0.1"),
+    lambda: RedisStore("redis://127.0.0.1", encryption_key=b"clientcanary"),
+]
+
+
+@pytest.mark.parametrize("build", WRONG_VALUES, ids=range(len(WRONG_VALUES)))
+def test_configuration(build: Callable[[], object]) -> None:
+    """What is wrong with one value tells nothing of the secrets next to it."""
+    error = recorded(build)
+
+    assert isinstance(error, ConfigurationError)
+    assert leaks(error) == []
 
 
 # The device itself

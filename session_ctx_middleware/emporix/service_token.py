@@ -23,6 +23,7 @@ from ..errors import (
     TokenRejected,
     TooManyRequests,
 )
+from ..frames import without_locals
 from ..tasks import SharedResult, Tasks
 from .address import BASE_URL
 from .answers import SIGNING_IN, Answer, error_of
@@ -94,6 +95,7 @@ class ServiceToken(PlatformClient):
         ConfigurationError: one of them cannot work.
     """
 
+    @without_locals
     def __init__(
         self,
         tenant: str,

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from ...checks import matching, number, whole
 from ...clock import Clock, SystemClock
+from ...frames import without_locals
 from ...model.changes import NO_CHANGES, ContextChanges
 from ...model.document import ContextDocument
 from ..protocol import PARKED_TTL, Attachment, Listener, Notice, Stored
@@ -66,6 +67,7 @@ class RedisStore:
 
     shared = True
 
+    @without_locals
     def __init__(
         self,
         redis: str | Client,
