@@ -268,10 +268,6 @@ class Entry:
         """Serve an answer without a document until then (monotonic seconds)."""
         self.fresh_until = until
 
-    def no_longer_fresh(self, now: float) -> None:
-        """Have the next read look further, though what is known may be served stale."""
-        self.fresh_until = min(self.fresh_until, now)
-
     def expire(self) -> None:
         """Make the next read ask Emporix; what is known stays for when that fails."""
         self.fresh_until = self.stale_until = NEVER

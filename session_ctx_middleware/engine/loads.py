@@ -18,7 +18,7 @@ from .flights import Failed, Flight, Flights, Found, Missing, Outcome, Rejected
 from .handover import Handover
 from .pending import Pending
 from .ports import Caller, GuardedSource
-from .publishing import Publisher
+from .publishing import UNINFORMED_TTL, Publisher
 from .sharing import Sharing, StoreRead
 from .standing import unseen
 
@@ -137,7 +137,8 @@ class Loads:
 
     def _is_usable(self, entry: Entry, found: Found, *, in_need: bool = False) -> bool:
         """Tell whether a shared document will do, or would when Emporix cannot be asked."""
-        seconds = self.cache.ttl + (self.cache.stale_if_error if in_need else 0.0)
+        ttl = self.cache.ttl if self.sharing.attachment.connected else min(self.cache.ttl, UNINFORMED_TTL)
+        seconds = ttl + (self.cache.stale_if_error if in_need else 0.0)
         if self.clock.monotonic() - found.asked_at >= seconds:
             return False
         # Whoever has made a later version may not have been able to write it to the store.

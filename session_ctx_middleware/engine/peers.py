@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..clock import Clock
 from ..stores import Notice, Stored
 from ..tasks import Tasks
 from .entries import Entries
@@ -30,7 +29,6 @@ class Peers:
         requirements: retires what another context has followed.
         pauses: for tokens whose parked changes are to be sent later.
         tasks: run what a notice makes necessary.
-        clock: where time comes from.
     """
 
     entries: Entries
@@ -40,7 +38,6 @@ class Peers:
     requirements: Requirements
     pauses: Pauses
     tasks: Tasks
-    clock: Clock
 
     def apply(self, notice: Notice) -> None:
         """Bring the entries that a notice names up to date."""
@@ -67,10 +64,8 @@ class Peers:
             entry.expire()
             return
         stored = await self.sharing.load(entry)
-        if stored is None:
-            if not self.sharing.attachment.connected:
-                entry.expire()
-            entry.no_longer_fresh(self.clock.monotonic())
+        if stored is None or not self.sharing.attachment.connected:
+            entry.expire()  # nobody says that nothing was written; nor does the store, unless it can be written to
         elif not self._shows(entry, stored.identity, stored.floor, _latest(stored)):
             entry.raise_fence()
             entry.expire()

@@ -22,9 +22,10 @@ from .pacing import Pauses
 from .requirements import Requirements
 from .stats import Stats
 
-__all__ = ["Publisher"]
+__all__ = ["UNINFORMED_TTL", "Publisher"]
 
 UNINFORMED_TTL: Final = 2.0
+"""Seconds for which a document is believed while others cannot tell this event loop what they do."""
 ACCEPTABLE: Final = frozenset({Verdict.SHOW, Verdict.REFRESH})
 
 

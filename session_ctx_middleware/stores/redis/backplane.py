@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,13 +13,15 @@ from typing import Final
 from ...clock import Clock
 from ..protocol import Attachment, Listener
 from .codec import notice_from, text_of
+from .contact import Contact
 from .link import Link
+from .refusals import Refusals, refusal_of
 
 __all__ = ["Backplane"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
-PING_EVERY: Final = 5.0
+PING_EVERY: Final = 0.8
 PONG_WITHIN: Final = 2.0
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
@@ -41,24 +43,34 @@ class Backplane:
     Args:
         link: returns the connections as they are now.
         channel: where notices are published.
-        count: reads the number of the last notice.
+        check: tries what it takes to tell others something; returns the number of the last notice. See `Contact`.
         on_up: called whenever the subscription has been confirmed.
         clock: where time and randomness come from.
         source: the name of this event loop in its own notices, which it ignores.
-        attachment: what the engine reads.
+        refusals: what Redis refuses at the moment.
     """
 
     link: Callable[[], Link]
     channel: str
-    count: Callable[[], Awaitable[int]]
+    check: Callable[[], Awaitable[int]]
     on_up: Callable[[], None]
     clock: Clock
     source: str
-    attachment: Attachment = field(init=False, default_factory=lambda: Attachment(connected=False))
+    refusals: Refusals
+    _contact: Contact = field(init=False)
     _listeners: list[Listener] = field(init=False, default_factory=list)
     _task: asyncio.Task[None] | None = field(init=False, default=None)
     _seen: int | None = field(init=False, default=None)
     _pong_until: float = field(init=False, default=math.inf)
+    _asked: deque[float] = field(init=False, default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self._contact = Contact(check=self.check, counted=self.counted, refusals=self.refusals, clock=self.clock)
+
+    @property
+    def attachment(self) -> Attachment:
+        """What the engine reads."""
+        return self._contact.attachment
 
     def attach(self, listener: Listener) -> Attachment:
         """Pass notices of others on to a listener."""
@@ -70,13 +82,14 @@ class Backplane:
         """Subscribe, unless there is no listener or the subscription is kept up already."""
         if self._listeners and self._task is None:
             self._task = self._begin(None)
+            self._contact.begin()
 
     async def aclose(self) -> None:
         """Unsubscribe until the next `ensure`."""
         task, self._task = self._task, None
         if task is not None:
             await _ended(task)
-        self.attachment.lost()
+        await self._contact.aclose()
 
     def abandon(self) -> None:
         """Mark the attachment as out of touch: in a forked process, the connection is the parent's."""
@@ -100,17 +113,17 @@ class Backplane:
             self.attachment.missed()
         elif not self._has_seen(number):
             # Most likely the notice is on its way, on the other connection.
-            self.clock.call_later(GRACE, lambda: self._check(number, epoch))
+            self.clock.call_later(GRACE, lambda: self._look_again(number, epoch))
 
     def is_past(self, number: int) -> bool:
         """Tell whether a notice has been passed on that is later than what was read together with this number."""
         return self._seen is not None and self._seen > number
 
-    def _check(self, number: int, epoch: int) -> None:
+    def _look_again(self, number: int, epoch: int) -> None:
         if self._task is None or epoch != self.attachment.epoch or self._has_seen(number):
             return
         _log.warning("notices from Redis were lost: listening anew")
-        self.attachment.lost()
+        self._contact.lost()
         self._task = self._begin(self._task)
 
     def _has_seen(self, number: int) -> bool:
@@ -130,14 +143,18 @@ class Backplane:
                 await self._listen()
             except Exception as error:  # noqa: BLE001 - whatever it was, listening goes on
                 _log.debug("the subscription in Redis ended: %s", type(error).__name__)
+                refusal = refusal_of(error)
+                if refusal is not None:
+                    self.refusals.note(refusal)
             if epoch != self.attachment.epoch:
                 pause = FIRST_PAUSE
-            self.attachment.lost()
+            self._contact.lost()
             await self.clock.sleep(pause * (0.5 + self.clock.random()))
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _listen(self) -> None:
         async with self.link().listening() as connection:
+            self._asked = deque([self.clock.monotonic()])
             await connection.send_command("SUBSCRIBE", self.channel, check_health=False)
             self._expect(PONG_WITHIN)
             ping_at = self.clock.monotonic() + PING_EVERY
@@ -145,31 +162,38 @@ class Backplane:
                 left = max(min(ping_at, self._pong_until) - self.clock.monotonic(), 0.001)
                 answer = await connection.read_response(timeout=left, push_request=True)
                 if answer is not None:
-                    await self._receive(answer)
+                    self._receive(answer)
                 now = self.clock.monotonic()
                 if now >= self._pong_until:
                     raise _NoAnswer
                 if now >= ping_at:
                     ping_at = now + PING_EVERY
+                    if not self._asked:
+                        self._expect(PONG_WITHIN)
+                    self._asked.append(now)
                     await connection.send_command("PING", check_health=False)
-                    self._expect(PONG_WITHIN)
-                    await self._poll()
 
     def _expect(self, seconds: float) -> None:
         """Give the connection up unless something arrives in that many seconds."""
         self._pong_until = self.clock.monotonic() + seconds
 
-    async def _receive(self, answer: object) -> None:
+    def _receive(self, answer: object) -> None:
         # Whatever arrives shows that the connection lives.
         self._expect(math.inf)
         if not isinstance(answer, list | tuple) or len(answer) < 3:
+            self._contact.heard(self._answered())
             return
         kind = text_of(answer[0])
         if kind == "subscribe":
-            self._confirmed()
-            await self._poll()
+            self._seen = None
+            self._contact.subscribed(self._answered())
+            self.on_up()
         elif kind == "message":
             self._message(text_of(answer[2]))
+
+    def _answered(self) -> float:
+        """Return when what is answered now was sent: answers come in order."""
+        return self._asked.popleft() if self._asked else -math.inf
 
     def _message(self, raw: str) -> None:
         message = notice_from(raw)
@@ -188,17 +212,6 @@ class Backplane:
                 listener(notice)
             except Exception as error:  # noqa: BLE001 - the other listeners are still to be told
                 _log.error("a listener failed on a notice: %s", type(error).__name__)
-
-    def _confirmed(self) -> None:
-        self._seen = None
-        self.attachment.restored()
-        self.on_up()
-
-    async def _poll(self) -> None:
-        epoch = self.attachment.epoch
-        # Calls fail for reasons of their own; the subscription is watched by itself.
-        with contextlib.suppress(Exception):
-            self.counted(await self.count(), epoch)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -20,6 +20,7 @@ from .keys import Keys
 from .link import Link
 from .recovery import RecoveryQueue
 from .recovery_worker import RecoveryWorker
+from .refusals import is_channel_refused
 from .scripts import ANNOUNCE, Command, in_full, loading
 
 __all__ = ["LoopConnection", "Settings"]
@@ -27,6 +28,7 @@ __all__ = ["LoopConnection", "Settings"]
 _log = logging.getLogger("session_ctx_middleware")
 
 FIRST_NUMBER: Final = 2**48
+PROBE_MILLISECONDS: Final = 60_000
 CLOSING_SECONDS: Final = 10.0
 
 
@@ -78,10 +80,11 @@ class LoopConnection:
         self.backplane = Backplane(
             link=self.link,
             channel=settings.keys.channel,
-            count=self._count,
+            check=self._check,
             on_up=self.recovery.start_now,
             clock=settings.clock,
             source=self.source,
+            refusals=self.guard.refusals,
         )
 
     def link(self) -> Link:
@@ -130,11 +133,28 @@ class LoopConnection:
     async def _probe(self) -> list[Any]:
         return await self._send([("GET", self._keys.sequence)], ())
 
-    async def _count(self) -> int:
-        """Return the number of the last notice, 0 where Redis has no counter."""
-        (answer,) = await self.run([("GET", self._keys.sequence)])
+    async def _check(self) -> int:
+        """Return the number of the last notice, 0 where Redis has no counter.
+
+        Raises:
+            ContextStoreUnavailable: nobody can tell others anything: Redis does not answer, or refuses to be written
+                to, or to publish.
+        """
+        probe = self._keys.probe
+        commands: list[Command] = [
+            ("GET", self._keys.sequence),
+            ("SET", probe, 1, "PX", PROBE_MILLISECONDS),
+            ("PUBLISH", probe, ""),
+        ]
+
+        async def work() -> list[Any]:
+            answers = await self.link().run(commands)
+            # Whoever may listen to the one channel of the store may publish there, too; this is another one.
+            return [None if is_channel_refused(answer) else answer for answer in answers]
+
+        number = (await self.guard.call(work))[0]
         try:
-            return int(answer or 0)
+            return int(number or 0)
         except ValueError:
             return 0
 

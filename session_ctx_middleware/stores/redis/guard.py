@@ -9,12 +9,11 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
-
 from ...breaker import Admission, Breaker, Change
 from ...clock import Clock
 from ...tasks import SharedResult, Tasks
 from ..protocol import ContextStoreUnavailable
+from .refusals import Refusal, Refusals, refusal_of
 
 __all__ = ["Guard"]
 
@@ -25,7 +24,7 @@ CLUSTER_IN_A_ROW: Final = 10
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 15.0
 POOL_FAILURES: Final = 5
-DENIED_PAUSE: Final = 60.0
+DENIED_PAUSE: Final = 2.0
 CLOSING_SECONDS: Final = 1.0
 LATE: Final = 1.2
 SECOND_WAIT: Final = 0.2
@@ -65,6 +64,9 @@ class Guard:
         replace: called after five failures in a row, to build new connections.
         probe: a call that changes nothing.
         clustered: whether there are several servers: one that fails does not stop calls to the others.
+
+    Attributes:
+        refusals: what Redis refuses at the moment.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Guard:
         *,
         clustered: bool = False,
     ) -> None:
+        self.refusals = Refusals(clock)
         self._probe = probe
         self._budget = budget
         self._clock = clock
@@ -179,7 +182,10 @@ class Guard:
         """Count the end of a call; one that was overdue has been counted as a failure before."""
         overdue = call in self._overdue
         self._overdue.discard(call)
-        if is_denied(error):
+        refusal = refusal_of(error)
+        if refusal is not None:
+            self.refusals.note(refusal)
+        if refusal is Refusal.COMMANDS:
             self._deny(probe=call.probe)
         elif not overdue:
             self._count(error, probe=call.probe)
@@ -206,23 +212,9 @@ class Guard:
     def _deny(self, *, probe: bool) -> None:
         if probe:
             self._breaker.release()
-        if self._denied_until <= self._clock.monotonic():
-            _log.error(
-                "Redis denies this user commands that the store needs (EVALSHA, EVAL, HSET, HMGET, HGETALL, HGET, "
-                "HDEL, DEL, EXISTS, GET, SET, INCR, PTTL, PEXPIRE, PUBLISH, SUBSCRIBE, PING): nothing is shared"
-            )
         self._denied_until = self._clock.monotonic() + DENIED_PAUSE
 
 
-def is_denied(error: BaseException | None) -> bool:
-    """Tell whether the access control list of Redis (ACL) denies a command."""
-    if isinstance(error, NoPermissionError):
-        return True
-    return isinstance(error, ResponseError) and "can't run this command" in str(error)
-
-
 def _is_failure(error: BaseException | None) -> bool:
-    """Tell whether this counts as a failure: a Redis whose memory is full can still be read from."""
-    if error is None or isinstance(error, OutOfMemoryError):
-        return False
-    return not (isinstance(error, ResponseError) and "OOM command" in str(error))  # what happens inside a script
+    """Tell whether this counts as a failure: a Redis that refuses writes can still be read from."""
+    return error is not None and refusal_of(error) is None

@@ -16,6 +16,8 @@ class Keys:
         self._prefix = f"{namespace}:v1:"
         self.sequence = f"{self._prefix}seq"
         self.channel = f"{self._prefix}notices"
+        # A key, and a channel to which nobody listens: whether one may write and publish.
+        self.probe = f"{self._prefix}probe"
 
     def document(self, name: str) -> str:
         """Return the key of a document and its floor."""
