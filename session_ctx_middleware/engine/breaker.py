@@ -132,12 +132,19 @@ class SessionBreaker:
         """Whether a call of a session that has not failed would be refused now."""
         return self._is_open and not self._of_others.is_due
 
+    def would_refuse(self, session: Hashable) -> bool:
+        """Tell whether a call of this session would be refused now."""
+        if not self._is_open:
+            return False
+        with self._lock:
+            return not self._probes_of(session).is_due
+
     def admit(self, session: Hashable) -> Admitted | None:
         """Return a call that may be made, `None` where it may not; its end has to be told."""
         with self._lock:
             if not self._is_open:
                 return Admitted(session, None)
-            probes = self._of_failing if self._is_failing(session) else self._of_others
+            probes = self._probes_of(session)
             if not probes.is_due:
                 return None
             probes.begin()
@@ -169,6 +176,9 @@ class SessionBreaker:
         with self._lock:
             if call.probes is not None:
                 call.probes.ended()
+
+    def _probes_of(self, session: Hashable) -> _Probes:
+        return self._of_failing if self._is_failing(session) else self._of_others
 
     def _is_failing(self, session: Hashable) -> bool:
         streak = self._failing.get(session)

@@ -73,8 +73,9 @@ class Bulkhead:
         if self._free:
             self._free -= 1
             return
-        if self._seconds_for_one_more() > patience:
-            raise EmporixNotAsked(operation, None, "too many calls are waiting")
+        refusal = self.refusal(operation, patience)
+        if refusal is not None:
+            raise refusal
         turn: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
         self._queue[turn] = operation
         try:
@@ -87,6 +88,12 @@ class Bulkhead:
             self._queue.pop(turn, None)
         if not has_turn:
             raise EmporixNotAsked(operation, None, "no turn came in time")
+
+    def refusal(self, operation: str, patience: float) -> EmporixNotAsked | None:
+        """Return what `take` would raise at once."""
+        if self._free or self._seconds_for_one_more() <= patience:
+            return None
+        return EmporixNotAsked(operation, None, "too many calls are waiting")
 
     def give(self) -> None:
         """Give a permit back: to whoever waits longest, if anybody does."""

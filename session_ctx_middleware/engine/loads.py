@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ..clock import Clock
-from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixUnreachable, TokenRejected
+from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixNotAsked, EmporixUnreachable, TokenRejected
 from ..policies import CachePolicy
 from ..stores import Stored
 from ..tasks import Tasks
@@ -88,9 +88,16 @@ class Loads:
         found = None if store_read is None else self._at_hand(flight, store_read)
         if found is not None and store_read is not None and self._has_nothing_parked(entry, found, store_read):
             self._land(flight, found)  # without a task: there is nothing to wait for
+        elif (refusal := self._refusal(flight, store_read)) is not None:
+            self._land(flight, Failed(refusal))  # likewise: while Emporix is left alone, pages are to cost little
         else:
             self.tasks.spawn(self._fly(flight, token, store_read))
         return flight
+
+    def _refusal(self, flight: Flight, store_read: StoreRead | None) -> EmporixNotAsked | None:
+        """Return why Emporix cannot be asked now, if nobody else knows anything, either."""
+        refusal = self.source.refusal(flight.entry.owner)
+        return refusal if refusal is not None and self.sharing.is_unknown(flight.entry, store_read) else None
 
     def _at_hand(self, flight: Flight, store_read: StoreRead) -> Found | None:
         """Return the document that the store had, if it is new enough."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..errors import EmporixNotAsked
 from ..model.document import ContextDocument
 
 __all__ = ["Caller", "ContextSource", "GuardedSource"]
@@ -51,6 +52,10 @@ class GuardedSource(Protocol):
     @property
     def is_left_alone(self) -> bool:
         """Whether it fails for everybody, so that GET calls are refused but for a probe now and then."""
+        ...
+
+    def refusal(self, session: Hashable, /) -> EmporixNotAsked | None:
+        """Return what a GET for this session would raise at once instead of being made, `None` where it would be."""
         ...
 
     async def get(self, token: str, caller: Caller, /) -> ContextDocument:

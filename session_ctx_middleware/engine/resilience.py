@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -53,9 +53,16 @@ class Gate:
 
     def check(self, operation: str) -> None:
         """Raise `EmporixNotAsked` while the gate is closed."""
+        refusal = self.refusal(operation)
+        if refusal is not None:
+            raise refusal
+
+    def refusal(self, operation: str) -> EmporixNotAsked | None:
+        """Return what `check` would raise."""
         left = self._closed_until - self._clock.monotonic()
-        if left > 0:
-            raise EmporixNotAsked(operation, None, "Emporix asked for a pause, which is not over", retry_after=left)
+        if left <= 0:
+            return None
+        return EmporixNotAsked(operation, None, "Emporix asked for a pause, which is not over", retry_after=left)
 
     def note(self, error: EmporixError) -> None:
         """Close after a 429, or after a 503 that names a time; at most for 60 seconds."""
@@ -141,6 +148,12 @@ class Guard:
             if not self.breaker.is_open:  # which has been told
                 self.events.emit(ContextEvent(name="upstream.shed", operation=self.operation, outcome="no turn"))
             raise
+
+    def refusal(self, session: Hashable) -> EmporixNotAsked | None:
+        """Return what `call` would raise at once, without making the call."""
+        if self.breaker.would_refuse(session):
+            return self._left_alone()
+        return self.gate.refusal(self.operation) or self.bulkhead.refusal(self.operation, self.patience)
 
     async def _measured(self, report: _Report, work: Callable[[], Awaitable[T]]) -> T:
         began = self.clock.monotonic()
@@ -245,6 +258,10 @@ class ProtectedSource:
     def is_left_alone(self) -> bool:
         """Whether it fails for everybody, so that GET calls are refused but for a probe now and then."""
         return self._get_guard.breaker.is_open
+
+    def refusal(self, session: Hashable) -> EmporixNotAsked | None:
+        """Return what a GET for this session would raise at once instead of being made, `None` where it would be."""
+        return self._get_guard.refusal(session)
 
     async def get(self, token: str, caller: Caller) -> ContextDocument:
         """Return the context of the token's session; after a connection error, 502, 503 or 504 ask once more."""

@@ -103,6 +103,17 @@ class Sharing:
             return await or_default(self._store.load(entry.name), None)
         return None if self._neighbour is None else self._seen_at(self._neighbour.look_around(entry.key), entry)
 
+    def is_unknown(self, entry: Entry, read: StoreRead | None) -> bool:
+        """Tell, without waiting, whether nobody else knows anything about a token.
+
+        Args:
+            entry: of the token.
+            read: what the store has said just now.
+        """
+        if self._store.shared:
+            return read is not None and read.stored is None
+        return self._neighbour is None or not self._neighbour.look_around(entry.key)
+
     def flight(self, entry: Entry) -> Flight | None:
         """Return a GET for a token that another instance on this event loop has sent, and that may be waited for."""
         return None if self._neighbour is None else self._neighbour.flight_of(entry.key, self._clock.monotonic())

@@ -11,6 +11,7 @@ import pytest
 from session_ctx_middleware import (
     CachePolicy,
     ContextDocument,
+    EmporixNotAsked,
     EmporixUnreachable,
 )
 from session_ctx_middleware.engine.binding import Binding
@@ -42,7 +43,11 @@ class Source:
 
     def __init__(self) -> None:
         self.calls = 0
+        self.refuses: EmporixNotAsked | None = None
         self.gates: list[asyncio.Event] = []
+
+    def refusal(self, _: object) -> EmporixNotAsked | None:
+        return self.refuses
 
     async def get(self, _: str, caller: Caller) -> ContextDocument:
         caller.sent()
@@ -206,6 +211,17 @@ async def test_unwatched_failure() -> None:
 
     assert unnoticed == []
     assert len(tower.recorder.published) == 1
+
+
+async def test_refused_flight() -> None:
+    """While Emporix cannot be asked, a flight lands at once, without a task."""
+    tower = Tower()
+    tower.source.refuses = EmporixNotAsked("context.get")
+
+    flights = [tower.join(Entry(bytes([number]))) for number in range(10)]
+
+    assert all(isinstance(flight.landed.result, Failed) for flight in flights)
+    assert (tower.source.calls, tower.flights.in_air, len(tower.tasks)) == (0, 0, 0)
 
 
 async def test_waiter_gives_up() -> None:
