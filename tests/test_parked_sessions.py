@@ -10,9 +10,11 @@ from starlette.requests import Request
 from session_ctx_middleware import (
     SessionContext,
 )
+from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .support.shop import Shop, held
+from .support.virtual_time import VirtualClock
 
 
 async def test_follows_a_refreshed_token(shop: Shop, emporix: FakeEmporix) -> None:
@@ -34,6 +36,30 @@ async def test_before_the_session_was_known(shop: Shop, emporix: FakeEmporix) ->
     other = emporix.new_token(session.session_id)
 
     assert await shop.currency(other) == "USD"
+
+
+async def test_session_told_long_ago(shop: Shop, emporix: FakeEmporix) -> None:
+    """A choice follows a refreshed token, however long ago it was that Emporix told the session."""
+    session = emporix.new_session(exists=False)
+    await shop.currency(session.token)  # the answer, a 404, says which session this is
+    await asyncio.sleep(100)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await shop.switch(session.token, currency="USD")
+    emporix.clear_faults()
+    await asyncio.sleep(100)
+
+    assert await shop.currency(emporix.new_token(session.session_id)) == "USD"
+
+
+async def test_session_told_to_another_instance(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """While Emporix is down, an instance knows which session a token is of if another one of the process was told."""
+    store = MemoryStore(clock=VirtualClock())
+    told, other = make_shop(store=store), make_shop(store=store)
+    session = emporix.new_session(exists=False)
+    await told.switch(session.token, currency="USD")
+    emporix.fault("context.*", Fault(status=503), times=None)
+
+    assert await other.currency(session.token) == "USD"
 
 
 async def test_older_choice_of_another_token(shop: Shop, emporix: FakeEmporix) -> None:

@@ -20,6 +20,7 @@ from ..stores import Attachment, ContextStore, Listener, MemoryStore, Notice
 from .entries import Entries
 from .entry import Entry
 from .flights import Flight, Flights
+from .known_sessions import KnownSessions
 from .resilience import Protection
 
 __all__ = ["Neighbour", "Neighbourhood"]
@@ -44,6 +45,7 @@ class Neighbourhood:
     Attributes:
         store: the store.
         fallback: keeps parked changes that the store could not take.
+        known_sessions: which session a token is of.
         timestamps: of changes: of two that are made in this process, the later one has the later timestamp.
     """
 
@@ -51,6 +53,7 @@ class Neighbourhood:
         self._name = name
         self.store = store
         self.fallback = MemoryStore(clock=clock)
+        self.known_sessions = KnownSessions(clock)
         self.timestamps = HybridClock(clock)
         self._clock = clock
         self._protections: dict[Hashable, Protection] = {}

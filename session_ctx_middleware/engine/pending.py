@@ -14,6 +14,7 @@ from ..model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from .entries import Entries
 from .entry import Entry
 from .job import Commit, Job
+from .known_sessions import KnownSessions
 from .sharing import Sharing, StoreRead
 
 __all__ = ["Pending", "left_parked"]
@@ -22,10 +23,9 @@ SESSIONS: Final = 10_000
 SESSION_SECONDS: Final = 24 * 3600.0
 
 if TYPE_CHECKING:
-    _Sessions = TTLCache[bytes, str]
     _Taken = TTLCache[str, ContextChanges]
 else:
-    _Sessions = _Taken = TTLCache
+    _Taken = TTLCache
 
 
 class Pending:
@@ -34,18 +34,21 @@ class Pending:
     Args:
         sharing: where parked changes live.
         entries: finds the other tokens of a session.
+        known_sessions: which session a token is of: an entry may be evicted long before its session ends, and another
+            engine of this process may have been told.
         clock: where time comes from.
         events: who is told what had no room.
     """
 
-    __slots__ = ("_entries", "_events", "_sessions", "_sharing", "_taken")
+    __slots__ = ("_entries", "_events", "_known_sessions", "_sharing", "_taken")
 
-    def __init__(self, sharing: Sharing, entries: Entries, clock: Clock, events: Events) -> None:
+    def __init__(
+        self, sharing: Sharing, entries: Entries, known_sessions: KnownSessions, clock: Clock, events: Events
+    ) -> None:
         self._events = events
         self._sharing = sharing
         self._entries = entries
-        # An entry may be evicted long before its session ends.
-        self._sessions = _Sessions(SESSIONS, SESSION_SECONDS, timer=clock.monotonic)
+        self._known_sessions = known_sessions
         self._taken = _Taken(SESSIONS, SESSION_SECONDS, timer=clock.monotonic)
 
     async def look(self, entry: Entry, *, again: bool = False) -> bool:
@@ -66,7 +69,7 @@ class Pending:
         news = view.news
         parked = await self._still_parked(names, entry)
         if view.looked_under is not None and session != view.looked_under and parked:
-            await self._move(names, parked, entry)
+            await self._move(names, parked)
         view.has_looked(news, session)  # a page that comes before this looks itself
         entry.show_parked(parked)
         return True
@@ -133,7 +136,7 @@ class Pending:
         known = entry.consistency
         entry.learn(known.forgetting(changes))
         self._taken.pop(self._names(entry)[-1], None)
-        await self._park(self._names(entry)[-1], changes, entry)
+        await self._park(self._names(entry)[-1], changes)
         await self._show(entry)
 
     async def forget(self, entries: Iterable[Entry]) -> None:
@@ -149,7 +152,7 @@ class Pending:
         wanted = job.own.minus(entry.consistency.taken)
         if wanted:
             there = await self._sharing.parked(names, entry.snapshot.parked)
-            await self._park(names[-1], wanted.newest(there), entry)
+            await self._park(names[-1], wanted.newest(there))
             if job.is_forgotten:
                 await self._sharing.unpark(names, wanted)  # the shopper has logged out meanwhile
                 return
@@ -160,19 +163,16 @@ class Pending:
         else:
             await self._show(entry)
 
-    async def _park(self, name: str, changes: ContextChanges, entry: Entry) -> None:
+    async def _park(self, name: str, changes: ContextChanges) -> None:
         kept = changes.within(MAX_ATTRIBUTES, MAX_ATTRIBUTE_BYTES)
         if len(kept) < len(changes):
             self._events.emit(ContextEvent(name="changes.lost", operation="park", outcome="no room"))
             await self._sharing.unpark([name], changes)
         await self._sharing.park(name, kept)
-        session = entry.proven_session
-        if session is not None:
-            self._sessions[entry.key] = session.session_id
 
-    async def _move(self, names: tuple[str, ...], parked: ContextChanges, entry: Entry) -> None:
+    async def _move(self, names: tuple[str, ...], parked: ContextChanges) -> None:
         """Keep under the session's name, which other tokens share, what was parked before the session was known."""
-        await self._park(names[-1], parked, entry)
+        await self._park(names[-1], parked)
         await self._sharing.unpark(names[:-1], parked)
 
     async def _show(self, entry: Entry) -> None:
@@ -189,8 +189,10 @@ class Pending:
         return left
 
     def _known_names(self, entry: Entry) -> tuple[str, ...]:
-        if entry.proven_session is None and entry.key in self._sessions:
-            self._entries.prove(entry, self._sessions.get(entry.key))
+        if entry.proven_session is not None:
+            self._known_sessions.learn(entry.key, entry.proven_session.session_id)
+        else:
+            self._entries.prove(entry, self._known_sessions.of(entry.key))
         names = self._names(entry)
         if _session(names) != entry.store_view.looked_under and names[-1] in self._taken:
             known = entry.consistency

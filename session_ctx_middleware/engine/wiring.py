@@ -127,7 +127,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         events=options.events,
         neighbour=neighbour,
     )
-    pending = Pending(sharing, entries, clock, options.events)
+    pending = Pending(sharing, entries, neighbour.neighbourhood.known_sessions, clock, options.events)
     requirements = Requirements(keys=keys, binding=binding, buckets=TokenBuckets(clock), clock=clock)
     handover = Handover(keys=keys, binding=binding, clock=clock, untold=new_untold(clock))
     publisher = Publisher(

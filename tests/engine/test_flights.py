@@ -21,6 +21,7 @@ from session_ctx_middleware.engine.entry import Entry
 from session_ctx_middleware.engine.flights import Failed, Flight, Flights, Found, Outcome
 from session_ctx_middleware.engine.handover import Handover, new_untold
 from session_ctx_middleware.engine.keys import Keys
+from session_ctx_middleware.engine.known_sessions import KnownSessions
 from session_ctx_middleware.engine.loads import Loads
 from session_ctx_middleware.engine.pending import Pending
 from session_ctx_middleware.engine.ports import Caller
@@ -89,7 +90,7 @@ class Tower:
         self.loads = Loads(
             source=self.source,
             sharing=sharing,
-            pending=Pending(sharing, self.entries, self.clock, Events()),
+            pending=Pending(sharing, self.entries, KnownSessions(self.clock), self.clock, Events()),
             handover=Handover(keys=KEYS, binding=Binding(KEYS), clock=self.clock, untold=new_untold(self.clock)),
             publisher=cast("Publisher", self.recorder),
             entries=self.entries,

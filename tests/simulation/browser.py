@@ -110,6 +110,8 @@ class Browser:
         request, answer = await self._fleet.serve(person.tenant, where, headers, page, leaves_after=leaves_after)
         if answer.status == 200 and choices:
             await request.ended  # what is changed while the body is on its way is done when that has come
+        for choice in choices:
+            choice.answered = self._loop.time()
         await asyncio.sleep(rng.uniform(0.001, net))
         self._judge.now = now = self._loop.time()
         self.heard.update(request.heard)

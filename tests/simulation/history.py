@@ -42,6 +42,7 @@ class Choice:
         path: of what.
         value: `None` for an attribute that shall go.
         sent: when the request left the browser.
+        answered: when the worker had done what it could, whether or not anybody heard of it.
         known: when its answer had reached the browser, and everybody who has to hear of it; `None` for never.
     """
 
@@ -51,6 +52,7 @@ class Choice:
     path: str
     value: str | None
     sent: float
+    answered: float | None = None
     known: float | None = None
 
     @property

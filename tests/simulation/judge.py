@@ -207,8 +207,8 @@ class Judge:
     def _applied(self, session: ServerSession, path: str, value: str, owners: list[Choice]) -> None:
         held = self._held[session.name, path]
         if held.count(value) >= len(owners) and held[-1] != value:  # a double click wants the same twice
-            newer = self._owners[path, held[-1]]
-            if min(each.sent for each in newer) > max(each.sent for each in owners):
+            newer = min(each.sent for each in self._owners[path, held[-1]])
+            if all(each.answered is not None and each.answered <= newer for each in owners):
                 self.violation("twice", f"{path} became {value!r} again, over {held[-1]!r}")
         held.append(value)
 
