@@ -5,12 +5,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from .fields import FIELDS, RECEIPTS, Kind
 from .frozen_json import (
     EMPTY,
+    FrozenDict,
     Json,
     code_at,
     condense,
@@ -34,7 +34,7 @@ __all__ = [
     "Value",
 ]
 
-NO_RECEIPTS: Final[Mapping[str, float]] = MappingProxyType({})
+NO_RECEIPTS: Final[Mapping[str, float]] = FrozenDict()
 END_OF_TIME: Final = 1e11
 """Seconds since the epoch: numbers that are no moments are far beyond it."""
 
@@ -207,7 +207,7 @@ def _receipts(value: object) -> Mapping[str, float]:
         for path, at in value.items()
         if isinstance(at, int | float) and not isinstance(at, bool) and 0 <= at < END_OF_TIME
     }
-    return MappingProxyType(kept) if kept else NO_RECEIPTS
+    return FrozenDict(kept) if kept else NO_RECEIPTS
 
 
 _READERS: Final = tuple((field.name, field.wire, code_at if field.kind is Kind.SWITCH else text_at) for field in FIELDS)

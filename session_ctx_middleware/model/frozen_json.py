@@ -7,7 +7,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, NoReturn, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, NoReturn, Self, TypeAlias, TypeVar
 
 from .personal import Personal
 
@@ -30,10 +30,11 @@ __all__ = [
     "version_of",
 ]
 
+V = TypeVar("V")
 Json: TypeAlias = "str | int | float | bool | Mapping[str, Json] | tuple[Json, ...] | None"
 
 
-class FrozenDict(Personal, dict[str, Json]):
+class FrozenDict(Personal, dict[str, V]):
     """A JSON object that nobody can change: a real `dict`, as `json` and others ask for one."""
 
     __slots__ = ()
@@ -53,11 +54,11 @@ class FrozenDict(Personal, dict[str, Json]):
     def __deepcopy__(self, _memo: object) -> Self:
         return self
 
-    def __reduce__(self) -> tuple[type[FrozenDict], tuple[dict[str, Json]]]:
+    def __reduce__(self) -> tuple[type[FrozenDict[V]], tuple[dict[str, V]]]:
         return FrozenDict, (dict(self),)
 
 
-EMPTY: Final[Mapping[str, Json]] = FrozenDict()
+EMPTY: Final[FrozenDict[Json]] = FrozenDict()
 
 MAX_DEPTH: Final = 64
 MAX_VERSION: Final = 2**53 - 1
