@@ -5,17 +5,23 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import subprocess
 import sys
 import types
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 import session_ctx_middleware.stores.redis  # noqa: F401 - a page imports it on the event loop, where nobody may wait
+from session_ctx_middleware import SessionContextMiddleware
 from session_ctx_middleware.emporix import transport
-from session_ctx_middleware.testing import FakeEmporix
+from session_ctx_middleware.stores import MemoryStore
+from session_ctx_middleware.testing import FakeEmporix, Fault
 
 ROOT = Path(__file__).parent.parent
 TESTS = ROOT / "tests"
@@ -94,6 +100,71 @@ async def test_application_of_a_page(
         assert expected in (await visit(app, method, path, session.token)).text
 
     assert emporix.count("context.patch") == (page != "docs/observability.md")
+
+
+NONSENSE = ("", "dollars", "usd", "\u20ac", "\x00", "USD\r\nx: y", "x" * 5000, "None", "../..", "%", "1e400")
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "method", "path"),
+    [
+        ("README.md", "app", "POST", "/switch?currency={}"),
+        ("README.md", "app", "POST", "/switch"),
+        ("README.md", "app", "POST", "/switch?currency={}&currency={}"),
+        ("docs/quickstart.md", "app", "POST", "/switch?currency={}"),
+        ("docs/quickstart.md", "app", "POST", "/switch"),
+        ("docs/quickstart.md", "api", "PUT", "/currency/{}"),
+    ],
+)
+@pytest.mark.parametrize("shopper", [True, False], ids=["shopper", "nobody"])
+async def test_bad_input_is_no_server_error(
+    monkeypatch: pytest.MonkeyPatch, *, page: str, name: str, method: str, path: str, shopper: bool
+) -> None:
+    """Whatever comes in, what a page shows answers with less than 500, and changes nothing."""
+    emporix = FakeEmporix()
+    session = emporix.new_session(currency="EUR")
+    monkeypatch.setattr(transport, "build_client", lambda *_args, **_keywords: emporix.client(httpx2))
+    app = run(ROOT / page)[name]
+
+    for nonsense in NONSENSE:
+        url = path.replace("{}", quote(nonsense, safe=""))
+        answer = await visit(app, method, url, session.token if shopper else None)
+        assert answer.status_code < 500, nonsense
+    assert emporix.count("context.patch") == 0
+
+
+@pytest.mark.parametrize(("token", "status"), [("good", 200), ("unknown", 401), (None, 400), ("down", 503)], ids=str)
+async def test_checkout(monkeypatch: pytest.MonkeyPatch, token: str | None, status: int) -> None:
+    """The checkout of the page about errors answers a guest, an ended login and an outage each in its way."""
+    emporix = FakeEmporix()
+    session = emporix.new_session(currency="EUR")
+    if token == "down":
+        emporix.fault("context", Fault(status=503), times=None)
+    monkeypatch.setattr(transport, "build_client", lambda *_args, **_keywords: emporix.client(httpx2))
+    shop = Starlette(routes=[Route("/", run(ROOT / "docs/errors.md")["checkout"])])
+    app = SessionContextMiddleware(shop, tenant="acme", store=MemoryStore())
+
+    answer = await visit(app, "GET", "/", session.token if token in {"good", "down"} else token)
+
+    assert answer.status_code == status
+    assert ("Paying in EUR" in answer.text) is (status == 200)
+
+
+def test_documented_test(tmp_path: Path) -> None:
+    """The test of the quick start is a file that pytest runs as it stands, where nothing is configured."""
+    (block,) = (each for each in blocks(ROOT / "docs/quickstart.md", "python") if "def test_" in each)
+    (tmp_path / "test_shop.py").write_text(block, "utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", "."],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
 def test_every_link_leads_somewhere() -> None:
