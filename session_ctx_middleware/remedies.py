@@ -116,6 +116,13 @@ KINDS: Final[dict[str, Kind]] = {
         "server, or what wraps this middleware",
         quiet=DAY,
     ),
+    "document.odd": Kind(
+        level=WARNING,
+        remedy="a session context has a value in this field that cannot be used (of another type, out of range, not "
+        "Unicode, or too deep), and it reads as None; everything else is as it is. Find out who writes it; setting the "
+        "field, or removing the attribute, repairs it",
+        quiet=DAY,
+    ),
     "hook.failed": Kind(
         level=logging.ERROR,
         remedy="an on_event hook raised this. Mend the hook; nothing else is disturbed",

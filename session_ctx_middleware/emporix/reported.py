@@ -45,7 +45,10 @@ class ReportedContexts:
 
     async def get(self, token: str, /) -> ContextDocument:
         """Return the context of the token's session; errors are those of the client."""
-        return await self._told("context.get", self._contexts.get(token))
+        document = await self._told("context.get", self._contexts.get(token))
+        for field in document.odd:
+            self._tell("document.odd", "context.get", field, None)
+        return document
 
     async def patch(self, token: str, body: Mapping[str, object], /) -> None:
         """Change the context of the token's session; errors are those of the client."""

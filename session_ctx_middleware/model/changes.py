@@ -264,9 +264,8 @@ class ContextChanges(Personal):
             if (operation := self.operations.get(field)) is not None
         }
         if receipts or any(path.startswith(ATTRIBUTE_PREFIX) for path in self.operations):
-            body["context"] = self.attributes_over(base.attributes)
-            if receipts:
-                body["context"] = {**self.attributes_over(base.attributes), RECEIPTS: dict(receipts)}
+            merged = self.attributes_over(base.sent_attributes)
+            body["context"] = {**merged, RECEIPTS: dict(receipts)} if receipts else merged
         body["metadata"] = {"version": base.version}
         return body
 

@@ -8,20 +8,9 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from .fields import FIELDS, RECEIPTS, Kind
-from .frozen_json import (
-    EMPTY,
-    FrozenDict,
-    Json,
-    code_at,
-    condense,
-    expand,
-    freeze,
-    loads,
-    object_at,
-    plain,
-    text_at,
-    version_of,
-)
+from .frozen_json import EMPTY, FrozenDict, Json, code_of, plain, text_of, tolerant_version_of
+from .held_text import OddText, as_read, as_sent, decoded, hold
+from .odd_json import loads_tolerantly
 from .personal import Personal
 
 __all__ = [
@@ -68,17 +57,36 @@ class _LazyMaps:
     attributes: Mapping[str, Json]
     extra: Mapping[str, Json]
 
-    def _defer(self, attributes: Mapping[str, object], extra: Mapping[str, object]) -> None:
-        """Hold these, as they were parsed, in place of what the fields are set to; or raise `ValueError`."""
-        if attributes or extra:
-            object.__setattr__(self, "_text", condense(attributes, extra))
-            object.__delattr__(self, "attributes")
-            object.__delattr__(self, "extra")
+    @property
+    def odd(self) -> tuple[str, ...]:
+        """The fields, by Emporix' names, in which some value is of no use and reads as `None`."""
+        text = self._held
+        return text.fields if isinstance(text, OddText) else ()
+
+    @property
+    def sent_attributes(self) -> Mapping[str, Any]:
+        """The custom attributes as Emporix sent them: with what is odd in them, too."""
+        text = self._held
+        return as_sent(text)[0] if isinstance(text, OddText) else self.attributes
+
+    @property
+    def _held(self) -> bytes:
+        return getattr(self, "_text", b"")
+
+    def _defer(self, text: bytes) -> None:
+        """Hold a text in place of what the fields are set to."""
+        object.__setattr__(self, "_text", text)
+        object.__delattr__(self, "attributes")
+        object.__delattr__(self, "extra")
 
     def _both(self) -> list[Mapping[str, Json]]:
         """Return both; keep no more than the text where that is all there is."""
-        text: bytes = getattr(self, "_text", b"")
-        return expand(text) if text else [self.attributes, self.extra]
+        return as_read(self._held) if self._held else [self.attributes, self.extra]
+
+    def _both_sent(self) -> list[Mapping[str, Any]]:
+        """Return both as Emporix sent them: with what is odd in them, too."""
+        text = self._held
+        return as_sent(text) if isinstance(text, OddText) else [*self._both()]
 
     if not TYPE_CHECKING:  # or misspelled fields would pass for some
 
@@ -87,10 +95,11 @@ class _LazyMaps:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
             text = self._text
             if text:  # else another thread has read them since
-                attributes, extra = expand(text)
+                attributes, extra = as_read(text)
                 object.__setattr__(self, "attributes", attributes)
                 object.__setattr__(self, "extra", extra)
-                object.__setattr__(self, "_text", b"")
+                if not isinstance(text, OddText):
+                    object.__setattr__(self, "_text", b"")
             return object.__getattribute__(self, name)
 
 
@@ -111,7 +120,7 @@ class ContextDocument(Personal, _LazyMaps):
         created_at: when the context was created, as Emporix writes it.
         modified_at: when it was last changed, as Emporix writes it.
         receipts: the timestamps of the last changes by field, where this package keeps them in a reserved attribute.
-        extra: top-level keys that this version of the package does not know.
+        extra: top-level keys that this version of the package does not know, and known ones whose values are odd.
     """
 
     version: int
@@ -139,33 +148,32 @@ class ContextDocument(Personal, _LazyMaps):
             The document.
 
         Raises:
-            ValueError: not JSON, not an object, a known key of another type, or no usable version.
+            ValueError: not JSON, not an object, or no usable version. Any other value that is odd costs itself: it
+                reads as `None`, see `odd`.
         """
-        data = loads(raw)
-        if not isinstance(data, dict):
-            raise ValueError("not a JSON object")
-        metadata = object_at(data, "metadata")
-        freeze(metadata)  # nothing of it is kept, but what has no JSON form is no document
-        texts: dict[str, Any] = {name: read(data, wire) for name, wire, read in _READERS if wire in data}
-        attributes = object_at(data, "context")
-        receipts = NO_RECEIPTS
-        if RECEIPTS in attributes:
-            receipts = _receipts(attributes[RECEIPTS])
-            attributes = {key: value for key, value in attributes.items() if key != RECEIPTS}
+        text = decoded(raw)
+        data = loads_tolerantly(text)
+        metadata = data.get("metadata") if isinstance(data, dict) else None
+        if not isinstance(data, dict) or not isinstance(metadata, dict):
+            raise ValueError("not a JSON object with a usable metadata.version")
+        texts: dict[str, Any] = {name: read(data[wire]) for name, wire, read in _READERS if wire in data}
+        moments = text_of(metadata.get("createdAt")), text_of(metadata.get("modifiedAt"))
+        odd = _odd_texts(data, metadata) if None in texts.values() or None in moments else ()
         document = cls(
-            version=version_of(metadata.get("version")),
-            receipts=receipts,
-            created_at=text_at(metadata, "createdAt"),
-            modified_at=text_at(metadata, "modifiedAt"),
+            version=tolerant_version_of(metadata.get("version")),
+            receipts=_receipts(data.get("context")),
+            created_at=moments[0],
+            modified_at=moments[1],
             **texts,
         )
-        extra = {key: value for key, value in data.items() if key not in _KNOWN}
-        document._defer(attributes=attributes, extra=extra)
+        held = hold(raw, text, data, odd)
+        if held:
+            document._defer(held)
         return document
 
     def to_wire(self) -> dict[str, object]:
         """Return the document under the names that Emporix uses, without keys that have no value."""
-        attributes, extra = self._both()
+        attributes, extra = self._both_sent()
         metadata = {"version": self.version, "createdAt": self.created_at, "modifiedAt": self.modified_at}
         body: dict[str, object] = {
             **{field.wire: getattr(self, field.name) for field in FIELDS},
@@ -198,17 +206,25 @@ class ContextDocument(Personal, _LazyMaps):
         return f"version={self.version}"
 
 
-def _receipts(value: object) -> Mapping[str, float]:
-    """Return the receipts of a document: what is none of ours is left out."""
-    if not isinstance(value, Mapping):
+def _receipts(context: object) -> Mapping[str, float]:
+    """Return the receipts among attributes: what is none of ours is left out."""
+    value = context.get(RECEIPTS) if isinstance(context, dict) else None
+    if not isinstance(value, dict):
         return NO_RECEIPTS
     kept = {
         path: float(at)
         for path, at in value.items()
-        if isinstance(at, int | float) and not isinstance(at, bool) and 0 <= at < END_OF_TIME
+        if isinstance(at, int | float) and not isinstance(at, bool) and 0 <= at < END_OF_TIME and text_of(path)
     }
     return FrozenDict(kept) if kept else NO_RECEIPTS
 
 
-_READERS: Final = tuple((field.name, field.wire, code_at if field.kind is Kind.SWITCH else text_at) for field in FIELDS)
-_KNOWN: Final = frozenset({*(field.wire for field in FIELDS), "context", "metadata"})
+def _odd_texts(data: Mapping[str, object], metadata: Mapping[str, object]) -> list[str]:
+    """Return the fields, by Emporix' names, that should be texts and are not."""
+    given = {wire: data.get(wire) for _, wire, _ in _READERS}
+    given |= {f"metadata.{key}": metadata.get(key) for key in ("createdAt", "modifiedAt")}
+    return [name for name, value in given.items() if value not in _NOTHING and text_of(value) is None]
+
+
+_NOTHING: Final = (None, "")
+_READERS: Final = tuple((field.name, field.wire, code_of if field.kind is Kind.SWITCH else text_of) for field in FIELDS)

@@ -7,7 +7,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, NoReturn, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias, TypeVar
 
 from .personal import Personal
 
@@ -15,18 +15,17 @@ __all__ = [
     "EMPTY",
     "FrozenDict",
     "Json",
-    "code_at",
+    "code_of",
     "condense",
     "dumps",
-    "expand",
     "freeze",
     "frozen_map",
     "loads",
-    "object_at",
     "plain",
     "plain_text",
     "same",
-    "text_at",
+    "text_of",
+    "tolerant_version_of",
     "version_of",
 ]
 
@@ -148,29 +147,14 @@ def loads(raw: bytes | str) -> object:
         raise ValueError("nested too deeply") from None
 
 
-def condense(*parsed: Mapping[str, object]) -> bytes:
-    """Return the compact text of objects that `loads` has returned; `expand` makes of it what `freeze` would of them.
-
-    Raises:
-        ValueError: `freeze` would raise it.
-    """
+def condense(*parsed: Mapping[str, object]) -> bytes | None:
+    """Return the compact text of parsed objects; `None` where `freeze` may not take what is in them."""
     try:
         text = _ENCODER.encode(parsed).encode()
     except (RecursionError, ValueError):
-        text = b""
+        return None
     # Numbers are finite and texts have a UTF-8 form, or there were no text: what is left is depth, and large numbers.
-    if not text or text.count(b"{") + text.count(b"[") > MAX_DEPTH or _LARGE.search(text):
-        for each in parsed:
-            freeze(each)  # which says what is wrong
-    if not text:
-        raise ValueError("nested too deeply")
-    return text
-
-
-def expand(text: bytes) -> list[Mapping[str, Json]]:
-    """Return the objects of which `condense` has made a text, read-only."""
-    parsed = loads(text)
-    return [frozen_map(each) for each in parsed] if isinstance(parsed, list) else []
+    return None if text.count(b"{") + text.count(b"[") > MAX_DEPTH or _LARGE.search(text) else text
 
 
 def dumps(value: object) -> str:
@@ -195,39 +179,29 @@ def version_of(value: object) -> int:
     raise ValueError("no usable metadata.version")
 
 
-def text_at(data: Mapping[str, object], key: str) -> str | None:
-    """Return the text of a key, `None` where there is none or an empty one; raise `ValueError` for another type."""
-    value = data.get(key)
+def tolerant_version_of(value: Any) -> int:
+    """Return a version that may have been written as a text or a floating-point number, or raise `ValueError`."""
+    written = (isinstance(value, float) and value.is_integer()) or (isinstance(value, str) and _DIGITS.fullmatch(value))
+    return version_of(int(value) if written else value)
+
+
+def text_of(value: object) -> str | None:
+    """Return a text as a plain `str`; `None` for an empty one, for one without a UTF-8 form, and for anything else."""
     if type(value) is str and value.isascii():
         return value or None
-    return _plain_or_none(value, key)
-
-
-def code_at(data: Mapping[str, object], key: str) -> str | None:
-    """Return the text of a key whose values are few: a site, a currency, a language, a country."""
-    value = data.get(key)
-    if type(value) is not str or not value.isascii():
-        value = _plain_or_none(value, key)
-    # Few distinct codes stand in very many cached documents.
-    return sys.intern(value) if value else None
-
-
-def object_at(data: Mapping[str, object], key: str) -> Mapping[str, object]:
-    """Return the object of a key, an empty one where there is none; raise `ValueError` for another type."""
-    value = data.get(key)
-    if value is None:
-        return EMPTY
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{key} is not an object")
-    return value
-
-
-def _plain_or_none(value: object, key: str) -> str | None:
-    if value is None or value == "":
+    if not isinstance(value, str):
         return None
-    if isinstance(value, str):
+    try:
         return plain_text(value)
-    raise ValueError(f"{key} is not a string")
+    except ValueError:
+        return None
+
+
+def code_of(value: object) -> str | None:
+    """Return the text of a field whose values are few: a site, a currency, a language, a country."""
+    text = text_of(value)
+    # Few distinct codes stand in very many cached documents.
+    return sys.intern(text) if text else None
 
 
 def _key(key: object) -> str:
@@ -249,6 +223,7 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
+_DIGITS: Final = re.compile(r"[0-9]{1,16}")
 _LARGE: Final = re.compile(rb"[0-9]{309}")  # a number of more than 1024 bits has no fewer digits
 _ENCODER: Final = json.JSONEncoder(
     default=_thaw, ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
