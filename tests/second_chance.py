@@ -21,9 +21,7 @@ COVERAGE: Final = ("--cov", "--cov-append", "--cov-report=term-missing")
 
 def main(arguments: Sequence[str]) -> int:
     """Return the exit code of the first run, or that of the second where there may be one."""
-    with tempfile.TemporaryDirectory() as cache:
-        first = _pytest(*arguments, "-o", f"cache_dir={cache}")
-        failed = _failed(Path(cache))
+    first, failed = _pytest(*arguments)
     if first != pytest.ExitCode.TESTS_FAILED or not failed:
         return first
     if not _all_in_real_time(failed):
@@ -31,23 +29,23 @@ def main(arguments: Sequence[str]) -> int:
         return first
     _tell("FAILED beside other tests, and now run once more, alone:", failed)
     coverage = COVERAGE if any(each.startswith("--cov") for each in arguments) else ()
-    second = _pytest("--numprocesses=0", "-m", REAL_TIME, *coverage, *failed)
-    _tell(f"FAILED beside other tests; alone: {'PASSED' if second == pytest.ExitCode.OK else 'FAILED'}", failed)
+    second, again = _pytest("--numprocesses=0", "-m", REAL_TIME, *coverage, *failed)
+    outcomes = [f"{'FAILED' if each in again else 'PASSED'} alone: {each}" for each in failed]
+    _tell("FAILED beside other tests, and", outcomes)
     return second
 
 
-def _pytest(*arguments: str) -> int:
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments], check=False).returncode
-
-
-def _failed(cache: Path) -> list[str]:
-    """Return the tests that failed, and the files that could not be read."""
-    file = cache / "v" / "cache" / "lastfailed"
-    return sorted(json.loads(file.read_text("utf-8"))) if file.exists() else []
+def _pytest(*arguments: str) -> tuple[int, list[str]]:
+    """Return the exit code of a run, the tests that failed in it, and the files that could not be read."""
+    with tempfile.TemporaryDirectory() as cache:
+        command = [sys.executable, "-m", "pytest", *arguments, "-o", f"cache_dir={cache}"]
+        code = subprocess.run(command, check=False).returncode
+        file = Path(cache) / "v" / "cache" / "lastfailed"
+        return code, sorted(json.loads(file.read_text("utf-8"))) if file.exists() else []
 
 
 def _all_in_real_time(failed: Sequence[str]) -> bool:
-    others = _pytest("--numprocesses=0", "--collect-only", "-qq", "-m", f"not ({REAL_TIME})", *failed)
+    others, _ = _pytest("--numprocesses=0", "--collect-only", "-qq", "-m", f"not ({REAL_TIME})", *failed)
     return others == pytest.ExitCode.NO_TESTS_COLLECTED
 
 

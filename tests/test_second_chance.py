@@ -57,7 +57,7 @@ def runs(directory: Path, name: str) -> int:
     ("late", "code", "outcome", "seen"),
     [
         ((0, 0), 0, "2 passed", (1, 1)),
-        ((2, 0), 1, "alone: FAILED", (2, 1)),
+        ((2, 0), 1, "FAILED alone", (2, 1)),
         ((1, 1), 1, "No second chance", (1, 1)),
     ],
     ids=["all is well", "late twice", "late, and a mistake"],
@@ -78,7 +78,7 @@ def test_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert "alone" not in printed
 
 
-@pytest.mark.parametrize(("never_run", "code"), [("", 0), ("print()", 1)])
+@pytest.mark.parametrize(("never_run", "code"), [("", 0), ("print()", 1)], ids=["all of it", "not all of it"])
 def test_coverage_is_of_both_runs(tmp_path: Path, never_run: str, code: int) -> None:
     """What the first run has measured counts, too; too little of it is too little after the second one."""
     (tmp_path / "never.py").write_text(never_run, "utf-8")
@@ -86,7 +86,7 @@ def test_coverage_is_of_both_runs(tmp_path: Path, never_run: str, code: int) -> 
     returned, printed = run(tmp_path, SAMPLE.format(hasty=1, sure=0), "--cov", covered=100)
 
     assert (returned, runs(tmp_path, "hasty"), runs(tmp_path, "sure")) == (code, 2, 1), printed
-    assert "FAILED beside other tests, and now" in printed
+    assert "PASSED alone: test_sample.py::test_hasty[a [b]::c d]" in printed
     assert not list(tmp_path.glob(".coverage.*"))
 
 
