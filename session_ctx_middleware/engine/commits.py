@@ -326,12 +326,11 @@ class Commits:
 
 
 def _ended(job: Job, commit: Commit | None = None, error: SessionContextError | None = None) -> CommitResult:
-    return CommitResult(commit, error, job.attempts, job.status, job.done, job.leaves_receipts)
+    return CommitResult(commit, error, job.attempts, job.status, job.taken, job.leaves_receipts)
 
 
 def _parked(job: Job) -> CommitResult:
-    told = job.own.newest(job.done)
-    return CommitResult(Commit.PARKED, None, job.attempts, job.status, told, receipts=True)
+    return CommitResult(Commit.PARKED, None, job.attempts, job.status, job.own.newest(job.taken), receipts=True)
 
 
 def _session(entry: Entry) -> str | None:

@@ -109,6 +109,11 @@ class Job:
         return self.own.newest(self.parked).minus(self.entry.consistency.taken)
 
     @property
+    def taken(self) -> ContextChanges:
+        """What Emporix has in the fields of this job: its own changes, or later ones that have come before them."""
+        return self.entry.consistency.taken.in_place_of(self.own).newest(self.done)
+
+    @property
     def leaves_receipts(self) -> bool:
         """Whether a change of the shopper has been parked, so that what is sent leaves receipts."""
         brought = self.notes is not None and self.notes.receipts

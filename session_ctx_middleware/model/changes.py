@@ -86,6 +86,10 @@ class ContextChanges(Personal):
         """Return the changes with these operation ids."""
         return self._where(lambda _, operation: operation.op_id in op_ids)
 
+    def in_place_of(self, other: ContextChanges) -> ContextChanges:
+        """Return the changes of fields that `other` changes, too."""
+        return self._where(lambda path, _: path in other.operations)
+
     def beside(self, other: ContextChanges) -> ContextChanges:
         """Return the changes of fields that `other` does not change."""
         return self._where(lambda path, _: path not in other.operations)
