@@ -12,6 +12,7 @@ from typing import Final, Protocol, TypeVar
 __all__ = ["Budget", "Clock", "HybridClock", "SystemClock", "TimerHandle", "wait"]
 
 STEP: Final = 1e-6
+DECIMALS: Final = 6
 """Seconds between two timestamps of one instant."""
 
 T = TypeVar("T")
@@ -89,7 +90,7 @@ class HybridClock:
         Returns:
             Seconds since the epoch.
         """
-        self._last = max(self._clock.time(), self._last + STEP, seen + STEP)
+        self._last = round(max(self._clock.time(), self._last + STEP, seen + STEP), DECIMALS)
         return self._last
 
 

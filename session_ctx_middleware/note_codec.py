@@ -6,6 +6,7 @@ What a later release may add costs what it is about, not the note: unknown field
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from .engine import Floor, Noted, Notes
@@ -30,6 +31,7 @@ def encode(notes: Notes) -> dict[str, object]:
         [floor.context for floor in notes.floors]
         + [noted.operation.taken.context for noted in notes.operations if noted.operation.taken is not None]
     )
+    moments = _distinct(_moment(each.operation.taken) for each in notes.operations if each.operation.taken is not None)
     body: dict[str, object] = {"v": FORMAT}
     if notes.era:
         body |= {"e": notes.era, "x": round(notes.ended, DECIMALS)}
@@ -37,9 +39,11 @@ def encode(notes: Notes) -> dict[str, object]:
         body["r"] = 1
     if notes.operations:
         body["b"] = bindings
-        body["o"] = [_packed(noted, bindings, contexts) for noted in notes.operations]
+        body["o"] = [_packed(noted, bindings, moments) for noted in notes.operations]
     if contexts:
         body["c"] = contexts
+    if moments:
+        body["t"] = [[contexts.index(context), version, at] for context, version, at in moments]
     if notes.floors:
         body["f"] = [_packed_floor(floor, notes, contexts) for floor in notes.floors]
     return body
@@ -59,25 +63,30 @@ def decode(data: object, *, now: float, wall: float) -> Notes:
     if not isinstance(data, dict) or data.get("v") != FORMAT:
         raise ValueError("another format")
     bindings, contexts = _listed(data, "b"), [_text(each) for each in _listed(data, "c")]
+    moments = [_taken(each, contexts) for each in _listed(data, "t")]
     era = era_of(data.get("e", 0))
     operations: list[Noted] = []
     for item in _listed(data, "o"):
         try:
-            operations.append(_unpacked(item, bindings, contexts, era, now=now, wall=wall))
+            operations.append(_unpacked(item, bindings, moments, era, now=now, wall=wall))
         except (ValueError, TypeError, LookupError):
             continue  # a field that only a later release knows
     floors = tuple(_floor(item, contexts, operations) for item in _listed(data, "f"))
     return Notes(tuple(operations), floors, era, moment_of(data.get("x", 0)), data.get("r") == 1)
 
 
-def _packed(noted: Noted, bindings: list[tuple[str, str, int]], contexts: list[str]) -> list[object]:
+def _packed(noted: Noted, bindings: list[tuple[str, str, int]], moments: list[tuple[str, int, float]]) -> list[object]:
     operation, taken = noted.operation, noted.operation.taken
     value = None if isinstance(operation.value, Removed) else operation.value
     binding = bindings.index((noted.token, noted.session, int(noted.proven)))
     packed: list[object] = [noted.path, value, operation.op_id, operation.at, binding]
     if taken is not None:
-        packed.append([contexts.index(taken.context), taken.version, round(taken.at, DECIMALS), taken.replaced])
+        packed += [moments.index(_moment(taken)), taken.replaced]
     return packed
+
+
+def _moment(taken: Taken) -> tuple[str, int, float]:
+    return taken.context, taken.version, round(taken.at, DECIMALS)
 
 
 def _packed_floor(floor: Floor, notes: Notes, contexts: list[str]) -> list[object]:
@@ -97,20 +106,18 @@ def _implied(context: str, operations: Sequence[Noted]) -> Noted | None:
 
 
 def _unpacked(
-    item: object, bindings: Sequence[object], contexts: list[str], era: int, *, now: float, wall: float
+    item: object, bindings: Sequence[object], moments: list[Taken], era: int, *, now: float, wall: float
 ) -> Noted:
     path, value, op_id, at, index, *rest = _sequence(item)
     token, session, proven = _sequence(_at(bindings, index))
-    taken = _taken(rest[0], contexts) if rest else None
+    taken = replace(moments[_index(moments, rest[0])], replaced=_text(rest[1])) if rest else None
     operation = operation_of(_text(path), value, op_id, at, now=now, wall=wall, taken=taken, era=era)
     return Noted(_text(path), operation, _text(token), _text(session), proven == 1)
 
 
 def _taken(item: object, contexts: list[str]) -> Taken:
-    index, version, at, replaced = _sequence(item)[:4]
-    return Taken(
-        -1 if version == -1 else version_of(version), _text(_at(contexts, index)), moment_of(at), _text(replaced)
-    )
+    index, version, at = _sequence(item)[:3]
+    return Taken(-1 if version == -1 else version_of(version), _text(_at(contexts, index)), moment_of(at))
 
 
 def _floor(item: object, contexts: list[str], operations: Sequence[Noted]) -> Floor:
@@ -127,8 +134,12 @@ def _floor(item: object, contexts: list[str], operations: Sequence[Noted]) -> Fl
 
 
 def _at(values: Sequence[object], index: object) -> object:
+    return values[_index(values, index)]
+
+
+def _index(values: Sequence[object], index: object) -> int:
     if isinstance(index, int) and not isinstance(index, bool) and 0 <= index < len(values):
-        return values[index]
+        return index
     raise ValueError("not an index")
 
 

@@ -31,7 +31,7 @@ def new_operation(value: Value, at: float, era: int, clock: Clock) -> Operation:
         era: how often the shopper has logged out in this browser.
         clock: where time comes from.
     """
-    operation = Operation(value, secrets.token_hex(8), at=at, recorded=clock.monotonic(), era=era)
+    operation = Operation(value, secrets.token_urlsafe(8), at=at, recorded=clock.monotonic(), era=era)
     batch = batch_of_changes.get()
     if batch is not None:
         batch.add(operation.op_id)

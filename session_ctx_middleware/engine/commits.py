@@ -32,7 +32,7 @@ from .bases import Base, Bases
 from .entries import Entries
 from .entry import Entry
 from .handover import Handover
-from .job import Commit, CommitResult, Job
+from .job import Along, Commit, CommitResult, Job
 from .pacing import Pauses
 from .patching import Patching
 from .pending import Pending
@@ -307,13 +307,16 @@ class Commits:
         against = self.handover.against(document, 0.0 if base is None else base.asked_at)
         stands = self.handover.standing(entry, job.token, job.notes, against)
         elsewhere = self.handover.brought(entry, job.token, job.notes) if job.notes is not None else NO_CHANGES
-        job.takes_along(stands.pending, entry.snapshot.parked.ids - elsewhere.ids)
+        stored = entry.snapshot.parked.ids - elsewhere.ids
+        job.takes_along(
+            Along(stands.pending, stored, self.handover.wants_receipts(entry, job.token, job.notes, against))
+        )
 
     async def _reconsider(self, job: Job) -> None:
         """Leave out what was parked and has been sent, or replaced, by somebody else since this job began."""
         if job.parked:
             await self.pending.look(job.entry, again=True)
-            job.leaves_out(job.stored - job.entry.snapshot.parked.ids)
+            job.leaves_out(job.along.stored - job.entry.snapshot.parked.ids)
 
     def _may_go_on(self, job: Job, most: int) -> None:
         if self.clock.monotonic() >= job.until:

@@ -105,6 +105,11 @@ class Handover:
         """Return monotonic seconds as seconds since the epoch, by this process' clocks."""
         return self.clock.time() - (self.clock.monotonic() - moment)
 
+    def wants_receipts(self, entry: Entry, token: str, notes: Notes | None, against: Against) -> bool:
+        """Tell whether a browser brought a change that waits, or that has come along from another context."""
+        changes = self.binding.changes(entry, notes, token).operations.values()
+        return any(each.taken is None or each.taken.context not in {"", against.context} for each in changes)
+
     def from_the_future(self, known: ContextChanges, document: ContextDocument | None) -> dict[str, float]:
         """Return the timestamps that are later than now: somebody's clock is wrong, and his changes may be old."""
         now = self.clock.time()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from ..clock import STEP
 from ..errors import ChangeRefused, SessionContextError, TokenRejected
@@ -67,6 +68,24 @@ class CommitResult:
         return self.commit in {Commit.APPLIED, Commit.ALREADY}
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Along:
+    """What a job sends besides its own changes.
+
+    Args:
+        changes: what was parked.
+        stored: the ids of those that the store had.
+        receipts: whether the browser brought a change that waits, or that another context has taken.
+    """
+
+    changes: ContextChanges = NO_CHANGES
+    stored: frozenset[str] = frozenset()
+    receipts: bool = False
+
+
+NOTHING_ALONG: Final = Along()
+
+
 @dataclass(slots=True, repr=False, eq=False)
 class Job:
     """Changes of one request, sent by a task of their own so that a client that leaves does not stop them.
@@ -79,8 +98,7 @@ class Job:
         parks: whether the job itself parks what cannot be sent, because nobody else will.
         era: the entry's era when the job began; what was forgotten since must not come back.
         notes: what the shopper's browser brought along.
-        parked: what waited for Emporix when the job was first sent, and goes along.
-        stored: the ids of those of them that the store had.
+        along: what waited for Emporix when the job was first sent, and goes along.
         attempts: PATCH calls made so far.
         status: HTTP status of Emporix' last answer, where it was not a success.
         done: the changes that Emporix has taken, or dropped.
@@ -95,8 +113,7 @@ class Job:
     parks: bool
     era: int
     notes: Notes | None = None
-    parked: ContextChanges = NO_CHANGES
-    stored: frozenset[str] = frozenset()
+    along: Along = NOTHING_ALONG
     attempts: int = 0
     status: int | None = None
     done: ContextChanges = NO_CHANGES
@@ -109,6 +126,11 @@ class Job:
         return self.own.newest(self.parked).minus(self.entry.consistency.taken)
 
     @property
+    def parked(self) -> ContextChanges:
+        """What waited for Emporix when the job was first sent."""
+        return self.along.changes
+
+    @property
     def taken(self) -> ContextChanges:
         """What Emporix has in the fields of this job: its own changes, or later ones that have come before them."""
         return self.entry.consistency.taken.in_place_of(self.own).newest(self.done)
@@ -116,7 +138,7 @@ class Job:
     @property
     def leaves_receipts(self) -> bool:
         """Whether a change of the shopper has been parked, so that what is sent leaves receipts."""
-        brought = self.notes is not None and self.notes.receipts
+        brought = self.along.receipts or (self.notes is not None and self.notes.receipts)
         return brought or bool(self.parked.operations or self.entry.snapshot.parked.operations)
 
     @property
@@ -128,18 +150,13 @@ class Job:
         """Note that nobody waits for the result any more: the job itself parks what it cannot send."""
         self.parks = True
 
-    def takes_along(self, parked: ContextChanges, stored: frozenset[str]) -> None:
-        """Send parked changes, too.
-
-        Args:
-            parked: all of them.
-            stored: the ids of those that the store had.
-        """
-        self.parked, self.stored = parked, stored
+    def takes_along(self, along: Along) -> None:
+        """Send parked changes, too."""
+        self.along = along
 
     def leaves_out(self, op_ids: frozenset[str]) -> None:
         """Send parked changes no more that somebody else has sent, or replaced."""
-        self.parked = self.parked.without(op_ids)
+        self.along = replace(self.along, changes=self.parked.without(op_ids))
 
     def leaves_parked(self) -> ContextChanges:
         """Send the own changes alone from now on.
@@ -152,7 +169,7 @@ class Job:
         sent = along.only(self.changes.ids)
         if not self.own or not sent:
             return NO_CHANGES
-        self.parked = NO_CHANGES
+        self.along = replace(self.along, changes=NO_CHANGES)
         return sent
 
     def begins_attempt(self) -> None:

@@ -21,15 +21,13 @@ def none_algorithm(cookie: str) -> str:
 
 def older(note: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Return a note as it were if it had been written so many seconds before."""
-    operations = [
-        [*each[:3], each[3] - seconds, each[4], [*each[5][:2], each[5][2] - seconds, each[5][3]]] for each in note["o"]
-    ]
-    return {**note, "o": operations}
+    operations = [[*each[:3], each[3] - seconds, *each[4:]] for each in note["o"]]
+    return {**note, "o": operations, "t": [[*each[:2], each[2] - seconds] for each in note["t"]]}
 
 
 def with_floor(note: dict[str, Any], version: int) -> dict[str, Any]:
     """Return a note with another floor."""
-    return {**note, "f": [[0, version, note["b"][0][1], version, note["o"][0][5][2]]]}
+    return {**note, "f": [[0, version, note["b"][0][1], version, note["t"][0][2]]]}
 
 
 @pytest.mark.parametrize(
@@ -74,7 +72,8 @@ async def test_unbelievable_cookie_is_cleared(
         ["currency", "JPY", "x", 1e9, 7],
         ["currency", "JPY", "x" * 100, 1e9, 0],
         ["currency", "jpy", "x", 1e9, 0],
-        ["currency", "JPY", "x", 1e9, 0, [0, 10**400, 1e9, ""]],
+        ["currency", "JPY", "x", 1e9, 0, 7, ""],
+        ["currency", "JPY", "x", 1e9, 0, 0, 7],
         ["currency", "JPY"],
         ["colour", "red", "x", 1e9, 0],
         ["attributes._session_ctx", "red", "x", 1e9, 0],
@@ -106,7 +105,7 @@ async def test_forged_cookie_keeps_the_change(workers: tuple[Shop, ...], emporix
     await browser.switch(workers[0], currency="USD")
 
     assert (emporix.document(session.session_id) or {})["currency"] == "USD"
-    assert payload(browser.note)["o"][0][5][1] == 2
+    assert payload(browser.note)["t"][0][1] == 2
 
 
 async def test_floor_far_ahead(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
