@@ -119,7 +119,7 @@ class Browser:
         if lost or leaves_after is not None or answer.status == 499:
             self._judge.tell(f"{number}: the answer is lost")
             return None
-        self._judge.tell(f"{number} from {where.key}: {answer.status}, {plan.values} {request.heard}")
+        self._judge.tell(f"{number} from {where.key}: {answer.status}, {plan.values} {request.heard}, sets {_names(answer)}")
         self.jar.receive(answer.headers, secure=True)
         self._settle(request, answer, choices, now)
         self._show(seen, session)
@@ -162,3 +162,9 @@ class Browser:
             self._judge.refusal(seen)
             if seen.shown_session not in {None, session.name}:
                 self._judge.violation("leaks", f"{seen.session} is shown {seen.shown_session}")
+
+
+def _names(answer: Answer) -> str:
+    """Return which cookies an answer sets, and which it clears."""
+    said = [value.partition(b"=") for name, value in answer.headers if name == b"set-cookie"]
+    return ", ".join(f"{name.decode()[-8:]}{'-' if rest.startswith(b';') else '+'}" for name, _, rest in said)
