@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from .backplane import LATENCY, NOTICE_DELAY
-from .fleet import SESSION_TOLD, Answer, Fleet, Headers, Place, Request
+from .fleet import SESSION_TOLD, Answer, Fleet, Headers, Place
 from .history import ATTRIBUTES, Choice, Person, Seen
 from .jar import Jar
 from .judge import Judge
@@ -119,9 +119,14 @@ class Browser:
         if lost or leaves_after is not None or answer.status == 499:
             self._judge.tell(f"{number}: the answer is lost")
             return None
-        self._judge.tell(f"{number} from {where.key}: {answer.status}, {plan.values} {request.heard}, sets {_names(answer)}")
+        self._judge.tell(
+            f"{number} from {where.key}: {answer.status}, {plan.values} {request.heard}, sets {_names(answer)}"
+        )
         self.jar.receive(answer.headers, secure=True)
-        self._settle(request, answer, choices, now)
+        if "continuity.overflow" in request.heard:
+            self._judge.pardon(person, ATTRIBUTES, now)
+        if answer.status in DONE:
+            self._settle(choices, now)
         self._show(seen, session)
         return seen
 
@@ -144,12 +149,9 @@ class Browser:
                 self._judge.violation("cookies", f"{len(cookie)} bytes of cookies are sent")
         return headers
 
-    def _settle(self, request: Request, answer: Answer, choices: list[Choice], now: float) -> None:
+    def _settle(self, choices: list[Choice], now: float) -> None:
         """Count what was promised as promised."""
-        person_of = choices[0].person if choices else None
-        if "continuity.overflow" in request.heard and person_of is not None:
-            self._judge.pardon(person_of, ATTRIBUTES, now)
-        for choice in choices if answer.status in DONE else ():
+        for choice in choices:
             if choice.session or (self._notes and choice.path not in ATTRIBUTES):
                 self._judge.acknowledged(choice, now)
 
