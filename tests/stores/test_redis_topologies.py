@@ -56,10 +56,9 @@ def collected() -> Iterator[None]:
 
 
 def may_give_nodes_up(test: Test) -> Test:
-    """Let redis-py leave nodes open that it gives up, which one late answer may bring about."""
-    test = pytest.mark.filterwarnings("ignore:Unclosed ClusterNode object:ResourceWarning")(test)
-    test = pytest.mark.filterwarnings("ignore:unclosed Connection:ResourceWarning")(test)
-    return pytest.mark.usefixtures("collected")(test)
+    """Let redis-py leave open what belongs to a node that it gives up, which one late answer may bring about."""
+    marked: Test = pytest.mark.usefixtures("collected")(pytest.mark.filterwarnings("ignore::ResourceWarning")(test))
+    return marked
 
 
 @may_give_nodes_up
