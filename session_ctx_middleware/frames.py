@@ -85,10 +85,10 @@ def _clear(error: BaseException, seen: set[int]) -> None:
     for part in reversed([part for part, ours in _walk(error) if not (ours and _runs(part.tb_frame))]):
         rest = TracebackType(rest, part.tb_frame, part.tb_lasti, part.tb_lineno)
     error.with_traceback(rest)
-    cause = _link(error.__cause__, seen)
-    if cause is not error.__cause__:  # setting it hides the context
-        error.__cause__ = cause
-    error.__context__ = _link(error.__context__, seen)
+    for name in ("__cause__", "__context__"):
+        led, link = getattr(error, name), _link(getattr(error, name), seen)
+        if link is not led:  # setting a cause hides the context
+            BaseException.__setattr__(error, name, link)  # an application's exception may be a frozen dataclass
     for each in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
         _clear(each, seen)
 

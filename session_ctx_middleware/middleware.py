@@ -283,7 +283,8 @@ def _inside(scope: Scope, place: tuple[str, str]) -> tuple[Scope, bool]:
     known = next((each for each in outer if each._deps.place == place), None)
     if known is not None and known is outer[0]:
         if known._response is not None:  # the answer was thrown away, and this is another attempt
-            del scope[SCOPE_KEY], scope["state"][STATE_KEY]
+            del scope[SCOPE_KEY]
+            scope["state"].pop(STATE_KEY, None)
         return scope, SCOPE_KEY not in scope
     state = {key: value for key, value in scope["state"].items() if key != STATE_KEY}
     inside = {**scope, "state": state, OUTER_KEY: outer}

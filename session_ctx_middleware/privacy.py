@@ -43,7 +43,8 @@ def protected(message: Message, vary: Vary, deps: RequestDependencies, *cookies:
                 "public, s-maxage and CDN headers from it, or do not touch the context there."
             )
         deps.events.emit(ContextEvent(name="leak.prevented", operation="respond", outcome="made private"))
-    return {**message, "headers": [*headers, *cookies]}
+    headers += cookies
+    return {**message, "headers": headers}
 
 
 class Privacy(Personal, Reporting, WithoutLocals):

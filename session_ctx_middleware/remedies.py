@@ -106,8 +106,9 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "leak.late": Kind(
         level=WARNING,
-        remedy="the session context was first read after the start of a response that shared caches may keep. Read it "
-        "before, or answer with Cache-Control: private",
+        remedy="the session context was first touched after the start of a response that shared caches may keep, or "
+        "outside of the middleware. Load it before, answer with Cache-Control: private, or put "
+        "SessionContextMiddleware(app) around the whole application",
         quiet=60,
     ),
     "state.shared": Kind(

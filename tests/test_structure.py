@@ -44,12 +44,7 @@ MAX_MEDIAN = 10
 MAX_FIELDS = 14
 ONE_SCREEN = 30
 # A filter of the logging module changes the record that it is given; only Python 3.12 lets it return another one.
-# And what has led to an error is told by these fields alone.
-FOREIGN_BY_PROTOCOL = {
-    (f"{PACKAGE}.emporix.redaction", "record.args"),
-    (f"{PACKAGE}.frames", "error.__cause__"),
-    (f"{PACKAGE}.frames", "error.__context__"),
-}
+FOREIGN_BY_PROTOCOL = {(f"{PACKAGE}.emporix.redaction", "record.args")}
 
 
 @cache

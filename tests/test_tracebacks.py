@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from traceback import walk_tb
 from types import FrameType
 from typing import Any
@@ -469,6 +470,31 @@ def test_links_of_errors() -> None:
     assert leaks(error) == []
     assert [type(each) for each in chain(error)] == [RuntimeError, KeyError]
     assert error.__suppress_context__
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """An exception of an application, nothing of which can be set."""
+
+    why: str
+
+
+def test_frozen_exception() -> None:
+    """Whatever exceptions an application has, they come through."""
+
+    def page() -> None:
+        try:
+            of_ours(READ, "read")(b"valuecanary\xff")
+        except RuntimeError:
+            raise Frozen("closed")  # noqa: B904 - ours is its context
+
+    error = recorded(page)
+    assert isinstance(error, Frozen)
+    ours = error.__context__
+    assert leaks(error)
+
+    assert leaks(clear_frames(error)) == []
+    assert error.__context__ is ours
 
 
 def test_groups_and_circles() -> None:
