@@ -38,7 +38,7 @@ HEALING_SECONDS: Final = 40.0
 MOST_ROUNDS: Final = 3
 DEADLINE: Final = 2.0
 PHASES: Final = ("before", "at first", "later", "after")
-SECONDS: Final[Mapping[str, float]] = {"before": 2.0, "at first": 3.0, "later": 4.0, "after": 2.0}
+SECONDS: Final[Mapping[str, float]] = {"before": 2.0, "at first": 8.0, "later": 4.0, "after": 2.0}
 COLUMNS: Final = (
     "what fails",
     "phase",

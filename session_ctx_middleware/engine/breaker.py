@@ -75,6 +75,11 @@ class _Probes:
         """Begin one."""
         self._in_air, self._begun = True, self._clock.monotonic()
 
+    def postpone(self) -> None:
+        """Let the next one wait as if one had begun now: the other kind has begun one, which tells more."""
+        self._begun = self._clock.monotonic()
+        self._wait()
+
     def failed(self) -> None:
         """Double the pause."""
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
@@ -112,6 +117,9 @@ class SessionBreaker:
 
     Args:
         clock: where time and randomness come from.
+
+    Attributes:
+        hangs: whether the latest failure was a call that took too long.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -121,6 +129,7 @@ class SessionBreaker:
         self._answers, self._answered_at = 0, float("-inf")
         self._of_failing, self._of_others = _Probes(clock), _Probes(clock)
         self._is_open = False
+        self.hangs = False
 
     @property
     def is_open(self) -> bool:
@@ -148,6 +157,8 @@ class SessionBreaker:
             if not probes.is_due:
                 return None
             probes.begin()
+            if probes is self._of_others:
+                self._of_failing.postpone()
             return Admitted(session, probes)
 
     def answered(self, call: Admitted) -> Change | None:
@@ -158,9 +169,15 @@ class SessionBreaker:
             was_open, self._is_open = self._is_open, False
             return Change.CLOSED if was_open else None
 
-    def failed(self, call: Admitted) -> Change | None:
-        """Note that Emporix has failed, and return what that changed."""
+    def failed(self, call: Admitted, *, hangs: bool = False) -> Change | None:
+        """Note that Emporix has failed, and return what that changed.
+
+        Args:
+            call: which one.
+            hangs: whether it is still on its way.
+        """
         with self._lock:
+            self.hangs = hangs
             self._note_failure(call.session)
             if call.probes is not None:
                 call.probes.failed()

@@ -58,9 +58,9 @@ class Loads:
     clock: Clock
 
     @property
-    def is_probing(self) -> bool:
-        """Whether a flight that starts now can only be a probe, which may well get no answer."""
-        return self.source.is_left_alone
+    def probe_patience(self) -> float | None:
+        """For how many seconds a page may wait for a flight that is likely to fail; `None` while it is not."""
+        return self.source.probe_patience
 
     def join(self, entry: Entry, token: str, store_read: StoreRead | None = None) -> Flight:
         """Return the GET in flight; start one if none runs, or the one that runs hangs.

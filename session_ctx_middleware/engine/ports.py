@@ -50,8 +50,8 @@ class GuardedSource(Protocol):
     """The same behind what protects it, and this process: it wants to know for whom a call is made."""
 
     @property
-    def is_left_alone(self) -> bool:
-        """Whether it fails for everybody, so that GET calls are refused but for a probe now and then."""
+    def probe_patience(self) -> float | None:
+        """For how many seconds a page may wait for a GET, while that can only be a probe; `None` while it need not."""
         ...
 
     def refusal(self, session: Hashable, /) -> EmporixNotAsked | None:

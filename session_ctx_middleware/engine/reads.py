@@ -26,7 +26,6 @@ from .stats import Stats
 __all__ = ["Reads"]
 
 LAG_TRIES: Final = 3
-PROBE_PATIENCE: Final = 0.75
 
 
 @dataclass(slots=True, kw_only=True)
@@ -142,8 +141,10 @@ class Reads:
     async def _landing(self, entry: Entry, flight: Flight, until: float) -> Outcome | None:
         """Wait for a flight; it goes on when the time is up, and then other requests need not wait as long."""
         patience, slow_after = until - self.clock.monotonic(), self.slow_after
-        if self.loads.is_probing:  # no page waits long for the call that finds out whether Emporix is back
-            patience, slow_after = min(patience, PROBE_PATIENCE), PROBE_PATIENCE / 2
+        probing = self.loads.probe_patience
+        if probing is not None:  # no page waits long for the call that finds out whether Emporix is back
+            began = flight.started if flight.sent_at is None else flight.sent_at
+            patience, slow_after = min(patience, began + probing - self.clock.monotonic()), 0.0
         outcome = await flight.landed.wait(patience, self.clock)
         now = self.clock.monotonic()
         if outcome is None and flight.is_slow(now, slow_after):

@@ -34,6 +34,8 @@ MAX_RETRY_AFTER: Final = 60.0
 DEFAULT_RETRY_AFTER: Final = 1.0
 RETRY_PAUSE: Final = (0.03, 0.12)
 SLOW: Final = 0.98
+PROBE_PATIENCE: Final = 0.75
+PATIENCE_IF_HANGING: Final = 0.02
 RETRIED: Final = frozenset({502, 503, 504})
 FOREIGN: Final = frozenset({401, 403, 404})
 ANSWERS: Final = (ContextNotFound, VersionConflict, ChangeRefused)
@@ -157,7 +159,7 @@ class Guard:
 
     async def _measured(self, report: _Report, work: Callable[[], Awaitable[T]]) -> T:
         began = self.clock.monotonic()
-        timer = self.clock.call_later(self.slow_after, report.failed)
+        timer = self.clock.call_later(self.slow_after, report.takes_too_long)
         try:
             answer = await work()
         except EmporixError as error:
@@ -201,11 +203,15 @@ class _Report:
         self._admitted = admitted
         self._said = False
 
-    def failed(self) -> None:
-        """Note that it failed, or takes too long."""
+    def failed(self, *, hangs: bool = False) -> None:
+        """Note that it failed, or that it is still on its way and takes too long."""
         if not self._said:
             self._said = True
-            self._guard.tell(self._guard.breaker.failed(self._admitted))
+            self._guard.tell(self._guard.breaker.failed(self._admitted, hangs=hangs))
+
+    def takes_too_long(self) -> None:
+        """Note that it takes too long."""
+        self.failed(hangs=True)
 
     def answered(self, seconds: float) -> None:
         """Note that the service has answered, and how long that took."""
@@ -255,9 +261,12 @@ class ProtectedSource:
         return self._get_guard.breaker.refuses or self._patch_guard.breaker.refuses
 
     @property
-    def is_left_alone(self) -> bool:
-        """Whether it fails for everybody, so that GET calls are refused but for a probe now and then."""
-        return self._get_guard.breaker.is_open
+    def probe_patience(self) -> float | None:
+        """For how many seconds a page may wait for a GET, while that can only be a probe; `None` while it need not."""
+        breaker = self._get_guard.breaker
+        if not breaker.is_open:
+            return None
+        return PATIENCE_IF_HANGING if breaker.hangs else PROBE_PATIENCE
 
     def refusal(self, session: Hashable) -> EmporixNotAsked | None:
         """Return what a GET for this session would raise at once instead of being made, `None` where it would be."""

@@ -40,7 +40,7 @@ KINDS = (b"token", b"session")
 class Source:
     """Answers a version, after a while that the test decides."""
 
-    is_left_alone = False
+    probe_patience = None
 
     def __init__(self) -> None:
         self.calls = 0
