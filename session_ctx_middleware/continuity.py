@@ -15,8 +15,9 @@ from starlette.types import Scope
 
 from .checks import cookie_name
 from .clock import Clock
+from .cookies import cookies_in
 from .engine import NOTE_SECONDS, Noted, Notes, join
-from .model.document import ATTRIBUTE_PREFIX
+from .model.document import ATTRIBUTE_PREFIX, Removed
 from .model.frozen_json import dumps, loads
 from .note_codec import decode, encode
 from .sealing import Keyring, tenant_tag
@@ -33,6 +34,8 @@ MAX_HELD: Final = 4 * 1024
 """Bytes that the notes of one browser are to take: proxies take 8 KiB of request header for all cookies."""
 MAX_SET: Final = 3 * 1024
 """Bytes of ``Set-Cookie`` in one response: proxies take 4 KiB of response header for everything."""
+TAKEN_ATTRIBUTES: Final = 512
+"""Bytes of attributes that Emporix has taken in a note that joins others."""
 ATTRIBUTES: Final = 80
 CLEARING: Final = 130
 AT_ONCE: Final = 8
@@ -43,7 +46,7 @@ SECURE: Final = frozenset({"https", "wss"})
 K = TypeVar("K")
 V = TypeVar("V")
 
-_ID: Final = re.compile(rb"[0-9a-f]{16}")
+_ID: Final = re.compile("[0-9a-f]{16}")
 _jws: Final = jwt.PyJWS()
 
 
@@ -217,7 +220,7 @@ class ContinuityCookies:
         prefix = self._prefixes[self._https_only or scope.get("scheme") in SECURE]
         held = sum(found.brought.values())
         joins = len(found.brought) > 1 or held + self._size(prefix, own) > MAX_HELD
-        joined = found.notes if joins and not ends else None
+        joined = _lightened(found.notes) if joins and not ends and found.notes is not None else None
         # So much room that the clearings of what was brought go along: else notes would pile up.
         most = min(self._max_bytes, MAX_SET - ATTRIBUTES - CLEARING * min(len(found.brought), AT_ONCE))
         joined, own, left_out = self._fitting(prefix, joined, own, most=most, held=0 if joins or ends else held)
@@ -280,19 +283,31 @@ class ContinuityCookies:
 
 
 def _candidates(prefix: bytes, header: bytes) -> Iterable[tuple[bytes, bytes]]:
-    """Yield the names and values of what may be notes."""
-    count = 0
-    for pair in header.split(b";"):
-        name, _, value = pair.strip().partition(b"=")
-        if name.startswith(prefix) and _ID.fullmatch(name, len(prefix)):
-            count += 1
-            if count > MAX_CANDIDATES:
-                return
-            yield name, value.strip()
+    """Yield the names and values of what may be notes, the latest first.
+
+    Browsers send those before that were set before (RFC 6265, section 5.4), and what they say has been joined since.
+    """
+    start = prefix.decode("latin-1")
+    found = [pair for pair in cookies_in(header) if pair[0].startswith(start)]
+    for name, value in found[: -MAX_CANDIDATES - 1 : -1]:
+        if _ID.fullmatch(name, len(start)):
+            yield name.encode("latin-1"), value.encode("latin-1", "replace")
 
 
 def _name_of_join(brought: Iterable[bytes]) -> bytes:
     return sha256(b" ".join(sorted(brought))).hexdigest()[:16].encode()
+
+
+def _lightened(notes: Notes) -> Notes:
+    """Return notes without attributes that Emporix has taken, but for small ones: several joins may be on their way."""
+    room, heavy = TAKEN_ATTRIBUTES, []
+    for noted in sorted(notes.operations, key=lambda noted: noted.operation.at, reverse=True):
+        if noted.path.startswith(ATTRIBUTE_PREFIX) and noted.operation.taken is not None:
+            value = noted.operation.value
+            room -= len(noted.path) + (0 if isinstance(value, Removed) else len(dumps(value)))
+            if room < 0:
+                heavy.append(noted)
+    return notes.without(heavy) if heavy else notes
 
 
 def _dispensability(noted: Noted, *, mine: bool) -> tuple[bool, bool, bool, float]:

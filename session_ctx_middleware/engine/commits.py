@@ -24,7 +24,7 @@ from ..errors import (
 from ..events import ContextEvent, Events
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import NO_RECEIPTS, ContextDocument
-from ..model.operation import Taken
+from ..model.operation import SOMEHOW, Taken
 from ..policies import UpstreamPolicy
 from ..tasks import KeyedLock, Tasks
 from .announcing import Announcer
@@ -162,7 +162,7 @@ class Commits:
     async def _refused(self, job: Job) -> None:
         """Drop what Emporix refused: parked changes are not to blame, unless they were alone."""
         if not job.own:
-            self._settle(job, job.parked.as_taken(self._taken(job.entry.document, 0)))
+            self._settle(job, job.parked.as_taken(self.handover.taken(job.entry.document, 0)))
         await self.pending.unpark(job, with_parked=not job.own)
 
     def _settle(self, job: Job, dropped: ContextChanges) -> None:
@@ -171,18 +171,17 @@ class Commits:
         for entry in self.entries.with_siblings(job.entry):
             entry.learn(entry.consistency.remembering(dropped.newest(entry.consistency.taken)))
 
+    def _take_over(self, job: Job, document: ContextDocument, taken: Taken, replaced: ContextDocument | None) -> None:
+        """Note which changes of a job Emporix has; a receipt tells of those in whose place it has later ones."""
+        there = job.changes.not_received(document.receipts)
+        job.is_done(job.changes.without(there.ids).as_taken(SOMEHOW))
+        job.is_done(there.as_taken(taken, replaced))
+
     def _remember(self, job: Job, taken: Taken) -> None:
         """Note what Emporix has of this process: an earlier change that is still on its way must not undo it."""
         for entry in self.entries.with_siblings(job.entry):
             entry.learn(entry.consistency.committed(job.done, taken))
             self.pending.remember_taken(entry)
-
-    def _taken(self, document: ContextDocument | None, more: int) -> Taken:
-        """Return what there is to know about changes that a document has, or one that is so many versions later."""
-        if document is None:
-            return Taken()
-        context = self.handover.keys.incarnation(document.identity)
-        return Taken(document.version + more, context, self.clock.time())
 
     async def _later(self, job: Job, error: SessionContextError) -> CommitResult:
         self._postpone(job)
@@ -231,7 +230,7 @@ class Commits:
     async def _drop(self, job: Job, parked: ContextChanges, refused: EmporixError) -> None:
         """Drop parked changes without which Emporix has taken the job's own, and say so."""
         dropped = parked.beside(job.own)
-        self._settle(job, dropped.as_taken(self._taken(job.entry.document, 0)))
+        self._settle(job, dropped.as_taken(self.handover.taken(job.entry.document, 0)))
         await self.pending.drop(job.entry, dropped)
         self.events.emit(
             ContextEvent(
@@ -257,8 +256,8 @@ class Commits:
             if error is None:
                 # Nobody has promised that a PATCH which changes nothing raises the version.
                 raised = 1 if receipts or changes.missing_from(base.document) else 0
-                taken = self._taken(base.document, raised)
-                job.is_done(job.changes.as_taken(taken, base.document))
+                taken = self.handover.taken(base.document, raised)
+                self._take_over(job, base.document, taken, base.document)
                 await self.announcer.taken(job, base, changes, taken.version)
                 self._remember(job, taken)
                 return Commit.APPLIED
@@ -270,8 +269,8 @@ class Commits:
             # Always all of them: only a PATCH that is taken proves that a document was not an old one.
             changes = self._rebased(job, first, latest.document)
             base = latest
-        taken = self._taken(base.document, 0)
-        job.is_done(job.changes.as_taken(taken))
+        taken = self.handover.taken(base.document, 0)
+        self._take_over(job, base.document, taken, None)
         await self.announcer.seen(job, base.document)
         self._remember(job, taken)
         return Commit.APPLIED if in_doubt else Commit.ALREADY

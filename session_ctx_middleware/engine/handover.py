@@ -11,6 +11,7 @@ from cachetools import TTLCache
 from ..clock import Clock
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import NO_RECEIPTS, ContextDocument
+from ..model.operation import SOMEHOW, Taken
 from ..model.view import NOTHING_KNOWN, Snapshot
 from .binding import Binding
 from .entry import Entry
@@ -100,6 +101,12 @@ class Handover:
         if document is None:
             return Against(None)
         return Against(document, self.keys.incarnation(document.identity), self.wall(asked_at))
+
+    def taken(self, document: ContextDocument | None, more: int) -> Taken:
+        """Return what there is to know about changes that a document has, or one that is so many versions later."""
+        if document is None:
+            return SOMEHOW
+        return Taken(document.version + more, self.keys.incarnation(document.identity), self.clock.time())
 
     def wall(self, moment: float) -> float:
         """Return monotonic seconds as seconds since the epoch, by this process' clocks."""
