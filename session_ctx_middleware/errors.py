@@ -20,6 +20,7 @@
         ├── VersionConflict       409, 412
         ├── TokenRejected         401, and 403 on reading
         └── ChangeRefused         400, 403, 413, 414, 415, 422, 431 on writing
+            └── ContextFull       attributes that would make the context too large to be read
 
 No text of an error contains a token, a cookie, a session id or a value of a document.
 """
@@ -30,6 +31,7 @@ __all__ = [
     "ChangeRefused",
     "CommitConflict",
     "ConfigurationError",
+    "ContextFull",
     "ContextNotFound",
     "ContextNotLoaded",
     "ContextSealed",
@@ -189,3 +191,7 @@ class TokenRejected(EmporixError):
 
 class ChangeRefused(EmporixError):
     """Emporix does not accept this change (400, 403, 422, or too large: 413, 414, 415, 431)."""
+
+
+class ContextFull(ChangeRefused):
+    """The attributes would make the context so large that no answer with it could be read; nothing was sent."""

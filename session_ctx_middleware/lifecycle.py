@@ -146,7 +146,8 @@ class RequestLifecycle(Carrying):
         with recording:
             at = self._deps.timestamps.next(seen)
             operation = new_operation(value, at, self._era, self._deps.clock)
-            self._changes = with_operation(self._changes, path, operation)
+            known = None if self._known is None else self._known.document
+            self._changes = with_operation(self._changes, path, operation, known)
         self._change()
 
     # Committing

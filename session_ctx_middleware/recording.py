@@ -8,10 +8,12 @@ from contextvars import ContextVar
 from typing import Final
 
 from .clock import Clock
+from .errors import InvalidChange
 from .model.changes import ContextChanges
-from .model.document import ATTRIBUTE_PREFIX, Value
+from .model.document import ATTRIBUTE_PREFIX, ContextDocument, Removed, Value
 from .model.fields import check_room
 from .model.operation import Operation
+from .model.room import MAX_CONTEXT, outgrows
 
 __all__ = ["batch_of_changes", "new_operation", "recording", "with_operation"]
 
@@ -38,8 +40,16 @@ def new_operation(value: Value, at: float, era: int, clock: Clock) -> Operation:
     return operation
 
 
-def with_operation(changes: ContextChanges, path: str, operation: Operation) -> ContextChanges:
+def with_operation(
+    changes: ContextChanges, path: str, operation: Operation, document: ContextDocument | None = None
+) -> ContextChanges:
     """Return changes and one more.
+
+    Args:
+        changes: what has been recorded so far.
+        path: of the field.
+        operation: the change.
+        document: the context, where it is known by now.
 
     Raises:
         InvalidChange: there is no room for another attribute.
@@ -47,4 +57,9 @@ def with_operation(changes: ContextChanges, path: str, operation: Operation) -> 
     recorded = changes.recorded(path, operation)
     if path.startswith(ATTRIBUTE_PREFIX):
         check_room(recorded.attributes_over({}).items())
+        if document is not None and not isinstance(operation.value, Removed) and outgrows(recorded, document):
+            raise InvalidChange(
+                f"With this attribute the session context would take more than {MAX_CONTEXT // 1024} KiB, and Emporix' "
+                "answer could soon not be read any more. Remove attributes first."
+            )
     return recorded

@@ -55,7 +55,9 @@ KINDS: Final[dict[str, Kind]] = {
         level=WARNING,
         remedy="Emporix does not want these changes, and they were dropped. Offer only what the site allows",
         remedies={
-            "TokenRejected": "Emporix refuses the token, and the changes were dropped. The shopper has to log in again"
+            "ContextFull": "the attributes would make the session context so large that Emporix' answer could not be "
+            "read any more, and were dropped. Remove attributes before setting more",
+            "TokenRejected": "Emporix refuses the token, and the changes were dropped. The shopper has to log in again",
         },
         counter="refused",
         counters={"parked": "dropped"},
@@ -160,6 +162,8 @@ KINDS: Final[dict[str, Kind]] = {
             "EmporixUnreachable": "Emporix does not answer. Check base_url=..., the network, DNS, and HTTPS_PROXY. "
             "Pages show the last known values or the defaults, changes wait, and it is asked again",
             "MalformedAnswer": _NOT_EMPORIX,
+            "too large": "an answer is larger than 256 KiB, and is not read. Where it is a session context that has "
+            "grown, OwnContextClient.remove_attribute(token, key) takes attributes out without reading it",
             "foreign answer": _NOT_EMPORIX,
         },
         quiet=10,

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from typing import Final, Protocol, TypeVar
 
-from ..errors import ChangeRefused, ContextNotFound, EmporixError, TokenRejected, TooManyRequests, VersionConflict
+from ..errors import (
+    ChangeRefused,
+    ContextNotFound,
+    EmporixError,
+    MalformedAnswer,
+    TokenRejected,
+    TooManyRequests,
+    VersionConflict,
+)
 from ..events import ContextEvent, Events
 from ..model.document import ContextDocument
 
@@ -17,6 +25,7 @@ ANSWERS: Final = (ChangeRefused, ContextNotFound, VersionConflict)
 """Errors that say that Emporix works, and has accepted the token."""
 
 NOT_EMPORIX: Final = "foreign answer"
+TOO_LARGE: Final = "too large"
 
 
 class Contexts(Protocol):
@@ -93,4 +102,6 @@ def _outcome(error: EmporixError) -> str:
     """Return what a failure is called: below 500 it is not Emporix that fails, but something else that answers."""
     if error.status is not None and 300 <= error.status < 500:
         return NOT_EMPORIX
+    if isinstance(error, MalformedAnswer) and error.reason.startswith("larger than"):
+        return TOO_LARGE
     return type(error).__name__

@@ -9,6 +9,7 @@ from typing import Final
 
 from ..errors import (
     ChangeRefused,
+    ContextFull,
     EmporixError,
     EmporixFailed,
     EmporixNotAsked,
@@ -17,6 +18,7 @@ from ..errors import (
 )
 from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
+from ..model.room import outgrows
 from .entries import Entries
 from .job import Job
 from .ports import Caller, GuardedSource
@@ -63,6 +65,8 @@ class Patching:
         Raises:
             EmporixError: Emporix has certainly not taken them, and will not.
         """
+        if outgrows(changes, base):
+            raise ContextFull(OPERATION, None, "the session context would be too large to be read: remove attributes")
         job.begins_attempt()
         fenced = self.entries.with_siblings(job.entry)
         with self.entries.written(fenced):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from .fields import FIELDS, RECEIPTS, Kind
-from .frozen_json import EMPTY, FrozenDict, Json, code_of, plain, text_of, tolerant_version_of
+from .frozen_json import EMPTY, FrozenDict, Json, code_of, dumps, plain, text_of, tolerant_version_of
 from .held_text import OddText, as_read, as_sent, decoded, hold
 from .odd_json import loads_tolerantly
 from .personal import Personal
@@ -62,6 +62,11 @@ class _LazyMaps:
         """The fields, by Emporix' names, in which some value is of no use and reads as `None`."""
         text = self._held
         return text.fields if isinstance(text, OddText) else ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of JSON that attributes and unknown keys take, or all of it where it is much."""
+        return len(self._held) or len(dumps([self.attributes, self.extra]))
 
     @property
     def sent_attributes(self) -> Mapping[str, Any]:
