@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 import httpx2
 from starlette.requests import Request
 
-from session_ctx_middleware import CachePolicy, SessionContext
+from session_ctx_middleware import CachePolicy, SessionContext, UpstreamPolicy
 from session_ctx_middleware.stores import Attachment, Listener, MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
+from ..support.outage import Way
 from ..support.shop import Shop
 from ..support.virtual_time import VirtualClock
 
@@ -26,6 +27,18 @@ async def shop_with(**options: object) -> AsyncIterator[tuple[FakeEmporix, Shop]
     finally:
         await shop.browser.aclose()
         await shop.upstream_client.aclose()
+
+
+@asynccontextmanager
+async def shop_on_a_way(**options: object) -> AsyncIterator[tuple[FakeEmporix, Way, Shop]]:
+    emporix = FakeEmporix(now=lambda: 1.79e9 + asyncio.get_running_loop().time())
+    way = Way(emporix, httpx2)
+    shop = Shop(emporix, httpx2, http_client=way.client, **options)
+    try:
+        yield emporix, way, shop
+    finally:
+        await shop.browser.aclose()
+        await way.client.aclose()
 
 
 class HardOfHearing(MemoryStore):
@@ -138,3 +151,43 @@ async def a_choice_shows_though_the_one_who_asked_has_left() -> None:
         await asyncio.gather(leaving, return_exceptions=True)
         await asyncio.sleep(0.5)
         assert await shop.currency(other) == "USD"
+
+
+async def broken_sessions_hide_emporix_from_nobody() -> None:
+    async with shop_on_a_way() as (emporix, way, shop):
+        broken = [emporix.new_session().token for _ in range(3)]
+        way.broken = set(broken)
+        for _ in range(30):
+            for token in broken:
+                await shop.currency(token)
+            await asyncio.sleep(0.5)
+        assert await shop.currency(emporix.new_session(currency="EUR").token) == "EUR"
+
+
+async def whoever_was_turned_away_is_served_next_time() -> None:
+    async with shop_with(upstream=UpstreamPolicy(max_concurrency=1, deadline=0.1)) as (emporix, shop):
+        emporix.latency = 0.05
+        tokens = [emporix.new_session(currency="EUR").token for _ in range(10)]
+        shown = await asyncio.gather(*(shop.currency(token) for token in tokens))
+        assert None in shown
+        await asyncio.sleep(0.3)
+        for token in tokens:
+            assert await shop.currency(token) == "EUR"
+
+
+async def a_crowd_at_an_empty_process_sees_its_own_values() -> None:
+    async with shop_with(upstream=UpstreamPolicy(max_concurrency=10)) as (emporix, shop):
+        emporix.latency = 0.05
+        tokens = [emporix.new_session(currency="EUR").token for _ in range(200)]
+        assert set(await asyncio.gather(*(shop.currency(token) for token in tokens))) == {"EUR"}
+
+
+async def answers_that_drip_take_no_permit_for_good() -> None:
+    async with shop_on_a_way(upstream=UpstreamPolicy(max_concurrency=4)) as (emporix, way, shop):
+        way.fails = "dripping"
+        tokens = [emporix.new_session(currency="EUR").token for _ in range(8)]
+        await asyncio.gather(*(shop.currency(token) for token in tokens))
+        way.fails = ""
+        await asyncio.sleep(5)
+        for token in tokens:
+            assert await shop.currency(token) == "EUR"

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from session_ctx_middleware.clock import HybridClock
+from session_ctx_middleware.emporix.limits import TimeLimit, TimeLimitedCall
+from session_ctx_middleware.engine.breaker import SessionBreaker
+from session_ctx_middleware.engine.bulkhead import Bulkhead
 from session_ctx_middleware.engine.consistency import Consistency
 from session_ctx_middleware.engine.engine import Engine
 from session_ctx_middleware.engine.entries import Entries
@@ -289,6 +292,33 @@ def no_catching_up(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Peers, "catch_up", catch_up)
 
 
+def no_counting_of_sessions(patch: pytest.MonkeyPatch) -> None:
+    """The breaker takes every call for one of another session."""
+    admit = SessionBreaker.admit
+    patch.setattr(SessionBreaker, "admit", lambda self, _: admit(self, object()))
+    patch.setattr(SessionBreaker, "would_refuse", lambda *_: False)
+
+
+def no_excuse_for_turning_away(patch: pytest.MonkeyPatch) -> None:
+    """That this process did not ask is taken for a failure of Emporix."""
+    patch.setattr(Publisher, "_failed", lambda self, flight, _: self.throttle(flight.entry, flight.started))
+
+
+def no_queue_bounded_by_time(patch: pytest.MonkeyPatch) -> None:
+    """Whoever finds twice as many waiting as there are permits is turned away."""
+    original = Bulkhead.take
+
+    async def take(self: Bulkhead, operation: str, patience: float) -> None:
+        await original(self, operation, patience if self.waiting < 20 else 0.0)
+
+    patch.setattr(Bulkhead, "take", take)
+
+
+def no_time_limit(patch: pytest.MonkeyPatch) -> None:
+    """Only the HTTP client's own timeouts end a call."""
+    patch.setattr(TimeLimit, "run", lambda _self, _client, work: work(TimeLimitedCall(1e9)))
+
+
 ONE = "one process"
 NOTES = "3 workers, notes"
 SKEWED = "3 workers, notes, clocks an hour apart"
@@ -338,6 +368,10 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_map_of_its_own_for_the_absent, scenarios.garbage_tokens_do_not_push_out_good_entries),
     (no_identity_check, scenarios.an_old_flight_does_not_remove_a_newer_one),
     (no_catching_up, scenarios.what_was_told_while_nobody_listened_is_asked_for),
+    (no_counting_of_sessions, scenarios.broken_sessions_hide_emporix_from_nobody),
+    (no_excuse_for_turning_away, scenarios.whoever_was_turned_away_is_served_next_time),
+    (no_queue_bounded_by_time, scenarios.a_crowd_at_an_empty_process_sees_its_own_values),
+    (no_time_limit, scenarios.answers_that_drip_take_no_permit_for_good),
 ]
 
 
