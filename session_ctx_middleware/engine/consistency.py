@@ -25,7 +25,7 @@ from ..model.operation import SOMEHOW, Taken
 from .incarnations import Floors, Incarnation, floors_besides, precedence, precedes
 from .notes import Floor, Notes, joined_start
 
-__all__ = ["LAG", "START", "UNKNOWN", "Consistency", "Fingerprint", "Verdict"]
+__all__ = ["FAR_AHEAD", "LAG", "START", "UNKNOWN", "Consistency", "Fingerprint", "Verdict"]
 
 Fingerprint: TypeAlias = Callable[[Incarnation], str]
 

@@ -138,7 +138,7 @@ class Loads:
 
     def _shared_document(self, entry: Entry, stored: Stored, asked_at: float) -> Found | None:
         """Return the document that somebody else has shared, and note its floor, if it has one, as a hint."""
-        if stored.floor >= 0:
+        if stored.floor >= 0 and (stored.identity, stored.floor) != entry.store_view.disproved:
             entry.learn(entry.consistency.hinted(stored.identity, stored.floor))
         return None if stored.document is None else Found(stored.document, asked_at - stored.age, shared=True)
 

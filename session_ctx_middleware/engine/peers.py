@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..clock import Clock
 from ..stores import Notice, Stored
 from ..tasks import Tasks
 from .entries import Entries
@@ -29,6 +30,7 @@ class Peers:
         requirements: retires what another context has followed.
         pauses: for tokens whose parked changes are to be sent later.
         tasks: run what a notice makes necessary.
+        clock: where time comes from.
     """
 
     entries: Entries
@@ -38,6 +40,7 @@ class Peers:
     requirements: Requirements
     pauses: Pauses
     tasks: Tasks
+    clock: Clock
 
     def apply(self, notice: Notice) -> None:
         """Bring the entries that a notice names up to date."""
@@ -79,12 +82,16 @@ class Peers:
             floor: of that incarnation.
             version: the one to reach.
         """
-        entry.learn(entry.consistency.hinted(identity, floor))
         document = entry.document
+        if (identity, floor) == entry.store_view.disproved:
+            return document is not None
+        entry.learn(entry.consistency.hinted(identity, floor))
         if document is None:
             return False
-        if not self.publisher.apply_hint(entry, document.identity):
-            self.requirements.retire(entry, document.identity)
+        if not self.publisher.apply_hint(entry, document):
+            # Whoever can write to the store may name any context, again and again: Emporix is asked all the same.
+            if entry.store_view.may_retire(self.clock.monotonic()):
+                self.requirements.retire(entry, document.identity)
             return False
         return document.version >= version
 

@@ -12,7 +12,7 @@ from ..model.document import ContextDocument
 from ..model.view import Snapshot
 from ..policies import CachePolicy
 from ..stores import Attachment
-from .consistency import Verdict
+from .consistency import FAR_AHEAD, Verdict
 from .entries import Entries
 from .entry import NEVER, Entry
 from .flights import Failed, Flight, Found, Missing, Outcome, Rejected
@@ -67,7 +67,7 @@ class Publisher:
         """Put what a flight brought into its entry, unless a write or something newer came between."""
         entry = flight.entry
         if isinstance(outcome, Found):
-            self.apply_hint(entry, outcome.document.identity)
+            self.apply_hint(entry, outcome.document)
         if isinstance(outcome, Rejected):
             self.reject(entry)  # a token that is rejected is rejected, whatever else was going on
         elif flight.fence != entry.fence or self.entries.is_written(entry):
@@ -81,12 +81,13 @@ class Publisher:
         elif isinstance(outcome, Failed):
             self._failed(flight, outcome.error)
 
-    def apply_hint(self, entry: Entry, incarnation: Incarnation) -> bool:
-        """Take an announced version of a context as its floor; tell whether it was of this one."""
-        known = entry.consistency
-        if not known.hints_at(incarnation, self.keys.incarnation):
+    def apply_hint(self, entry: Entry, document: ContextDocument) -> bool:
+        """Take an announced version of a context as its floor; tell whether it was of the one that a document is of."""
+        known, incarnation = entry.consistency, document.identity
+        if known.hint is None or not known.hints_at(incarnation, self.keys.incarnation):
             return False
-        entry.learn(known.with_hint_applied(incarnation, self.keys.incarnation, self.clock.monotonic()))
+        if known.hint[1] <= document.version + FAR_AHEAD:  # whoever can write to a store may announce what is absurd
+            entry.learn(known.with_hint_applied(incarnation, self.keys.incarnation, self.clock.monotonic()))
         return True
 
     def reject(self, entry: Entry) -> None:
@@ -143,6 +144,9 @@ class Publisher:
         if siblings_write or not self.is_acceptable(entry, found):
             self.stats.count_refused_publication()
             return
+        floor = entry.consistency.floor_of(found.document.identity)
+        if floor > found.document.version:
+            entry.store_view.disproves(self.keys.incarnation(found.document.identity), floor)
         snapshot = Snapshot(document=found.document, parked=entry.snapshot.parked)
         entry.show(snapshot, entry.consistency.published(found.document, found.asked_at))
         self._set_lifetime(entry, found.asked_at)  # in this order: see Entry.read_elsewhere

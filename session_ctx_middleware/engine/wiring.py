@@ -192,6 +192,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         requirements=requirements,
         pauses=pauses,
         tasks=tasks,
+        clock=clock,
     )
     return Parts(
         tasks=tasks,

@@ -92,15 +92,18 @@ class RedisServer:
             time.sleep(0.01)
         raise RuntimeError("redis-server does not answer")
 
-    def command(self, *words: str | int) -> str:
-        """Run one command over a connection of its own; return the first line of the raw answer."""
+    def command(self, *words: str | int, lines: int = 1) -> str:
+        """Run one command over a connection of its own; return the last one of some lines of the raw answer."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=START_SECONDS) as connection:
             parts = [str(word).encode() for word in words]
-            lines = b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
-            connection.sendall(b"*%d\r\n%s" % (len(parts), lines))
-            answer = connection.makefile("rb").readline().decode().strip()
-        if answer.startswith("-"):
-            raise RuntimeError(answer)
+            text = b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+            connection.sendall(b"*%d\r\n%s" % (len(parts), text))
+            with connection.makefile("rb") as answers:
+                answer = answers.readline().decode().strip()
+                if answer.startswith("-"):
+                    raise RuntimeError(answer)
+                for _ in range(lines - 1):
+                    answer = answers.readline().decode().strip()
         return answer
 
     def kill(self) -> None:

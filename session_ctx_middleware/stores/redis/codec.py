@@ -7,12 +7,14 @@ import binascii
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeGuard
 
 from ...clock import Clock
 from ...errors import ConfigurationError
 from ...model.changes import ContextChanges
 from ...model.document import ContextDocument
+from ...model.fields import MAX_ATTRIBUTES, SWITCHES
 from ...model.frozen_json import dumps, loads
 from ...model.packing import pack, unpack
 from ..protocol import Notice
@@ -20,20 +22,37 @@ from ..protocol import Notice
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["Codec", "EncryptionKey", "notice_from", "notice_text", "text_of"]
+__all__ = ["Codec", "EncryptionKey", "notice_from", "notice_text", "number_of", "text_of"]
 
 EncryptionKey: TypeAlias = "bytes | str | Sequence[bytes | str]"
 
 FORMAT: Final = 1
 KEY_BYTES: Final = 32
+MAX_DIGITS: Final = 20
 NONCE_BYTES: Final = 12
 MAX_NAMES: Final = 10_000
+MAX_FIELDS: Final = 4 * (MAX_ATTRIBUTES + len(SWITCHES))
+"""Parked changes that are read of one session: far more than anybody could have parked."""
+MAX_DOCUMENT: Final = 1024 * 1024
+"""Characters of a stored document: four times what Emporix may answer."""
 KINDS: Final = ("written", "forgotten", "parked")
 
 
 def text_of(raw: object) -> str:
     """Return what Redis sent as text; a client may decode by itself, or not."""
     return raw.decode() if isinstance(raw, bytes) else str(raw)
+
+
+def number_of(raw: object) -> int:
+    """Return a whole number that Redis sent.
+
+    Raises:
+        ValueError: it is none, or none that one could have counted to.
+    """
+    number = int(text_of(raw)[:MAX_DIGITS])
+    if abs(number) >= 2**53:
+        raise ValueError("not a number of ours")
+    return number
 
 
 class Cipher(Protocol):
@@ -112,6 +131,8 @@ class Codec:
         """Return a stored document; `None` where it cannot be read, or was stored in another format or place."""
         head = _head(key)
         try:
+            if not isinstance(raw, bytes | str) or len(raw) > MAX_DOCUMENT:
+                return None
             text = self._cipher.decrypt(key, text_of(raw))
             if not (text.startswith(head) and text.endswith("}")):
                 return None
@@ -119,17 +140,17 @@ class Codec:
         except ValueError:
             return None
 
-    def fields(self, key: str, changes: ContextChanges) -> Iterable[tuple[str, float, str]]:
-        """Yield path, time and stored form of each change."""
-        for packed in pack(changes):
-            path, value, op_id, at = str(packed[0]), packed[1], packed[2], packed[3]
-            payload = self._cipher.encrypt(_place(key, path), dumps(value))
-            yield path, changes.operations[path].at, json.dumps([FORMAT, at, op_id, payload], separators=(",", ":"))
+    def fields(self, key: str, changes: ContextChanges) -> Iterable[tuple[str, float, str, str]]:
+        """Yield path, time, operation id and stored form of each change."""
+        for path, value, op_id, at, _, era in pack(changes):
+            place = _place(key, str(path))
+            field = [FORMAT, at, op_id, self._cipher.encrypt(place, dumps(value)), era]
+            yield str(path), changes.operations[str(path)].at, str(op_id), json.dumps(field, separators=(",", ":"))
 
     def changes(self, key: str, fields: Mapping[object, object]) -> ContextChanges:
         """Return stored changes without those that cannot be read."""
         found = ContextChanges()
-        for path, raw in fields.items():
+        for path, raw in islice(fields.items(), MAX_FIELDS):
             try:
                 found = self._change(key, text_of(path), text_of(raw)).over(found)
             except ValueError:
@@ -138,10 +159,11 @@ class Codec:
 
     def _change(self, key: str, path: str, raw: str) -> ContextChanges:
         field = loads(raw)
-        if not isinstance(field, list) or len(field) != 4 or field[0] != FORMAT or not isinstance(field[3], str):
+        if not isinstance(field, list) or len(field) < 4 or field[0] != FORMAT or not isinstance(field[3], str):
             raise ValueError("another format")
-        value = loads(self._cipher.decrypt(_place(key, path), field[3]))
-        return unpack([[path, value, field[2], field[1], -1]], now=self._clock.monotonic(), wall=self._clock.time())
+        value, era = loads(self._cipher.decrypt(_place(key, path), field[3])), field[4:5]
+        packed = [path, value, field[2], field[1], -1, *era]
+        return unpack([packed], now=self._clock.monotonic(), wall=self._clock.time())
 
 
 def _head(key: str) -> str:

@@ -9,6 +9,8 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from redis.exceptions import ResponseError
+
 from ...breaker import Admission, Breaker, Change
 from ...clock import Clock
 from ...tasks import SharedResult, Tasks
@@ -216,5 +218,7 @@ class Guard:
 
 
 def _is_failure(error: BaseException | None) -> bool:
-    """Tell whether this counts as a failure: a Redis that refuses writes can still be read from."""
+    """Tell whether this counts as a failure; not where Redis refuses writes, or a key is something else."""
+    if isinstance(error, ResponseError) and "WRONGTYPE" in str(error):
+        return False
     return error is not None and refusal_of(error) is None

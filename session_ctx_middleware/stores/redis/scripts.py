@@ -8,7 +8,8 @@ it was saved), ``lifetime`` and ``session`` (the name of its session). ``total``
 was counted down from: the time since the document was saved is ``total`` minus what is left (``PTTL``), so that only
 the clock of Redis counts. All times are milliseconds.
 
-A parked change is one field of a hash, named by its path: ``[format, at, operation id, payload]``.
+A parked change is one field of a hash, named by its path: ``[format, at, operation id, payload, era]``. What somebody
+else has put in the place of a number counts as nothing.
 """
 
 from __future__ import annotations
@@ -89,9 +90,9 @@ local total, floor = tonumber(lifetime), false
 if old[1] == identity then
   local left = redis.call('PTTL', KEYS[1])
   floor = old[2]
-  if floor and tonumber(floor) > tonumber(version) then return 0 end
-  if old[3] then
-    local known, aged = tonumber(old[3]), tonumber(old[4]) + tonumber(old[5]) - left
+  if (tonumber(floor) or -1) > tonumber(version) then return 0 end
+  local known, aged = tonumber(old[3]), (tonumber(old[4]) or 0) + (tonumber(old[5]) or 0) - left
+  if known then
     if known > tonumber(version) or (known == tonumber(version) and aged < tonumber(age)) then return 0 end
   end
   if left > total then total = left end
@@ -167,9 +168,9 @@ local identity, floor, lifetime = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local old = redis.call('HMGET', KEYS[1], 'identity', 'floor', 'version', 'total')
 local total, left = 0, 0
 if old[1] == identity then
-  total, left = tonumber(old[4]), redis.call('PTTL', KEYS[1])
-  if old[2] and tonumber(old[2]) > floor then floor = tonumber(old[2]) end
-  if old[3] and tonumber(old[3]) < floor then
+  total, left = tonumber(old[4]) or 0, redis.call('PTTL', KEYS[1])
+  floor = math.max(floor, tonumber(old[2]) or -1)
+  if (tonumber(old[3]) or -1) < floor then
     redis.call('HDEL', KEYS[1], 'version', 'payload', 'age', 'lifetime', 'session')
   end
 else
@@ -192,17 +193,18 @@ end
 """
 
 PARK: Final = _script(f"""{_CHANGE}
-for i = 2, #ARGV, 3 do
-  local old = redis.call('HGET', KEYS[1], ARGV[i])
+for i = 2, #ARGV, 4 do
+  local at, old = tonumber(ARGV[i + 1]), redis.call('HGET', KEYS[1], ARGV[i])
   local known = old and change(old)
-  if not known or known[2] <= tonumber(ARGV[i + 1]) then
-    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 2])
+  if not known or known[2] < at or (known[2] == at and tostring(known[3]) <= ARGV[i + 2]) then
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 3])
   end
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1
 """)
-"""Park changes: time to live, then path, time and field of each; the later one of a path stays."""
+"""Park changes: time to live, then path, time, operation id and field of each; the later one of a path stays, as by
+`model.operation.later`."""
 
 UNPARK: Final = _script(f"""{_CHANGE}
 local gone = 0

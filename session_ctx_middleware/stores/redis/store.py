@@ -20,7 +20,7 @@ from ...frames import without_locals
 from ...model.changes import NO_CHANGES, ContextChanges
 from ...model.document import ContextDocument
 from ..protocol import PARKED_TTL, Attachment, Listener, Notice, Stored
-from .codec import Codec, EncryptionKey, text_of
+from .codec import Codec, EncryptionKey, number_of, text_of
 from .commands import milliseconds, raise_floor, unpark
 from .keys import Keys
 from .recovery import RecoveryQueue
@@ -44,6 +44,8 @@ __all__ = ["RedisStore"]
 NAMESPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 NAMESPACE_RULE: Final = "namespace must be 1 to 64 letters, digits and _ . : - with a letter or digit first."
 MAX_CONNECTIONS: Final = 32
+AHEAD: Final = 2.0
+"""Seconds that a document may come from the future: more than that is nobody's clock."""
 
 
 class RedisStore:
@@ -119,7 +121,10 @@ class RedisStore:
             (found,) = await connection.run([GET.on(key)])
         else:
             (answer,) = await connection.run([self._read_command(name)])
-            read = ReadAnswer.parse(answer)
+            try:
+                read = ReadAnswer.parse(answer)
+            except ValueError:
+                return None  # somebody else has written there
             found = read.found
             connection.backplane.counted(read.number, epoch)
             if not connection.backplane.is_past(read.number):
@@ -226,15 +231,21 @@ class RedisStore:
         return READ.on(keys.document(name), keys.sequence, keys.parked(name), with_=(keys.parked(""),))
 
     def _stored(self, key: str, found: Sequence[Any], unparked: tuple[str, ...]) -> Stored | None:
+        try:
+            return self._read(key, found, unparked)
+        except ValueError:
+            return None  # somebody else has written there
+
+    def _read(self, key: str, found: Sequence[Any], unparked: tuple[str, ...]) -> Stored | None:
         identity, floor, total, version, payload, age, lifetime, left = found[:8]
         if identity is None or total is None or left < 0:
             return None
-        lowest = -1 if floor is None else int(floor)
-        elapsed = max(0, int(total) - left)
-        if payload is not None and version is not None and elapsed < int(lifetime):
-            document = self._codec.document(key, payload)
-            if document is not None and document.version == int(version) >= lowest:
-                return Stored(document, (int(age) + elapsed) / 1000, text_of(identity), lowest, unparked)
+        lowest = -1 if floor is None else number_of(floor)
+        elapsed = max(0, number_of(total) - left)
+        if payload is not None and version is not None and elapsed < number_of(lifetime):
+            document, asked = self._codec.document(key, payload), number_of(age) / 1000
+            if document is not None and document.version == number_of(version) >= lowest and asked >= -AHEAD:
+                return Stored(document, max(0.0, asked) + elapsed / 1000, text_of(identity), lowest, unparked)
         return Stored(identity=text_of(identity), floor=lowest, unparked=unparked) if lowest >= 0 else None
 
     def _connection(self) -> LoopConnection:
