@@ -26,8 +26,8 @@ SHOPPERS: Final = 100
 CONNECTIONS: Final = httpx.Limits(max_keepalive_connections=50)
 
 
-async def played(setup: str, requests: int, shoppers: int) -> tuple[Tally, Outages]:
-    """Let shoppers switch and look on three workers at random, until there were so many requests."""
+async def played(setup: str, requests: int, shoppers: int, clicks: int) -> tuple[Tally, Outages]:
+    """Let shoppers switch and look on three workers at random until there were so many requests."""
     tally, outages = Tally(), Outages(0)
     settings: dict[str, Any] = {"secret_key": [secrets.token_hex(32)]}
     async with AsyncExitStack() as stack:
@@ -43,7 +43,7 @@ async def played(setup: str, requests: int, shoppers: int) -> tuple[Tally, Outag
         transport = await stack.enter_async_context(httpx.AsyncHTTPTransport(limits=CONNECTIONS))
         visits = [platform.new_visit() for _ in range(shoppers)]
         crowd = [Shopper(visit, transport, str(seed), tally) for seed, visit in enumerate(visits)]
-        await wander(crowd, fleet.addresses, steps=2, going_on=lambda: tally.requests < requests)
+        await wander(crowd, fleet.addresses, steps=2, clicks=clicks, going_on=lambda: tally.requests < requests)
     return tally, outages
 
 
@@ -51,12 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.workers", description=main.__doc__)
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--shoppers", type=int, default=SHOPPERS)
+    parser.add_argument(
+        "--clicks", type=int, default=3, help="of a shopper within one moment; 1 to wait for each answer"
+    )
     parser.add_argument("--setup", choices=SETUPS, action="append", help="play this one; several times for several")
     options = parser.parse_args(arguments)
     bad = 0
     for setup in options.setup or SETUPS:
         began = time.monotonic()
-        tally, outages = asyncio.run(played(setup, options.requests, options.shoppers))
+        tally, outages = asyncio.run(played(setup, options.requests, options.shoppers, options.clicks))
         seconds = time.monotonic() - began
         print(f"{setup}: {tally}, {outages.number} times Redis was killed, {seconds:.0f} s", flush=True)
         for violation in tally.violations[:5]:

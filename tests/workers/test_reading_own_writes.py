@@ -24,6 +24,16 @@ async def test_cookie_alone(open_fleet: OpenFleet, make_shoppers: MakeShoppers, 
     assert len(tally.pids) == 3
 
 
+async def test_requests_overlap(open_fleet: OpenFleet, make_shoppers: MakeShoppers, tally: Tally) -> None:
+    """Six requests of one browser at once, before there is a context and after: nothing that was answered is undone."""
+    addresses = open_fleet(secret_key=SECRET, cache={"missing_ttl": 0.2}).addresses
+    early = make_shoppers(SHOPPERS // 2, exists=False)
+    await wander([*early, *make_shoppers(SHOPPERS // 2)], addresses, steps=STEPS, clicks=3)
+
+    assert tally.violations == []
+    assert tally.statuses == {200: SHOPPERS * STEPS}
+
+
 @pytest.mark.redis
 async def test_redis_alone(
     open_fleet: OpenFleet, make_shoppers: MakeShoppers, redis: RedisServer, tally: Tally
