@@ -173,7 +173,7 @@ class Commits:
 
     def _take_over(self, job: Job, document: ContextDocument, taken: Taken, replaced: ContextDocument | None) -> None:
         """Note which changes of a job Emporix has; a receipt tells of those in whose place it has later ones."""
-        there = job.changes.not_received(document.receipts)
+        there = job.changes.not_replaced(document.receipts)
         job.is_done(job.changes.without(there.ids).as_taken(SOMEHOW))
         job.is_done(there.as_taken(taken, replaced))
 

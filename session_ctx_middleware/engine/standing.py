@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..model.changes import NO_CHANGES, ContextChanges
-from ..model.document import ContextDocument
+from ..model.document import ContextDocument, Removed
 from ..model.frozen_json import same
-from ..model.operation import Operation, value_digest
+from ..model.operation import Operation, Taken, value_digest
 from .consistency import LAG
 
 __all__ = ["Against", "Standing", "unseen", "weigh"]
@@ -70,24 +70,26 @@ def _standing(path: str, operation: Operation, against: Against) -> Operation | 
     document, taken = against.document, operation.taken
     if document is None:
         return operation
-    receipt = document.receipts.get(path, -1.0)
-    if receipt >= operation.at:
+    if document.receipts.get(path, -1.0) >= operation.at:
         return None  # it is there, or a later one is
-    if taken is None or taken.version < 0:
-        return operation if taken is None else None
-    if taken.context not in {"", against.context}:
-        return replace(operation, taken=None)  # it has come along from another session
-    differs = not same(document.value_at(path), operation.value)
-    if differs and _was_never_seen(path, operation, against):
+    if taken is None:
+        return operation
+    if taken.version < 0:  # Emporix has it, or a later one; a receipt tells whether this document is older
+        return operation if path in document.receipts and not isinstance(operation.value, Removed) else None
+    if _is_to_be_sent(path, operation, taken, document, against):
         return replace(operation, taken=None)
     return operation if document.version < taken.version else None
 
 
-def _was_never_seen(path: str, operation: Operation, against: Against) -> bool:
+def _is_to_be_sent(path: str, operation: Operation, taken: Taken, document: ContextDocument, against: Against) -> bool:
+    """Tell whether a taken change has come along from another context, or was never seen by this one."""
+    if taken.context not in {"", against.context}:
+        return True
+    return not same(document.value_at(path), operation.value) and _was_never_seen(path, taken, document, against)
+
+
+def _was_never_seen(path: str, taken: Taken, document: ContextDocument, against: Against) -> bool:
     """Tell whether a document, which does not show a change, proves that Emporix does not have it."""
-    document, taken = against.document, operation.taken
-    if document is None or taken is None:
-        return False
     if document.version < taken.version:
         return against.asked_at > taken.at + LAG
     if document.version == taken.version and taken.replaced == value_digest(document.value_at(path)):

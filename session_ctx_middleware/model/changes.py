@@ -172,6 +172,10 @@ class ContextChanges(Personal):
         """Return the changes that are later than those that Emporix is known to have been sent, by field."""
         return self._where(lambda path, operation: operation.at > receipts.get(path, -1.0))
 
+    def not_replaced(self, receipts: Mapping[str, float]) -> ContextChanges:
+        """Return the changes in whose place Emporix is not known to have later ones, by field."""
+        return self._where(lambda path, operation: operation.at >= receipts.get(path, -1.0))
+
     def not_before(self, era: int) -> ContextChanges:
         """Return the changes that were recorded since the shopper logged out for the `era`-th time."""
         return self._where(lambda _, operation: operation.era >= era)
