@@ -69,6 +69,8 @@ class Requirements:
         document = snapshot.document
         if document is None or snapshot.stale or shown is not snapshot or snapshot is not entry.snapshot:
             return
+        if shown.parked.operations:
+            return  # they leave this process as soon as the browser has them
         if not self.is_behind(entry, document, entry.asked_at):
             entry.learn(entry.consistency.satisfying(notes))
 
