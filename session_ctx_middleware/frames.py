@@ -8,6 +8,7 @@ those of a call that the application has cancelled, and of errors that led to th
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from functools import wraps
 from types import FrameType, TracebackType
@@ -21,12 +22,9 @@ E = TypeVar("E", bound=BaseException)
 
 PACKAGE: Final = __name__.partition(".")[0]
 # What this package calls, and what stands between; everything else that is called from here is the application's.
-CALLED: Final = frozenset(
-    {
-        *("httpx", "httpx2", "httpcore", "httpcore2", "h11", "h2", "aiohttp", "yarl", "redis"),
-        *("anyio", "asyncio", "concurrent", "contextlib", "json", "jwt", "ssl", "threading"),
-    }
-)
+HTTP: Final = ("httpx", "httpx2", "httpcore", "httpcore2", "h11", "h2", "hpack", "anyio", "sniffio", "idna")
+OTHERS: Final = ("aiohttp", "aiohappyeyeballs", "multidict", "yarl", "jwt", "cryptography", "redis")
+CALLED: Final = frozenset({*HTTP, *OTHERS, *sys.stdlib_module_names})
 
 
 def without_locals(function: Callable[P, T]) -> Callable[P, T]:
