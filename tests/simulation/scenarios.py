@@ -10,7 +10,7 @@ import httpx2
 from starlette.requests import Request
 
 from session_ctx_middleware import CachePolicy, SessionContext, UpstreamPolicy
-from session_ctx_middleware.stores import Attachment, Listener, MemoryStore
+from session_ctx_middleware.stores import Attachment, ContextStoreUnavailable, Listener, MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from ..support.outage import Way
@@ -107,6 +107,45 @@ async def what_was_told_while_nobody_listened_is_asked_for() -> None:
         await other.switch(session.token, currency="USD")
         store.deaf = False
         store.attachments[0].epoch += 1
+        assert await shop.currency(session.token) == "USD"
+        await other.browser.aclose()
+        await other.upstream_client.aclose()
+
+
+class Mute(MemoryStore):
+    """A store that others hear nothing from: what is written is refused, and what is there stays as it was."""
+
+    def __init__(self, memory: MemoryStore) -> None:
+        self._open(memory._memory)
+
+    async def invalidate(self, *_: object, **__: object) -> None:
+        raise ContextStoreUnavailable("no memory left")
+
+
+async def nothing_is_believed_that_nobody_could_deny() -> None:
+    store = HardOfHearing(shared=True, clock=VirtualClock())
+    async with shop_with(store=store) as (emporix, shop):
+        other = Shop(emporix, httpx2, store=Mute(store))
+        session = emporix.new_session(currency="EUR")
+        assert await shop.currency(session.token) == "EUR"
+        await other.switch(session.token, currency="USD")
+        await asyncio.sleep(2.1)
+        for attachment in store.attachments:
+            attachment.lost()
+            attachment.missed()
+        assert await shop.currency(session.token) == "USD"
+        await other.browser.aclose()
+        await other.upstream_client.aclose()
+
+
+async def instances_of_one_process_show_the_same() -> None:
+    store = MemoryStore(clock=VirtualClock())
+    async with shop_with(store=store) as (emporix, shop):
+        other = Shop(emporix, httpx2, store=store)
+        session = emporix.new_session(currency="EUR")
+        assert [await each.currency(session.token) for each in (shop, other)] == ["EUR", "EUR"]
+        assert emporix.count("context.get") == 1
+        await other.switch(session.token, currency="USD")
         assert await shop.currency(session.token) == "USD"
         await other.browser.aclose()
         await other.upstream_client.aclose()

@@ -21,6 +21,7 @@ from session_ctx_middleware.engine.entries import Entries
 from session_ctx_middleware.engine.entry import Entry
 from session_ctx_middleware.engine.flights import Flight, Flights
 from session_ctx_middleware.engine.loads import Loads
+from session_ctx_middleware.engine.neighbours import Neighbour
 from session_ctx_middleware.engine.patching import Patching
 from session_ctx_middleware.engine.peers import Peers
 from session_ctx_middleware.engine.pending import Pending
@@ -29,7 +30,7 @@ from session_ctx_middleware.engine.sharing import Sharing
 from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.model.document import ContextDocument
 from session_ctx_middleware.model.view import Snapshot
-from session_ctx_middleware.stores import MemoryStore
+from session_ctx_middleware.stores import Attachment, MemoryStore
 from session_ctx_middleware.tasks import KeyedLock, Tasks
 
 from ..support.virtual_time import VirtualTimeLoop
@@ -292,6 +293,21 @@ def no_catching_up(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Peers, "catch_up", catch_up)
 
 
+def no_doubt_without_contact(patch: pytest.MonkeyPatch) -> None:
+    """A store is believed though nobody can tell it anything."""
+    patch.setattr(Attachment, "lost", lambda _: None)
+
+
+def no_neighbours(patch: pytest.MonkeyPatch) -> None:
+    """What one instance did the others of its process are not told."""
+    patch.setattr(Neighbour, "tell", lambda *_: None)
+
+
+def no_looking_around(patch: pytest.MonkeyPatch) -> None:
+    """What one instance has read the others of its process ask Emporix for."""
+    patch.setattr(Neighbour, "look_around", lambda *_: [])
+
+
 def no_counting_of_sessions(patch: pytest.MonkeyPatch) -> None:
     """The breaker takes every call for one of another session."""
     admit = SessionBreaker.admit
@@ -368,6 +384,9 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_map_of_its_own_for_the_absent, scenarios.garbage_tokens_do_not_push_out_good_entries),
     (no_identity_check, scenarios.an_old_flight_does_not_remove_a_newer_one),
     (no_catching_up, scenarios.what_was_told_while_nobody_listened_is_asked_for),
+    (no_doubt_without_contact, scenarios.nothing_is_believed_that_nobody_could_deny),
+    (no_neighbours, scenarios.instances_of_one_process_show_the_same),
+    (no_looking_around, scenarios.instances_of_one_process_show_the_same),
     (no_counting_of_sessions, scenarios.broken_sessions_hide_emporix_from_nobody),
     (no_excuse_for_turning_away, scenarios.whoever_was_turned_away_is_served_next_time),
     (no_queue_bounded_by_time, scenarios.a_crowd_at_an_empty_process_sees_its_own_values),
