@@ -20,7 +20,7 @@ from .engine import NOTE_SECONDS, Noted, Notes, join
 from .model.document import ATTRIBUTE_PREFIX, Removed
 from .model.frozen_json import dumps, loads
 from .note_codec import decode, encode
-from .sealing import Keyring, tenant_tag
+from .sealing import Keyring, Sealer, base64_length, can_encrypt, tenant_tag
 
 __all__ = ["NOTHING", "ContinuityCookies", "Found", "Written"]
 
@@ -48,6 +48,8 @@ V = TypeVar("V")
 
 _ID: Final = re.compile("[0-9a-f]{16}")
 _jws: Final = jwt.PyJWS()
+SIGNED: Final = len(_jws.encode(b"", bytes(32), ALGORITHM, headers=SHORT_HEADER))
+"""Characters of a signed note besides what it says: the header, two dots and the signature."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -119,7 +121,9 @@ class ContinuityCookies:
         prefix = f"{cookie_name(name, 'cookie_name=...', bare=True)}.{tenant_tag(tenant, base_url)}".encode()
         self._prefixes = (prefix, b"__Host-" + prefix)
         self._keys = keyring.signing_keys(PURPOSE)
-        self._sealer = keyring.sealer(PURPOSE) if encrypted else None
+        self._seals = encrypted
+        # Who only signs opens what others have sealed: workers are told one by one to encrypt, or not to any more.
+        self._sealer = keyring.sealer(PURPOSE) if encrypted or (self._keys and can_encrypt()) else None
         self._https_only = https_only
         self._max_bytes = max_bytes
         self._clock = clock
@@ -265,7 +269,11 @@ class ContinuityCookies:
         return joined, own, tuple(left_out)
 
     def _size(self, prefix: bytes, notes: Notes | None) -> int:
-        return 0 if notes is None else len(prefix) + 16 + len(self._value(prefix + bytes(16), notes))
+        if notes is None:
+            return 0
+        # A key is good for so many sealed texts only, and signing takes longer than this.
+        size = len(_payload(notes))
+        return len(prefix) + 16 + (Sealer.length(size) if self._seals else SIGNED + base64_length(size))
 
     def _header(self, prefix: bytes, name: bytes, notes: Notes) -> bytes:
         name = name if name.startswith(prefix) else prefix + name
@@ -276,10 +284,14 @@ class ContinuityCookies:
         return b"; HttpOnly; SameSite=Lax" + (b"; Secure" if prefix == self._prefixes[1] else b"")
 
     def _value(self, name: bytes, notes: Notes) -> bytes:
-        payload = dumps(encode(notes)).encode()
-        if self._sealer is not None:
+        payload = _payload(notes)
+        if self._seals and self._sealer is not None:
             return self._sealer.seal(payload, name.decode("latin-1")).encode()
         return _jws.encode(payload, self._keys[0], ALGORITHM, headers=SHORT_HEADER).encode()
+
+
+def _payload(notes: Notes) -> bytes:
+    return dumps(encode(notes)).encode()
 
 
 def _candidates(prefix: bytes, header: bytes) -> Iterable[tuple[bytes, bytes]]:

@@ -19,7 +19,7 @@ from .errors import ConfigurationError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["Keyring", "Sealer", "hkdf", "require_encryption", "tenant_tag"]
+__all__ = ["Keyring", "Sealer", "base64_length", "can_encrypt", "hkdf", "require_encryption", "tenant_tag"]
 
 LABEL: Final = "session_ctx_middleware"
 FORMAT: Final = b"\x01"
@@ -100,6 +100,11 @@ class Sealer:
         nonce = randomness.token_bytes(NONCE_BYTES)
         return _text(head + nonce + cipher.encrypt(nonce, data, self._about(head, name)))
 
+    @staticmethod
+    def length(size: int) -> int:
+        """Return how many characters so many bytes take when they are sealed."""
+        return base64_length(HEAD_BYTES + NONCE_BYTES + size + TAG_BYTES)
+
     def open(self, text: str, name: str) -> bytes | None:
         """Return what was sealed under this name, `None` for anything bent, foreign, cut short or of an unknown key."""
         raw = _bytes(text)
@@ -126,12 +131,19 @@ def require_encryption(what: str) -> None:
     Args:
         what: needs it, for the text.
     """
+    if not can_encrypt():
+        raise ConfigurationError(
+            f"{what} needs the package cryptography: pip install 'session-ctx-middleware[encryption]'."
+        )
+
+
+def can_encrypt() -> bool:
+    """Tell whether the package ``cryptography`` is there."""
     try:
         import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401 - whether it is there
     except ImportError:
-        raise ConfigurationError(
-            f"{what} needs the package cryptography: pip install 'session-ctx-middleware[encryption]'."
-        ) from None
+        return False
+    return True
 
 
 def tenant_tag(tenant: str, base_url: str) -> str:
@@ -162,6 +174,11 @@ def hkdf(secret: bytes, *, salt: bytes, info: bytes, length: int) -> bytes:
         block = hmac.digest(extracted, block + info + bytes([number]), "sha256")
         expanded += block
     return expanded[:length]
+
+
+def base64_length(size: int) -> int:
+    """Return how many characters so many bytes take in base64 without padding (RFC 4648, section 3.2)."""
+    return (4 * size + 2) // 3
 
 
 def _unambiguous(*parts: str) -> bytes:
