@@ -86,7 +86,7 @@ ABSURD: dict[str, dict[str, str | int]] = {
 
 @pytest.mark.parametrize("kind", ABSURD)
 async def test_absurd_values(kind: str, workers: list[Shop], server: RedisServer, emporix: FakeEmporix) -> None:
-    """F3: Absurd values under a token's key keep nobody at the defaults, and nobody from what Emporix has."""
+    """Absurd values under a token's key keep nobody at the defaults, and nobody from what Emporix has."""
     one, two = workers
     session = emporix.new_session(currency="EUR")
     assert await one.currency(session.token) == "EUR"
@@ -103,7 +103,7 @@ async def test_absurd_values(kind: str, workers: list[Shop], server: RedisServer
 async def test_another_kind_of_key(
     command: tuple[str, str], workers: list[Shop], server: RedisServer, emporix: FakeEmporix
 ) -> None:
-    """F3: A key of another kind costs that session its place in Redis, and no other one."""
+    """A key of another kind costs that session its place in Redis, and no other one."""
     one, two = workers
     bad, good = emporix.new_session(currency="EUR"), emporix.new_session(currency="GBP")
     await one.currency(bad.token)
@@ -133,7 +133,7 @@ async def shows(shop: Shop, token: str, currency: str) -> bool:
 async def test_forged_notices(
     notice: dict[str, Any], workers: list[Shop], server: RedisServer, emporix: FakeEmporix, namespace: str
 ) -> None:
-    """F3: However many absurd notices somebody publishes, pages show what Emporix has."""
+    """However many absurd notices somebody publishes, pages show what Emporix has."""
     one, _ = workers
     session = emporix.new_session(currency="EUR")
     await one.currency(session.token)
@@ -153,7 +153,7 @@ async def test_forged_notices(
 
 
 async def test_floor_within_reach(workers: list[Shop], server: RedisServer, emporix: FakeEmporix) -> None:
-    """F3: A floor that might be true is believed until Emporix has been given the time, and then never again."""
+    """A floor that might be true is believed until Emporix has been given the time, and then never again."""
     one, two = workers
     session = emporix.new_session(currency="EUR")
     await one.currency(session.token)
@@ -166,7 +166,7 @@ async def test_floor_within_reach(workers: list[Shop], server: RedisServer, empo
 
 
 async def test_documents_stay_bounded(server: RedisServer, make_redis_store: MakeRedisStore, namespace: str) -> None:
-    """F3: A document is no younger than it says, and one from the future is none."""
+    """A document is no younger than it says, and one from the future is none."""
     store, key = make_redis_store(server.url), f"{namespace}:v1:token-1"
     await store.save("token-1", document(1), "c", **SAVED)
     for age, believed in ((0, True), (-1500, True), (-2500, False), (-(10**14), False)):
@@ -179,7 +179,7 @@ async def test_documents_stay_bounded(server: RedisServer, make_redis_store: Mak
 async def test_scripts_bear_with_anything(
     server: RedisServer, make_redis_store: MakeRedisStore, namespace: str
 ) -> None:
-    """F3: What is no number in Redis counts as nothing, and what is written afterwards counts."""
+    """What is no number in Redis counts as nothing, and what is written afterwards counts."""
     store, key = make_redis_store(server.url), f"{namespace}:v1:token-1"
     for field in ("floor", "version", "age", "total", "lifetime"):
         await store.save("token-1", document(1), "c", **SAVED)
@@ -194,7 +194,7 @@ async def test_scripts_bear_with_anything(
 
 
 async def test_too_many_parked(server: RedisServer, make_redis_store: MakeRedisStore, namespace: str) -> None:
-    """F3: Of fields without end, some are read."""
+    """Of fields without end, some are read."""
     store, key = make_redis_store(server.url), f"{namespace}:v1:parked:session-1"
     at = time.time()
     for start in range(0, 20_000, 500):
