@@ -127,7 +127,7 @@ class RequestLifecycle(Carrying):
 
     def _budget(self, which: int) -> AbstractContextManager[float]:
         """Measure one wait: up to its response a request has one budget for all its waits, then a new one for each."""
-        if self._budgets is None or self._sealed or self._scope["type"] == "websocket":
+        if self._budgets is None or self._response is not None or self._scope["type"] == "websocket":
             self._budgets = self._engine.budgets()
         return self._budgets[which].spend()
 

@@ -298,3 +298,19 @@ async def test_long_stream(shop: Shop, emporix: FakeEmporix) -> None:
     await shop.visit(endpoint, token=session.token)
 
     assert not any(stale)
+
+
+async def test_one_budget_for_all_commits(shop: Shop, emporix: FakeEmporix) -> None:
+    """The commit at the end of a request waits no longer than what earlier ones of that request have left."""
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.patch", Fault(delay=2.5), times=None)
+
+    async def twice(ctx: SessionContext, _: Request) -> None:
+        ctx.switch(currency="USD")
+        await ctx.commit()
+        ctx.switch(language="fr")
+
+    began = shop.clock.monotonic()
+    await shop.visit(twice, token=session.token)
+
+    assert shop.clock.monotonic() - began == pytest.approx(3.0, abs=0.1)  # commit_deadline

@@ -245,7 +245,7 @@ class Fleet:
 
         async def send(message: Any) -> None:
             if message["type"] == "http.response.start":
-                self._took(self._loops.time.now - began - request.paused)
+                self._took(request, self._loops.time.now - began - request.paused)
                 self._street.call_soon(_begin, request, Answer(message["status"], message["headers"]))
 
         try:
@@ -258,9 +258,9 @@ class Fleet:
         finally:
             self._street.call_soon(request.ended.set_result, None)
 
-    def _took(self, seconds: float) -> None:
+    def _took(self, request: Request, seconds: float) -> None:
         if seconds > UPSTREAM.deadline + UPSTREAM.commit_deadline + GRACE:
-            self.late.append(f"a page took {seconds:.2f} s")
+            self.late.append(f"{request.handler.__name__} took {seconds:.2f} s at {self._loops.time.now:.3f}")
 
 
 GRACE: Final = 0.5

@@ -189,6 +189,11 @@ class Judge:
 
     # Emporix
 
+    def began_anew(self, session: ServerSession) -> None:
+        """Note that whatever was taken so far is to be taken again."""
+        for path in PATHS:
+            self._held[session.name, path].clear()
+
     def changed(self, session: ServerSession, path: str, value: str | None, *, foreign: bool) -> None:
         """Judge a change at Emporix."""
         self.tell(f"    {session.name} v{session.version}: {path} = {value!r}{' by somebody else' if foreign else ''}")

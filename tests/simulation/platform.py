@@ -23,6 +23,10 @@ Document = dict[str, Any]
 class Witness(Protocol):
     """Whoever is told what becomes of contexts."""
 
+    def began_anew(self, session: ServerSession) -> None:
+        """Note that a context is another one now, with nothing of ours taken in it."""
+        ...
+
     def changed(self, session: ServerSession, path: str, value: str | None, *, foreign: bool) -> None:
         """Note that a value is another one from now on."""
         ...
@@ -145,6 +149,7 @@ class Platform:
         """Begin anew at version 1: with the values that were there, or with none."""
         before = session.values()
         session.version, session.incarnation = 1, session.incarnation + 1
+        self._witness.began_anew(session)
         if empty:
             session.fields, session.context = {}, {}
         self._noted(session, before, foreign=True)
