@@ -99,6 +99,33 @@ async def test_lost_answer_behind_a_proxy(shop: Shop, emporix: FakeEmporix) -> N
     assert len(patches(emporix)) == 1
 
 
+@pytest.mark.parametrize("status", [200, 201])
+async def test_page_that_says_success(status: int, shop: Shop, emporix: FakeEmporix) -> None:
+    """A firewall's page is no success, though some firewalls say so: the switch is parked, and sent afterwards."""
+    session = emporix.new_session(currency="EUR")
+    await state(shop, session.token)
+    emporix.fault(
+        "context.patch", Fault(status=status, body=b"\n<html>The requested URL was rejected.</html>"), times=9
+    )
+
+    await shop.switch(session.token, currency="USD")
+
+    assert [event.name for event in shop.events if event.name.startswith("commit.")] == ["commit.parked"]
+    assert {event.outcome for event in shop.named("upstream.failed")} == {"foreign answer"}
+    emporix.clear_faults()
+    await asyncio.sleep(150)
+    assert await state(shop, session.token) == "USD exists=True loaded"
+    assert held(emporix, session.session_id)["currency"] == "USD"
+
+
+async def test_pause_that_emporix_has_not_asked_for(shop: Shop, emporix: FakeEmporix) -> None:
+    """A ``Retry-After`` of whoever is on the way keeps no other session from Emporix."""
+    emporix.fault("context.get", Fault(status=403, by="proxy", retry_after=60), times=1)
+    await state(shop, emporix.new_session().token)
+
+    assert await state(shop, emporix.new_session(currency="EUR").token) == "EUR exists=True loaded"
+
+
 async def test_own_word_still_counts(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
     """What Emporix itself says is believed as before."""
     shop = make_shop(defaults=DEFAULTS)

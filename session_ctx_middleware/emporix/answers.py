@@ -98,9 +98,14 @@ def document_of(operation: str, answer: Answer) -> ContextDocument:
 
 
 def require_success(operation: str, answer: Answer) -> None:
-    """Return when a change was made, raise what `error_of` makes of the answer otherwise."""
+    """Return when a change was made, raise what `error_of` makes of the answer otherwise.
+
+    A page is none of Emporix' successes: some firewalls answer what they block with 200.
+    """
     if answer.status not in _SUCCESS:
         raise error_of(operation, answer, WRITING)
+    if answer.body and answer.body.lstrip().startswith(b"<"):
+        raise EmporixFailed(operation, answer.status, FOREIGN)
 
 
 def error_of(operation: str, answer: Answer, kinds: Mapping[int, type[EmporixError]]) -> EmporixError:
@@ -114,7 +119,7 @@ def error_of(operation: str, answer: Answer, kinds: Mapping[int, type[EmporixErr
     """
     kind, body = kinds.get(answer.status, EmporixFailed), _object(answer.body)
     if answer.status in _OWN_WORD and answer.body is not None and not is_emporix_own(answer.status, body):
-        return EmporixFailed(operation, answer.status, FOREIGN, retry_after=answer.retry_after)
+        return EmporixFailed(operation, answer.status, FOREIGN)  # whoever it is, Emporix has not asked for a pause
     if kind is ContextNotFound:
         return ContextNotFound(operation, answer.status, gateway_code(body), session_id=_session_id(body))
     reason = REDIRECTED if 300 <= answer.status < 400 else gateway_code(body)

@@ -10,6 +10,7 @@ __all__ = ["gateway_code", "is_emporix_own"]
 
 _CODE: Final = re.compile(r"[A-Za-z0-9_.]{1,80}")
 _KEY_CHECK: Final = re.compile(r"(?:^|\.)(?:oauth|keymanagement|jwt)\.")
+_404: Final = (404, "404")
 _MISSING: Final = re.compile("session|context", re.IGNORECASE)
 
 
@@ -41,10 +42,10 @@ def gateway_code(body: Mapping[str, object] | None) -> str:
 
 def _is_about_a_session(body: Mapping[str, object]) -> bool:
     message = body.get("message")
-    if "sessionId" in body or body.get("code") == 404:
+    if "sessionId" in body or body.get("code") in _404:
         return True
     # The one for a version that is not the current one names no code.
-    return isinstance(message, str) and (body.get("status") == 404 or _MISSING.search(message) is not None)
+    return isinstance(message, str) and (body.get("status") in _404 or _MISSING.search(message) is not None)
 
 
 def _is_about_a_key(body: Mapping[str, object]) -> bool:

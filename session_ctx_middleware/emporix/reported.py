@@ -9,6 +9,7 @@ from ..errors import (
     ChangeRefused,
     ContextNotFound,
     EmporixError,
+    EmporixFailed,
     MalformedAnswer,
     TokenRejected,
     TooManyRequests,
@@ -100,7 +101,7 @@ class ReportedContexts:
 
 def _outcome(error: EmporixError) -> str:
     """Return what a failure is called: below 500 it is not Emporix that fails, but something else that answers."""
-    if error.status is not None and 300 <= error.status < 500:
+    if error.status is not None and isinstance(error, EmporixFailed) and error.status < 500:
         return NOT_EMPORIX
     if isinstance(error, MalformedAnswer) and error.reason.startswith("larger than"):
         return TOO_LARGE

@@ -37,7 +37,7 @@ SLOW: Final = 0.98
 PROBE_PATIENCE: Final = 0.75
 PATIENCE_IF_HANGING: Final = 0.02
 RETRIED: Final = frozenset({502, 503, 504})
-FOREIGN: Final = frozenset({401, 403, 404})
+FOREIGN: Final = frozenset({200, 201, 401, 403, 404})
 ANSWERS: Final = (ContextNotFound, VersionConflict, ChangeRefused)
 """Errors that the service itself has answered with; to refuse a token, the gateway in front of it is enough."""
 
@@ -310,7 +310,7 @@ class ProtectedSource:
 def _is_failure(error: EmporixError) -> bool:
     if isinstance(error, EmporixUnreachable):
         return True
-    # A 401, 403 or 404 that is not Emporix' own word: whoever is on the way says it of every session.
+    # Where one of these is a failure, it is not Emporix' own word: whoever is on the way says it of every session.
     foreign = isinstance(error, EmporixFailed) and error.status in FOREIGN
     return foreign or (error.status is not None and error.status >= 500)
 

@@ -100,6 +100,7 @@ OWN_404 = [
     {"sessionId": "S-1", "code": 404, "message": "Session not found"},
     {"code": 404, "status": "Not Found", "message": "Nothing here", "details": []},
     {"type": "resource_non_existing", "status": 404, "message": "Nothing here"},
+    {"code": "404", "message": "Nothing here"},
     {"message": "The context with sessionId S-1 and version 4 has not been found."},
 ]
 FOREIGN_404 = [
@@ -193,6 +194,16 @@ async def test_success_of_a_change(operation: str, status: int, calls: dict[str,
     """A change succeeds with 200, 201 and 204."""
     upstream.answer(status, b"" if status == 204 else b'"gift"')
     assert await calls[operation]() is None
+
+
+@pytest.mark.parametrize("status", [200, 201])
+@pytest.mark.parametrize("operation", WRITES)
+async def test_page_is_no_success(operation: str, status: int, calls: dict[str, Call], upstream: Upstream) -> None:
+    """A page that says success comes from something on the way."""
+    upstream.answer(status, b" \n<!doctype html>")
+    with pytest.raises(EmporixFailed) as caught:
+        await calls[operation]()
+    assert (type(caught.value), caught.value.status) == (EmporixFailed, status)
 
 
 @pytest.mark.parametrize("operation", READS)
