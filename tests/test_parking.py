@@ -374,6 +374,21 @@ async def test_refused_together_despite_one_attempt(make_shop: Callable[..., Sho
     assert held(emporix, session.session_id)["currency"] == "USD"
 
 
+async def test_refused_after_it_was_parked(shop: Shop, emporix: FakeEmporix) -> None:
+    """A change that counts as parked, because Emporix took too long, and is refused in the end is told."""
+    session = emporix.new_session(currency="EUR")
+    await shop.currency(session.token)
+    emporix.fault("context.patch", Fault(status=422, delay=3.5), times=1)
+
+    await shop.switch(session.token, currency="XXX")
+    assert [event.name for event in shop.events if event.name.startswith("commit.")] == ["commit.parked"]
+    await asyncio.sleep(20)
+
+    assert [(event.operation, event.status) for event in shop.named("commit.refused")] == [("parked", 422)]
+    assert await shop.currency(session.token) == "EUR"
+    assert len(patches(emporix)) == 1
+
+
 async def test_parked_of_the_same_field_is_refused(shop: Shop, emporix: FakeEmporix) -> None:
     """A refusal of nothing but own changes is no reason to send them twice, whatever they replace."""
     session = await waiting(shop, emporix, currency="CHF")

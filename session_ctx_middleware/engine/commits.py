@@ -146,7 +146,7 @@ class Commits:
         except (ChangeRefused, TokenRejected) as error:
             job.answered(error.status)
             if isinstance(error, ChangeRefused):
-                await self._refused(job)
+                await self._refused(job, error)
             return _ended(job, error=error)
         except SessionContextError as error:
             return await self._later(job, error)
@@ -159,8 +159,10 @@ class Commits:
         await self.pending.unpark(job)
         return _ended(job, commit=commit)
 
-    async def _refused(self, job: Job) -> None:
+    async def _refused(self, job: Job, error: ChangeRefused) -> None:
         """Drop what Emporix refused: parked changes are not to blame, unless they were alone."""
+        if job.parking is not None:
+            self._tell_refused(job, error)  # the request has been told that they wait, and is gone
         if not job.own:
             self._settle(job, job.parked.as_taken(self.handover.taken(job.entry.document, 0)))
         await self.pending.unpark(job, with_parked=not job.own)
@@ -232,6 +234,9 @@ class Commits:
         dropped = parked.beside(job.own)
         self._settle(job, dropped.as_taken(self.handover.taken(job.entry.document, 0)))
         await self.pending.drop(job.entry, dropped)
+        self._tell_refused(job, refused)
+
+    def _tell_refused(self, job: Job, refused: EmporixError) -> None:
         self.events.emit(
             ContextEvent(
                 name="commit.refused",
