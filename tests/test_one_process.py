@@ -23,7 +23,7 @@ from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .support.shop import held
-from .support.virtual_time import VirtualClock
+from .support.virtual_time import WALL_START, VirtualClock
 
 PATIENCE = 60.0
 
@@ -74,6 +74,28 @@ async def test_switch_in_one_instance(emporix: FakeEmporix) -> None:
     assert [await get(one, session.token), await get(other, session.token)] == ["GBP", "GBP"]
     # One GET to begin with, and one after each change: the other instance uses what the first one has read.
     assert gets(emporix) == 3
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["who had read", "who had not"])
+@pytest.mark.parametrize(
+    ("lag", "status"), [(5.0, None), (0.0, 503), (5.0, 503)], ids=["lagging", "down", "lagging and down"]
+)
+async def test_switch_before_emporix_shows_it(reads: bool, lag: float, status: int | None) -> None:
+    """C1: What a shopper switched in one instance shows in the others though Emporix lags behind, or is down by now."""
+    emporix = FakeEmporix(replica_lag=lag, now=lambda: WALL_START + asyncio.get_running_loop().time())
+    clock, session = VirtualClock(), emporix.new_session(currency="EUR")
+    one, other, third = (instance(emporix, clock=clock) for _ in range(3))
+    await get(one, session.token)
+    if reads:
+        await get(other, session.token)
+    await asyncio.sleep(70)
+
+    await get(one, session.token, "to=USD")
+    if status is not None:
+        emporix.fault("context.get", Fault(status=status), times=None)
+    shown = [await get(each, session.token) for each in (other, one, third, other)]
+
+    assert shown == ["USD"] * 4
 
 
 async def test_instances_ask_once(emporix: FakeEmporix) -> None:

@@ -31,22 +31,17 @@ class Announcer:
     publisher: Publisher
     sharing: Sharing
 
-    async def taken(self, job: Job, base: Base, changes: ContextChanges, version: int) -> None:
-        """Make known that Emporix took `changes` to `base`, and that `version` has them."""
-        self._show(job, base, changes, version)
-        await self._notify(job, base.document, version)
-
-    async def seen(self, job: Job, document: ContextDocument) -> None:
-        """Keep everybody from showing less than this document, which has all changes of the job."""
+    def show_seen(self, job: Job, document: ContextDocument) -> None:
+        """Keep the other tokens of the session from showing less than a document that has all changes of the job."""
         for sibling in self.entries.siblings(job.entry):
             known = sibling.document
             if known is None or known.identity != document.identity or known.version < document.version:
                 sibling.raise_fence()
                 held = job.changes.held(document, NO_CHANGES)
                 self.publisher.show_taken_by_sibling(sibling, document, document.version, held)
-        await self._notify(job, document, document.version)
 
-    def _show(self, job: Job, base: Base, changes: ContextChanges, version: int) -> None:
+    def show_taken(self, job: Job, base: Base, changes: ContextChanges, version: int) -> None:
+        """Show that Emporix took `changes` to `base`, and that `version` has them."""
         entry, document = job.entry, base.document
         if entry.snapshot.parked:
             job.counts_as_parked()
@@ -63,6 +58,7 @@ class Announcer:
             held = job.changes.held(document, changes)
             self.publisher.show_taken_by_sibling(sibling, document, version, held)
 
-    async def _notify(self, job: Job, document: ContextDocument, version: int) -> None:
+    async def notify(self, job: Job, document: ContextDocument, version: int) -> None:
+        """Keep everybody else from showing less than a version; call it when all that is known of it is noted here."""
         entries = self.entries.with_siblings(job.entry)
         await self.sharing.invalidate(entries, document.identity, version)

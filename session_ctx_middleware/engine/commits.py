@@ -263,8 +263,9 @@ class Commits:
                 raised = 1 if receipts or changes.missing_from(base.document) else 0
                 taken = self.handover.taken(base.document, raised)
                 self._take_over(job, base.document, taken, base.document)
-                await self.announcer.taken(job, base, changes, taken.version)
+                self.announcer.show_taken(job, base, changes, taken.version)
                 self._remember(job, taken)
+                await self.announcer.notify(job, base.document, taken.version)
                 return Commit.APPLIED
             in_doubt = in_doubt or not isinstance(error, CONFLICTS)
             latest = await self.bases.latest(job)
@@ -276,8 +277,9 @@ class Commits:
             base = latest
         taken = self.handover.taken(base.document, 0)
         self._take_over(job, base.document, taken, None)
-        await self.announcer.seen(job, base.document)
+        self.announcer.show_seen(job, base.document)
         self._remember(job, taken)
+        await self.announcer.notify(job, base.document, base.document.version)
         return Commit.APPLIED if in_doubt else Commit.ALREADY
 
     def _outstanding(self, job: Job, base: Base) -> ContextChanges:

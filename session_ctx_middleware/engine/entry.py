@@ -219,15 +219,14 @@ class Entry:
         # Without a document there is nothing to keep back, only calls to be saved.
         return self.ends_at is not None and wall >= self.ends_at and self.snapshot.document is not None
 
-    def read_elsewhere(self) -> tuple[ContextDocument, float] | None:
-        """Return the document and when it was asked for (monotonic seconds), for an engine of another event loop.
+    def read_elsewhere(self) -> tuple[Snapshot, float]:
+        """Return the snapshot and when its document was asked for (monotonic seconds), for another event loop.
 
         That loop may be changing both at this moment. It shows a document before it sets its time, so that a document
         which is read after its time looks too old at worst, never too new.
         """
         asked_at = self.asked_at
-        snapshot = self.snapshot
-        return None if snapshot.document is None or snapshot.overlay else (snapshot.document, asked_at)
+        return self.snapshot, asked_at
 
     # What the cache keeps.
 

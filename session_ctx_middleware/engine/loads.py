@@ -128,6 +128,7 @@ class Loads:
         stored = None if store_read is None else store_read.stored
         if store_read is None and not flight.past_caches:
             stored = await self.sharing.load(entry)
+            self._adopt(entry)
         found = None if stored is None else self._shared_document(entry, stored, asked_at)
         if found is None or self._is_usable(entry, found):
             return found or await self._ask(flight, token)
@@ -135,6 +136,13 @@ class Loads:
         if isinstance(outcome, Failed) and self._is_usable(entry, found, in_need=True):
             return replace(found, failure=outcome.error)
         return outcome
+
+    def _adopt(self, entry: Entry) -> None:
+        """Show what Emporix took by way of another engine of this process, until it shows it by itself."""
+        written = self.sharing.written(entry) if entry.document is None else None
+        if written is not None:
+            snapshot, asked_at = written
+            self.publisher.show_taken(entry, replace(snapshot, parked=entry.snapshot.parked), asked_at)
 
     def _shared_document(self, entry: Entry, stored: Stored, asked_at: float) -> Found | None:
         """Return the document that somebody else has shared, and note its floor, if it has one, as a hint."""

@@ -12,18 +12,21 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from ..clock import Clock, HybridClock
-from ..stores import Attachment, ContextStore, Listener, MemoryStore, Notice
+from ..model.view import Snapshot
+from ..stores import Attachment, ContextStore, MemoryStore, Notice
+from .consistency import Consistency
 from .entries import Entries
 from .entry import Entry
 from .flights import Flight, Flights
 from .known_sessions import KnownSessions
 from .resilience import Protection
 
-__all__ = ["Neighbour", "Neighbourhood"]
+__all__ = ["Letter", "Neighbour", "Neighbourhood", "Written"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
@@ -32,6 +35,34 @@ MAX_LETTERS: Final = 10_000
 
 _known: Final[WeakValueDictionary[Hashable, Neighbourhood]] = WeakValueDictionary()
 _lock: Final = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Written:
+    """What an engine knows after a write; all of it is immutable, so that it may go to another thread.
+
+    Args:
+        notice: what other processes are told.
+        key: of the token that it was made with.
+        snapshot: what its reads show now.
+        asked_at: when Emporix was asked for the document, in monotonic seconds.
+        consistency: what it knows about versions.
+    """
+
+    notice: Notice
+    key: bytes
+    snapshot: Snapshot
+    asked_at: float
+    consistency: Consistency
+
+    @classmethod
+    def by(cls, entry: Entry, notice: Notice) -> Written:
+        """Return what an entry has to tell with a notice."""
+        return cls(notice, entry.key, entry.snapshot, entry.asked_at, entry.consistency)
+
+
+Letter: TypeAlias = Notice | Written
+"""What neighbours tell each other; from other processes come notices alone."""
 
 
 class Neighbourhood:
@@ -158,10 +189,10 @@ class Neighbour:
 
     def __init__(self, neighbourhood: Neighbourhood) -> None:
         self._neighbourhood = neighbourhood
-        self._letters: deque[Notice] = deque()
+        self._letters: deque[Letter] = deque()
         self._reads = False
         self._flights: Flights | None = None
-        self._listener: Listener | None = None
+        self._listener: Callable[[Letter], None] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.entries: Entries | None = None
 
@@ -180,7 +211,13 @@ class Neighbour:
         """Whether there is anybody to be told."""
         return bool(self._neighbourhood.others(self))
 
-    def move_in(self, loop: asyncio.AbstractEventLoop, entries: Entries, flights: Flights, listener: Listener) -> None:
+    def move_in(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        entries: Entries,
+        flights: Flights,
+        listener: Callable[[Letter], None],
+    ) -> None:
         """Let an engine go on with what is known here; call it on its event loop.
 
         Args:
@@ -196,14 +233,14 @@ class Neighbour:
         """Note that the engine was closed."""
         self.loop = self._flights = self._listener = None
 
-    def tell(self, notice: Notice) -> None:
-        """Notify everybody else of what this engine did."""
+    def tell(self, letter: Letter) -> None:
+        """Tell everybody else what this engine did."""
         for other in self._neighbourhood.others(self):
-            other.receive(notice)
+            other.receive(letter)
 
-    def receive(self, notice: Notice) -> None:
-        """Have the engine apply a notice: on this event loop at once, elsewhere before it does anything else."""
-        self._letters.append(notice)
+    def receive(self, letter: Letter) -> None:
+        """Have the engine apply a letter: on this event loop at once, elsewhere before it does anything else."""
+        self._letters.append(letter)
         loop = self.loop
         if loop is asyncio.get_running_loop():
             self._read_letters()

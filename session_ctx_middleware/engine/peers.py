@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..clock import Clock
 from ..stores import Notice, Stored
 from ..tasks import Tasks
 from .entries import Entries
 from .entry import Entry
+from .neighbours import Letter, Written
 from .pacing import Pauses
 from .pending import Pending
 from .publishing import Publisher
@@ -42,14 +43,17 @@ class Peers:
     tasks: Tasks
     clock: Clock
 
-    def apply(self, notice: Notice) -> None:
+    def apply(self, letter: Letter) -> None:
         """Bring the entries that a notice names up to date."""
+        notice, written = (letter, None) if isinstance(letter, Notice) else (letter.notice, letter)
         for entry in self.entries.named(notice.names):
             if notice.kind == "parked":
                 entry.store_view.parked_changed()
                 self.tasks.spawn(self.pending.look(entry))
             elif notice.kind == "forgotten":
                 self.log_out(entry)
+            elif written is not None and self._adopts(entry, written):
+                continue
             elif not self._shows(entry, notice.identity, notice.floor, notice.floor):
                 entry.raise_fence()
                 entry.expire()
@@ -59,6 +63,21 @@ class Peers:
         entry.log_out()
         self.pauses.end(entry.key)
         self.entries.drop(entry)
+
+    def _adopts(self, entry: Entry, written: Written) -> bool:
+        """Take over what another engine of this process knows after a write, and tell whether that was anything."""
+        theirs, document, shown = written.snapshot, written.snapshot.document, entry.document
+        if document is None or entry.snapshot.rejected:
+            return False
+        entry.raise_fence()
+        entry.learn(entry.consistency.merged(written.consistency))
+        own = shown is not None and (shown.identity != document.identity or shown.version > document.version)
+        if own or entry.key != written.key:
+            self.publisher.show_taken_by_sibling(entry, document, written.notice.floor, theirs.overlay)
+        else:
+            snapshot = replace(theirs, parked=entry.snapshot.parked)
+            self.publisher.show_taken(entry, snapshot, written.asked_at)
+        return True
 
     async def catch_up(self, entry: Entry) -> None:
         """Compare an entry with the store: notices may have been missed."""

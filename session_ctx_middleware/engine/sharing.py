@@ -10,12 +10,13 @@ from ..clock import Clock
 from ..events import ContextEvent, Events
 from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
+from ..model.view import Snapshot
 from ..stores import Attachment, ContextStore, MemoryStore, Notice, Stored
-from .entry import Entry, Fence
+from .entry import NEVER, Entry, Fence
 from .flights import Flight
 from .incarnations import Incarnation
 from .keys import Keys
-from .neighbours import Neighbour
+from .neighbours import Letter, Neighbour, Written
 
 __all__ = ["Sharing", "StoreRead"]
 
@@ -114,6 +115,12 @@ class Sharing:
             return read is not None and read.stored is None
         return self._neighbour is None or not self._neighbour.look_around(entry.key)
 
+    def written(self, entry: Entry) -> tuple[Snapshot, float] | None:
+        """Return what another engine of this process shows taken changes over, and when it asked for that document."""
+        around = [] if self._neighbour is None or self._store.shared else self._neighbour.look_around(entry.key)
+        seen = (other.read_elsewhere() for other, _ in around)
+        return next((each for each in seen if each[0].overlay), None)
+
     def flight(self, entry: Entry) -> Flight | None:
         """Return a GET for a token that another instance on this event loop has sent, and that may be waited for."""
         return None if self._neighbour is None else self._neighbour.flight_of(entry.key, self._clock.monotonic())
@@ -142,12 +149,13 @@ class Sharing:
             entries = tuple(entries)
             sessions = {each.proven_session.name: None for each in entries if each.proven_session is not None}
             names = [*(each.name for each in entries), *sessions]
-            await self._invalidate(names, self._keys.incarnation(incarnation), floor)
+            notice = Notice("written", (*names,), self._keys.incarnation(incarnation), floor)
+            await self._invalidate(notice, entries[0])
 
     async def reject(self, entry: Entry) -> None:
         """Take away the document of a token that was rejected."""
         if self._has_others:
-            await self._invalidate([entry.name], NO_IDENTITY, 0)
+            await self._invalidate(Notice("written", (entry.name,), NO_IDENTITY, 0))
 
     # Parked changes.
 
@@ -198,34 +206,34 @@ class Sharing:
             session="" if session is None else session.name,
         )
 
-    async def _invalidate(self, names: Sequence[str], identity: str, floor: int) -> None:
+    async def _invalidate(self, notice: Notice, entry: Entry | None = None) -> None:
+        names, identity, floor = notice.names, notice.identity, notice.floor
         if self._store.shared:
             await or_default(self._store.invalidate(names, identity, floor, lifetime=self._lifetime), None)
-        self._tell(Notice("written", tuple(names), identity, floor))
+        self._tell(notice if entry is None else Written.by(entry, notice))
 
     @property
     def _has_others(self) -> bool:
         return self._store.shared or (self._neighbour is not None and self._neighbour.has_company)
 
-    def _tell(self, notice: Notice) -> None:
+    def _tell(self, letter: Letter) -> None:
         if self._neighbour is not None:
-            self._neighbour.tell(notice)
+            self._neighbour.tell(letter)
 
     def _seen_at(self, neighbours: Iterable[tuple[Entry, bool]], entry: Entry) -> Stored | None:
         """Let an entry know what the others know about its token, and return the latest document that one of them has.
 
         A document is read before what is known about versions: a write in between shows.
         """
-        latest: tuple[ContextDocument, float] | None = None
+        latest, read_at = None, NEVER
         for other, up_to_date in neighbours:
-            seen = other.read_elsewhere() if up_to_date else None
+            snapshot, asked_at = other.read_elsewhere()
             entry.learn(entry.consistency.merged(other.consistency))
-            if seen is not None and (latest is None or seen[1] > latest[1]):
-                latest = seen
+            if up_to_date and not snapshot.overlay and asked_at > read_at and snapshot.document is not None:
+                latest, read_at = snapshot.document, asked_at
         if latest is None:
             return None
-        document, asked_at = latest
-        return Stored(document, self._clock.monotonic() - asked_at, self._keys.incarnation(document.identity))
+        return Stored(latest, self._clock.monotonic() - read_at, self._keys.incarnation(latest.identity))
 
     async def _takes(self, name: str, changes: ContextChanges) -> bool:
         """Tell whether the store has taken changes."""
