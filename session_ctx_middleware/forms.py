@@ -41,7 +41,9 @@ class PlainForm:
 
 @cache
 def _serializer() -> Any:
-    from pydantic_core import SchemaSerializer, core_schema
-
+    try:
+        from pydantic_core import SchemaSerializer, core_schema
+    except ImportError:
+        raise AttributeError("Without pydantic there is no __pydantic_serializer__.") from None
     written = core_schema.plain_serializer_function_ser_schema(PlainForm.to_dict)
     return SchemaSerializer(core_schema.any_schema(serialization=written))

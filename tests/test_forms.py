@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import json
 import pickle
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +24,7 @@ from session_ctx_middleware import (
     SessionContext,
     SessionContextMiddleware,
     StorefrontToken,
+    forms,
 )
 from session_ctx_middleware.fastapi import SessionCtx
 from session_ctx_middleware.testing import FakeEmporix, FakeSession
@@ -237,6 +240,20 @@ async def test_typed_endpoint(emporix: FakeEmporix, session: FakeSession) -> Non
         answer = await browser.get("/", headers={"Authorization": f"Bearer {session.token}"})
 
     assert answer.json() == SHOWN["attributes"]
+
+
+async def test_without_pydantic(shop: Shop, session: FakeSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks at all attributes meets nothing that cannot be imported."""
+    monkeypatch.setitem(sys.modules, "pydantic_core", None)
+    forms._serializer.cache_clear()
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        names = {name for name, _ in inspect.getmembers(await ctx)}
+        assert "currency" in names
+        assert "__pydantic_serializer__" not in names
+
+    await shop.visit(page, token=session.token)
+    forms._serializer.cache_clear()
 
 
 # Texts about objects
