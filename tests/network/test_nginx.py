@@ -309,6 +309,22 @@ async def test_no_shopper_sees_another_one(
     assert not [event for event in shop.events if event.name == "leak.late"]
 
 
+async def test_careless_operator(emporix: FakeEmporix, browse: Browse, tmp_path: Path) -> None:
+    """Where somebody has told nginx to keep everything all the same, `Vary` keeps shoppers apart."""
+    browser = await browse(Shop(emporix, tmp_path / "files"), careless=True)
+    tokens = shoppers(emporix)
+    hits = 0
+
+    for path in (*PAGES, "file"):
+        for name in (*SHOPPERS, *SHOPPERS):
+            answer = await browser.get(f"/{path}", headers=with_cookie(tokens[name], name))
+            assert others_in(answer, name) == [], path
+            hits += answer.headers["x-cache"] == "HIT"
+        assert others_in(await browser.get(f"/{path}"), "nobody") == [], path
+
+    assert hits >= len(PAGES)
+
+
 async def test_nginx_keeps_what_it_may(emporix: FakeEmporix, browse: Browse, tmp_path: Path) -> None:
     """A page that is the same for all is kept, also when it was loaded ahead; a page with a leak would be noticed."""
     browser = await browse(Shop(emporix, tmp_path / "files", preload=True))

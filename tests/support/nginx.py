@@ -41,15 +41,19 @@ http {{
             proxy_cache_valid any 10m;
             proxy_cache_use_stale error timeout updating invalid_header http_500 http_502 http_503;
             proxy_cache_revalidate {revalidate};
+            {careless}
             add_header X-Cache $upstream_cache_status always;
         }}
     }}
 }}
 """
+CARELESS = "proxy_ignore_headers Cache-Control Expires X-Accel-Expires Set-Cookie;"
 
 
 @asynccontextmanager
-async def caching_proxy(home: Path, port: int, target: int, *, revalidate: bool = False) -> AsyncIterator[str]:
+async def caching_proxy(
+    home: Path, port: int, target: int, *, revalidate: bool = False, careless: bool = False
+) -> AsyncIterator[str]:
     """Run nginx in front of a server of this machine, and yield its address.
 
     Args:
@@ -57,12 +61,14 @@ async def caching_proxy(home: Path, port: int, target: int, *, revalidate: bool 
         port: where it listens.
         target: the port of the server.
         revalidate: whether what has expired is asked for with a condition.
+        careless: whether it keeps what it was told not to keep.
     """
     binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if binary is None:
         raise RuntimeError("Install nginx, or run `make test`, which leaves out the tests that need it.")
     config = home / "nginx.conf"
-    config.write_text(CONFIG.format(home=home, port=port, target=target, revalidate="on" if revalidate else "off"))
+    said = {"revalidate": "on" if revalidate else "off", "careless": CARELESS if careless else ""}
+    config.write_text(CONFIG.format(home=home, port=port, target=target, **said))
     process = await asyncio.create_subprocess_exec(
         binary, "-p", str(home), "-c", str(config), "-e", str(home / "error.log"), stderr=asyncio.subprocess.DEVNULL
     )
