@@ -27,6 +27,9 @@ T = TypeVar("T")
 MAX_HUNG: Final = 10
 """Calls that a client may leave behind at once; the connections that it has to spare are as many."""
 
+LONGEST_HANG: Final = 60.0
+"""Seconds after which what hangs in a client that nobody uses any more is cut off: its pool need not be spared."""
+
 
 class TimeLimitedCall:
     """One call, and how far it has come; like the wait for it, it is measured by the running event loop.
@@ -62,6 +65,7 @@ class _Calls:
         self._running: set[asyncio.Task[object]] = set()
         self._hung: set[asyncio.Task[object]] = set()
         self._retired: httpx.AsyncClient | None = None
+        self._cut_off: asyncio.TimerHandle | None = None
 
     def begin(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
         """Make a call; whoever asked for it may leave."""
@@ -76,15 +80,19 @@ class _Calls:
         return len(self._hung)
 
     def retire(self, client: httpx.AsyncClient) -> None:
-        """Close the client as soon as its last call has ended."""
+        """Close the client as soon as its last call has ended, by itself or in the end by us."""
         self._retired = client
+        self._cut_off = asyncio.get_running_loop().call_later(LONGEST_HANG, self._cancel)
 
     async def aclose(self) -> None:
         """Cut off the calls of the running event loop: the client is closed, or will be with the last of them."""
-        for task in self._of_running_loop():
-            task.cancel()
+        self._cancel()
         while tasks := self._of_running_loop():
             await asyncio.wait(tasks)
+
+    def _cancel(self) -> None:
+        for task in self._of_running_loop():
+            task.cancel()
 
     def _of_running_loop(self) -> list[asyncio.Task[object]]:
         loop = asyncio.get_running_loop()
@@ -98,14 +106,16 @@ class _Calls:
         client = self._retired
         if client is not None and not self._running:
             self._retired = None
+            if self._cut_off is not None:
+                self._cut_off.cancel()
             self.begin(client.aclose())
 
 
 class TimeLimit:
     """Ends calls in time: a call of httpx2 is cancelled, one of httpx is left behind to end by itself.
 
-    After ten that are left behind a client of our own is replaced, and closed once they have ended; of a client that
-    was passed in, its owner is told.
+    After ten that are left behind a client of our own is replaced, and closed once they have ended, or after a minute;
+    of a client that was passed in, its owner is told.
 
     Args:
         seconds: for each call.

@@ -13,7 +13,8 @@ import httpx
 import httpx2
 import pytest
 
-from session_ctx_middleware.emporix import ManagedContextClient, OwnContextClient, ServiceToken
+from session_ctx_middleware.emporix import ManagedContextClient, OwnContextClient, ServiceToken, transport
+from session_ctx_middleware.emporix.limits import MAX_HUNG
 from session_ctx_middleware.errors import ConfigurationError, EmporixUnreachable
 from session_ctx_middleware.model.document import ContextDocument
 
@@ -265,6 +266,29 @@ async def test_own_client_is_replaced(library: Any, monkeypatch: pytest.MonkeyPa
         if library is httpx:
             await until(lambda: old.is_closed)
         assert not new.is_closed
+
+
+async def test_hung_calls_end_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What hangs without end in a client that was replaced is cut off after a minute: nothing piles up."""
+    silence, built = Silence(httpx), []
+
+    def build(*_: object, **__: object) -> Any:
+        built.append(silence.client())
+        return built[-1]
+
+    monkeypatch.setattr(transport, "build_client", build)
+    own = OwnContextClient("acme", total_timeout=1.0)
+    for _ in range(20):
+        await asyncio.gather(*(took(own.get("t")) for _ in range(MAX_HUNG)))
+        assert silence.waiting <= (60 + 1) * MAX_HUNG
+        await asyncio.sleep(9)
+    assert silence.waiting <= 7 * MAX_HUNG
+    await asyncio.sleep(60)
+
+    assert silence.waiting == 0
+    closed = [client.is_closed for client in built]
+    assert closed.count(False) <= 2, "the one in use, and one that the certificates were read with"
+    await own.aclose()
 
 
 @pytest.mark.network

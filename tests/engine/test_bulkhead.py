@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 
 import pytest
 
@@ -134,3 +136,39 @@ async def test_turned_away() -> None:
     assert crowd.refused_after == [pytest.approx(0.1)]
     await busy
     await other
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_no_permit_is_lost_or_made(seed: int) -> None:
+    """However callers come, wait, leave and are turned away, there are as many permits in the end as at first."""
+    rng, size = random.Random(seed), 3
+    permits, running = Bulkhead(size, VirtualClock()), 0
+
+    async def call() -> None:
+        nonlocal running
+        await asyncio.sleep(rng.uniform(0, 5))
+        with contextlib.suppress(EmporixNotAsked):
+            await permits.take(rng.choice(["context.get", "context.patch"]), rng.choice([0.0, 0.3, 2.0]))
+            try:
+                running += 1
+                assert running <= size
+                permits.speed.note(seconds := rng.choice([0.0, 0.1, 0.5]))
+                await asyncio.sleep(seconds)
+            finally:
+                running -= 1
+                permits.give()
+
+    calls = [asyncio.create_task(call()) for _ in range(200)]
+    for task in rng.sample(calls, 60):
+        asyncio.get_running_loop().call_later(rng.uniform(0, 6), task.cancel)
+    for moment in range(5):
+        asyncio.get_running_loop().call_later(moment + 0.5, permits.turn_away, "context.get")
+    done = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert not [each for each in done if isinstance(each, Exception)]
+    assert not permits.waiting
+    async with asyncio.timeout(1):
+        for _ in range(size):
+            await permits.take("context.get", 0.0)
+    with pytest.raises(EmporixNotAsked):
+        await permits.take("context.get", 0.0)
