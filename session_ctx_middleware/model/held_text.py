@@ -60,7 +60,7 @@ def hold(raw: bytes | str, text: str, data: Mapping[str, Any], odd: Sequence[str
             return b""
         if len(text) <= SMALL and (condensed := condense(context, extra)) is not None:
             return condensed
-        odd = [name for name, each in (("context", context), ("extra", extra)) if is_odd((each,), text)]
+    odd = [*odd, *(name for name, each in (("context", context), ("extra", extra)) if is_odd((each,), text))]
     held = raw if isinstance(raw, bytes) else text.encode("utf-8", "surrogatepass")
     return OddText(held, odd) if odd else held
 

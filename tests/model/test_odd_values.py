@@ -63,6 +63,14 @@ def test_odd_field(wire: str, value: object) -> None:
     assert wire in document.extra
 
 
+def test_all_odd_fields_are_named() -> None:
+    """Every field is named in which something is odd; of unknown keys only that there is something."""
+    odd = {"customerId": 5, "cartId": [], "context": {"a": 10**400}, "future": "\ud800"}
+    document = ContextDocument.parse(raw_of(metadata={"version": 1, "createdAt": 0}, **odd))
+
+    assert document.odd == ("customerId", "cartId", "metadata.createdAt", "context", "extra")
+
+
 @pytest.mark.parametrize("wire", [*FIELDS, "context"])
 @pytest.mark.parametrize("value", [None, ""])
 def test_nothing_is_not_odd(wire: str, value: object) -> None:
