@@ -136,6 +136,22 @@ async def test_own_word_still_counts(make_shop: Callable[..., Shop], emporix: Fa
     assert await state(shop, session.token) == "CHF exists=False rejected loaded"
 
 
+async def test_wrong_path_in_base_url(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wrong path in `base_url` is no "no context yet": it is told at once, with the remedy, and told once."""
+    caplog.set_level("WARNING", "session_ctx_middleware")
+    shop = make_shop(base_url="https://emporix.test/v1", defaults=DEFAULTS)
+    session = emporix.new_session(currency="EUR")
+
+    for _ in range(3):
+        assert await state(shop, session.token) == "CHF exists=False degraded loaded"
+
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("upstream.failed foreign answer (context.get, 404): ")
+    assert "Check base_url=... (its path, too)" in line
+
+
 async def test_required_load_behind_a_firewall(shop: Shop, emporix: FakeEmporix) -> None:
     """A page that insists on a context is not told that the token was refused."""
     emporix.fault("context.get", Fault(status=403, by="proxy"), times=None)
