@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from .fields import FIELDS, RECEIPTS, Kind
 from .frozen_json import EMPTY, FrozenDict, Json, code_of, dumps, plain, text_of, tolerant_version_of
-from .held_text import OddText, as_read, as_sent, decoded, hold
+from .held_text import OddText, as_read, as_sent, decoded, hold, is_condensed
 from .odd_json import loads_tolerantly
 from .personal import Personal
 
@@ -86,7 +86,11 @@ class _LazyMaps:
 
     def _both(self) -> list[Mapping[str, Json]]:
         """Return both; keep no more than the text where that is all there is."""
-        return as_read(self._held) if self._held else [self.attributes, self.extra]
+        text = self._held  # before the fields: another thread empties it after it has set them
+        try:
+            return [object.__getattribute__(self, name) for name in ("attributes", "extra")]
+        except AttributeError:
+            return as_read(text)
 
     def _both_sent(self) -> list[Mapping[str, Any]]:
         """Return both as Emporix sent them: with what is odd in them, too."""
@@ -103,7 +107,7 @@ class _LazyMaps:
                 attributes, extra = as_read(text)
                 object.__setattr__(self, "attributes", attributes)
                 object.__setattr__(self, "extra", extra)
-                if not isinstance(text, OddText):
+                if is_condensed(text):  # of others it tells the size, and what was sent
                     object.__setattr__(self, "_text", b"")
             return object.__getattribute__(self, name)
 

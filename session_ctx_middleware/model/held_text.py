@@ -11,7 +11,7 @@ from .frozen_json import EMPTY, Json, condense, frozen_map
 from .lazy_dict import LazyDict
 from .odd_json import has_utf8_form, is_odd, loads_as_sent, loads_tolerantly, usable
 
-__all__ = ["OddText", "as_read", "as_sent", "decoded", "hold"]
+__all__ = ["OddText", "as_read", "as_sent", "decoded", "hold", "is_condensed"]
 
 SMALL: Final = 4096
 """Characters up to which attributes and unknown keys are written anew, which takes less memory than the whole text."""
@@ -65,9 +65,14 @@ def hold(raw: bytes | str, text: str, data: Mapping[str, Any], odd: Sequence[str
     return OddText(held, odd) if odd else held
 
 
+def is_condensed(text: bytes) -> bool:
+    """Tell whether a text is of attributes and unknown keys alone, written anew."""
+    return text.startswith(_CONDENSED)
+
+
 def as_read(text: bytes) -> list[Mapping[str, Json]]:
     """Return attributes and unknown keys of what `hold` has returned, read-only and with `None` for what is odd."""
-    if text.startswith(_CONDENSED):
+    if is_condensed(text):
         return [frozen_map(each) for each in json.loads(text)]
     both = _apart(loads_tolerantly(decoded(text)))
     if isinstance(text, OddText):

@@ -95,3 +95,16 @@ def test_reading_again() -> None:
 
     assert document.attributes["key7"] is first
     assert ratio(lambda: document.attributes["key7"], lambda: json.loads(raw), 0.01) <= 0.01
+
+
+@pytest.mark.usefixtures("no_collections")
+@pytest.mark.parametrize("read", [True, False])
+def test_size(read: bool) -> None:
+    """How large a large document is does not have to be found out, whether somebody has read it or not."""
+    raw = document_of(VALUES["small objects"], attributes=True)
+    document = ContextDocument.parse(raw)
+    if read:
+        assert document.attributes
+
+    assert document.size == len(raw)
+    assert ratio(lambda: document.size, lambda: json.loads(raw), 0.01) <= 0.01
