@@ -21,7 +21,6 @@ from ..errors import (
     TooManyRequests,
     VersionConflict,
 )
-from ..events import ContextEvent, Events
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import NO_RECEIPTS, ContextDocument
 from ..model.operation import SOMEHOW, Taken
@@ -59,7 +58,6 @@ class Commits:
         pauses: for tokens whose parked changes are to be sent later.
         tasks: runs the commits.
         clock: where time and randomness come from.
-        events: who is told of parked changes that Emporix refused.
         turns: one commit per token, and per session, at a time.
         receipts: whether receipts may be left at Emporix.
         sending: how many commits of each token are on their way.
@@ -75,7 +73,6 @@ class Commits:
     pauses: Pauses
     tasks: Tasks
     clock: Clock
-    events: Events
     receipts: bool = True
     turns: KeyedLock = field(default_factory=KeyedLock)
     sending: dict[bytes, int] = field(default_factory=dict)
@@ -162,7 +159,7 @@ class Commits:
     async def _refused(self, job: Job, error: ChangeRefused) -> None:
         """Drop what Emporix refused: parked changes are not to blame, unless they were alone."""
         if job.parking is not None:
-            self._tell_refused(job, error)  # the request has been told that they wait, and is gone
+            self.pending.tell_refused(job, error)  # the request has been told that they wait, and is gone
         if not job.own:
             self._settle(job, job.parked.as_taken(self.handover.taken(job.entry.document, 0)))
         await self.pending.unpark(job, with_parked=not job.own)
@@ -234,18 +231,7 @@ class Commits:
         dropped = parked.beside(job.own)
         self._settle(job, dropped.as_taken(self.handover.taken(job.entry.document, 0)))
         await self.pending.drop(job.entry, dropped)
-        self._tell_refused(job, refused)
-
-    def _tell_refused(self, job: Job, refused: EmporixError) -> None:
-        self.events.emit(
-            ContextEvent(
-                name="commit.refused",
-                operation="parked",
-                outcome=type(refused).__name__,
-                status=refused.status,
-                attempts=job.attempts,
-            )
-        )
+        self.pending.tell_refused(job, refused)
 
     async def _converge(self, job: Job, base: Base | None, most: int) -> Commit:
         """Send a job's changes until Emporix has them, in `most` attempts of the job."""

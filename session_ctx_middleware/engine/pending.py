@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from cachetools import TTLCache
 
 from ..clock import Clock
+from ..errors import EmporixError
 from ..events import ContextEvent, Events
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
@@ -37,7 +38,7 @@ class Pending:
         known_sessions: which session a token is of: an entry may be evicted long before its session ends, and another
             engine of this process may have been told.
         clock: where time comes from.
-        events: who is told what had no room.
+        events: who is told what had no room, and what Emporix refused.
     """
 
     __slots__ = ("_entries", "_events", "_known_sessions", "_sharing", "_taken")
@@ -124,6 +125,18 @@ class Pending:
         """Forget changes that Emporix does not want."""
         await self._sharing.unpark(self._names(entry), changes)
         await self._show(entry)
+
+    def tell_refused(self, job: Job, refused: EmporixError) -> None:
+        """Tell operators of parked changes that Emporix refused: no request waits to be told."""
+        self._events.emit(
+            ContextEvent(
+                name="commit.refused",
+                operation="parked",
+                outcome=type(refused).__name__,
+                status=refused.status,
+                attempts=job.attempts,
+            )
+        )
 
     async def hand_over(self, entry: Entry, changes: ContextChanges) -> None:
         """Take changes out of the store that the shopper's browser keeps from now on."""

@@ -181,7 +181,6 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         pauses=pauses,
         tasks=tasks,
         clock=clock,
-        events=options.events,
         receipts=options.receipts,
     )
     peers = Peers(
