@@ -13,6 +13,7 @@ from session_ctx_middleware import CachePolicy, SessionContext, UpstreamPolicy
 from session_ctx_middleware.stores import Attachment, ContextStoreUnavailable, Listener, MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
+from ..continuity.browser import SECRET, Browser
 from ..support.outage import Way
 from ..support.shop import Shop
 from ..support.virtual_time import VirtualClock
@@ -230,3 +231,38 @@ async def answers_that_drip_take_no_permit_for_good() -> None:
         await asyncio.sleep(5)
         for token in tokens:
             assert await shop.currency(token) == "EUR"
+
+
+async def the_earlier_of_two_answers_tells_of_the_later_one() -> None:
+    async with shop_with(secret_key=SECRET) as (emporix, shop):
+        other = Shop(emporix, httpx2, secret_key=SECRET)
+        session = emporix.new_session(currency="EUR")
+        browser, still_waiting = Browser(session.token), Browser(session.token)
+        for worker in (shop, other):
+            assert await browser.currency(worker) == "EUR"
+
+        async def slow(ctx: SessionContext, _: Request) -> None:
+            ctx.switch(currency="USD")
+            await asyncio.sleep(1)
+
+        slowly = asyncio.create_task(browser.visit(shop, slow))
+        await asyncio.sleep(0.5)
+        await still_waiting.switch(shop, currency="CHF")
+        await slowly
+        try:
+            assert await browser.currency(other) == "CHF"
+        finally:
+            await other.browser.aclose()
+            await other.upstream_client.aclose()
+
+
+async def a_choice_follows_a_token_whose_session_was_told_long_ago() -> None:
+    async with shop_with() as (emporix, shop):
+        session = emporix.new_session(exists=False)
+        await shop.currency(session.token)
+        await asyncio.sleep(100)
+        emporix.fault("context.*", Fault(status=503), times=None)
+        await shop.switch(session.token, currency="USD")
+        emporix.clear_faults()
+        await asyncio.sleep(100)
+        assert await shop.currency(emporix.new_token(session.session_id)) == "USD"

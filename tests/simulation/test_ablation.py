@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from session_ctx_middleware import continuity
 from session_ctx_middleware.clock import HybridClock
 from session_ctx_middleware.emporix.limits import TimeLimit, TimeLimitedCall
+from session_ctx_middleware.engine import standing
 from session_ctx_middleware.engine.breaker import SessionBreaker
 from session_ctx_middleware.engine.bulkhead import Bulkhead
+from session_ctx_middleware.engine.commits import Commits
 from session_ctx_middleware.engine.consistency import Consistency
 from session_ctx_middleware.engine.engine import Engine
 from session_ctx_middleware.engine.entries import Entries
 from session_ctx_middleware.engine.entry import Entry
 from session_ctx_middleware.engine.flights import Flight, Flights
+from session_ctx_middleware.engine.job import Job
+from session_ctx_middleware.engine.known_sessions import KnownSessions
 from session_ctx_middleware.engine.loads import Loads
 from session_ctx_middleware.engine.neighbours import Neighbour
+from session_ctx_middleware.engine.notes import EMPTY, Notes, join
 from session_ctx_middleware.engine.patching import Patching
 from session_ctx_middleware.engine.peers import Peers
 from session_ctx_middleware.engine.pending import Pending
@@ -335,6 +341,45 @@ def no_time_limit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TimeLimit, "run", lambda _self, _client, work: work(TimeLimitedCall(1e9)))
 
 
+def no_joining(patch: pytest.MonkeyPatch) -> None:
+    """Of several notes the last one alone is believed, as of several cookies of one name."""
+
+    def last(notes: Iterable[Notes], oldest: float = 0.0) -> Notes:
+        return max(notes, key=lambda each: each.newest_at, default=EMPTY)
+
+    patch.setattr(continuity, "join", last)
+
+
+def no_eras(patch: pytest.MonkeyPatch) -> None:
+    """What was noted before a logout counts after it."""
+
+    def timeless(notes: Iterable[Notes], oldest: float = 0.0) -> Notes:
+        return join((replace(each, era=0) for each in notes), oldest)
+
+    patch.setattr(continuity, "join", timeless)
+    patch.setattr(ContextChanges, "not_before", lambda self, _: self)
+
+
+def no_receipts(patch: pytest.MonkeyPatch) -> None:
+    """Nothing tells a worker that a choice which it still holds was replaced by a later one."""
+    patch.setattr(Commits, "_keeps_receipts", lambda *_: False)
+
+
+def no_second_look(patch: pytest.MonkeyPatch) -> None:
+    """Whatever was answered with 2xx counts as taken for good."""
+    patch.setattr(standing, "_was_never_seen", lambda *_: False)
+
+
+def no_word_of_what_came_between(patch: pytest.MonkeyPatch) -> None:
+    """A browser is not told which later choice has taken the place of its own."""
+    patch.setattr(Job, "taken", property(lambda self: self.done))
+
+
+def no_common_knowledge_of_sessions(patch: pytest.MonkeyPatch) -> None:
+    """Each engine has to be told by itself, and again and again, which session a token is of."""
+    patch.setattr(KnownSessions, "of", lambda *_: None)
+
+
 ONE = "one process"
 NOTES = "3 workers, notes"
 SKEWED = "3 workers, notes, clocks an hour apart"
@@ -365,14 +410,18 @@ GUARDS: list[tuple[Ablation, str, str]] = [
 ]
 
 
-GUARDS_OF_SEVERAL_WORKERS: list[tuple[Ablation, str, str]] = [
-    (no_required_floor, NOTES, TURN),
-    (no_memory_of_others, NOTES, TURN),
-    (no_hybrid_clock, SKEWED, TURN),
-    (no_tombstone, STORE, BAD),
-    (no_notices, STORE, BAD),
-    (no_floor_from_the_store, STORE, BAD),
-    (no_hiding, STORE, BAD),
+GUARDS_OF_SEVERAL: list[tuple[Ablation, str, str, str]] = [
+    (no_required_floor, NOTES, TURN, "wrong"),
+    (no_memory_of_others, NOTES, TURN, "wrong"),
+    (no_hybrid_clock, SKEWED, TURN, "wrong"),
+    (no_tombstone, STORE, BAD, "wrong"),
+    (no_notices, STORE, BAD, "wrong"),
+    (no_floor_from_the_store, STORE, BAD, "wrong"),
+    (no_hiding, STORE, BAD, "wrong"),
+    (no_joining, NOTES, "overlap", "wrong"),
+    (no_eras, NOTES, "logouts", "leaks"),
+    (no_receipts, NOTES, "overlap before the cart", "wrong"),
+    (no_second_look, NOTES, "2xx that changed nothing", "lost"),
 ]
 
 
@@ -390,6 +439,8 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_counting_of_sessions, scenarios.broken_sessions_hide_emporix_from_nobody),
     (no_excuse_for_turning_away, scenarios.whoever_was_turned_away_is_served_next_time),
     (no_queue_bounded_by_time, scenarios.a_crowd_at_an_empty_process_sees_its_own_values),
+    (no_common_knowledge_of_sessions, scenarios.a_choice_follows_a_token_whose_session_was_told_long_ago),
+    (no_word_of_what_came_between, scenarios.the_earlier_of_two_answers_tells_of_the_later_one),
     (no_time_limit, scenarios.answers_that_drip_take_no_permit_for_good),
 ]
 
@@ -418,14 +469,12 @@ def test_the_absence_of_a_guard_is_noticed(
     notices(monkeypatch, ablation, ONE, situation, promise)
 
 
-@pytest.mark.parametrize(
-    ("ablation", "setup", "situation"), GUARDS_OF_SEVERAL_WORKERS, ids=lambda value: getattr(value, "__name__", "")
-)
-def test_the_absence_of_a_guard_is_noticed_among_workers(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, ablation: Ablation, setup: str, situation: str
+@pytest.mark.parametrize("guard", GUARDS_OF_SEVERAL, ids=lambda guard: guard[0].__name__)
+def test_the_absence_of_a_guard_is_noticed_among_several(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, guard: tuple[Ablation, str, str, str]
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    notices(monkeypatch, ablation, setup, situation, "wrong")
+    notices(monkeypatch, *guard)
 
 
 def notices(monkeypatch: pytest.MonkeyPatch, ablation: Ablation, setup: str, situation: str, promise: str) -> None:
