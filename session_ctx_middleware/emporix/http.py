@@ -42,6 +42,7 @@ class Http:
         self._base_url = base_url
         self._clients = clients
         self._limit = TimeLimit(total_timeout, clients)
+        self._cut: tuple[httpx.Timeout | None, dict[str, float]] = (None, {})
         # Parsing the same address and the same headers again would be a good part of a call.
         self._urls: dict[tuple[type[httpx.URL], str], httpx.URL] = {}
         self._last: tuple[Library, list[tuple[bytes, bytes]], httpx.Headers] | None = None
@@ -152,10 +153,12 @@ class Http:
 
     def _timeouts(self, client: httpx.AsyncClient) -> dict[str, float]:
         """Return a client's timeouts, short enough that a silent call ends by itself and need not be left behind."""
-        longest = OF_TOTAL * self._limit.seconds
-        return {
-            name: longest if each is None else min(each, longest) for name, each in client.timeout.as_dict().items()
-        }
+        own = client.timeout
+        if self._cut[0] is not own:
+            longest = OF_TOTAL * self._limit.seconds
+            cut = {name: longest if each is None else min(each, longest) for name, each in own.as_dict().items()}
+            self._cut = own, cut
+        return dict(self._cut[1])
 
     def _url(self, kind: type[httpx.URL], path: str) -> httpx.URL:
         url = self._urls.get((kind, path))

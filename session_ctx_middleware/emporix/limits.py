@@ -111,6 +111,25 @@ class _Calls:
             self.begin(client.aclose())
 
 
+async def _ends(task: asyncio.Task[T], seconds: float) -> bool:
+    """Wait for a task to end, and tell whether it has: `asyncio.wait` for one task, at half the cost."""
+    loop = task.get_loop()
+    over: asyncio.Future[None] = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not over.done():
+            over.set_result(None)
+
+    timer = loop.call_later(seconds, wake)
+    task.add_done_callback(wake)
+    try:
+        await over
+    finally:
+        timer.cancel()
+        task.remove_done_callback(wake)
+    return task.done()
+
+
 class TimeLimit:
     """Ends calls in time: a call of httpx2 is cancelled, one of httpx is left behind to end by itself.
 
@@ -146,8 +165,7 @@ class TimeLimit:
                 return await work(call)
         calls = self._calls_of(client)
         task = calls.begin(work(call))
-        done, _ = await asyncio.wait({task}, timeout=self.seconds)
-        if not done:
+        if not await _ends(task, self.seconds):
             if not call.is_reading and calls.leave_behind(task) == MAX_HUNG:
                 self._too_many(client, calls)
             raise TimeoutError
