@@ -200,7 +200,8 @@ class SessionContextMiddleware:
             await _unprocessable(error)(scope, receive, send)
             return
         context._drop_uncommitted("closed")
-        context._leaves()
+        if context._response is None:
+            context._leaves()
 
     def stats(self) -> Mapping[str, int]:
         """Return counters of what happened so far: of reads and calls, and of each event."""
