@@ -176,6 +176,8 @@ class SessionContext(ContextReading, PlainForm):
             yield self
         except BaseException:
             self._changes = self._changes.without(batch)
+            if batch:
+                self._emit("changes.discarded", "late_changes", "exception")
             raise
         finally:
             batch_of_changes.reset(mine)

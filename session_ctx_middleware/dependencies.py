@@ -11,7 +11,7 @@ from .clock import Clock, HybridClock
 from .continuity import ContinuityCookies
 from .engine import ContextSource, Engine, EngineOptions, Neighbour, Neighbourhood
 from .errors import ConfigurationError
-from .events import Events
+from .events import ContextEvent, Events
 from .health import Monitored
 from .model.view import ContextDefaults
 from .token_watch import TokenWatch
@@ -71,9 +71,13 @@ class Engines:
         options: what the engines share.
         source: Emporix.
         neighbourhood: the engines of this process that use the same store object.
+        browsers_keep: whether browsers keep parked changes, too.
     """
 
-    def __init__(self, options: EngineOptions, source: ContextSource, neighbourhood: Neighbourhood) -> None:
+    def __init__(
+        self, options: EngineOptions, source: ContextSource, neighbourhood: Neighbourhood, *, browsers_keep: bool
+    ) -> None:
+        self._browsers_keep = browsers_keep
         self._options = options
         self._source = source
         self._neighbourhood = neighbourhood.joined_by(self)
@@ -113,6 +117,9 @@ class Engines:
             engine.neighbour.move_out()
         if all(each.is_vacant for each in self._neighbours):
             self._neighbourhood.left_by(self)
+        if not self._browsers_keep and self._neighbourhood.ends_with_changes:
+            event = ContextEvent(name="changes.lost", operation="shutdown", outcome="in memory")
+            self._options.events.emit(event)
         await self._neighbourhood.release()
 
     def _new(self) -> Engine:

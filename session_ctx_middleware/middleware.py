@@ -153,6 +153,7 @@ class SessionContextMiddleware:
             ),
             ReportedContexts(self._emporix, events),
             neighbourhood,
+            browsers_keep=bool(secrets),
         )
         self._deps = RequestDependencies(
             tokens=tokens,

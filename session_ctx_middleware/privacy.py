@@ -37,12 +37,13 @@ def protected(message: Message, vary: Vary, deps: RequestDependencies, *cookies:
     """
     headers, leaked = made_private(message.get("headers", ()), vary)
     if leaked:
+        outcome = "refused" if deps.strict else "made private"
+        deps.events.emit(ContextEvent(name="leak.prevented", operation="respond", outcome=outcome))
         if deps.strict:
             raise SharedCacheLeak(
                 "This response depends on the session context, but its headers invite shared caches to keep it. Drop "
                 "public, s-maxage and CDN headers from it, or do not touch the context there."
             )
-        deps.events.emit(ContextEvent(name="leak.prevented", operation="respond", outcome="made private"))
     headers += cookies
     return {**message, "headers": headers}
 

@@ -75,9 +75,19 @@ KINDS: Final[dict[str, Kind]] = {
             "no room": "more changes wait for Emporix than can be kept: per session 64 attributes and 8 KiB, per "
             "process 10,000 sessions. Store less in attributes before there is a cart; set secret_key=..., so that "
             "browsers keep what waits",
+            "unreadable": "what waited in the store cannot be read. Keep the old encryption_key=... behind the new one "
+            "for a day",
+            "in memory": "choices that wait for Emporix end with this process. Set secret_key=..., so that browsers "
+            "keep them, or share a RedisStore",
             "NoToken": "a request without a token changed the session context, and the changes were dropped. Check "
             "token=..., or ask ctx.has_token before you record",
         },
+        quiet=60,
+    ),
+    "commit.unexpected": Kind(
+        level=logging.ERROR,
+        remedy="an error that nobody expected came up while changes were sent, and they wait. If it comes from "
+        "UpstreamPolicy(on_conflict=...), mend that; else please report it",
         quiet=60,
     ),
     "changes.discarded": Kind(level=WARNING, remedy=f"the endpoint failed, and its changes were not sent. {_DROPPED}"),

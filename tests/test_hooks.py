@@ -21,6 +21,7 @@ from session_ctx_middleware.clock import SystemClock
 from session_ctx_middleware.events import Events
 from session_ctx_middleware.testing import FakeEmporix
 
+from .continuity.browser import PREFIX
 from .support.asgi import never
 from .support.shop import Shop
 
@@ -241,7 +242,7 @@ class TestRealThreads:
             ],
         )
         async with client, httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="https://shop") as browser:
-            headers = {"Cookie": "__Host-session_ctx=forged", "Authorization": "Bearer x"}
+            headers = {"Cookie": f"{PREFIX}0123456789abcdef=forged", "Authorization": "Bearer x"}
             assert (await browser.get("/", headers=headers)).status_code == 200
             for _ in range(500):
                 if expected <= {name for name, _ in heard}:

@@ -7,15 +7,25 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 
-from session_ctx_middleware import ContextEvent, SessionContext, SessionContextMiddleware, UpstreamPolicy
+from session_ctx_middleware import (
+    ContextEvent,
+    SessionContext,
+    SessionContextMiddleware,
+    SharedCacheLeak,
+    UpstreamPolicy,
+)
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
+from .support.asgi import never, scope_for
 from .support.shop import Shop
+from .support.virtual_time import VirtualClock
 
 
 def warnings(caplog: pytest.LogCaptureFixture, name: str) -> list[str]:
@@ -96,6 +106,100 @@ async def test_sessions_without_room(
     assert [(event.operation, event.outcome) for event in events] == [("park", "no room")] * 2
     assert len(warnings(caplog, "changes.lost")) == 1
     assert (await counters(shop))["changes.lost"] == 2
+
+
+async def test_late_changes_that_fail(shop: Shop, emporix: FakeEmporix) -> None:
+    """A block of late changes that raises discards them, and that is told; one that recorded nothing is no news."""
+    token = emporix.new_session(currency="EUR").token
+
+    async def handler(ctx: SessionContext, _: Request) -> None:
+        with pytest.raises(ValueError, match="of the application"):
+            async with ctx.late_changes():
+                raise ValueError("of the application")
+        assert shop.named("changes.discarded") == []
+        with pytest.raises(ValueError, match="of the application"):
+            async with ctx.late_changes():
+                ctx.switch(currency="USD")
+                raise ValueError("of the application")
+
+    await shop.visit(handler, token=token)
+
+    told = [(event.operation, event.outcome) for event in shop.named("changes.discarded")]
+    assert told == [("late_changes", "exception")]
+    assert (await counters(shop))["changes.discarded"] == 1
+    assert emporix.count("context.patch") == 0
+
+
+async def test_strict_leak_is_told(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A leak that strict mode refuses is told like one that is repaired."""
+    shop = make_shop(strict=True)
+
+    async def handler(ctx: SessionContext, _: Request) -> Response:
+        return PlainTextResponse((await ctx).currency, headers={"Cache-Control": "public"})
+
+    with pytest.raises(SharedCacheLeak):
+        await shop.visit(handler, token=emporix.new_session().token)
+
+    assert [event.outcome for event in shop.named("leak.prevented")] == ["refused"]
+
+
+async def test_conflict_function_that_fails(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error in a function of the application is told by its class, with the keyword that it was given as."""
+
+    def broken(*_: Any) -> Any:
+        raise KeyError("hunter2")
+
+    shop = make_shop(upstream=UpstreamPolicy(on_conflict=broken))
+    session = emporix.new_session(currency="EUR")
+    await shop.currency(session.token)
+    emporix.edit(session.session_id, currency="CHF")
+    await shop.switch(session.token, currency="USD")
+
+    assert [event.outcome for event in shop.named("commit.unexpected")] == ["KeyError"]
+    (told,) = warnings(caplog, "commit.unexpected")
+    assert "on_conflict" in told
+    assert "hunter2" not in caplog.text
+    assert (await counters(shop))["commit.unexpected"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "lost"),
+    [
+        ({}, True),
+        ({"secret_key": "s" * 32}, False),
+        ({"store": MemoryStore()}, True),
+    ],
+    ids=["alone", "browsers-keep-it", "own-memory"],
+)
+async def test_choices_that_end_with_the_process(
+    emporix: FakeEmporix, caplog: pytest.LogCaptureFixture, options: dict[str, Any], *, lost: bool
+) -> None:
+    """A shutdown with choices that wait in memory alone is told; one where nothing waits is not."""
+    heard: list[ContextEvent] = []
+
+    async def application(scope: Any, _receive: Any, send: Any) -> None:
+        if scope["path"] == "/switch":
+            scope["state"]["session_ctx"].switch(currency="USD")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    client = emporix.client(httpx2)
+    for path in ("/", "/switch"):
+        middleware = SessionContextMiddleware(
+            application, tenant="acme", http_client=client, clock=VirtualClock(), on_event=heard.append, **options
+        )
+        scope = scope_for(emporix.new_session(exists=False).token, path=path)
+        await middleware(scope, never, ignore)
+        await middleware.aclose()
+        told = [(event.operation, event.outcome) for event in heard if event.name == "changes.lost"]
+        assert told == ([("shutdown", "in memory")] if lost and path == "/switch" else [])
+    await client.aclose()
+    assert bool(warnings(caplog, "changes.lost")) is lost
+
+
+async def ignore(_: Any) -> None:
+    """Send nothing anywhere."""
 
 
 async def test_workers_apart(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,6 +20,7 @@ from ..errors import (
     TooManyRequests,
     VersionConflict,
 )
+from ..events import ContextEvent, Events
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import NO_RECEIPTS, ContextDocument
 from ..model.operation import SOMEHOW, Taken
@@ -37,8 +37,6 @@ from .patching import Patching
 from .pending import Pending
 
 __all__ = ["Commits"]
-
-_log = logging.getLogger("session_ctx_middleware")
 
 CONFLICTS: Final = (ContextNotFound, VersionConflict)
 
@@ -58,6 +56,7 @@ class Commits:
         pauses: for tokens whose parked changes are to be sent later.
         tasks: runs the commits.
         clock: where time and randomness come from.
+        events: who is told of what nobody expected.
         turns: one commit per token, and per session, at a time.
         receipts: whether receipts may be left at Emporix.
         sending: how many commits of each token are on their way.
@@ -73,6 +72,7 @@ class Commits:
     pauses: Pauses
     tasks: Tasks
     clock: Clock
+    events: Events
     receipts: bool = True
     turns: KeyedLock = field(default_factory=KeyedLock)
     sending: dict[bytes, int] = field(default_factory=dict)
@@ -148,7 +148,7 @@ class Commits:
         except SessionContextError as error:
             return await self._later(job, error)
         except Exception as error:  # noqa: BLE001 - a conflict function of the app, or a bug: the change survives both
-            _log.error("a commit failed unexpectedly: %s", type(error).__name__)
+            self.events.emit(ContextEvent(name="commit.unexpected", operation="commit", outcome=type(error).__name__))
             return await self._later(job, ContextUnavailable(f"The commit failed: {type(error).__name__}."))
         if commit is Commit.PARKED:
             await self.pending.keep(job)

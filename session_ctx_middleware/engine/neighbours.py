@@ -134,6 +134,12 @@ class Neighbourhood:
                 known = self._protections[place] = Protection(self._clock)
             return known
 
+    @property
+    def ends_with_changes(self) -> bool:
+        """Whether nobody lives here any more, and changes are parked that end with the memory of this process."""
+        here = [each for each in (self.store, self.fallback) if isinstance(each, MemoryStore)]
+        return not self._residents and any(each.waiting for each in here)
+
     def neighbour(self) -> Neighbour:
         """Return a new neighbour, for one event loop of one middleware instance after another."""
         neighbour = Neighbour(self)

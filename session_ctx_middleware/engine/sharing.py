@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -12,6 +13,7 @@ from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
 from ..model.view import Snapshot
 from ..stores import Attachment, ContextStore, MemoryStore, Notice, Stored
+from ..stores.reported import losses_of
 from .entry import NEVER, Entry, Fence
 from .flights import Flight
 from .incarnations import Incarnation
@@ -252,14 +254,13 @@ class Sharing:
             self._own_changes += 1
             self._tell_losses()
 
-    def _losses(self) -> int:
-        return int(getattr(self._store, "lost", 0)) + self._fallback.lost
+    def _losses(self) -> Counter[str]:
+        return Counter(losses_of(self._store)) + Counter(self._fallback.losses)
 
     def _tell_losses(self) -> None:
-        lost = self._losses()
-        if lost > self._lost:
-            self._lost = lost
-            self._events.emit(ContextEvent(name="changes.lost", operation="park", outcome="no room"))
+        known, self._lost = self._lost, self._losses()
+        for reason in self._lost - known:
+            self._events.emit(ContextEvent(name="changes.lost", operation="park", outcome=reason))
 
 
 async def or_default(answer: Awaitable[T], default: T) -> T:

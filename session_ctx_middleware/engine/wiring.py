@@ -181,6 +181,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         pauses=pauses,
         tasks=tasks,
         clock=clock,
+        events=options.events,
         receipts=options.receipts,
     )
     peers = Peers(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -73,9 +73,14 @@ class MemoryStore:
         return "<MemoryStore shared>" if self.shared else "<MemoryStore>"
 
     @property
-    def lost(self) -> int:
-        """How many sessions' parked changes had to go for lack of room."""
-        return self._memory.sessions.lost + self._memory.tokens.lost
+    def losses(self) -> Mapping[str, int]:
+        """How often parked changes had to go, by the reason."""
+        return {"no room": self._memory.sessions.lost + self._memory.tokens.lost}
+
+    @property
+    def waiting(self) -> int:
+        """For how many sessions, or tokens of sessions that are not known, changes are parked."""
+        return len(self._memory.sessions) + len(self._memory.tokens)
 
     def attach(self, listener: Listener) -> Attachment:
         """Notify `listener` of what others do; a store that is not shared never does."""

@@ -98,7 +98,8 @@ class ContextStore(Protocol):
     hash, never the thing itself. Implementations bound what they keep in number and age, and the time that a call may
     take. They are used by every event loop of the process. What they raise is logged, unless it is a
     `ContextStoreUnavailable`, and pages go on without them. What `invalidate`, `forget` or `unpark` could not remove,
-    they must not return to this process again, and must remove as soon as that is possible.
+    they must not return to this process again, and must remove as soon as that is possible. A store that has to give
+    something up, such as for lack of room, may count that in a property ``losses``, by the reason; it is told then.
     """
 
     shared: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TypeVar
 
 from ..events import ContextEvent, Events
@@ -11,7 +11,7 @@ from ..model.document import ContextDocument
 from .memory import MemoryStore
 from .protocol import Attachment, ContextStore, ContextStoreUnavailable, Listener, Stored
 
-__all__ = ["reported"]
+__all__ = ["losses_of", "reported"]
 
 T = TypeVar("T")
 
@@ -26,6 +26,12 @@ def reported(store: ContextStore, events: Events) -> ContextStore:
     return store if isinstance(store, MemoryStore) else _ReportedStore(store, events)
 
 
+def losses_of(store: ContextStore) -> Mapping[str, int]:
+    """Return how often a store had to give something up, by the reason: where it says so, by a property ``losses``."""
+    losses: Mapping[str, int] = getattr(store, "losses", {})
+    return losses
+
+
 class _ReportedStore:
     """Passes every call on, and tells of those that fail, once per change of state."""
 
@@ -35,9 +41,9 @@ class _ReportedStore:
         self._events = events
 
     @property
-    def lost(self) -> int:
-        """How many sessions had to be forgotten for lack of room; 0 where the store does not say."""
-        return int(getattr(self._store, "lost", 0))
+    def losses(self) -> Mapping[str, int]:
+        """How often something had to go, by the reason; nothing where the store does not say."""
+        return losses_of(self._store)
 
     def attach(self, listener: Listener) -> Attachment:
         """Notify the running event loop of what others change."""

@@ -121,6 +121,8 @@ class Codec:
 
     def __init__(self, encryption_key: EncryptionKey | None, clock: Clock) -> None:
         self._clock = clock
+        self.unreadable = 0
+        """How often a stored change could not be read."""
         self._cipher: Cipher = _NoCipher() if encryption_key is None else _AesGcm(_keys(encryption_key))
 
     def document_text(self, key: str, document: ContextDocument) -> str:
@@ -154,7 +156,7 @@ class Codec:
             try:
                 found = self._change(key, text_of(path), text_of(raw)).over(found)
             except ValueError:
-                continue
+                self.unreadable += 1
         return found
 
     def _change(self, key: str, path: str, raw: str) -> ContextChanges:

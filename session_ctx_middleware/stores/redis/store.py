@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -100,9 +100,9 @@ class RedisStore:
         return f"<RedisStore {self._namespace}>"
 
     @property
-    def lost(self) -> int:
-        """How many names were given up that Redis should have been told of, for lack of room."""
-        return self._recovery.lost
+    def losses(self) -> Mapping[str, int]:
+        """How often something was given up, by the reason: what Redis was to be told, or could not be decrypted."""
+        return {"no room": self._recovery.lost, "unreadable": self._codec.unreadable}
 
     def attach(self, listener: Listener) -> Attachment:
         """Begin to notify the running event loop of what others change."""

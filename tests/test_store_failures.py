@@ -12,11 +12,14 @@ import pytest
 from starlette.requests import Request
 
 from session_ctx_middleware import SessionContext
+from session_ctx_middleware.clock import SystemClock
 from session_ctx_middleware.events import Events
 from session_ctx_middleware.stores import ContextStoreUnavailable, MemoryStore
+from session_ctx_middleware.stores.redis.codec import Codec
 from session_ctx_middleware.stores.reported import reported
 from session_ctx_middleware.testing import FakeEmporix
-from tests.support.shop import Shop
+
+from .support.shop import Shop
 
 CALLS = ("load", "save", "invalidate", "forget", "parked", "park", "unpark")
 
@@ -28,6 +31,7 @@ class Failing:
         self._memory = MemoryStore(shared=True)
         self.shared = True
         self.error: Exception | None = None
+        self.losses: dict[str, int] = {}
 
     def attach(self, listener: Any) -> Any:
         return self._memory.attach(listener)
@@ -93,6 +97,29 @@ async def test_store_fails(
         await shop.currency(emporix.new_session().token)
     assert len(lines(caplog, "store.answered")) == len(shop.named("store.answered")) == 1
     assert (await look(shop))[1] is True
+
+
+async def test_losses(make_shop: Callable[..., Shop], emporix: FakeEmporix, caplog: pytest.LogCaptureFixture) -> None:
+    """What a store says that it had to give up is told by the reason."""
+    store = Failing()
+    shop = make_shop(store=store)
+    await shop.currency(emporix.new_session().token)
+    store.losses = {"unreadable": 2}
+    for _ in range(2):
+        await shop.switch(emporix.new_session(exists=False).token, currency="USD")
+
+    assert [event.outcome for event in shop.named("changes.lost")] == ["unreadable"]
+    (told,) = lines(caplog, "changes.lost")
+    assert "encryption_key" in told.getMessage()
+    assert (await look(shop))[0]["changes.lost"] == 1
+
+
+def test_unreadable_changes() -> None:
+    """The store of Redis counts stored changes that it cannot read."""
+    codec = Codec(None, SystemClock())
+
+    assert not codec.changes("parked:session-1", {"currency": "no JSON", "language": "[]"})
+    assert codec.unreadable == 2
 
 
 @pytest.mark.parametrize("name", CALLS)
