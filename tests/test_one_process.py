@@ -33,6 +33,10 @@ async def shop(request: Request) -> Response:
     ctx = get_session_context(request)
     if "to" in request.query_params:
         ctx.switch_currency(request.query_params["to"])
+    elif "language" in request.query_params:
+        ctx.switch_language(request.query_params["language"])
+    elif "both" in request.query_params:
+        return PlainTextResponse(f"{(await ctx).currency} {ctx.language}")
     elif "bye" in request.query_params:
         await ctx.forget()
         return PlainTextResponse("")
@@ -96,6 +100,44 @@ async def test_switch_before_emporix_shows_it(reads: bool, lag: float, status: i
     shown = [await get(each, session.token) for each in (other, one, third, other)]
 
     assert shown == ["USD"] * 4
+
+
+async def test_writes_that_overlap(emporix: FakeEmporix) -> None:
+    """C1: Where two instances write at the same time, both show what either of them has written."""
+    clock, session = VirtualClock(), emporix.new_session(currency="EUR", language="en")
+    one, other = instance(emporix, clock=clock), instance(emporix, clock=clock)
+    for each in (one, other):
+        await get(each, session.token)
+    emporix.fault("context.patch", Fault(delay_after=1.0), times=1)
+
+    slow = asyncio.create_task(get(one, session.token, "language=fr"))
+    await asyncio.sleep(0.2)
+    await get(other, session.token, "to=USD")
+    await slow
+    emporix.fault("context.get", Fault(status=503), times=None)
+    shown = [await get(each, session.token, "both") for each in (one, other)]
+
+    assert shown == ["USD fr", "USD fr"]
+
+
+async def test_switch_that_emporix_never_saw(emporix: FakeEmporix) -> None:
+    """C1: What an answer said that Emporix had taken, and what it has not, waits for all instances to send it."""
+    clock, session = VirtualClock(), emporix.new_session(currency="EUR")
+    one, other = instance(emporix, clock=clock), instance(emporix, clock=clock)
+    for each in (one, other):
+        await get(each, session.token)
+    emporix.fault("context.patch", Fault(status=204), times=1)
+    await get(one, session.token, "to=USD")
+    assert held(emporix, session.session_id)["currency"] == "EUR"
+
+    await asyncio.sleep(11)
+    emporix.fault("context.patch", Fault(status=503), times=1)
+    shown = [await get(each, session.token) for each in (other, one)]
+    await asyncio.sleep(11)
+    shown += [await get(each, session.token) for each in (one, other)]
+
+    assert shown == ["USD"] * 4
+    assert held(emporix, session.session_id)["currency"] == "USD"
 
 
 async def test_instances_ask_once(emporix: FakeEmporix) -> None:

@@ -53,9 +53,13 @@ class Announcer:
             entry.hide()  # logged out meanwhile: whoever comes now sees what Emporix has
             return
         parked = left_parked(entry.snapshot.parked, job)
-        self.publisher.show_taken(entry, Snapshot(document=document, overlay=changes, parked=parked), base.asked_at)
+        # Other engines of this process may have written since the base was read, before this write and after it.
+        taken = entry.consistency.taken
+        after = taken.taken_after(version)
+        overlay = after.over(changes.over(taken.taken_after(document.version)))
+        self.publisher.show_taken(entry, Snapshot(document=document, overlay=overlay, parked=parked), base.asked_at)
         for sibling in self.entries.siblings(entry):
-            held = job.changes.held(document, changes)
+            held = after.over(job.changes.held(document, changes))
             self.publisher.show_taken_by_sibling(sibling, document, version, held)
 
     async def notify(self, job: Job, document: ContextDocument, version: int) -> None:

@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from ..clock import Clock, HybridClock
+from ..model.changes import ContextChanges
 from ..model.view import Snapshot
 from ..stores import Attachment, ContextStore, MemoryStore, Notice
 from .consistency import Consistency
@@ -26,7 +27,7 @@ from .flights import Flight, Flights
 from .known_sessions import KnownSessions
 from .resilience import Protection
 
-__all__ = ["Letter", "Neighbour", "Neighbourhood", "Written"]
+__all__ = ["Letter", "Neighbour", "Neighbourhood", "Unseen", "Written"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
@@ -61,7 +62,20 @@ class Written:
         return cls(notice, entry.key, entry.snapshot, entry.asked_at, entry.consistency)
 
 
-Letter: TypeAlias = Notice | Written
+@dataclass(frozen=True, slots=True, repr=False)
+class Unseen:
+    """Changes that Emporix has said it had taken, and has not: they are parked again.
+
+    Args:
+        names: of the token and its session.
+        changes: these.
+    """
+
+    names: tuple[str, ...]
+    changes: ContextChanges
+
+
+Letter: TypeAlias = Notice | Written | Unseen
 """What neighbours tell each other; from other processes come notices alone."""
 
 

@@ -9,7 +9,7 @@ from ..stores import Notice, Stored
 from ..tasks import Tasks
 from .entries import Entries
 from .entry import Entry
-from .neighbours import Letter, Written
+from .neighbours import Letter, Unseen, Written
 from .pacing import Pauses
 from .pending import Pending
 from .publishing import Publisher
@@ -45,6 +45,10 @@ class Peers:
 
     def apply(self, letter: Letter) -> None:
         """Bring the entries that a notice names up to date."""
+        if isinstance(letter, Unseen):
+            for entry in self.entries.named(letter.names):
+                self.pending.forget_taken(entry, letter.changes)
+            return
         notice, written = (letter, None) if isinstance(letter, Notice) else (letter.notice, letter)
         for entry in self.entries.named(notice.names):
             if notice.kind == "parked":

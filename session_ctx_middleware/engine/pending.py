@@ -146,11 +146,15 @@ class Pending:
 
     async def park_again(self, entry: Entry, changes: ContextChanges) -> None:
         """Park changes that Emporix has said it had taken, and has not."""
-        known = entry.consistency
-        entry.learn(known.forgetting(changes))
-        self._taken.pop(self._names(entry)[-1], None)
+        self.forget_taken(entry, changes)
+        self._sharing.unseen(self._names(entry), changes)
         await self._park(self._names(entry)[-1], changes)
         await self._show(entry)
+
+    def forget_taken(self, entry: Entry, changes: ContextChanges) -> None:
+        """Count changes as taken no more: Emporix has never seen them."""
+        entry.learn(entry.consistency.forgetting(changes))
+        self._taken.pop(self._names(entry)[-1], None)
 
     async def forget(self, entries: Iterable[Entry]) -> None:
         """Forget everything kept for these entries and their sessions."""

@@ -18,7 +18,7 @@ from .entry import NEVER, Entry, Fence
 from .flights import Flight
 from .incarnations import Incarnation
 from .keys import Keys
-from .neighbours import Letter, Neighbour, Written
+from .neighbours import Letter, Neighbour, Unseen, Written
 
 __all__ = ["Sharing", "StoreRead"]
 
@@ -184,6 +184,10 @@ class Sharing:
         await self._fallback.unpark(names, changes)
         await self._changed(self._store.unpark(names, changes), None)
         self._tell(Notice("parked", tuple(names)))
+
+    def unseen(self, names: Sequence[str], changes: ContextChanges) -> None:
+        """Have the other engines of this process count changes as taken no more: Emporix has never seen them."""
+        self._tell(Unseen(tuple(names), changes))
 
     async def forget(self, names: Sequence[str]) -> None:
         """Forget documents and parked changes under `names`."""
