@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from session_ctx_middleware import SessionContextMiddleware, UpstreamPolicy, get_session_context
+from session_ctx_middleware import CachePolicy, SessionContextMiddleware, UpstreamPolicy, get_session_context
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
@@ -221,6 +221,24 @@ async def test_outage_of_another_tenant(emporix: FakeEmporix) -> None:
         await get(one, emporix.new_session().token)
 
     assert await get(other, session.token) == "EUR"
+
+
+@pytest.mark.parametrize("known", ["no context", "refused", "unavailable"])
+def test_loop_per_request_that_finds_nothing(known: str) -> None:
+    """B5: An event loop for each request is no reason to ask again what Emporix has just said, or could not say."""
+    emporix = FakeEmporix()
+    session = emporix.new_session(exists=known != "no context")
+    long = CachePolicy(missing_ttl=3600.0, rejected_ttl=3600.0, failure_throttle=3600.0)
+    app = instance(emporix, cache=long, upstream=UpstreamPolicy(get_retry=False))
+    if known == "refused":
+        emporix.revoke(session.token)
+    elif known == "unavailable":
+        emporix.fault("context.get", Fault(status=503), times=None)
+
+    for _ in range(20):
+        assert asyncio.run(get(app, session.token)) == ""
+
+    assert gets(emporix) == 1
 
 
 def test_two_threads() -> None:
