@@ -167,7 +167,7 @@ class RequestLifecycle(Carrying):
         token = await self._credentials()
         if token is None:
             self._brought_no_token()
-            return self._keep_for_visitor(changes, parks=parks)
+            return self._keep_for_visitor(changes)
         if parks and self._unsent:
             return await self._engine.park(token, changes)
         self._sending = True
@@ -176,7 +176,7 @@ class RequestLifecycle(Carrying):
         self._sending = False
         return outcome
 
-    def _keep_for_visitor(self, changes: ContextChanges, *, parks: bool) -> CommitResult:
+    def _keep_for_visitor(self, changes: ContextChanges) -> CommitResult:
         """Keep the switches of a visitor without a token in his browser until he has one; there is no other place."""
         self._changes = NO_CHANGES
         kept = NO_CHANGES if self._deps.cookies is None else changes.switches()
@@ -184,8 +184,6 @@ class RequestLifecycle(Carrying):
         self._known = replace(known, parked=kept.newest(known.parked))
         if len(kept) == len(changes):
             return CommitResult(Commit.PARKED, told=kept, receipts=True)
-        if parks:
-            self._emit("changes.lost", "respond", "no token")
         return CommitResult(error=NoToken(), told=kept, receipts=bool(kept))
 
     def _take_over(self, sent: ContextChanges, outcome: CommitResult) -> None:

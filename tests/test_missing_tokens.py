@@ -206,3 +206,20 @@ async def test_failed_commit(shop: Shop, emporix: FakeEmporix) -> None:
     found = await counters(shop)
     assert (found["failed"], found["parked"]) == (1, 1)
     assert [event.outcome for event in shop.named("commit.failed")] == ["ContextUnavailable"]
+
+
+async def test_what_browsers_keep_is_not_lost(make_shop: Callable[..., Shop]) -> None:
+    """With a secret, the switches of a visitor without a token are parked: only attributes are lost, and told once."""
+    shop = make_shop(secret_key="s" * 32)
+
+    async def switch(ctx: SessionContext, _: Request) -> None:
+        ctx.switch(currency="USD")
+
+    async def both(ctx: SessionContext, _: Request) -> None:
+        ctx.switch(currency="USD")
+        ctx.set_attribute("hint", "small")
+
+    await shop.visit(switch)
+    assert (len(shop.named("commit.parked")), len(shop.named("changes.lost"))) == (1, 0)
+    await shop.visit(both)
+    assert len(shop.named("changes.lost")) == 1
