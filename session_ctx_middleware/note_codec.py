@@ -71,8 +71,9 @@ def decode(data: object, *, now: float, wall: float) -> Notes:
             operations.append(_unpacked(item, bindings, moments, era, now=now, wall=wall))
         except (ValueError, TypeError, LookupError):
             continue  # a field that only a later release knows
-    floors = tuple(_floor(item, contexts, operations) for item in _listed(data, "f"))
-    return Notes(tuple(operations), floors, era, moment_of(data.get("x", 0)), data.get("r") == 1)
+    floors = [_floor(item, contexts, operations) for item in _listed(data, "f")]
+    known = tuple(floor for floor in floors if floor is not None)
+    return Notes(tuple(operations), known, era, moment_of(data.get("x", 0)), data.get("r") == 1)
 
 
 def _packed(noted: Noted, bindings: list[tuple[str, str, int]], moments: list[tuple[str, int, float]]) -> list[object]:
@@ -109,7 +110,7 @@ def _unpacked(
     item: object, bindings: Sequence[object], moments: list[Taken], era: int, *, now: float, wall: float
 ) -> Noted:
     path, value, op_id, at, index, *rest = _sequence(item)
-    token, session, proven = _sequence(_at(bindings, index))
+    token, session, proven = _sequence(_at(bindings, index))[:3]
     taken = replace(moments[_index(moments, rest[0])], replaced=_text(rest[1])) if rest else None
     operation = operation_of(_text(path), value, op_id, at, now=now, wall=wall, taken=taken, era=era)
     return Noted(_text(path), operation, _text(token), _text(session), proven == 1)
@@ -120,7 +121,7 @@ def _taken(item: object, contexts: list[str]) -> Taken:
     return Taken(-1 if version == -1 else version_of(version), _text(_at(contexts, index)), moment_of(at))
 
 
-def _floor(item: object, contexts: list[str], operations: Sequence[Noted]) -> Floor:
+def _floor(item: object, contexts: list[str], operations: Sequence[Noted]) -> Floor | None:
     index, complete_from, *rest = _sequence(item)
     context, complete_from = _text(_at(contexts, index)), version_of(complete_from)
     if rest:
@@ -128,7 +129,7 @@ def _floor(item: object, contexts: list[str], operations: Sequence[Noted]) -> Fl
         return Floor(context, _text(session), version_of(version), moment_of(at), complete_from)
     implied = _implied(context, operations)
     if implied is None or implied.operation.taken is None:
-        raise ValueError("a floor of which only a later release knows")
+        return None  # it follows from a field that only a later release knows
     taken = implied.operation.taken
     return Floor(context, implied.session, taken.version, taken.at, complete_from)
 

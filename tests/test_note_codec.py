@@ -1,0 +1,156 @@
+"""Notes as JSON: nothing is lost on the way, what nobody knows yet costs itself, and garbage costs the note."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from session_ctx_middleware.engine import Floor, Noted, Notes
+from session_ctx_middleware.model.document import REMOVED
+from session_ctx_middleware.model.frozen_json import freeze
+from session_ctx_middleware.model.operation import Operation, Taken
+from session_ctx_middleware.note_codec import decode, encode
+
+WALL = 1_790_000_000.0
+CONTEXTS = {"context1": "session1", "context2": "session2", "context3": "session1"}
+
+moments = st.integers(0, 86_400_000_000).map(lambda micros: round(WALL - micros / 1e6, 6))
+texts = st.text(max_size=12).filter(lambda text: text.isprintable())
+
+
+@st.composite
+def operations(draw: st.DrawFn, era: int) -> tuple[str, Operation]:
+    path = draw(st.sampled_from(["currency", "language", "attributes.a", "attributes.größe"]))
+    at = draw(moments)
+    taken = draw(
+        st.none()
+        | st.just(Taken())
+        | st.builds(Taken, st.integers(0, 99), st.sampled_from(["", *CONTEXTS]), moments, st.just("0123abcd"))
+    )
+    value: Any = draw(st.sampled_from(["EUR", "USD"]))
+    if path.startswith("attributes"):
+        value = draw(st.just(REMOVED) | texts | st.just(freeze({"a": [1, {"b": None}]})))
+    return path, Operation(value, draw(st.text("0123456789abcdef", min_size=8, max_size=16)), at, at, taken, era)
+
+
+@st.composite
+def notes(draw: st.DrawFn) -> Notes:
+    era = draw(st.integers(0, 3))
+    mine = []
+    for path, operation in draw(st.lists(operations(era), max_size=4)):
+        token, session = draw(st.sampled_from(["", "token1", "token2"])), draw(st.sampled_from(["", "session1"]))
+        mine.append(Noted(path, operation, token, session, draw(st.booleans())))
+    floors = []
+    for context in draw(st.lists(st.sampled_from(sorted(CONTEXTS)), unique=True, max_size=3)):
+        version = draw(st.integers(0, 99))
+        floors.append(Floor(context, CONTEXTS[context], version, draw(moments), draw(st.integers(0, version))))
+    return Notes(tuple(mine), tuple(floors), era, draw(moments) if era else 0.0, draw(st.booleans()))
+
+
+def back(data: object) -> Notes:
+    return decode(json.loads(json.dumps(data)), now=WALL, wall=WALL)
+
+
+def said(note: Notes) -> tuple[object, ...]:
+    """Return what a note says; a floor that follows from a change may have the moment of that."""
+    return note.operations, tuple(replace(each, at=0.0) for each in note.floors), note.era, note.ended, note.receipts
+
+
+@settings(max_examples=300)
+@given(notes())
+def test_round_trip(note: Notes) -> None:
+    """What was written is what is read."""
+    read = back(encode(note))
+
+    assert said(read) == said(note)
+    taken = {each.operation.taken.at for each in note.operations if each.operation.taken is not None}
+    for written, found in zip(note.floors, read.floors, strict=True):
+        assert found.at in {written.at, *taken}
+    assert encode(read) == encode(note)
+
+
+def from_later(path: str, *, version: int = 7) -> dict[str, Any]:
+    """Return a note with a known change, and one that only a later release knows, which raised the floor."""
+    known = Noted("currency", Operation("USD", "a", WALL - 5, WALL - 5), "token", "session1", True)
+    change = Operation("x", "b", WALL - 4, WALL - 4, Taken(version, "context1", WALL - 3, "0123abcd"))
+    unknown = Noted("attributes.a", change, "token", "session1", True)
+    floor = Floor("context1", "session1", version, WALL - 3, 2)
+    data = encode(Notes((known, unknown), (floor,)))
+    data["o"][1][0] = path  # type: ignore[index]
+    return data
+
+
+@pytest.mark.parametrize("path", ["basketColour", "metadata.version", "attributes._session_ctx", "attributes."])
+def test_unknown_field(path: str) -> None:
+    """A field that only a later release knows costs that field, and its floor, but not the note."""
+    read = back(from_later(path))
+
+    assert [noted.path for noted in read.operations] == ["currency"]
+    assert read.operations[0].operation.value == "USD"
+
+
+@settings(max_examples=200)
+@given(notes(), st.dictionaries(st.sampled_from(["zz", "a", "d"]), st.integers() | st.lists(st.integers()), min_size=1))
+def test_unknown_members(note: Notes, more: dict[str, Any]) -> None:
+    """What a later release says about the note as a whole is passed over."""
+    assert said(back({**encode(note), **more})) == said(back(encode(note)))
+
+
+@given(notes())
+def test_longer_lists(note: Notes) -> None:
+    """What a later release says about bindings, moments, and floors is passed over."""
+    data: Any = json.loads(json.dumps(encode(note)))
+    for name in ("b", "t"):
+        for each in data.get(name, ()):
+            each.append("later")
+    for each in data.get("f", ()):
+        if len(each) > 2:
+            each.append("later")
+    for each in data.get("o", ()):
+        if len(each) > 5:
+            each.append("later")
+
+    assert said(back(data)) == said(note)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("vecxrobtf"), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Return every place in a JSON value: what holds it, and under which key."""
+    keys = value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    return [place for key in keys for place in ((value, key), *places(value[key]))]
+
+
+@settings(max_examples=400)
+@given(notes(), JSON, st.integers(0, 999), st.integers(0, 999))
+def test_garbage_in_one_place(note: Notes, garbage: Any, one: int, other: int) -> None:
+    """Whatever stands in one place or two, the note is read without that, or refused with a ValueError."""
+    data: Any = copy.deepcopy(json.loads(json.dumps(encode(note))))
+    for number in (one, other):
+        found = places(data)
+        holder, key = found[number % len(found)]
+        holder[key] = garbage
+    try:
+        read = decode(data, now=WALL, wall=WALL)
+    except ValueError:
+        return
+    assert encode(read)["v"] == 1
+
+
+@settings(max_examples=200)
+@given(JSON)
+def test_garbage(data: Any) -> None:
+    """Garbage is refused with a ValueError, and nothing else."""
+    with pytest.raises(ValueError, match="another format"):
+        decode(data if not isinstance(data, dict) else {**data, "v": 2}, now=WALL, wall=WALL)
