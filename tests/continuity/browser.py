@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -12,6 +13,7 @@ from starlette.requests import Request
 
 from session_ctx_middleware import SessionContext
 from session_ctx_middleware import continuity as module
+from session_ctx_middleware.model.fields import SWITCHES
 from session_ctx_middleware.sealing import Keyring, tenant_tag
 
 from ..support.shop import Handler, Shop
@@ -23,6 +25,8 @@ __all__ = [
     "Browser",
     "again",
     "attribute",
+    "choosing",
+    "everything",
     "named",
     "page",
     "payload",
@@ -38,15 +42,28 @@ PREFIX = f"__Host-session_ctx.{tenant_tag('acme', 'https://api.emporix.io')}"
 class Browser:
     """Carries cookies from one worker to the next."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str | None) -> None:
         self.token = token
         self.cookies: dict[str, str] = {}
         self.last: list[str] = []
 
     async def visit(self, shop: Shop, handler: Handler) -> httpx2.Response:
-        shop.browser.cookies.clear()
+        return self.receive(await self.send(shop, handler))
+
+    def send(self, shop: Shop, handler: Handler) -> asyncio.Task[httpx2.Response]:
+        """Send a request with the cookies of this moment; the answer counts for nothing until it is received."""
         sent = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        response = await shop.visit(handler, token=self.token, headers={"Cookie": sent} if sent else None)
+        headers = {"Cookie": sent} if sent else None
+        return asyncio.create_task(self._answer(shop, handler, self.token, headers))
+
+    async def _answer(
+        self, shop: Shop, handler: Handler, token: str | None, headers: dict[str, str] | None
+    ) -> httpx2.Response:
+        shop.browser.cookies.clear()
+        return await shop.visit(handler, token=token, headers=headers)
+
+    def receive(self, response: httpx2.Response) -> httpx2.Response:
+        """Take the cookies of an answer, whenever that arrives."""
         self.last = response.headers.get_list("set-cookie")
         for header in self.last:
             name, _, value = header.partition(";")[0].partition("=")
@@ -104,6 +121,27 @@ def named(key: str, value: str) -> Handler:
         ctx.set_attribute(key, value)
 
     return endpoint
+
+
+def choosing(seconds: float = 0.0, /, **values: str) -> Handler:
+    """Return an endpoint that works for so long, then sets these attributes and switches."""
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        await asyncio.sleep(seconds)
+        for name, value in values.items():
+            if name in SWITCHES:
+                ctx.switch(**{name: value})
+            else:
+                ctx.set_attribute(name, value)
+
+    return endpoint
+
+
+async def everything(ctx: SessionContext, _: Request) -> str:
+    """Show all that the tests choose, in one line."""
+    await ctx
+    attributes = [f"{key}={value}" for key, value in sorted(ctx.attributes.items())]
+    return " ".join([ctx.currency or "-", ctx.language or "-", *attributes])
 
 
 def payload(cookie: str) -> dict[str, Any]:
