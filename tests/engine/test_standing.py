@@ -1,0 +1,132 @@
+"""Which changes still count against a document: the whole table, case by case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+
+from session_ctx_middleware import ContextDocument
+from session_ctx_middleware.engine.consistency import LAG
+from session_ctx_middleware.engine.standing import Against, unseen, weigh
+from session_ctx_middleware.model.changes import ContextChanges
+from session_ctx_middleware.model.document import REMOVED, Value
+from session_ctx_middleware.model.operation import SOMEHOW, Operation, Taken, value_digest
+
+HERE, ELSEWHERE = "here", "elsewhere"
+STAMP, AT = 1_000.0, 2_000.0
+OLDER, SAME, NEWER = STAMP - 1, STAMP, STAMP + 1
+
+Stands = Literal["sent", "shown over it", "done"]
+
+
+def by(version: int, context: str = HERE, replaced: Value = None) -> Taken:
+    return Taken(version, context, AT, "" if replaced is None else value_digest(replaced))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A switch to USD against a document that has version 5.
+
+    Args:
+        stands: how it counts.
+        taken: how Emporix took it.
+        shows: the currency of the document.
+        receipts: of the document, for fields.
+        asked: when the document was asked for, in seconds after the change was taken.
+        missing: whether there is no document.
+        path: of the field.
+        value: that was chosen.
+    """
+
+    stands: Stands
+    taken: Taken | None = None
+    shows: str = "EUR"
+    receipts: Mapping[str, float] = field(default_factory=dict)
+    asked: float = 1.0
+    missing: bool = False
+    path: str = "currency"
+    value: Value = "USD"
+
+
+def receipt(at: float) -> dict[str, float]:
+    return {"currency": at}
+
+
+CASES = {
+    "parked, no document": Case("sent", missing=True),
+    "parked": Case("sent"),
+    "parked, the value is there": Case("sent", shows="USD"),
+    "parked, an older receipt": Case("sent", receipts=receipt(OLDER)),
+    "parked, its own receipt": Case("done", receipts=receipt(SAME)),
+    "parked, a newer receipt": Case("done", receipts=receipt(NEWER)),
+    "parked, a newer receipt of another field": Case("sent", receipts={"language": NEWER}),
+    "taken, no document": Case("shown over it", by(6), missing=True),
+    "taken in a later version": Case("shown over it", by(6)),
+    "taken in a later version that nobody can place": Case("shown over it", by(6, context="")),
+    "taken in this version": Case("done", by(5)),
+    "taken in an earlier version": Case("done", by(4)),
+    "taken in an earlier version, the value is there": Case("done", by(4), shows="USD"),
+    "taken elsewhere": Case("sent", by(4, ELSEWHERE)),
+    "taken elsewhere in a later version": Case("sent", by(6, ELSEWHERE)),
+    "taken elsewhere, the value is there": Case("sent", by(4, ELSEWHERE), shows="USD"),
+    "taken elsewhere, an older receipt": Case("sent", by(4, ELSEWHERE), receipts=receipt(OLDER)),
+    "taken elsewhere, a newer receipt": Case("done", by(4, ELSEWHERE), receipts=receipt(NEWER)),
+    "taken somehow": Case("done", SOMEHOW),
+    "taken somehow, an older receipt": Case("shown over it", SOMEHOW, receipts=receipt(OLDER)),
+    "taken somehow, its own receipt": Case("done", SOMEHOW, receipts=receipt(SAME)),
+    "removed somehow, an older receipt": Case(
+        "done", SOMEHOW, path="attributes.a", value=REMOVED, receipts={"attributes.a": OLDER}
+    ),
+    "exactly its version, and what it replaced": Case("sent", by(5, replaced="EUR")),
+    "exactly its version, and something else": Case("done", by(5, replaced="GBP")),
+    "exactly its version, and its own value": Case("done", by(5, replaced="EUR"), shows="USD"),
+    "a later version, and what it replaced": Case("done", by(4, replaced="EUR")),
+    "an earlier version, and what it replaced": Case("shown over it", by(6, replaced="EUR")),
+    "exactly its version of another context": Case("sent", by(5, ELSEWHERE, replaced="GBP")),
+    "earlier, as late as a replica may be": Case("shown over it", by(6), asked=LAG),
+    "earlier, too late for a replica": Case("sent", by(6), asked=LAG + 0.1),
+    "earlier, too late, the value is there": Case("shown over it", by(6), shows="USD", asked=LAG + 0.1),
+    "earlier, too late, its own receipt": Case("done", by(6), receipts=receipt(SAME), asked=LAG + 0.1),
+    "earlier, too late, a newer receipt": Case("done", by(6), receipts=receipt(NEWER), asked=LAG + 0.1),
+    "an older one was sent over it": Case("sent", by(4), receipts=receipt(OLDER)),
+    "an older one with the same value": Case("done", by(4), shows="USD", receipts=receipt(OLDER)),
+    "an older receipt in an earlier version": Case("shown over it", by(6), receipts=receipt(OLDER)),
+    "a newer one was sent over it": Case("done", by(4), receipts=receipt(NEWER)),
+    "an earlier version with a newer receipt": Case("done", by(6), receipts=receipt(NEWER)),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_standing(case: Case) -> None:
+    """A change is sent, shown over the document, or done with; what Emporix never saw is no more taken."""
+    document = ContextDocument(version=5, session_id="s", currency=case.shows, receipts=case.receipts)
+    against = Against(None) if case.missing else Against(document, HERE, AT + case.asked)
+    change = ContextChanges({case.path: Operation(case.value, "id", STAMP, STAMP, case.taken)})
+
+    standing = weigh(change, against)
+
+    assert {
+        "sent": set(standing.pending.operations),
+        "shown over it": set(standing.overlay.operations),
+    } == {"sent": set(), "shown over it": set()} | ({} if case.stands == "done" else {case.stands: {case.path}})
+    assert all(operation.taken is None for operation in standing.pending.operations.values())
+    assert unseen(change, against).operations == standing.pending.operations
+
+
+def test_each_field_for_itself() -> None:
+    """One change says nothing about another one."""
+    document = ContextDocument(version=5, currency="EUR", receipts={"currency": NEWER, "attributes.a": OLDER})
+    changes = {
+        "currency": Operation("USD", "1", STAMP, STAMP),
+        "language": Operation("fr", "2", STAMP, STAMP, by(6)),
+        "attributes.a": Operation("x", "3", STAMP, STAMP),
+        "attributes.b": Operation("y", "4", STAMP, STAMP, by(3)),
+    }
+
+    standing = weigh(ContextChanges(changes), Against(document, HERE, AT))
+
+    assert set(standing.pending) == {"attributes.a"}
+    assert set(standing.overlay) == {"language"}
