@@ -80,7 +80,7 @@ class SessionContextMiddleware:
             object share it; those that get none share one with equal `tenant`, `base_url` and `secret_key`.
         http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient`` to use; it is never closed here.
         on_event: functions, plain or async, that are told every `ContextEvent`; they must not block.
-        cookie_name: of the continuity cookie, which `secret_key` turns on; on https it gets the prefix ``__Host-``.
+        cookie_name: what the names of the continuity cookies begin with; on https with the prefix ``__Host-``.
         https_only: treat every request as https, for a TLS proxy in front that does not pass the scheme on.
         strict: raise `SharedCacheLeak` instead of repairing a personal response that invites shared caches.
         clock: where time and randomness come from; for tests.
