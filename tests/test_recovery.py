@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from session_ctx_middleware import CachePolicy, ContextDefaults, UpstreamPolicy
-from session_ctx_middleware.testing import FakeEmporix
+from session_ctx_middleware.testing import FakeEmporix, FakeSession
 
 from .support.outage import WAYS, Way
 from .support.shop import Shop, held
@@ -144,3 +144,52 @@ async def test_pages_are_cheap_meanwhile(make_shop: MakeShop, emporix: FakeEmpor
     slow = [number for number, seconds in enumerate(took) if seconds > 0.001]
     assert len([number for number in slow if number >= 5]) <= 12  # one probe in four seconds, and a few more at first
     assert len(way.calls) <= 30
+
+
+class Choosing(Crowd):
+    """Shoppers who choose another currency now and then, and look at pages otherwise."""
+
+    def __init__(self, shop: Shop, emporix: FakeEmporix, size: int, seed: int) -> None:
+        super().__init__(shop, emporix, size, seed)
+        self.chosen = dict.fromkeys((session.session_id for session in self.sessions), "EUR")
+        self.wrong: list[float] = []
+
+    async def visit(self, until: float) -> None:
+        await asyncio.gather(*(self._visitor(session, until) for session in self.sessions))
+
+    async def _visitor(self, session: FakeSession, until: float) -> None:
+        loop = asyncio.get_running_loop()
+        while loop.time() < until:
+            await asyncio.sleep(self.rng.uniform(0.2, 1.0))
+            if self.rng.random() < 0.15:
+                currency = self.rng.choice(["USD", "GBP", "SEK"])
+                await self.shop.switch(session.token, currency=currency)
+                self.chosen[session.session_id] = currency
+                continue
+            began = loop.time()
+            if await self.shop.currency(session.token) != self.chosen[session.session_id]:
+                self.wrong.append(began)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fails", WAYS)
+async def test_choices_in_many_outages(shop: Shop, emporix: FakeEmporix, way: Way, fails: str) -> None:
+    """However often Emporix goes and comes: five seconds after it is back every page is right, and all is sent."""
+    loop, rng = asyncio.get_running_loop(), random.Random(fails)
+    crowd = Choosing(shop, emporix, 6, seed=len(fails))
+    visiting = asyncio.create_task(crowd.visit(loop.time() + 60))
+    outages: list[tuple[float, float]] = []
+    while loop.time() < 45:
+        await asyncio.sleep(rng.uniform(6, 10))
+        way.fails, began = fails, loop.time()
+        await asyncio.sleep(rng.choice([0.2, 1, 3, 8]))
+        way.fails = ""
+        outages.append((began, loop.time() + BACK))
+    await visiting
+    await asyncio.sleep(BACK)
+    for session in crowd.sessions:
+        await shop.currency(session.token)
+
+    assert [moment for moment in crowd.wrong if not any(began <= moment < end for began, end in outages)] == []
+    sent = {session.session_id: held(emporix, session.session_id)["currency"] for session in crowd.sessions}
+    assert sent == crowd.chosen
