@@ -144,8 +144,8 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "hook.dropped": Kind(
         level=WARNING,
-        remedy="events were not told to an async hook, because 1,000 calls of hooks wait. Make the hook faster, or "
-        "collect in it and send elsewhere",
+        remedy="events were not told to an async hook: 1,000 calls of hooks wait, or a shutdown cut them short. Make "
+        "the hook faster, or collect in it and send elsewhere",
         quiet=60,
         for_hooks=False,
     ),

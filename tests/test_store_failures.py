@@ -125,7 +125,8 @@ def test_unreadable_changes() -> None:
 @pytest.mark.parametrize("name", CALLS)
 async def test_every_call(name: str) -> None:
     """Each call is passed on as it is, and told by its name where it fails."""
-    store, events = Failing(), Events()
+    store: Any = Failing()
+    events = Events()
     through = reported(store, events)
     arguments: dict[str, Any] = {
         "load": ("token-1",),
