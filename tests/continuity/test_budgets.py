@@ -1,0 +1,141 @@
+"""Room: proxies take 4 KiB of response header and 8 KiB of request header, and notes are to stay far below that."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import pytest
+
+from session_ctx_middleware import ContinuityPolicy
+from session_ctx_middleware import continuity as module
+from session_ctx_middleware.testing import FakeEmporix
+
+from ..support.shop import Shop
+from .browser import SECRET, Browser, choosing, everything
+
+MakeShop = Callable[..., Shop]
+
+KIB = 1024
+
+
+def weight(browser: Browser) -> int:
+    """Return how many bytes the notes of a browser take in a request."""
+    return sum(len(name) + len(value) for name, value in browser.cookies.items())
+
+
+def longest(headers: list[str]) -> int:
+    return max((len(header.partition(";")[0]) - 1 for header in headers), default=0)
+
+
+def cleared(headers: list[str]) -> set[str]:
+    return {header.partition("=")[0] for header in headers if "Max-Age=0" in header}
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["signed", "encrypted"])
+@pytest.mark.parametrize("size", [20, 400])
+@pytest.mark.parametrize("exists", [True, False])
+async def test_storm(size: int, exists: bool, encrypted: bool, make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """Whatever overlaps, a response sets 3 KiB at most, and a few pages later one note of at most 4 KiB is left."""
+    policy = ContinuityPolicy(encrypted=encrypted)
+    shops = [make_shop(secret_key=SECRET, continuity=policy) for _ in range(3)]
+    rng = random.Random(size)
+    browser = Browser(emporix.new_session(exists=exists).token)
+    for round_ in range(3):
+        waves = [
+            browser.send(
+                rng.choice(shops),
+                choosing(rng.random(), currency=rng.choice(["USD", "GBP"]), **{f"k{each}": "x" * size}),
+            )
+            for each in range(8)
+        ]
+        answers = list(await asyncio.gather(*waves))
+        rng.shuffle(answers)
+        for answer in answers:
+            browser.receive(answer)
+            assert sum(map(len, browser.last)) <= 3 * KIB, round_
+            assert longest(browser.last) <= policy.max_bytes
+    for _ in range(6):
+        await browser.visit(rng.choice(shops), everything)
+        assert sum(map(len, browser.last)) <= 3 * KIB
+
+    assert len(browser.cookies) == 1
+    assert weight(browser) <= 4 * KIB
+    await browser.visit(shops[0], everything)
+    assert browser.last == [], "once settled, reading sets nothing"
+
+
+@pytest.mark.parametrize("most", [512, 1024, 3072])
+async def test_longest_cookie(most: int, make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """No cookie is longer than the policy allows, and switches always have room."""
+    shops = [make_shop(secret_key=SECRET, continuity=ContinuityPolicy(max_bytes=most)) for _ in range(2)]
+    browser = Browser(emporix.new_session(exists=False).token)
+    await browser.visit(shops[0], choosing(currency="USD", tier="x" * 400, size="y" * 700))
+    assert 0 < longest(browser.last) <= most
+    await browser.visit(shops[1], choosing(language="fr", colour="z" * 300))
+    assert longest(browser.last) <= most
+
+    assert (await browser.visit(shops[1], everything)).text.startswith("USD fr")
+    assert longest(browser.last) <= most
+
+
+async def test_many_notes(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """At most 32 notes are read, none is cleared that was not, and in the end the last choice is there."""
+    shops = [make_shop(secret_key=SECRET) for _ in range(2)]
+    browser = Browser(emporix.new_session(exists=False).token)
+    answers = []
+    for number in range(40):
+        answers.append(await browser.send(shops[0], choosing(currency=("USD", "GBP")[number % 2])))
+        await asyncio.sleep(1)
+    for answer in answers:
+        browser.receive(answer)
+    names = list(browser.cookies)
+    assert len(names) == 40
+
+    await browser.visit(shops[1], everything)
+    unread = set(names[: 40 - module.MAX_NOTES])
+    assert cleared(browser.last)
+    assert not cleared(browser.last) & unread
+    for _ in range(12):
+        assert (await browser.visit(shops[1], everything)).text == "GBP -"
+    assert len(browser.cookies) == 1
+
+
+async def test_many_bytes(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """At most 8 KiB of notes are read, and none is cleared that was not."""
+    shops = [make_shop(secret_key=SECRET) for _ in range(2)]
+    session = emporix.new_session(exists=False)
+    browser = Browser(session.token)
+    answers = []
+    for number in range(6):
+        blank = Browser(session.token)
+        worker = make_shop(secret_key=SECRET)  # which knows nothing of the others
+        answers.append(await blank.send(worker, choosing(**{f"k{number}": "x" * 1500})))
+        await asyncio.sleep(1)
+    for answer in answers:
+        browser.receive(answer)
+    sizes = {name: len(name) + len(value) for name, value in browser.cookies.items()}
+    names = list(sizes)
+    assert sum(sizes.values()) > 10 * KIB
+
+    text = (await browser.visit(shops[1], everything)).text
+    assert text.count("k") == 3
+    assert "k5=" in text, "the latest are read first"
+    assert cleared(browser.last) <= set(names[3:])
+    assert sum(map(len, browser.last)) <= 3 * KIB
+
+
+async def test_unreadable_notes_do_not_count(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """What cannot be verified takes no room from notes that can be."""
+    one, two = (make_shop(secret_key=SECRET) for _ in range(2))
+    browser = Browser(emporix.new_session(exists=False).token)
+    await browser.visit(one, choosing(currency="USD"))
+    (name,) = browser.cookies
+    garbage = {f"{name[:-16]}{number:016x}": "x." * 200 for number in range(50)}
+    browser.cookies = {**browser.cookies, **garbage}
+
+    assert (await browser.visit(two, everything)).text == "USD -"
+    for _ in range(6):
+        assert (await browser.visit(two, everything)).text == "USD -"
+    assert list(browser.cookies) == [name], "garbage is cleared, as far as there is room for it"
