@@ -13,7 +13,7 @@ from session_ctx_middleware import SessionContext, SessionContextMiddleware
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
-from .support.shop import Shop
+from .support.shop import Shop, held
 from .support.virtual_time import VirtualClock
 
 SECRET = "k" * 40
@@ -160,3 +160,25 @@ async def test_shutdown_inside_a_commit(emporix: FakeEmporix) -> None:
             await each.browser.aclose()
             await each.upstream_client.aclose()
         emporix.clear_faults()
+
+
+async def test_version_that_fell(shop: Shop, emporix: FakeEmporix) -> None:
+    """After a backup was restored, a token that sees the lower version is believed for the other ones, too."""
+    session = emporix.new_session(currency="EUR", language="en")
+    other = emporix.new_token(session.session_id)
+    for currency in ("USD", "GBP", "USD", "GBP"):
+        await switched(shop, session.token, currency=currency)
+        await read(shop, session.token)
+    await read(shop, other)
+    await asyncio.sleep(60)
+    backup = held(emporix, session.session_id)
+    backup["metadata"]["version"] = 2
+    emporix.rewrite_context(session.session_id, {**backup, "language": "sv"})
+    await asyncio.sleep(150)
+
+    async def language(ctx: SessionContext, _: Request) -> str:
+        await ctx
+        return f"{ctx.language} {ctx.is_stale}"
+
+    for token in (session.token, other) * 2:
+        assert (await shop.visit(language, token=token)).text == "sv False"

@@ -262,10 +262,12 @@ class Consistency:
         """Join what two tokens of one session know of its versions; commutative and idempotent.
 
         Where only one of them knows of an announcement, the joined value claims no more than that one: the other may
-        believe itself complete because it does not know of the change. The last four fields are about one token and
-        its browser, and stay as they are here.
+        believe itself complete because it does not know of the change. Where one of them has seen a lower version later
+        than any replica lags, the version fell. The last four fields are about one token and its browser, and stay.
         """
         newer, older = sorted((self, other), key=_precedence, reverse=True)
+        if newer.incarnation == older.incarnation and older.since > newer.since + LAG and older.floor < newer.floor:
+            newer, older = older, replace(START, taken=newer.taken.up_to(older.floor))
         return replace(
             newer,
             floor=max(newer.floor, older.floor_of(newer.incarnation)) if newer.incarnation is not None else -1,
@@ -292,8 +294,6 @@ class Consistency:
     def forgetting(self, changes: ContextChanges) -> Consistency:
         """Count changes as taken no more: Emporix has never seen them."""
         return replace(self, taken=self.taken.without(changes.ids))
-
-    # What an entry can leave out because the document that it shows implies it.
 
     def shown_by(self, document: ContextDocument) -> bool:
         """Tell whether this is just what having read `document` says: nothing worth keeping beside it."""
