@@ -126,6 +126,23 @@ async def test_many_bytes(make_shop: MakeShop, emporix: FakeEmporix) -> None:
     assert sum(map(len, browser.last)) <= 3 * KIB
 
 
+async def test_crowd_of_pages(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """Pages that overlap, and join the same notes, write one and the same cookie; those that choose add their own."""
+    shops = [make_shop(secret_key=SECRET) for _ in range(4)]
+    browser = Browser(emporix.new_session(exists=False).token)
+    await browser.visit(shops[0], choosing(currency="USD"))
+    await browser.visit(shops[1], choosing(language="fr"))
+    assert len(browser.cookies) == 2
+    pages = [browser.send(shop, everything) for shop in shops * 4]
+    clicks = [browser.send(shop, choosing(1, currency="GBP")) for shop in shops]
+    for answer in await asyncio.gather(*pages, *clicks):
+        browser.receive(answer)
+
+    assert len(browser.cookies) == 1 + len(clicks)
+    assert {(await browser.visit(shop, everything)).text for shop in shops} == {"GBP fr"}
+    assert len(browser.cookies) == 1
+
+
 async def test_unreadable_notes_do_not_count(make_shop: MakeShop, emporix: FakeEmporix) -> None:
     """What cannot be verified takes no room from notes that can be."""
     one, two = (make_shop(secret_key=SECRET) for _ in range(2))

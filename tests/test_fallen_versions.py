@@ -1,0 +1,413 @@
+"""After ten seconds a document is the truth: what a proxy swallowed is sent again, and a version may fall."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.requests import Request
+
+from session_ctx_middleware import ContextDefaults, SessionContext
+from session_ctx_middleware.testing import FakeEmporix, FakeSession, Fault
+
+from .support.shop import Handler, Shop, held, patches
+
+SECRET = "s" * 32
+DEFAULTS = ContextDefaults(currency="CHF", language="xx")
+LAG = 10
+SWALLOWED = [200, 201, 204]
+
+
+class Tab:
+    """One browser, whose cookies go along from worker to worker."""
+
+    def __init__(self, session: FakeSession) -> None:
+        self.session = session
+        self.cookies = httpx2.Cookies()
+
+    async def visit(self, shop: Shop, handler: Handler) -> str:
+        shop.browser.cookies = self.cookies
+        text = (await shop.visit(handler, token=self.session.token)).text
+        self.cookies = shop.browser.cookies
+        return text
+
+    async def look(self, shop: Shop) -> str:
+        """Return what a page shows: currency, language, and how sure of it the middleware is."""
+
+        async def page(ctx: SessionContext, _: Request) -> str:
+            await ctx
+            flags = (name for name in ("stale", "degraded", "rejected") if getattr(ctx, f"is_{name}"))
+            return " ".join([ctx.currency or "none", ctx.language or "none", *flags])
+
+        return await self.visit(shop, page)
+
+    async def change(self, shop: Shop, **values: str) -> None:
+        async def endpoint(ctx: SessionContext, _: Request) -> None:
+            ctx.switch(**values)
+
+        await self.visit(shop, endpoint)
+
+
+Workers = Callable[[], tuple[Shop, Shop]]
+
+
+@pytest.fixture(params=["one process", "two workers and a cookie"])
+def workers(request: pytest.FixtureRequest, make_shop: Callable[..., Shop]) -> tuple[Shop, Shop]:
+    """One process, twice; or two workers that share nothing but a secret."""
+    if request.param == "one process":
+        shop = make_shop(defaults=DEFAULTS)
+        return shop, shop
+    return make_shop(defaults=DEFAULTS, secret_key=SECRET), make_shop(defaults=DEFAULTS, secret_key=SECRET)
+
+
+@pytest.fixture
+async def tab(emporix: FakeEmporix) -> Tab:
+    return Tab(emporix.new_session(currency="EUR", language="en"))
+
+
+def currency(emporix: FakeEmporix, tab: Tab) -> Any:
+    """Return what Emporix holds."""
+    return held(emporix, tab.session.session_id)["currency"]
+
+
+# E1: a PATCH that a proxy has swallowed
+
+
+@pytest.mark.parametrize("status", SWALLOWED)
+async def test_swallowed_switch_is_sent_again(
+    status: int, workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab
+) -> None:
+    """A success that Emporix never saw is found out by the first page after ten seconds, on whichever worker."""
+    one, two = workers
+    await tab.look(one)
+    emporix.fault("context.patch", Fault(status=status), times=1)
+    await tab.change(one, currency="USD")
+    assert (await tab.look(two)).startswith("USD")
+
+    await asyncio.sleep(LAG + 1)
+    assert await tab.look(two) == "USD en"
+
+    assert currency(emporix, tab) == "USD"
+    assert len(patches(emporix)) == 2
+    for shop in (one, two):
+        assert await tab.look(shop) == "USD en"
+
+
+@pytest.mark.parametrize("pause", [LAG + 1, 300])
+async def test_swallowed_switch_and_a_pause(
+    pause: float, workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab
+) -> None:
+    """However long the shopper waits, the choice is shown and reaches Emporix."""
+    one, two = workers
+    await tab.look(one)
+    emporix.fault("context.patch", Fault(status=204), times=1)
+    await tab.change(one, currency="USD")
+
+    await asyncio.sleep(pause)
+    assert await tab.look(two) == "USD en"
+    assert currency(emporix, tab) == "USD"
+
+
+async def test_swallowed_switch_and_a_long_pause(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix, tab: Tab
+) -> None:
+    """The browser remembers it for as long as its notes last."""
+    one, two = (make_shop(defaults=DEFAULTS, secret_key=SECRET) for _ in range(2))
+    await tab.look(one)
+    emporix.fault("context.patch", Fault(status=204), times=1)
+    await tab.change(one, currency="USD")
+
+    await asyncio.sleep(20 * 3600)
+    assert await tab.look(two) == "USD en"
+    assert currency(emporix, tab) == "USD"
+
+
+async def test_swallowed_attribute_is_sent_again(workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
+    """The same for attributes, those that are set and those that are removed; the others stay what they are."""
+    one, two = workers
+    emporix.edit(tab.session.session_id, context={"gone": "1", "kept": "2"})
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        ctx.set_attribute("new", "3")
+        ctx.remove_attribute("gone")
+
+    async def shown(ctx: SessionContext, _: Request) -> str:
+        return str(sorted((await ctx).attributes.items()))
+
+    emporix.fault("context.patch", Fault(status=204), times=1)
+    await tab.visit(one, endpoint)
+    await asyncio.sleep(LAG + 1)
+
+    assert await tab.visit(two, shown) == "[('kept', '2'), ('new', '3')]"
+    attributes = held(emporix, tab.session.session_id)["context"]
+    assert {key: value for key, value in attributes.items() if not key.startswith("_")} == {"kept": "2", "new": "3"}
+
+
+async def test_swallowed_every_time(workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
+    """A proxy that swallows everything gets a change once in ten seconds at most, and the choice is shown."""
+    one, two = workers
+    await tab.look(one)
+    emporix.fault("context.patch", Fault(status=204), times=None)
+    await tab.change(one, currency="USD")
+    for shop in (one, two) * 60:
+        await asyncio.sleep(5)
+        assert (await tab.look(shop)).startswith("USD")
+
+    assert len(patches(emporix)) <= 600 / LAG + 1
+    emporix.clear_calls()
+    for _ in range(20):
+        await tab.look(two)
+    assert len(patches(emporix)) <= 1
+
+
+async def test_swallowed_under_somebody_elses_write(workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
+    """A version that somebody else made has what was replaced still: then Emporix never saw the change."""
+    one, two = workers
+    await tab.look(one)
+    emporix.fault("context.patch", Fault(status=204), times=1)
+    await tab.change(one, currency="USD")
+    emporix.edit(tab.session.session_id, language="fr")  # the very version that the swallowed change counts as taken in
+
+    await asyncio.sleep(LAG + 1)
+    assert await tab.look(two) == "USD fr"
+    assert currency(emporix, tab) == "USD"
+
+
+async def test_taken_and_overwritten(workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
+    """A change that Emporix took, and somebody else changed again, is not sent once more."""
+    one, two = workers
+    await tab.look(one)
+    await tab.change(one, currency="USD")
+    emporix.edit(tab.session.session_id, currency="GBP")
+
+    await asyncio.sleep(LAG + 60)
+    assert await tab.look(two) == "GBP en"
+    assert len(patches(emporix)) == 1
+
+
+async def test_later_choice_replaces_a_swallowed_one(
+    workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab
+) -> None:
+    """What was swallowed never comes after a later choice of the same field."""
+    one, two = workers
+    await tab.look(one)
+    emporix.fault("context.patch", Fault(status=204), times=1)
+    await tab.change(one, currency="USD")
+    await asyncio.sleep(5)
+    await tab.change(two, currency="GBP")
+    assert (await tab.look(one)).startswith("GBP")
+    for _ in range(4):
+        await asyncio.sleep(LAG)
+        assert await tab.look(two) == "GBP en"
+
+    assert currency(emporix, tab) == "GBP"
+    assert [body["currency"] for body in patches(emporix)].count("USD") == 1
+
+
+async def test_swallowed_and_logged_out(workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
+    """Nothing of a shopper who has left is sent again."""
+    one, two = workers
+    await tab.look(one)
+    emporix.fault("context.patch", Fault(status=204), times=1)
+    await tab.change(one, currency="USD")
+
+    async def leave(ctx: SessionContext, _: Request) -> None:
+        await ctx.forget()
+
+    await tab.visit(one, leave)
+    await asyncio.sleep(LAG + 1)
+
+    assert await tab.look(two) == "EUR en"
+    await asyncio.sleep(60)
+    await tab.look(one)
+    assert len(patches(emporix)) == 1
+
+
+# Before ten seconds are over, a document may be an old one
+
+
+@pytest.mark.parametrize("replica_lag", [0.5, 5, 9.5])
+async def test_lagging_replica_proves_nothing(replica_lag: float, make_shop: Callable[..., Shop]) -> None:
+    """A replica that is behind by less than ten seconds neither hides a change nor has it sent twice."""
+    emporix = FakeEmporix(replica_lag=replica_lag, now=lambda: asyncio.get_running_loop().time() + 1.79e9)
+    shops = [make_shop(emporix=emporix, secret_key=SECRET) for _ in range(2)]
+    tab = Tab(emporix.new_session(currency="EUR", language="en"))
+    await asyncio.sleep(30)
+    await tab.look(shops[0])
+    await tab.change(shops[0], currency="USD")
+    for shop in shops * 10:
+        assert (await tab.look(shop)).startswith("USD")
+        await asyncio.sleep(1)
+
+    assert len(patches(emporix)) == 1
+
+
+async def test_moment_of_asking_counts(make_shop: Callable[..., Shop], emporix: FakeEmporix, tab: Tab) -> None:
+    """A document that was asked for earlier proves nothing, however late it comes."""
+    shop = make_shop()
+    await tab.look(shop)
+    emporix.fault("context.patch", Fault(status=204), times=1)
+    await tab.change(shop, currency="USD")
+    await asyncio.sleep(LAG - 1.5)
+    emporix.fault("context.get", Fault(delay=3), times=1)
+    assert (await tab.look(shop)).startswith("USD")  # gives up before the answer comes
+    await asyncio.sleep(2)
+    assert len(patches(emporix)) == 1
+
+    await asyncio.sleep(60)
+    assert await tab.look(shop) == "USD en"
+    assert len(patches(emporix)) == 2
+
+
+# E2: a version that falls
+
+
+def rewind(emporix: FakeEmporix, tab: Tab, version: int, **fields: Any) -> None:
+    """Restore a backup."""
+    document = held(emporix, tab.session.session_id)
+    document["metadata"]["version"] = version
+    emporix.rewrite_context(tab.session.session_id, {**document, **fields})
+
+
+async def visits(tab: Tab, emporix: FakeEmporix, *shops: Shop, times: int) -> tuple[set[str], int]:
+    """Look at pages within a few seconds; return what they show, and how many GETs they took."""
+    emporix.clear_calls()
+    seen = {await tab.look(shop) for _ in range(times) for shop in shops}
+    return seen, emporix.count("context.get")
+
+
+@pytest.mark.parametrize("pause", [70, 3600, 20 * 3600])
+async def test_restored_backup(pause: float, workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
+    """A version that falls is believed after ten seconds: no defaults, no logout, and no GET for every page."""
+    one, two = workers
+    for value in ("USD", "GBP", "USD", "GBP"):
+        emporix.edit(tab.session.session_id, currency=value)  # somebody else: nothing of it is this shopper's choice
+        await asyncio.sleep(150)
+        assert {await tab.look(shop) for shop in (one, two)} == {f"{value} en"}
+    await tab.change(one, target_location="US")
+    await tab.look(two)
+    await asyncio.sleep(60)
+    rewind(emporix, tab, 2, currency="SEK", language="sv")
+
+    await asyncio.sleep(pause)
+    seen, gets = await visits(tab, emporix, one, two, times=5)
+    assert seen == {"SEK sv"}
+    assert gets <= 2 * len({one, two})
+
+
+@pytest.mark.parametrize("pause", [70, 3600, 20 * 3600])
+async def test_choices_outlive_a_restored_backup(
+    pause: float, make_shop: Callable[..., Shop], emporix: FakeEmporix, tab: Tab
+) -> None:
+    """What the shopper chose after the backup was made is sent again, once; everything else is as it was restored."""
+    one, two = (make_shop(defaults=DEFAULTS, secret_key=SECRET) for _ in range(2))
+    for value in ("USD", "GBP", "USD", "GBP"):
+        await tab.change(one, currency=value)
+        assert await tab.look(one) == f"{value} en"
+    await asyncio.sleep(60)
+    rewind(emporix, tab, 2, currency="SEK", language="sv")
+    await asyncio.sleep(pause)
+    emporix.clear_calls()
+
+    for shop in (two, one) * 3:
+        assert await tab.look(shop) == "GBP sv"
+    assert currency(emporix, tab) == "GBP"
+    assert len(patches(emporix)) == 1
+
+
+async def test_switch_after_a_restored_backup(workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
+    """After that the shop goes on from the lower version: a switch is taken, and read on the other worker."""
+    one, two = workers
+    for value in ("USD", "GBP", "USD", "GBP"):
+        await tab.change(one, currency=value)
+        await tab.look(one)
+    await asyncio.sleep(60)
+    rewind(emporix, tab, 2, currency="SEK")
+    await asyncio.sleep(70)
+    await tab.look(one)
+
+    await tab.change(one, currency="USD")
+    for _ in range(3):
+        assert (await tab.look(two)).startswith("USD en")
+        assert currency(emporix, tab) == "USD"
+        await asyncio.sleep(LAG + 1)
+    assert await tab.look(two) == "USD en"
+    assert held(emporix, tab.session.session_id)["metadata"]["version"] <= 4
+
+
+async def test_blind_switch_after_a_restored_backup(workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
+    """A switch that comes before any page is taken, too, and not parked for ever behind a floor of the past."""
+    one, two = workers
+    for value in ("USD", "GBP", "USD", "GBP"):
+        await tab.change(one, currency=value)
+        await tab.look(one)
+    await asyncio.sleep(60)
+    rewind(emporix, tab, 2, currency="SEK")
+    await asyncio.sleep(700)
+
+    await tab.change(two, language="fr")
+    assert held(emporix, tab.session.session_id)["language"] == "fr"
+    assert (await tab.look(one)).endswith(" fr")
+
+
+async def test_created_anew_without_a_date(workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
+    """A context that names no time of creation, and is created anew, is the same with a lower version."""
+    one, two = workers
+    session_id = tab.session.session_id
+    emporix.rewrite_context(session_id, {**held(emporix, session_id), "metadata": {"version": 1}})
+    for value in ("USD", "GBP", "USD", "GBP"):
+        emporix.edit(session_id, currency=value)
+        await asyncio.sleep(150)
+        assert {await tab.look(shop) for shop in (one, two)} == {f"{value} en"}
+    await tab.change(one, target_location="US")
+    await tab.look(two)
+    await asyncio.sleep(60)
+    rewind(emporix, tab, 1, currency="EUR", language="sv")
+
+    await asyncio.sleep(70)
+    seen, gets = await visits(tab, emporix, one, two, times=5)
+    assert seen == {"EUR sv"}
+    assert gets <= 2 * len({one, two})
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_date_of_creation_comes_or_goes(
+    first: bool, workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab
+) -> None:
+    """The same where only one of the two contexts names the time."""
+    one, two = workers
+    session_id = tab.session.session_id
+    dated = held(emporix, session_id)["metadata"]
+    bare = {"version": dated["version"]}
+    emporix.rewrite_context(session_id, {**held(emporix, session_id), "metadata": dated if first else bare})
+    for value in ("USD", "GBP", "USD", "GBP"):
+        await tab.change(one, currency=value)
+        await tab.look(one)
+    await asyncio.sleep(60)
+    anew = {"sessionId": session_id, "currency": "EUR", "language": "en", "metadata": bare if first else dated}
+    emporix.rewrite_context(session_id, anew)
+
+    await asyncio.sleep(150)
+    seen, gets = await visits(tab, emporix, one, two, times=5)
+    assert seen == {f"{currency(emporix, tab)} en"}
+    assert gets <= 2 * len({one, two})
+
+
+async def test_other_token_after_a_restored_backup(workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
+    """The other tokens of the session, a refreshed one for example, go on from the lower version as well."""
+    one, _ = workers
+    for value in ("USD", "GBP", "USD", "GBP"):
+        await tab.change(one, currency=value)
+        await tab.look(one)
+    other = Tab(FakeSession(emporix.new_token(tab.session.session_id), tab.session.session_id, ""))
+    other.cookies = tab.cookies
+    await other.look(one)
+    await asyncio.sleep(60)
+    rewind(emporix, tab, 2, language="sv")
+
+    await asyncio.sleep(150)
+    assert await tab.look(one) == "GBP sv"
+    assert await other.look(one) == "GBP sv"
