@@ -311,7 +311,10 @@ def _name_of_join(brought: Iterable[bytes]) -> bytes:
 
 
 def _lightened(notes: Notes) -> Notes:
-    """Return notes without attributes that Emporix has taken, but for small ones: several joins may be on their way."""
+    """Return notes without what can be done without: several joins may be on their way at once.
+
+    Those are attributes that Emporix has taken, but for small ones, and digests that are of no use any more.
+    """
     room, heavy = TAKEN_ATTRIBUTES, []
     for noted in sorted(notes.operations, key=lambda noted: noted.operation.at, reverse=True):
         if noted.path.startswith(ATTRIBUTE_PREFIX) and noted.operation.taken is not None:
@@ -319,7 +322,7 @@ def _lightened(notes: Notes) -> Notes:
             room -= len(noted.path) + (0 if isinstance(value, Removed) else len(dumps(value)))
             if room < 0:
                 heavy.append(noted)
-    return notes.without(heavy) if heavy else notes
+    return (notes.without(heavy) if heavy else notes).without_needless_digests()
 
 
 def _dispensability(noted: Noted, *, mine: bool) -> tuple[bool, bool, bool, float]:

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from .engine import Floor, Noted, Notes
 from .model.document import Removed
+from .model.fields import SWITCHES
 from .model.frozen_json import version_of
 from .model.operation import Taken
 from .model.packing import era_of, moment_of, operation_of
@@ -22,6 +23,8 @@ T = TypeVar("T")
 FORMAT: Final = 1
 MAX_FINGERPRINT: Final = 64
 DECIMALS: Final = 6
+CODES: Final = {path: code for code, path in enumerate(SWITCHES)}
+"""Switches by their numbers: every byte goes along with every request. A new one has to be the last."""
 
 
 def encode(notes: Notes) -> dict[str, object]:
@@ -80,7 +83,8 @@ def _packed(noted: Noted, bindings: list[tuple[str, str, int]], moments: list[tu
     operation, taken = noted.operation, noted.operation.taken
     value = None if isinstance(operation.value, Removed) else operation.value
     binding = bindings.index((noted.token, noted.session, int(noted.proven)))
-    packed: list[object] = [noted.path, value, operation.op_id, operation.at, binding]
+    path = CODES.get(noted.path, noted.path)
+    packed: list[object] = [path, value, operation.op_id, operation.at, binding]
     if taken is not None:
         packed += [moments.index(_moment(taken)), taken.replaced]
     return packed
@@ -112,8 +116,9 @@ def _unpacked(
     path, value, op_id, at, index, *rest = _sequence(item)
     token, session, proven = _sequence(_at(bindings, index))[:3]
     taken = replace(moments[_index(moments, rest[0])], replaced=_text(rest[1])) if rest else None
-    operation = operation_of(_text(path), value, op_id, at, now=now, wall=wall, taken=taken, era=era)
-    return Noted(_text(path), operation, _text(token), _text(session), proven == 1)
+    path = _text(path if isinstance(path, str) else _at(tuple(SWITCHES), path))
+    operation = operation_of(path, value, op_id, at, now=now, wall=wall, taken=taken, era=era)
+    return Noted(path, operation, _text(token), _text(session), proven == 1)
 
 
 def _taken(item: object, contexts: list[str]) -> Taken:

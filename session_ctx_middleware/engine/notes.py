@@ -126,7 +126,7 @@ class Notes:
         mine = NO_CHANGES
         for noted in self.operations:
             if noted.path in SWITCHES or (token and noted.token == token) or noted.session in sessions:
-                mine = mine.newest(ContextChanges({noted.path: noted.operation}))
+                mine = mine.newest(ContextChanges({noted.path: _as_seen_in(noted, sessions)}))
         return mine
 
     def floor_of(self, token: str, session: str) -> Floor | None:
@@ -134,6 +134,11 @@ class Notes:
         sessions = self.sessions_of(token, session)
         mine = [floor for floor in self.floors if floor.session in sessions]
         return max(mine, key=_recency, default=None)
+
+    def without_needless_digests(self) -> Notes:
+        """Return the same without digests of replaced values that no document below the floors can match."""
+        floors = {floor.context: floor.version for floor in self.floors}
+        return replace(self, operations=tuple(_without_digest(noted, floors) for noted in self.operations))
 
     def taking_over(self, other: Notes) -> Notes:
         """Return the same in place of another note, which has no changes left."""
@@ -191,6 +196,21 @@ def join(notes: Iterable[Notes], oldest: float = 0.0) -> Notes:
         max((each.ended for each in every), default=0.0),
         any(each.receipts for each in current),
     )
+
+
+def _as_seen_in(noted: Noted, sessions: frozenset[str]) -> Operation:
+    """Return a change as it counts in a session: one that another session has taken somehow waits in this one."""
+    taken = noted.operation.taken
+    if taken is None or taken.context or not noted.session or not sessions or noted.session in sessions:
+        return noted.operation
+    return replace(noted.operation, taken=None)
+
+
+def _without_digest(noted: Noted, floors: dict[str, int]) -> Noted:
+    taken = noted.operation.taken
+    if taken is None or not taken.replaced or taken.version >= floors.get(taken.context, -1):
+        return noted
+    return replace(noted, operation=replace(noted.operation, taken=replace(taken, replaced="")))
 
 
 def _later(one: Noted, other: Noted) -> Noted:
