@@ -13,9 +13,9 @@ from session_ctx_middleware import CachePolicy, SessionContext, UpstreamPolicy
 from session_ctx_middleware.stores import Attachment, ContextStoreUnavailable, Listener, MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
-from ..continuity.browser import SECRET, Browser
+from ..continuity.browser import SECRET, Browser, choosing, everything
 from ..support.outage import Way
-from ..support.shop import Shop
+from ..support.shop import Shop, held
 from ..support.virtual_time import VirtualClock
 
 
@@ -266,3 +266,41 @@ async def a_choice_follows_a_token_whose_session_was_told_long_ago() -> None:
         emporix.clear_faults()
         await asyncio.sleep(100)
         assert await shop.currency(emporix.new_token(session.session_id)) == "USD"
+
+
+async def pages_that_overlap_pile_up_no_cookies() -> None:
+    async with shop_with(secret_key=SECRET) as (emporix, shop):
+        browser = Browser(emporix.new_session(exists=False).token)
+        await browser.visit(shop, choosing(currency="USD"))
+        await browser.visit(shop, choosing(language="fr"))
+        assert len(browser.cookies) == 2
+        for answer in await asyncio.gather(*(browser.send(shop, everything) for _ in range(8))):
+            browser.receive(answer)
+        assert len(browser.cookies) == 1
+
+
+async def a_version_that_fell_is_believed_after_a_while() -> None:
+    async with shop_with() as (emporix, shop):
+        session = emporix.new_session(currency="EUR")
+        backup = held(emporix, session.session_id)
+        for value in ("USD", "GBP", "CHF"):
+            emporix.edit(session.session_id, currency=value)
+        assert await shop.currency(session.token) == "CHF"
+        emporix.rewrite_context(session.session_id, backup)
+        await asyncio.sleep(100)
+        await shop.currency(session.token)
+        await asyncio.sleep(1)
+        assert await shop.currency(session.token) == "EUR"
+
+
+async def a_swallowed_change_is_sent_again_though_others_write() -> None:
+    async with shop_with() as (emporix, shop):
+        session = emporix.new_session(currency="EUR")
+        await shop.currency(session.token)
+        emporix.fault("context.patch", Fault(status=204), times=1)
+        await shop.switch(session.token, currency="USD")
+        emporix.edit(session.session_id, language="fr")
+        for _ in range(3):
+            await asyncio.sleep(100)
+            await shop.currency(session.token)
+        assert held(emporix, session.session_id)["currency"] == "USD"

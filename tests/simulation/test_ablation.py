@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 from session_ctx_middleware import continuity
 from session_ctx_middleware.clock import HybridClock
 from session_ctx_middleware.emporix.limits import TimeLimit, TimeLimitedCall
-from session_ctx_middleware.engine import standing
+from session_ctx_middleware.engine import consistency, standing
 from session_ctx_middleware.engine.breaker import SessionBreaker
 from session_ctx_middleware.engine.bulkhead import Bulkhead
 from session_ctx_middleware.engine.commits import Commits
@@ -370,6 +371,22 @@ def no_second_look(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(standing, "_was_never_seen", lambda *_: False)
 
 
+def no_names_of_joins(patch: pytest.MonkeyPatch) -> None:
+    """Each page that joins notes gives what it writes a name of its own."""
+    patch.setattr(continuity, "_name_of_join", lambda _: secrets.token_hex(8).encode())
+
+
+def no_end_of_lag(patch: pytest.MonkeyPatch) -> None:
+    """Whenever a document was asked for, it may be that of a replica which is behind."""
+    patch.setattr(standing, "LAG", float("inf"))
+    patch.setattr(consistency, "LAG", float("inf"))
+
+
+def no_proof_by_version(patch: pytest.MonkeyPatch) -> None:
+    """The very version in which a change was taken, without that change, proves nothing."""
+    patch.setattr(standing, "value_digest", lambda _: "unknown")
+
+
 def no_word_of_what_came_between(patch: pytest.MonkeyPatch) -> None:
     """A browser is not told which later choice has taken the place of its own."""
     patch.setattr(Job, "taken", property(lambda self: self.done))
@@ -441,6 +458,9 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_queue_bounded_by_time, scenarios.a_crowd_at_an_empty_process_sees_its_own_values),
     (no_common_knowledge_of_sessions, scenarios.a_choice_follows_a_token_whose_session_was_told_long_ago),
     (no_word_of_what_came_between, scenarios.the_earlier_of_two_answers_tells_of_the_later_one),
+    (no_names_of_joins, scenarios.pages_that_overlap_pile_up_no_cookies),
+    (no_end_of_lag, scenarios.a_version_that_fell_is_believed_after_a_while),
+    (no_proof_by_version, scenarios.a_swallowed_change_is_sent_again_though_others_write),
     (no_time_limit, scenarios.answers_that_drip_take_no_permit_for_good),
 ]
 
