@@ -71,7 +71,7 @@ class Dripping:
 
 async def _fresh(shop: RealShop, token: str) -> None:
     """Come back until the page is fresh; no pause is skipped."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await shop.page(token))["currency"] != "EUR":
             await asyncio.sleep(0.05)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 
@@ -14,8 +15,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from session_ctx_middleware.breaker import Admission, Breaker, Change
 from session_ctx_middleware.stores import ContextStoreUnavailable
+from session_ctx_middleware.stores.redis.backplane import Backplane
 from session_ctx_middleware.stores.redis.guard import Guard
 from session_ctx_middleware.stores.redis.recovery import RecoveryQueue
+from session_ctx_middleware.stores.redis.refusals import Refusals
 
 from ..support.virtual_time import VIRTUAL_BACKEND, VirtualClock
 from .helpers import changes
@@ -312,3 +315,43 @@ async def test_repairs_are_bounded_in_number() -> None:
     assert [name for name, _ in repairs.oldest(10)] == ["token-7", "token-8", "token-9"]
     repairs.floor(["token-7"], "a", 2, 60.0)
     assert len(repairs) == 3
+
+
+class Stubborn:
+    """A connection that takes the first cancellation for one of its own."""
+
+    async def send_command(self, *_: object, **__: object) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+
+    async def read_response(self, **_: object) -> None:
+        await asyncio.sleep(3600)
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[Stubborn]:
+        yield self
+
+
+async def test_closing_ends_a_stubborn_subscription() -> None:
+    """Closing comes to an end though the client's library swallows a cancellation."""
+
+    async def count() -> int:
+        return 0
+
+    link: Any = Stubborn()
+    clock = VirtualClock()
+    backplane = Backplane(
+        link=lambda: link,
+        channel="c",
+        check=count,
+        on_up=lambda: None,
+        clock=clock,
+        source="s",
+        refusals=Refusals(clock),
+    )
+    backplane.attach(lambda _: None)
+    await asyncio.sleep(1)
+
+    async with asyncio.timeout(60):
+        await backplane.aclose()
+    assert not [task for task in asyncio.all_tasks() if "redis" in task.get_name()]

@@ -27,6 +27,7 @@ FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
 GRACE: Final = 0.25
 LATE: Final = 1000
+CANCEL_AGAIN: Final = 1.0
 
 
 class _NoAnswer(Exception):
@@ -215,5 +216,7 @@ class Backplane:
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
+    while not task.done():
+        # Once may not do: a cancellation that meets a time limit of redis-py can be taken for that.
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN)
