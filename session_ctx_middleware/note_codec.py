@@ -86,7 +86,7 @@ def _packed(noted: Noted, bindings: list[tuple[str, str, int]], moments: list[tu
     path = CODES.get(noted.path, noted.path)
     packed: list[object] = [path, value, operation.op_id, operation.at, binding]
     if taken is not None:
-        packed += [moments.index(_moment(taken)), taken.replaced]
+        packed += [moments.index(_moment(taken)), taken.replaced, *([1] if operation.again else [])]
     return packed
 
 
@@ -118,6 +118,7 @@ def _unpacked(
     taken = replace(moments[_index(moments, rest[0])], replaced=_text(rest[1])) if rest else None
     path = _text(path if isinstance(path, str) else _at(tuple(SWITCHES), path))
     operation = operation_of(path, value, op_id, at, now=now, wall=wall, taken=taken, era=era)
+    operation = replace(operation, again=rest[2:3] == [1])
     return Noted(path, operation, _text(token), _text(session), proven == 1)
 
 

@@ -72,26 +72,25 @@ def _standing(path: str, operation: Operation, against: Against) -> Operation | 
         return operation
     if document.receipts.get(path, -1.0) >= operation.at:
         return None  # it is there, or a later one is
-    if taken is None:
-        return operation
+    return operation if taken is None else _once_taken(path, operation, taken, document, against)
+
+
+def _once_taken(
+    path: str, operation: Operation, taken: Taken, document: ContextDocument, against: Against
+) -> Operation | None:
     if taken.version < 0:  # Emporix has it, or a later one; a receipt tells whether this document is older
         return operation if path in document.receipts and not isinstance(operation.value, Removed) else None
-    if _is_to_be_sent(path, operation, taken, document, against):
+    differs = not same(document.value_at(path), operation.value)
+    sent_over = differs and document.version >= taken.version and path in document.receipts  # an older one was
+    if sent_over or taken.context not in {"", against.context}:
         return replace(operation, taken=None)
+    if differs and _was_never_seen(path, taken, document, against.asked_at):
+        return None if operation.again else replace(operation, taken=None, again=True)
     return operation if document.version < taken.version else None
 
 
-def _is_to_be_sent(path: str, operation: Operation, taken: Taken, document: ContextDocument, against: Against) -> bool:
-    """Tell whether a taken change has come along from another context, or was never seen by this one."""
-    if taken.context not in {"", against.context}:
-        return True
-    return not same(document.value_at(path), operation.value) and _was_never_seen(path, taken, document, against)
-
-
-def _was_never_seen(path: str, taken: Taken, document: ContextDocument, against: Against) -> bool:
+def _was_never_seen(path: str, taken: Taken, document: ContextDocument, asked_at: float) -> bool:
     """Tell whether a document, which does not show a change, proves that Emporix does not have it."""
     if document.version < taken.version:
-        return against.asked_at > taken.at + LAG
-    if document.version == taken.version and taken.replaced == value_digest(document.value_at(path)):
-        return True
-    return path in document.receipts  # an older change was sent over it
+        return asked_at > taken.at + LAG
+    return document.version == taken.version and taken.replaced == value_digest(document.value_at(path))

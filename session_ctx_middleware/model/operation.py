@@ -44,6 +44,7 @@ class Operation(Personal):
             prove that the change is already there.
         taken: how Emporix took it; `None` while it has not.
         era: how often the shopper had logged out in this browser when it was recorded.
+        again: whether it was parked once more, because Emporix had said that it had taken it and never seen it.
     """
 
     value: Value
@@ -52,6 +53,7 @@ class Operation(Personal):
     recorded: float
     taken: Taken | None = None
     era: int = 0
+    again: bool = False
 
     @property
     def taken_version(self) -> int:
@@ -91,7 +93,7 @@ def _knowledge(operation: Operation) -> tuple[object, ...]:
     taken = operation.taken or SOMEHOW
     # Of two contexts that have it, the later one is that of the session in which the shopper is now.
     known = (taken.at, taken.version, taken.context, taken.replaced)
-    return operation.taken is not None, *known, operation.at, operation.recorded, operation.era
+    return operation.taken is not None, *known, operation.at, operation.recorded, operation.era, operation.again
 
 
 def _value_order(operation: Operation) -> tuple[bool, str]:

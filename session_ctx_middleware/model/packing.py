@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from ..errors import InvalidChange
@@ -15,7 +16,7 @@ __all__ = ["Packed", "era_of", "moment_of", "operation_of", "pack", "unpack"]
 
 Packed = list[object]
 """One change: path, value (``None`` for a removal), operation id, when it was recorded, the version that has it (-1 for
-one that Emporix has not taken), and `Operation.era`."""
+one that Emporix has not taken), `Operation.era` and `Operation.again`."""
 
 MAX_ID: Final = 32
 AHEAD: Final = 24 * 3600.0
@@ -32,6 +33,7 @@ def pack(changes: ContextChanges) -> list[Packed]:
             operation.at,
             operation.taken_version,
             operation.era,
+            int(operation.again),
         ]
         for path, operation in changes.operations.items()
     ]
@@ -56,7 +58,8 @@ def unpack(packed: object, *, now: float, wall: float) -> ContextChanges:
             raise ValueError("not a packed change")
         path, value, op_id, at, version, *rest = item
         taken = None if version == -1 else Taken(version_of(version))
-        operations[path] = operation_of(path, value, op_id, at, now=now, wall=wall, taken=taken, era=era_of(*rest[:1]))
+        operation = operation_of(path, value, op_id, at, now=now, wall=wall, taken=taken, era=era_of(*rest[:1]))
+        operations[path] = replace(operation, again=rest[1:2] == [1])
     return ContextChanges(operations)
 
 
