@@ -304,3 +304,39 @@ async def a_swallowed_change_is_sent_again_though_others_write() -> None:
             await asyncio.sleep(100)
             await shop.currency(session.token)
         assert held(emporix, session.session_id)["currency"] == "USD"
+
+
+async def what_was_seen_beside_a_choice_is_seen_on_the_next_worker() -> None:
+    async with shop_with(secret_key=SECRET) as (emporix, shop):
+        other = Shop(emporix, httpx2, secret_key=SECRET)
+        session = emporix.new_session(currency="EUR")
+        browser = Browser(session.token)
+        await browser.currency(other)
+        emporix.edit(session.session_id, currency="USD")
+        assert await browser.currency(shop) == "USD"
+        await browser.switch(shop, language="fr")
+        try:
+            assert await browser.currency(other) == "USD"
+        finally:
+            await other.browser.aclose()
+            await other.upstream_client.aclose()
+
+
+async def language(ctx: SessionContext, _: Request) -> str:
+    return (await ctx).language or ""
+
+
+async def what_is_known_shows_while_emporix_is_down() -> None:
+    async with shop_with(secret_key=SECRET) as (emporix, shop):
+        other = Shop(emporix, httpx2, secret_key=SECRET)
+        session = emporix.new_session(currency="EUR", language="en")
+        browser = Browser(session.token)
+        for worker in (shop, other):
+            await browser.currency(worker)
+        await browser.switch(shop, currency="USD")
+        emporix.fault("context.*", Fault(status=503), times=None)
+        try:
+            assert (await browser.visit(other, language)).text == "en"
+        finally:
+            await other.browser.aclose()
+            await other.upstream_client.aclose()

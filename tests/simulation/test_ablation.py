@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -103,17 +103,17 @@ def no_rebase(patch: pytest.MonkeyPatch) -> None:
     original = ContextChanges.body
     bases: dict[int, ContextDocument] = {}
 
-    def body(self: ContextChanges, base: ContextDocument) -> dict[str, object]:
+    def body(self: ContextChanges, base: ContextDocument, receipts: Mapping[str, float]) -> dict[str, object]:
         first = bases.setdefault(hash(tuple(op.op_id for op in self.operations.values())), base)
-        return {**original(self, first), "metadata": {"version": base.version}}
+        return {**original(self, first, receipts), "metadata": {"version": base.version}}
 
     patch.setattr(ContextChanges, "body", body)
 
 
 def no_merge(patch: pytest.MonkeyPatch) -> None:
     """Only the changed attributes are sent, though Emporix replaces the map."""
-    original = ContextChanges.body
-    patch.setattr(ContextChanges, "body", lambda self, base: original(self, replace(base, attributes={})))
+    original = ContextChanges.attributes_over
+    patch.setattr(ContextChanges, "attributes_over", lambda self, _: original(self, {}))
 
 
 def no_proof(patch: pytest.MonkeyPatch) -> None:
@@ -228,7 +228,8 @@ def no_task_book(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_settling_of_doubt(patch: pytest.MonkeyPatch) -> None:
-    """A PATCH without an answer counts as taken."""
+    """A PATCH without an answer counts as taken, and nobody looks again."""
+    no_second_look(patch)
     original = Patching.send
 
     async def sent(self: Patching, *arguments: Any) -> Any:
@@ -414,8 +415,7 @@ GUARDS: list[tuple[Ablation, str, str]] = [
     (no_overlay, BAD, "wrong"),
     (no_rebase, "others write", "overwritten"),
     (no_merge, BAD, "overwritten"),
-    (no_settling_of_earlier_changes, TOKENS, "wrong"),
-    (no_unparking, "overlap before the cart", "wrong"),
+    (no_unparking, TURN, "wrong"),
     (no_parking, "overlap before the cart", "lost"),
     (no_rejection, "a token is revoked", "resurrected"),
     (no_detachment, BAD, "lost"),
@@ -428,9 +428,8 @@ GUARDS: list[tuple[Ablation, str, str]] = [
 
 
 GUARDS_OF_SEVERAL: list[tuple[Ablation, str, str, str]] = [
-    (no_required_floor, NOTES, TURN, "wrong"),
-    (no_memory_of_others, NOTES, TURN, "wrong"),
     (no_hybrid_clock, SKEWED, TURN, "wrong"),
+    (no_settling_of_earlier_changes, STORE, TURN, "wrong"),
     (no_tombstone, STORE, BAD, "wrong"),
     (no_notices, STORE, BAD, "wrong"),
     (no_floor_from_the_store, STORE, BAD, "wrong"),
@@ -457,6 +456,8 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_excuse_for_turning_away, scenarios.whoever_was_turned_away_is_served_next_time),
     (no_queue_bounded_by_time, scenarios.a_crowd_at_an_empty_process_sees_its_own_values),
     (no_common_knowledge_of_sessions, scenarios.a_choice_follows_a_token_whose_session_was_told_long_ago),
+    (no_required_floor, scenarios.what_was_seen_beside_a_choice_is_seen_on_the_next_worker),
+    (no_memory_of_others, scenarios.what_is_known_shows_while_emporix_is_down),
     (no_word_of_what_came_between, scenarios.the_earlier_of_two_answers_tells_of_the_later_one),
     (no_names_of_joins, scenarios.pages_that_overlap_pile_up_no_cookies),
     (no_end_of_lag, scenarios.a_version_that_fell_is_believed_after_a_while),
