@@ -60,7 +60,6 @@ def known_versions(*every: Notes) -> dict[str, set[int]]:
     return known
 
 
-@settings(max_examples=200)
 @given(notes(), notes())
 def test_join_is_commutative(one: Notes, other: Notes) -> None:
     """Which note comes first makes no difference at all."""
@@ -68,7 +67,6 @@ def test_join_is_commutative(one: Notes, other: Notes) -> None:
     assert join([one, other]).floors == join([other, one]).floors
 
 
-@settings(max_examples=200)
 @given(notes(), notes(), notes())
 def test_join_is_associative(one: Notes, two: Notes, three: Notes) -> None:
     """Which notes were joined before makes no difference."""
@@ -78,7 +76,6 @@ def test_join_is_associative(one: Notes, two: Notes, three: Notes) -> None:
     assert said(join([one, join([two, three])])) == whole
 
 
-@settings(max_examples=200)
 @given(st.lists(notes(), min_size=1, max_size=4))
 def test_join_is_idempotent(every: list[Notes]) -> None:
     """Hearing the same again says nothing new."""
@@ -89,7 +86,6 @@ def test_join_is_idempotent(every: list[Notes]) -> None:
     assert join([once, once]).floors == once.floors
 
 
-@settings(max_examples=200)
 @given(st.lists(notes(), min_size=1, max_size=4))
 def test_join_claims_no_more(every: list[Notes]) -> None:
     """Joined notes do not vouch for a version of which none of them knows everything."""
