@@ -54,7 +54,8 @@ def test_older_wish_of_another_token(library: Any, idle: float) -> None:
         await site.visit(lambda ctx: to(ctx, "de"), token=renewed)
         await asyncio.sleep(1)
         await site.visit(lambda ctx: to(ctx, "fr"), token=session.token)
-        assert [event.name for event in site.events] == ["commit.parked", "commit.applied"]
+        commits = [event.name for event in site.events if event.name.startswith("commit.")]
+        assert commits == ["commit.parked", "commit.applied"]
 
         await asyncio.sleep(idle)
         await site.visit(page, token=renewed)

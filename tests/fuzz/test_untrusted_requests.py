@@ -317,7 +317,12 @@ def parts_of(thing: object) -> list[tuple[str, object]]:
 
 # Entries are filed under a key and under a session, those with a document apart from those without.
 LIMIT = 2 * MAX
-FIXED = {"Pending._sessions": 10_000}
+FIXED = {
+    "KnownSessions._by_key": 10_000,
+    "Pending._sessions": 10_000,
+    "SessionBreaker._failing": 1_000,
+    "Speed._last": 50,
+}
 
 
 async def swamped(answer: Reply, numbers: range, *, writes: bool) -> None:

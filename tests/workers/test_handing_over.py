@@ -96,7 +96,8 @@ async def test_old_key_still_counts(open_fleet: OpenFleet, make_shoppers: MakeSh
 
     assert [(await loyal.page(address))["currency"] for address in rotated.addresses] == ["USD", "USD"]
     assert (await unlucky.page(careless.addresses[0]))["currency"] == "XXX"
-    await loyal.switch(rotated.addresses[0], language="fr")  # signed anew
+    await loyal.switch(rotated.addresses[0], language="fr")
+    await loyal.page(rotated.addresses[1])  # joins both notes, signed anew
     page = await loyal.page(careless.addresses[0])
     assert (page["currency"], page["language"]) == ("USD", "fr")
 

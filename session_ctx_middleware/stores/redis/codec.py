@@ -144,9 +144,9 @@ class Codec:
 
     def fields(self, key: str, changes: ContextChanges) -> Iterable[tuple[str, float, str, str]]:
         """Yield path, time, operation id and stored form of each change."""
-        for path, value, op_id, at, _, era in pack(changes):
+        for path, value, op_id, at, _, *more in pack(changes):
             place = _place(key, str(path))
-            field = [FORMAT, at, op_id, self._cipher.encrypt(place, dumps(value)), era]
+            field = [FORMAT, at, op_id, self._cipher.encrypt(place, dumps(value)), *more]
             yield str(path), changes.operations[str(path)].at, str(op_id), json.dumps(field, separators=(",", ":"))
 
     def changes(self, key: str, fields: Mapping[object, object]) -> ContextChanges:
@@ -163,8 +163,8 @@ class Codec:
         field = loads(raw)
         if not isinstance(field, list) or len(field) < 4 or field[0] != FORMAT or not isinstance(field[3], str):
             raise ValueError("another format")
-        value, era = loads(self._cipher.decrypt(_place(key, path), field[3])), field[4:5]
-        packed = [path, value, field[2], field[1], -1, *era]
+        value, more = loads(self._cipher.decrypt(_place(key, path), field[3])), field[4:]
+        packed = [path, value, field[2], field[1], -1, *more]
         return unpack([packed], now=self._clock.monotonic(), wall=self._clock.time())
 
 
