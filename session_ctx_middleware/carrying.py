@@ -78,8 +78,19 @@ class Carrying(Privacy):
         """Have the response tell the browser; where that has gone, or there is none, the next response of the token."""
         self._told = told.newest(self._told)
         self._receipts = self._receipts or receipts
-        if told.operations and self._token is not None and (self._response or self._scope["type"] == "websocket"):
+        if told.operations and self._token is not None and self._cannot_answer:
             self._engine.tell_later(self._token, told)
+
+    def _leaves(self, *, answered: bool = True) -> None:
+        """Keep what there was to tell where somebody outside answers, or nobody."""
+        unanswered = self._scope["type"] == "http" and (self._response is None or not answered)
+        if unanswered and self._told.operations and self._token is not None:
+            self._engine.tell_later(self._token, self._told)
+        super()._leaves(answered=answered)
+
+    @property
+    def _cannot_answer(self) -> bool:
+        return self._response is not None or self._scope["type"] == "websocket"
 
     def _owes_cookies(self) -> bool:
         """Tell whether the browser should carry something else than what it brought along."""

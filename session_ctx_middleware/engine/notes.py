@@ -15,7 +15,7 @@ from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.fields import SWITCHES
 from ..model.operation import Operation
 
-__all__ = ["EMPTY", "END_SECONDS", "NOTE_SECONDS", "Floor", "Noted", "Notes", "join", "joined_start"]
+__all__ = ["END_SECONDS", "NOTE_SECONDS", "Floor", "Noted", "Notes", "join", "joined_start"]
 
 NOTE_SECONDS: Final = 24 * 3600.0
 """Seconds for which a change is kept in notes, counted from when it was made."""
@@ -161,9 +161,6 @@ class Notes:
             for floor in self.floors
         )
         return replace(self, operations=kept, floors=floors)
-
-
-EMPTY: Final = Notes()
 
 
 def join(notes: Iterable[Notes], oldest: float = 0.0) -> Notes:

@@ -146,10 +146,6 @@ class ContextChanges(Personal):
 
         return ContextChanges({path: done(path, operation) for path, operation in self.operations.items()})
 
-    def not_taken(self) -> ContextChanges:
-        """Return the same changes as such that Emporix has not taken."""
-        return ContextChanges({path: replace(operation, taken=None) for path, operation in self.operations.items()})
-
     def taken_after(self, version: int) -> ContextChanges:
         """Return the changes that Emporix took with a later version: a document of `version` cannot have them."""
         return self._where(lambda _, operation: operation.taken_version > version)

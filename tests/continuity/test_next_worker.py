@@ -208,6 +208,24 @@ async def test_two_cookies_leave_a_gap(workers: tuple[Shop, ...], emporix: FakeE
     assert (await browser.visit(workers[1], tier)).text != "old"
 
 
+async def test_commit_before_a_crash(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """What an explicit commit has to tell before the application fails goes with the next page of the worker."""
+    browser = Browser(emporix.new_session(currency="EUR").token)
+    await browser.currency(workers[1])
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        ctx.switch_currency("USD")
+        await ctx.commit()
+        raise RuntimeError("the shop has a bug")
+
+    with pytest.raises(RuntimeError):  # Starlette answers 500 outside of the middleware
+        await browser.visit(workers[0], endpoint)
+    assert browser.cookies == {}
+    assert await browser.currency(workers[0]) == "USD"
+    assert len(browser.cookies) == 1
+    assert await browser.currency(workers[1]) == "USD"
+
+
 @pytest.mark.parametrize("offset", [-3600.0, 3600.0])
 async def test_f40_order_despite_clocks(make_shop: Callable[..., Shop], emporix: FakeEmporix, offset: float) -> None:
     """F40: The order of choices does not depend on the clocks of the workers."""

@@ -28,7 +28,7 @@ from session_ctx_middleware.engine.job import Job
 from session_ctx_middleware.engine.known_sessions import KnownSessions
 from session_ctx_middleware.engine.loads import Loads
 from session_ctx_middleware.engine.neighbours import Neighbour
-from session_ctx_middleware.engine.notes import EMPTY, Notes, join
+from session_ctx_middleware.engine.notes import Notes, join
 from session_ctx_middleware.engine.patching import Patching
 from session_ctx_middleware.engine.peers import Peers
 from session_ctx_middleware.engine.pending import Pending
@@ -347,7 +347,7 @@ def no_joining(patch: pytest.MonkeyPatch) -> None:
     """Of several notes the last one alone is believed, as of several cookies of one name."""
 
     def last(notes: Iterable[Notes], oldest: float = 0.0) -> Notes:
-        return max(notes, key=lambda each: each.newest_at, default=EMPTY)
+        return max(notes, key=lambda each: each.newest_at, default=Notes())
 
     patch.setattr(continuity, "join", last)
 
