@@ -78,14 +78,18 @@ class Carrying(Privacy):
         """Have the response tell the browser; where that has gone, or there is none, the next response of the token."""
         self._told = told.newest(self._told)
         self._receipts = self._receipts or receipts
-        if told.operations and self._token is not None and self._cannot_answer:
+        if self._cannot_answer:
+            self._tell_later(told)
+
+    def _tell_later(self, told: ContextChanges) -> None:
+        if told.operations and self._token is not None and self._deps.cookies is not None:
             self._engine.tell_later(self._token, told)
 
     def _leaves(self, *, answered: bool = True) -> None:
         """Keep what there was to tell where somebody outside answers, or nobody."""
         unanswered = self._scope["type"] == "http" and (self._response is None or not answered)
-        if unanswered and self._told.operations and self._token is not None:
-            self._engine.tell_later(self._token, self._told)
+        if unanswered:
+            self._tell_later(self._told)
         super()._leaves(answered=answered)
 
     @property
