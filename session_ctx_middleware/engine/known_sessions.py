@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from cachetools import TTLCache
 
 from ..clock import Clock
+from ..stores.protocol import PARKED_TTL
 
 __all__ = ["KnownSessions"]
 
 TOKENS: Final = 10_000
-SECONDS: Final = 24 * 3600.0
 
 if TYPE_CHECKING:
     _Sessions = TTLCache[bytes, str]
@@ -30,7 +30,7 @@ class KnownSessions:
     __slots__ = ("_by_key", "_lock")
 
     def __init__(self, clock: Clock) -> None:
-        self._by_key = _Sessions(TOKENS, SECONDS, timer=clock.monotonic)
+        self._by_key = _Sessions(TOKENS, PARKED_TTL, timer=clock.monotonic)
         self._lock = Lock()
 
     def learn(self, key: bytes, session_id: str) -> None:

@@ -12,6 +12,7 @@ from ..errors import EmporixError
 from ..events import ContextEvent, Events
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
+from ..stores.protocol import PARKED_TTL
 from .entries import Entries
 from .entry import Entry
 from .job import Commit, Job
@@ -21,7 +22,6 @@ from .sharing import Sharing, StoreRead
 __all__ = ["Pending", "left_parked"]
 
 SESSIONS: Final = 10_000
-SESSION_SECONDS: Final = 24 * 3600.0
 
 if TYPE_CHECKING:
     _Taken = TTLCache[str, ContextChanges]
@@ -50,7 +50,7 @@ class Pending:
         self._sharing = sharing
         self._entries = entries
         self._known_sessions = known_sessions
-        self._taken = _Taken(SESSIONS, SESSION_SECONDS, timer=clock.monotonic)
+        self._taken = _Taken(SESSIONS, PARKED_TTL, timer=clock.monotonic)
 
     async def look(self, entry: Entry, *, again: bool = False) -> bool:
         """Show in an entry what is parked for it; asks the store once, and when the session becomes known.
