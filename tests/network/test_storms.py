@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,9 @@ LONGEST_VISIT = 0.02
 STORMY = UpstreamPolicy(deadline=1.5, commit_deadline=1.5, timeout=0.5, max_concurrency=15)
 UNHURRIED = UpstreamPolicy(deadline=60.0, commit_deadline=60.0, timeout=60.0, total_timeout=60.0, max_concurrency=15)
 """No call fails only because the machine has other things to do."""
+
+HELD = replace(QUICK, timeout=8.0, total_timeout=8.0)
+"""Whoever waited for calls that hang in eight connections, one after the other, would wait far longer than it may."""
 
 
 async def _visit_and_leave(shop: RealShop, token: str, patience: float) -> None:
@@ -75,9 +79,9 @@ async def test_f38_leaving_opens_no_breaker(open_shop: OpenShop, network: Networ
     assert not (await shop.page(network.emporix.new_session().token))["degraded"]
 
 
-async def test_f38_all_connections_taken(quick_shop: RealShop, network: Network) -> None:
+async def test_f38_all_connections_taken(open_shop: OpenShop, network: Network) -> None:
     """F38: With every connection taken, pages keep their deadline."""
-    shop = quick_shop
+    shop = await open_shop(upstream=HELD)
     chooser, *crowd = [network.emporix.new_session(currency="EUR") for _ in range(1 + 10 * QUICK.max_concurrency)]
     await shop.converge(chooser.token, currency="EUR")
     await network.set(Mode.BLACKHOLE)
@@ -91,6 +95,8 @@ async def test_f38_all_connections_taken(quick_shop: RealShop, network: Network)
     assert network.proxy.open_connections <= QUICK.max_concurrency
 
     await network.set(Mode.PASS)
+    # A PATCH in the void keeps its session's turn, and a choice that waits lives for a day of this clock.
+    await until(lambda: not shop.busy_connections)
     for session in crowd[:: QUICK.max_concurrency]:
         await shop.converge(session.token, currency="EUR")
     await shop.converge(chooser.token, currency="USD", version=2)
