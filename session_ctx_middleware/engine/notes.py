@@ -174,7 +174,7 @@ def join(notes: Iterable[Notes], oldest: float = 0.0) -> Notes:
     era = max((each.era for each in every), default=0)
     current = [each for each in every if each.era == era]
     operations: dict[tuple[str, str], Noted] = {}
-    floors: dict[str, Floor] = {}
+    floors: dict[str, list[Floor]] = {}
     for each in current:
         for noted in each.operations:
             if noted.operation.at < oldest:
@@ -182,13 +182,11 @@ def join(notes: Iterable[Notes], oldest: float = 0.0) -> Notes:
             there = operations.get(noted.slot)
             operations[noted.slot] = noted if there is None else _later(noted, there)
         for floor in each.floors:
-            if floor.at < oldest:
-                continue
-            seen = floors.get(floor.context)
-            floors[floor.context] = floor if seen is None else _joined(floor, seen)
+            if floor.at >= oldest:
+                floors.setdefault(floor.context, []).append(floor)
     return Notes(
         tuple(operations[slot] for slot in sorted(operations)),
-        tuple(floors[context] for context in sorted(floors)),
+        tuple(_joined(floors[context]) for context in sorted(floors)),
         era,
         max((each.ended for each in every), default=0.0),
         any(each.receipts for each in current),
@@ -224,10 +222,13 @@ def _binding(noted: Noted) -> tuple[bool, bool, str, str]:
     return noted.proven, bool(noted.session), noted.session, noted.token
 
 
-def _joined(one: Floor, other: Floor) -> Floor:
-    lower, higher = sorted((one, other), key=_height)
-    start = joined_start((lower.complete_from, lower.version), (higher.complete_from, higher.version))
-    return higher if higher.complete_from == start else replace(higher, complete_from=start)
+def _joined(floors: list[Floor]) -> Floor:
+    # From the highest on downwards: which ranges meet must not depend on the order in which notes are heard.
+    highest, *lower = sorted(floors, key=_height, reverse=True)
+    start = highest.complete_from
+    for floor in lower:
+        start = joined_start((floor.complete_from, floor.version), (start, highest.version))
+    return highest if highest.complete_from == start else replace(highest, complete_from=start)
 
 
 def joined_start(lower: tuple[int, int], higher: tuple[int, int]) -> int:

@@ -67,6 +67,15 @@ def test_join_is_commutative(one: Notes, other: Notes) -> None:
     assert join([one, other]).floors == join([other, one]).floors
 
 
+@given(
+    st.lists(floors(), min_size=1, max_size=5).flatmap(lambda drawn: st.tuples(st.just(drawn), st.permutations(drawn)))
+)
+def test_order_of_floors_is_of_no_matter(orders: tuple[list[Floor], list[Floor]]) -> None:
+    """From where on notes are complete depends on what they say, not on which of them is heard first."""
+    one, other = ([Notes(floors=(floor,)) for floor in order] for order in orders)
+    assert join(one).floors == join(other).floors
+
+
 @given(notes(), notes(), notes())
 def test_join_is_associative(one: Notes, two: Notes, three: Notes) -> None:
     """Which notes were joined before makes no difference."""
