@@ -19,14 +19,26 @@ from session_ctx_middleware.engine import neighbours
 from session_ctx_middleware.testing import FakeEmporix
 
 from .support.after_failures import pytest_runtest_protocol
+from .support.examples import EXAMPLES
 from .support.shop import Shop
 from .support.virtual_time import VIRTUAL_BACKEND, WALL_START
 
 __all__ = ["pytest_runtest_protocol"]  # a hook
 
-# How long an example takes says how busy the machine is.
-settings.register_profile("unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says how busy the machine is. And whether somebody's change is good must not depend on luck:
+# who looks for what no run has found yet asks for new examples.
+settings.register_profile(
+    "unhurried",
+    settings(),
+    deadline=None,
+    derandomize=not EXAMPLES,
+    max_examples=EXAMPLES or 100,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("unhurried")
+
+SPEAK_HTTP = {"emporix", "network"}
+"""The directories whose tests are about HTTP itself, and always run with both libraries."""
 
 
 def pytest_report_header() -> str:
@@ -36,8 +48,19 @@ def pytest_report_header() -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Take one worker more than there are cores: many tests wait for sockets and processes."""
-    return (os.cpu_count() or 1) + 1
+    """Take two workers more than there are cores: many tests wait for sockets and processes."""
+    return (os.cpu_count() or 1) + 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the slow tier what the second HTTP library repeats: nothing but `emporix/` knows which one it is."""
+    for item in items:
+        params = (
+            item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+        )
+        second = any(value == "httpx2" or getattr(value, "__name__", "") == "httpx2" for value in params)
+        if second and not SPEAK_HTTP.intersection(item.path.parts):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_collection_finish() -> None:

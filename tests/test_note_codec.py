@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from session_ctx_middleware.engine import Floor, Noted, Notes
@@ -62,7 +62,6 @@ def said(note: Notes) -> tuple[object, ...]:
     return note.operations, tuple(replace(each, at=0.0) for each in note.floors), note.era, note.ended, note.receipts
 
 
-@settings(max_examples=150)
 @given(notes())
 def test_round_trip(note: Notes) -> None:
     """What was written is what is read."""
@@ -131,7 +130,6 @@ def places(value: Any) -> list[tuple[Any, Any]]:
     return [place for key in keys for place in ((value, key), *places(value[key]))]
 
 
-@settings(max_examples=200)
 @given(notes(), JSON, st.integers(0, 999), st.integers(0, 999))
 def test_garbage_in_one_place(note: Notes, garbage: Any, one: int, other: int) -> None:
     """Whatever stands in one place or two, the note is read without that, or refused with a ValueError."""
@@ -147,7 +145,6 @@ def test_garbage_in_one_place(note: Notes, garbage: Any, one: int, other: int) -
     assert encode(read)["v"] == 1
 
 
-@settings(max_examples=200)
 @given(JSON)
 def test_garbage(data: Any) -> None:
     """Garbage is refused with a ValueError, and nothing else."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from session_ctx_middleware import ContextDocument
@@ -120,7 +120,6 @@ def verdict(known: Consistency, found: ContextDocument) -> Verdict:
     return known.judge(found, 0.0, 100.0, fingerprint)  # when nothing is retired any more
 
 
-@settings(max_examples=200)
 @given(histories, histories, histories, incarnations, versions)
 def test_nothing_goes_back(
     first: list[Event], other: list[Event], then: list[Event], incarnation: Incarnation, version: int
@@ -133,7 +132,6 @@ def test_nothing_goes_back(
         assert verdict(known, document(incarnation, version)) not in ACCEPTED
 
 
-@settings(max_examples=200)
 @given(histories, histories)
 def test_merge_is_commutative(one: list[Event], other: list[Event]) -> None:
     """Two tokens of one session learn the same from each other, whichever hears first."""
@@ -161,7 +159,6 @@ def test_merge_keeps_its_own(one: list[Event], other: list[Event]) -> None:
     )
 
 
-@settings(max_examples=200)
 @given(histories, histories)
 def test_merge_is_idempotent(one: list[Event], other: list[Event]) -> None:
     """Hearing the same again changes nothing."""
@@ -172,7 +169,6 @@ def test_merge_is_idempotent(one: list[Event], other: list[Event]) -> None:
     assert merged.merged(merged) == merged
 
 
-@settings(max_examples=200)
 @given(histories, histories, incarnations, versions)
 def test_merge_allows_no_more(one: list[Event], other: list[Event], incarnation: Incarnation, version: int) -> None:
     """What either of two tokens knows to be past stays so for both."""
@@ -183,7 +179,6 @@ def test_merge_allows_no_more(one: list[Event], other: list[Event], incarnation:
         assert verdict(left.merged(right), found) not in ACCEPTED
 
 
-@settings(max_examples=200)
 @given(histories, changes(), incarnations, versions)
 def test_own_writes_show(history: list[Event], changed: ContextChanges, incarnation: Incarnation, version: int) -> None:
     """After a commit no cached document that lacks the change is shown as it is (read your writes)."""
@@ -195,7 +190,6 @@ def test_own_writes_show(history: list[Event], changed: ContextChanges, incarnat
         assert verdict(known, found) is not Verdict.SHOW
 
 
-@settings(max_examples=200)
 @given(histories, versions)
 def test_newest_is_accepted(history: list[Event], ahead: int) -> None:
     """A document of the known context that is newer than everything is always accepted: nothing locks a shopper out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from session_ctx_middleware.engine.notes import Floor, Noted, Notes, join
@@ -145,7 +145,6 @@ def test_old_changes_are_left_out(every: list[Notes], oldest: int) -> None:
 steps = st.lists(st.tuples(st.sampled_from(["write", "send", "answer", "lose"]), st.integers(0, 9)), max_size=30)
 
 
-@settings(max_examples=200)
 @given(st.lists(notes(), min_size=1, max_size=6), steps)
 def test_compaction_loses_nothing(written: list[Notes], history: list[tuple[str, int]]) -> None:
     """However requests overlap and answers get lost, the browser keeps all that it was ever told."""

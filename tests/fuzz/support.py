@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +18,8 @@ from session_ctx_middleware import CachePolicy, ContextEvent, SessionContext, Se
 from session_ctx_middleware.model.frozen_json import plain
 from session_ctx_middleware.stores import MemoryStore
 
+from ..support.examples import EXAMPLES
 from ..support.virtual_time import VirtualClock, VirtualTimeLoop
-
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
-"""How many examples a long run tries of each property; 0 for the short, repeatable run of every day."""
 
 CANARY = "canary-7f3a"
 """Stands in bodies and tokens, and must never be read in an error, an event or a log line."""

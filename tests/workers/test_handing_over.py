@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import httpx
@@ -111,13 +111,14 @@ async def test_rotation_worker_by_worker(open_fleet: OpenFleet, make_shoppers: M
     assert set(tally.statuses) == {200}
 
 
-async def switching(shopper: Shopper, addresses: list[str], going_on: Callable[[], bool]) -> dict[str, str]:
+async def switching(shopper: Shopper, addresses: list[str], dead: asyncio.Event) -> dict[str, str]:
     """Switch again and again; return the wish that was never answered, because the worker died."""
-    while going_on():
+    while not dead.is_set():
         wish = shopper.something_else()
         try:
             await shopper.switch(shopper.rng.choice(addresses), **wish)
         except httpx.TransportError:
+            dead.set()
             return wish
     return {}
 
@@ -139,11 +140,10 @@ async def test_worker_dies(
     """When a worker dies, the next one shows all that was acknowledged."""
     fleet = open_fleet(cache={"ttl": 1.0, "stale_while_revalidate": 0.0}, **shared)
     shoppers, addresses = make_shoppers(30), fleet.addresses
-    alive = True
-    streams = [asyncio.create_task(switching(shopper, addresses, lambda: alive)) for shopper in shoppers]
+    dead = asyncio.Event()
+    streams = [asyncio.create_task(switching(shopper, addresses, dead)) for shopper in shoppers]
     await asyncio.sleep(1.5)
     fleet.workers[0].kill()
-    alive = False
     lost = await asyncio.gather(*streams)
     assert any(lost)
 
