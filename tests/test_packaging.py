@@ -70,6 +70,7 @@ def test_source_holds_named_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.network
+@pytest.mark.slow
 def test_wheel_needs_core_only(wheel: Path, tmp_path: Path) -> None:
     """The wheel works with core dependencies only."""
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
