@@ -212,7 +212,7 @@ async def touched(shop: Shop) -> Candidate:
 
 
 async def cookie(shop: Shop) -> Candidate:
-    """The same with a continuity cookie, made by a switch."""
+    """The same with a note in the request, made by a switch."""
     app = await shop.middleware(endpoint(touch_or_switch), secret_key=SECRET)
     messages: list[Message] = []
 
@@ -224,7 +224,7 @@ async def cookie(shop: Shop) -> Candidate:
     scope["method"] = "POST"
     await app(scope, receive, keep)
     carried = next(value for name, value in messages[0]["headers"] if name == b"set-cookie")
-    return Candidate("touched, hit, continuity cookie", app, token, carried.partition(b";")[0])
+    return Candidate("touched, hit, notes", app, token, carried.partition(b";")[0])
 
 
 async def session_middleware(shop: Shop) -> Candidate:

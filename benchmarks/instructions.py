@@ -13,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 
 from .apps import CORE, Shop
-from .figures import Effort, Section
+from .figures import Effort, Figure, Section
 from .servers import ROOT
 from .timing import short
 
 COUNTS = (200, 700)
+GOALS = {"untouched": 0.10, "touched": 0.35, "cookie": 0.45}
 COLLECTED = re.compile(r"Collected\s*:\s*(\d+)")
 NAMES = tuple(each.__name__ for each in CORE)
 COLUMNS = ("candidate", "instructions per request", "added", "of SessionMiddleware's")
@@ -44,7 +45,15 @@ def run(effort: Effort) -> Section:
         (name.replace("_", " "), short(value), short(value - floor), short((value - floor) / yardstick))
         for name, value in per_request.items()
     ]
-    return Section("instructions", "Instructions", METHOD, COLUMNS, rows, raw={"per_request": per_request})
+    figures = [
+        Figure(
+            f"{name.replace('_', ' ')}, in instructions: added, of SessionMiddleware's",
+            (per_request[name] - floor) / yardstick,
+            goal,
+        )
+        for name, goal in GOALS.items()
+    ]
+    return Section("instructions", "Instructions", METHOD, COLUMNS, rows, figures, raw={"per_request": per_request})
 
 
 def _count(valgrind: str, name: str, requests: int) -> int:

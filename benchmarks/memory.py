@@ -28,7 +28,7 @@ from .timing import Contender, Rounds, alternate, microseconds, over, ratio, sho
 SMALL, PROMISED, LARGE = 1_000, 100_000, 1_000_000
 HOT = 1_000
 CALLS = 1_000
-MAX_BYTES, MAX_GROWTH = 2048, 1.3
+MAX_BYTES, MAX_GROWTH = 1741, 1.2
 COLUMNS = ("what", "value", "of a hit among 1,000")
 METHOD = (
     "A process of its own fills one middleware with sessions, each with a document of about 600 bytes (as JSON) of its "

@@ -117,16 +117,26 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve(target: str, *, workers: int = 1, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """Run uvicorn with its own choice of loop and parser and without access log.
+def serve(
+    target: str,
+    *,
+    workers: int = 1,
+    environment: Mapping[str, str] | None = None,
+    parser: str = "auto",
+    loop: str = "auto",
+) -> Iterator[Server]:
+    """Run uvicorn without access log.
 
     Args:
         target: an application factory, as uvicorn takes it.
         workers: processes.
         environment: further variables.
+        parser: of HTTP: ``h11``, ``httptools``, or the choice of uvicorn.
+        loop: ``asyncio``, ``uvloop``, or the choice of uvicorn.
     """
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", target, "--factory", "--port", str(port), "--workers", str(workers)]
+    command += ["--http", parser, "--loop", loop]
     process = subprocess.Popen(
         [*command, "--no-access-log", "--log-level", "error", "--backlog", "4096"],
         cwd=ROOT,

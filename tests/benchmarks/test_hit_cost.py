@@ -16,7 +16,7 @@ ROUNDS, SCALE = 9, 0.2
 LIMITS = {
     "untouched": 0.18,
     "touched, hit": 0.65,
-    "touched, hit, continuity cookie": 0.85,
+    "touched, hit, notes": 0.85,
 }
 
 
