@@ -18,12 +18,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from session_ctx_middleware import ContextDefaults, SessionContextMiddleware
+from session_ctx_middleware import ContextDefaults, ContinuityPolicy, SessionContextMiddleware
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix
 from tests.support.virtual_time import WALL_START, VirtualClock, VirtualTimeLoop
 
-from .figures import Effort, Plot, Section
+from .figures import Effort, Figure, Plot, Section
 
 __all__ = ["run"]
 
@@ -176,16 +176,26 @@ class Ours:
     Args:
         client: calls Emporix.
         workers: how many.
-        cookie: whether they have a continuity cookie.
+        cookie: whether they have continuity cookies.
+        document: whether the document travels in one of them.
         store: whether they share a store; it is of this process, and knows what Redis would know.
     """
 
-    def __init__(self, client: httpx.AsyncClient, workers: int, *, cookie: bool = False, store: bool = False) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        workers: int,
+        *,
+        cookie: bool = False,
+        document: bool = False,
+        store: bool = False,
+    ) -> None:
         memory = MemoryStore(shared=True, clock=VirtualClock()) if store else None
         self._apps = [
             _shop(
                 client,
                 **({"secret_key": "0123456789abcdef" * 2} if cookie else {}),
+                continuity=ContinuityPolicy(document=document),
                 **({"store": memory.sibling()} if memory else {}),
             )
             for _ in range(workers)
@@ -269,9 +279,12 @@ class Bill:
         return (self.gets + self.patches) / self.pages
 
 
+ONE: Final = "this middleware"
+DOCUMENT: Final = f"this middleware, {WORKERS} workers, document in the cookie"
 HANDLINGS: Final[Mapping[str, Callable[[httpx.AsyncClient], Handling]]] = {
-    "this middleware": lambda client: Ours(client, 1),
+    ONE: lambda client: Ours(client, 1),
     f"this middleware, {WORKERS} workers, cookie": lambda client: Ours(client, WORKERS, cookie=True),
+    DOCUMENT: lambda client: Ours(client, WORKERS, cookie=True, document=True),
     f"this middleware, {WORKERS} workers, shared store": lambda client: Ours(client, WORKERS, store=True),
     "like JAS (5 s cache)": lambda client: LikeJas(Upstream(client)),
     "like VIU (values in the browser)": lambda client: LikeViu(Upstream(client)),
@@ -332,6 +345,14 @@ def run(effort: Effort) -> Section:
             [when[at], name, bill.gets, bill.patches, round(bill.calls_per_page, 2), bill.wrong, bill.unknown]
             for at in bills
             for name, bill in bills[at].items()
+        ],
+        figures=[
+            Figure(
+                f"calls per page view, 3 workers, document in the cookie (context {when[at]})",
+                bills[at][DOCUMENT].calls_per_page,
+                bills[at][ONE].calls_per_page,
+            )
+            for at in bills
         ],
         plots=[Plot("calls", "Calls to Emporix per page view", list(HANDLINGS), per_page, "calls per page view")],
         raw={
