@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from session_ctx_middleware import (
-    SessionContextMiddleware,
-)
+from starlette.requests import Request
+
+from session_ctx_middleware import SessionContext, SessionContextMiddleware
 from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
-from .support.shop import Shop, held
+from .support.shop import Shop, held, patches
 from .support.virtual_time import VirtualClock
 
 
@@ -141,6 +141,61 @@ async def test_f39_client_left_process_stops(
     next_process = make_shop(store=store.sibling())
     assert await next_process.currency(session.token) == "USD"
     assert held(emporix, session.session_id)["currency"] == "USD"
+
+
+async def language(shop: Shop, token: str) -> str | None:
+    """Return the language that a page shows."""
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        return (await ctx).language or ""
+
+    return (await shop.visit(page, token=token)).text or None
+
+
+async def test_taken_though_no_answer_came(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A choice that was parked because no answer came, and that a receipt tells of, waits nowhere any more."""
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(store=each) for each in (store, store.sibling()))
+    session = emporix.new_session(exists=False)
+    await one.switch(session.token, currency="USD")  # parked, so that there will be receipts
+    emporix.create_context(session.session_id, currency="EUR", language="en")
+    await asyncio.sleep(5)
+    for shop in (one, two):
+        assert await language(shop, session.token) == "en"
+    emporix.fault("context.patch", Fault(drop="after"), times=1)
+    emporix.fault("context.get", Fault(status=503), times=2)
+    await one.switch(session.token, language="fr")
+    await asyncio.sleep(5)
+    await one.switch(session.token, language="de")
+
+    emporix.fault("context.*", Fault(status=503), times=None)
+
+    assert await language(two, session.token) != "fr"
+
+
+async def test_sent_while_another_is_parked(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """What another worker sends while a change is being parked beside it does not come back."""
+
+    class Overtaken(MemoryStore):
+        overtakes = False
+
+        async def park(self, name: str, changes: ContextChanges) -> None:
+            if self.overtakes:
+                await other.unpark([name], await other.parked([name]))
+            await super().park(name, changes)
+
+    store = Overtaken(clock=VirtualClock(), shared=True)
+    shop, other = make_shop(store=store), store.sibling()
+    session = emporix.new_session(exists=False)
+    await shop.switch(session.token, currency="USD")
+    store.overtakes = True
+    await shop.switch(session.token, language="fr")
+
+    emporix.create_context(session.session_id, currency="EUR", language="en")
+    await asyncio.sleep(5)
+    await shop.currency(session.token)
+
+    assert [set(body) for body in patches(emporix)] == [{"language", "context", "metadata"}]
 
 
 class BrokenStore(MemoryStore):

@@ -164,7 +164,8 @@ class Loads:
         if isinstance(outcome, Found):
             self.entries.prove(entry, outcome.document.session_id)
             await self._park_unseen(entry, outcome)
-        elif isinstance(outcome, Missing):
+            return await self.pending.look(entry, receipts=outcome.document.receipts)
+        if isinstance(outcome, Missing):
             self.entries.prove(entry, outcome.session_id)
         return await self.pending.look(entry)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from cachetools import TTLCache
@@ -11,6 +11,7 @@ from ..clock import Clock
 from ..errors import EmporixError
 from ..events import ContextEvent, Events
 from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.document import NO_RECEIPTS
 from ..model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from ..stores.protocol import PARKED_TTL
 from .entries import Entries
@@ -52,12 +53,13 @@ class Pending:
         self._known_sessions = known_sessions
         self._taken = _Taken(SESSIONS, PARKED_TTL, timer=clock.monotonic)
 
-    async def look(self, entry: Entry, *, again: bool = False) -> bool:
+    async def look(self, entry: Entry, *, again: bool = False, receipts: Mapping[str, float] = NO_RECEIPTS) -> bool:
         """Show in an entry what is parked for it; asks the store once, and when the session becomes known.
 
         Args:
             entry: of the token.
             again: ask in any case: somebody else may have sent it meanwhile.
+            receipts: of a document that has just arrived: what they name need not wait any more.
 
         Returns:
             Whether the store was asked. What has been read before is then older than what is parked: somebody may have
@@ -66,9 +68,10 @@ class Pending:
         names, view = self._known_names(entry), entry.store_view
         session = _session(names)
         if not again and session == view.looked_under and view.looked == view.news:
+            await self._left_of(entry.snapshot.parked, names, entry, receipts)
             return False
         news = view.news
-        parked = await self._still_parked(names, entry)
+        parked = await self._still_parked(names, entry, receipts)
         if view.looked_under is not None and session != view.looked_under and parked:
             await self._move(names, parked)
         view.has_looked(news, session)  # a page that comes before this looks itself
@@ -169,7 +172,7 @@ class Pending:
         wanted = job.own.minus(entry.consistency.taken)
         if wanted:
             there = await self._sharing.parked(names, entry.snapshot.parked)
-            await self._park(names[-1], wanted.newest(there))
+            await self._park(names[-1], wanted, there)
             if job.is_forgotten:
                 await self._sharing.unpark(names, wanted)  # the shopper has logged out meanwhile
                 return
@@ -180,12 +183,14 @@ class Pending:
         else:
             await self._show(entry)
 
-    async def _park(self, name: str, changes: ContextChanges) -> None:
-        kept = changes.within(MAX_ATTRIBUTES, MAX_ATTRIBUTE_BYTES)
-        if len(kept) < len(changes):
+    async def _park(self, name: str, changes: ContextChanges, there: ContextChanges = NO_CHANGES) -> None:
+        """Park changes beside those that are there already; somebody may send those at this moment."""
+        every = changes.newest(there)
+        kept = every.within(MAX_ATTRIBUTES, MAX_ATTRIBUTE_BYTES)
+        if len(kept) < len(every):
             self._events.emit(ContextEvent(name="changes.lost", operation="park", outcome="no room"))
-            await self._sharing.unpark([name], changes)
-        await self._sharing.park(name, kept)
+            await self._sharing.unpark([name], every.without(kept.ids))
+        await self._sharing.park(name, changes.only(kept.ids))
 
     async def _move(self, names: tuple[str, ...], parked: ContextChanges) -> None:
         """Keep under the session's name, which other tokens share, what was parked before the session was known."""
@@ -196,13 +201,21 @@ class Pending:
         for each in self._entries.with_siblings(entry):
             each.show_parked(await self._still_parked(self._names(each), each))
 
-    async def _still_parked(self, names: tuple[str, ...], entry: Entry) -> ContextChanges:
-        """Return what is parked, and forget what later changes have replaced: the entry will not always know."""
+    async def _still_parked(
+        self, names: tuple[str, ...], entry: Entry, receipts: Mapping[str, float] = NO_RECEIPTS
+    ) -> ContextChanges:
         parked = await self._sharing.parked(names, entry.snapshot.parked)
-        taken = entry.consistency.taken
-        left = parked.minus(taken)
+        return await self._left_of(parked, names, entry, receipts)
+
+    async def _left_of(
+        self, parked: ContextChanges, names: tuple[str, ...], entry: Entry, receipts: Mapping[str, float]
+    ) -> ContextChanges:
+        """Return what still waits of `parked`, and forget the rest: neither this entry nor another will always know."""
+        left = parked.minus(entry.consistency.taken).not_received(receipts)
+        if entry.document is not None:
+            left = left.not_received(entry.document.receipts)
         if len(left) < len(parked):
-            await self._sharing.unpark(names, taken)
+            await self._sharing.unpark(names, parked.without(left.ids))
         return left
 
     def _known_names(self, entry: Entry) -> tuple[str, ...]:
