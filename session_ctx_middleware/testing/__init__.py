@@ -3,5 +3,6 @@
 from .app import FakeEmporix
 from .fake_session import FakeSession
 from .faults import Call, Fault
+from .quirks import Quirks
 
-__all__ = ["Call", "FakeEmporix", "FakeSession", "Fault"]
+__all__ = ["Call", "FakeEmporix", "FakeSession", "Fault", "Quirks"]

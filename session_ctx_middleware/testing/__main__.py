@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from .app import FakeEmporix
+from .quirks import Quirks
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +25,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--context-at", choices=("cart", "login"), default="cart")
     parser.add_argument("--context-delay", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("--quirk", action="append", default=[], metavar="NAME=VALUE", help="see the class Quirks")
     options = parser.parse_args(arguments)
+    try:
+        quirks = Quirks.parse(options.quirk)
+    except ValueError as error:
+        parser.error(str(error))
     try:
         import uvicorn
     except ImportError:
@@ -35,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         context_at=options.context_at,
         context_delay=options.context_delay,
         latency=options.latency,
+        quirks=quirks,
     )
     sys.stdout.write(
         f"FakeEmporix for tenant {options.tenant} on http://{options.host}:{options.port} "

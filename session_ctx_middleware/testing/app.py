@@ -16,10 +16,13 @@ from . import accounts, control
 from .answers import Answer, json_answer, refusal, unauthorized, unrouted
 from .fake_session import FakeSession
 from .faults import Call, Calls, ConnectionDropped, Fault, Faults
+from .grants import saas_grant
+from .quirks import Quirks
+from .records import Session
 from .request import Incoming
 from .routes import Route, check_pattern, find_route
 from .transport import build_client, disconnected, drop_connection
-from .world import ACCESS_SECONDS, FIELDS, Session, World
+from .world import ACCESS_SECONDS, CUSTOMER_SECONDS, FIELDS, World
 
 __all__ = ["FakeEmporix"]
 
@@ -34,6 +37,8 @@ class FakeEmporix:
         latency: seconds that every call takes at least.
         replica_lag: seconds for which reading a context still answers what was before a write.
         same_values_raise_version: whether a PATCH that changes nothing raises the version.
+        quirks: which reading is true where Emporix' sources contradict each other.
+        more_sites: how many sites there are besides the two of the catalogue.
         seed: makes ids and tokens the same at every start; without it two starts never share one.
         now: seconds since the epoch; the system's clock by default.
     """
@@ -51,6 +56,8 @@ class FakeEmporix:
         latency: float = 0.0,
         replica_lag: float = 0.0,
         same_values_raise_version: bool = True,
+        quirks: Quirks | None = None,
+        more_sites: int = 0,
         seed: int | None = None,
         now: Callable[[], float] | None = None,
     ) -> None:
@@ -67,6 +74,8 @@ class FakeEmporix:
             context_delay=context_delay,
             replica_lag=replica_lag,
             same_values_raise_version=same_values_raise_version,
+            quirks=quirks or Quirks(),
+            more_sites=more_sites,
             rng=rng,
             now=self._time,
         )
@@ -133,6 +142,28 @@ class FakeEmporix:
     def new_token(self, session_id: str) -> str:
         """Hand out another token of a session."""
         return self._world.issue(self._session(session_id), 100 * 24 * ACCESS_SECONDS)
+
+    def login_code(self, email: str) -> str:
+        """Return what stands for a customer once: the code of a social login, or of the mail that ends a sign-up.
+
+        It is good as the subject token of a token exchange, too, and any number of times.
+
+        Args:
+            email: of the customer; somebody unknown gets an account with the login.
+        """
+        code = self._world.new_secret()
+        self._world.codes[code] = email
+        return code
+
+    def assisted_buying(self, email: str) -> dict[str, str]:
+        """Return the query with which the Management Dashboard opens a shop for a customer (assisted buying)."""
+        customer, session = self._world.register(email), self._world.new_session()
+        self._world.log_in(session, customer)
+        return {
+            "customerToken": self._world.issue(session, CUSTOMER_SECONDS, customer=customer),
+            "customerTokenExpiresIn": str(CUSTOMER_SECONDS),
+            "saasToken": saas_grant(self._world, customer)["saas_token"],
+        }
 
     def create_context(self, session_id: str, **fields: Any) -> None:
         """Make a context appear, as if a cart had been created elsewhere; `fields` as in `new_session`."""

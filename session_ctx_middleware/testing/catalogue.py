@@ -6,22 +6,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["CUSTOMERS", "PRODUCTS", "RATES", "SITES", "Customer"]
+__all__ = ["COUNTRIES", "CURRENCIES", "CUSTOMERS", "PRODUCTS", "RATES", "SITES", "Customer"]
 
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A customer who can log in."""
+    """A customer who can log in.
+
+    Args:
+        customer_id: the customer's number.
+        email: the address.
+        password: the password.
+        preferences: fields of the context, by Emporix' names, that a login overwrites.
+        companies: ids of the legal entities that the customer may act for.
+    """
 
     customer_id: str
     email: str = field(repr=False)
     password: str = field(repr=False)
     preferences: Mapping[str, str] = field(default_factory=dict)
+    companies: tuple[str, ...] = ()
 
 
 CUSTOMERS: Final[Mapping[str, Customer]] = {
     "jane@example.com": Customer("C0001", "jane@example.com", "correct-horse", {"currency": "USD"}),
     "joe@example.com": Customer("C0002", "joe@example.com", "battery-staple"),
+    "kim@example.com": Customer(
+        "C0003",
+        "kim@example.com",
+        "paper-clips",
+        {"siteCode": "us", "currency": "USD", "targetLocation": "US"},
+        ("le-north", "le-south"),
+    ),
 }
 
 
@@ -72,3 +88,20 @@ PRODUCTS: Final[Mapping[str, dict[str, Any]]] = {
     }
     for code, english, german, text, german_text, price in _GOODS
 }
+
+
+def _codes(text: str, length: int) -> tuple[str, ...]:
+    return tuple(text[first : first + length] for first in range(0, len(text), length))
+
+
+# Enough for several pages.
+COUNTRIES: Final = _codes(
+    "ADAEAFAGAIALAMAOARATAUAZBABBBDBEBFBGBHBIBJBNBOBRBSBTBWBYBZCACDCFCGCHCICLCMCNCOCRCUCVCYCZDEDJDKDMDODZECEEEGER"
+    "ESETFIFJFMFRGAGBGDGEGHGMGNGQGRGTGWGYHNHRHTHUIDIEILINIQIRISITJMJOJPKEUS",
+    2,
+)
+CURRENCIES: Final = _codes(
+    "AEDAFNALLAMDANGAOAARSAUDAWGAZNBAMBBDBDTBGNBHDBIFBMDBNDBOBBRLBSDBTNBWPBYNBZDCADCDFCHFCLPCNYCOPCRCCUPCVECZKDJF"
+    "DKKDOPDZDEGPERNETBEURFJDFKPGBPGELGHSGIPGMDGNFGTQGYDHKDHNLHTGHUFIDRILSINRIQDIRRISKJMDJPYUSD",
+    3,
+)

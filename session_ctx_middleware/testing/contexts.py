@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from .answers import Answer, gateway_error, json_answer, no_content, service_error
+from .records import Session
 from .request import Incoming
-from .world import ANONYMOUS, FIELDS, PATCHABLE, Session
+from .world import ANONYMOUS, FIELDS, PATCHABLE
 
 __all__ = [
     "add_attribute",
@@ -35,7 +36,8 @@ def patch_context(call: Incoming) -> Answer:
     session = call.session
     if session is None:
         return call.unauthorized()
-    fields = {key: call.data[key] for key in PATCHABLE if key in call.data}
+    ignored = {"language"} if call.world.quirks.language_at == "attribute" else set()
+    fields = {key: call.data[key] for key in PATCHABLE if key in call.data and key not in ignored}
     context = call.world.current(session)
     version = _version(call.data)
     if not _well_typed(fields):
@@ -148,7 +150,8 @@ def _saas_refusal(call: Incoming, *customers: object, upsert: bool) -> Answer | 
         return None
     if saas_token is None:
         return service_error(400, "Required Header [saas-token] is missing", status="Bad Request")
-    if logged_in - {call.world.saas.get(saas_token)}:
+    known = call.world.valid(call.world.saas, saas_token)
+    if logged_in - {known.customer.customer_id if known is not None and known.customer is not None else None}:
         return service_error(403, "The saas-token belongs to another customer", status="Forbidden")
     return None
 

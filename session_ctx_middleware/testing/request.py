@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from .answers import Answer, expired, unauthorized
-from .world import Session, Token, World
+from .records import Session, Token
+from .world import World
 
 __all__ = ["Incoming"]
 

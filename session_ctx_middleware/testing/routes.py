@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 from urllib.parse import unquote
 
-from . import accounts, contexts, shopping
+from . import accounts, carts, contexts, customers, shopping, sites
 from .answers import Answer
 from .faults import matches
 from .request import Incoming
@@ -49,19 +49,27 @@ _ROUTES: Final = (
     _route("managed.attribute_remove", "DELETE", _ANY + "/attributes/{name}", contexts.managed_remove_attribute),
     _route("anonymous.login", "GET", "/customerlogin/auth/anonymous/login", accounts.anonymous_login),
     _route("anonymous.refresh", "GET", "/customerlogin/auth/anonymous/refresh", accounts.anonymous_refresh),
-    _route("customer.login", "POST", _CUSTOMER + "/login", accounts.customer_login),
-    _route("customer.refresh", "GET", _CUSTOMER + "/refreshauthtoken", accounts.customer_refresh),
-    _route("customer.logout", "GET", _CUSTOMER + "/logout", accounts.customer_logout),
-    _route("customer.validate", "GET", _CUSTOMER + "/validateauthtoken", accounts.customer_validate),
+    _route("customer.login", "POST", _CUSTOMER + "/login", customers.customer_login),
+    _route("customer.refresh", "GET", _CUSTOMER + "/refreshauthtoken", customers.customer_refresh),
+    _route("customer.logout", "GET", _CUSTOMER + "/logout", customers.customer_logout),
+    _route("customer.validate", "GET", _CUSTOMER + "/validateauthtoken", customers.customer_validate),
+    _route("customer.exchange", "POST", _CUSTOMER + "/exchangeauthtoken", customers.exchange),
+    _route("customer.social_login", "POST", _CUSTOMER + "/socialLogin", customers.social_login),
+    _route("customer.opt_in", "GET", _CUSTOMER + "/signup/optin/{code}", customers.opt_in),
+    _route("customer.assisted_login", "POST", _CUSTOMER + "/assisted-buying-login", customers.assisted_login),
     _route("oauth.token", "POST", "/oauth/token", accounts.oauth_token),
-    _route("cart.create", "POST", _CART, shopping.create_cart),
-    _route("cart.find", "GET", _CART, shopping.find_cart),
-    _route("cart.get", "GET", _CART + "/{cart_id}", shopping.get_cart),
-    _route("cart.add_item", "POST", _CART + "/{cart_id}/items", shopping.add_item),
-    _route("cart.change_site", "POST", _CART + "/{cart_id}/changeSite", shopping.change_site),
-    _route("cart.change_currency", "POST", _CART + "/{cart_id}/changeCurrency", shopping.change_currency),
-    _route("site.list", "GET", "/site/{tenant}/sites", shopping.list_sites),
-    _route("site.get", "GET", "/site/{tenant}/sites/{code}", shopping.get_site),
+    _route("cart.create", "POST", _CART, carts.create_cart),
+    _route("cart.find", "GET", _CART, carts.find_cart),
+    _route("cart.get", "GET", _CART + "/{cart_id}", carts.get_cart),
+    _route("cart.add_item", "POST", _CART + "/{cart_id}/items", carts.add_item),
+    _route("cart.change_site", "POST", _CART + "/{cart_id}/changeSite", carts.change_site),
+    _route("cart.change_currency", "POST", _CART + "/{cart_id}/changeCurrency", carts.change_currency),
+    _route("cart.refresh", "PUT", _CART + "/{cart_id}/refresh", carts.refresh_cart),
+    _route("cart.merge", "POST", _CART + "/{cart_id}/merge", carts.merge_carts),
+    _route("site.list", "GET", "/site/{tenant}/sites", sites.list_sites),
+    _route("site.get", "GET", "/site/{tenant}/sites/{code}", sites.get_site),
+    _route("country.list", "GET", "/country/{tenant}/countries", sites.list_countries),
+    _route("currency.list", "GET", "/currency/{tenant}/currencies", sites.list_currencies),
     _route("product.list", "GET", "/product/{tenant}/products", shopping.list_products),
     _route("price.match", "POST", "/price/{tenant}/match-prices-by-context", shopping.match_prices),
 )

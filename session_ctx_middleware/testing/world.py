@@ -1,4 +1,4 @@
-"""What the fake platform knows: sessions, tokens, contexts, customers, carts. No HTTP in here."""
+"""What the fake platform does with sessions, tokens, contexts, customers and carts. No HTTP in here."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from .catalogue import CUSTOMERS, SITES, Customer
+from .quirks import Quirks
+from .records import Cart, CartKey, Session, Token
 
-__all__ = ["ANONYMOUS", "Cart", "Session", "Token", "World"]
+__all__ = ["ANONYMOUS", "World"]
 
 ANONYMOUS: Final = "ANONYMOUS"
+COMPANY: Final = "legalEntityId"
+WISHLIST: Final = "wishlist"
 ACCESS_SECONDS: Final = 3599
 REFRESH_SECONDS: Final = 86399
 CUSTOMER_SECONDS: Final = 2591999
@@ -30,96 +34,17 @@ FIELDS: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(slots=True, repr=False)
-class Session:
-    """A browser session, with or without a context.
-
-    Args:
-        session_id: its id.
-        seed: fields, by Emporix' names, that its context begins with.
-        customer: who is logged in.
-        context: the context as it is now.
-        history: what the context was since when, in seconds since the epoch; the last 20 states.
-        appears_at: when a context appears by itself, in seconds since the epoch; `None` for never.
-    """
-
-    session_id: str
-    seed: dict[str, Any] = field(default_factory=dict)
-    customer: Customer | None = None
-    context: dict[str, Any] | None = None
-    history: list[tuple[float, dict[str, Any] | None]] = field(default_factory=list)
-    appears_at: float | None = None
-
-    def log_in(self, customer: Customer) -> None:
-        """Make the session a customer's."""
-        self.customer = customer
-
-    def write(self, context: dict[str, Any] | None, moment: float) -> None:
-        """Replace the context, and note since when it is what it is."""
-        if not self.history:
-            self.history.append((float("-inf"), self.context))
-        self.context = copy.deepcopy(context)  # the caller, and the recorded call, keep their own
-        self.history.append((moment, copy.deepcopy(context)))
-        del self.history[:-20]
-
-    def take_appearance(self, now: float) -> float | None:
-        """Return since when a context should be there that is not, and count it as there; `None` for none."""
-        due = self.appears_at
-        if self.context is not None or due is None or now < due:
-            return None
-        self.appears_at = None
-        return due
-
-    def cancel_appearance(self) -> None:
-        """Let no context appear by itself."""
-        self.appears_at = None
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Token:
-    """A token that was handed out; `session` is `None` for a service token."""
-
-    ends_at: float
-    session: Session | None = None
-    scope: str = ""
-
-
-@dataclass(slots=True, repr=False)
-class Cart:
-    """A shopping cart."""
-
-    cart_id: str
-    session_id: str
-    site_code: str
-    currency: str
-    created_at: str
-    items: list[dict[str, Any]] = field(default_factory=list)
-
-    def move(self, site_code: str, currency: str) -> None:
-        """Move the cart to another site, with that site's currency."""
-        self.site_code = site_code
-        self.currency = currency
-
-    def change_currency(self, currency: str) -> None:
-        """Have everything priced in another currency."""
-        self.currency = currency
-
-    def add(self, item: Mapping[str, Any]) -> str:
-        """Put an item into the cart, and return its id."""
-        item_id = str(len(self.items))
-        self.items.append({"quantity": 1, "effectiveQuantity": 1, **item, "id": item_id})
-        return item_id
-
-
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class World:
-    """The state of one tenant: its sessions and carts by id, its tokens by value, customer ids by saas token.
+    """The state of one tenant: its sessions and carts by id, its tokens by value, its customers by e-mail address.
 
     Args:
         context_at: when a context appears: with the first cart, or after anonymous login.
         context_delay: seconds after login until it appears.
         replica_lag: seconds for which a GET still answers what was before a write.
         same_values_raise_version: whether a PATCH that changes nothing raises the version.
+        quirks: which of the readings that contradict each other are true.
+        more_sites: how many sites there are besides those of the catalogue.
         rng: where ids and tokens come from.
         now: seconds since the epoch.
     """
@@ -128,13 +53,23 @@ class World:
     context_delay: float
     replica_lag: float
     same_values_raise_version: bool
+    quirks: Quirks
+    more_sites: int
     rng: random.Random
     now: Callable[[], float]
     sessions: dict[str, Session] = field(init=False, default_factory=dict)
     access: dict[str, Token] = field(init=False, default_factory=dict)
     refresh: dict[str, Token] = field(init=False, default_factory=dict)
-    saas: dict[str, str] = field(init=False, default_factory=dict)
+    saas: dict[str, Token] = field(init=False, default_factory=dict)
+    codes: dict[str, str] = field(init=False, default_factory=dict)
     carts: dict[str, Cart] = field(init=False, default_factory=dict)
+    customers: dict[str, Customer] = field(init=False, default_factory=lambda: dict(CUSTOMERS))
+    sites: dict[str, dict[str, Any]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.sites.update(SITES)
+        for code in (f"site-{number:03}" for number in range(self.more_sites)):
+            self.sites[code] = {**SITES["main"], "code": code, "default": False}
 
     # Sessions and tokens
 
@@ -159,17 +94,24 @@ class World:
         self.sessions[session.session_id] = session
         return session
 
-    def issue(self, session: Session | None, seconds: float, scope: str = "") -> str:
-        """Hand out an access token."""
+    def issue(self, session: Session | None, seconds: float, scope: str = "", **of: Any) -> str:
+        """Hand out an access token; `of` says which ``customer`` it is of, and which ``company``."""
         value = self.new_secret()
-        self.access[value] = Token(self.now() + seconds, session, scope)
+        self.access[value] = Token(self.now() + seconds, session, scope, **of)
         return value
 
-    def issue_refresh(self, session: Session) -> str:
+    def issue_refresh(self, session: Session, seconds: float = REFRESH_SECONDS, **of: Any) -> str:
         """Hand out a refresh token."""
         value = self.new_secret()
-        self.refresh[value] = Token(self.now() + REFRESH_SECONDS, session)
+        self.refresh[value] = Token(self.now() + seconds, session, **of)
         return value
+
+    def redeem(self, value: str) -> Token | None:
+        """Return what a refresh token stands for, and take it back where it is good for one time."""
+        token = self.valid(self.refresh, value)
+        if token is not None and self.quirks.refresh_reuse == "refused":
+            del self.refresh[value]
+        return token
 
     def valid(self, tokens: Mapping[str, Token], value: str) -> Token | None:
         """Return a token that was handed out and has not ended."""
@@ -180,20 +122,22 @@ class World:
 
     def create(self, session: Session, *, at: float | None = None, **fields: Any) -> None:
         """Make a session's context appear, now or at an earlier moment, as login asked or with the site's defaults."""
-        site = SITES.get(fields.get("siteCode") or session.seed.get("siteCode") or "main", SITES["main"])
+        site = self.site(fields.get("siteCode") or session.seed.get("siteCode"))
         moment = self.now() if at is None else at
         stamp = self._stamp(moment)
         context: dict[str, Any] = {
             "sessionId": session.session_id,
-            "customerId": session.customer.customer_id if session.customer else ANONYMOUS,
+            "customerId": session.customer.customer_id if session.customer else self._nobody(),
             "siteCode": site["code"],
             "currency": site["currency"],
             "targetLocation": site["homeBase"]["address"]["country"],
-            "language": site["defaultLanguage"],
+            "language": self._cased(site["defaultLanguage"]),
             **session.seed,
             **fields,
             "metadata": {"version": 1, "createdAt": stamp, "modifiedAt": stamp},
         }
+        if self.quirks.language_at == "attribute":
+            context["context"] = {"language": context.pop("language"), **(context.get("context") or {})}
         session.write(_without_absent(context), moment)
 
     def current(self, session: Session) -> dict[str, Any] | None:
@@ -241,32 +185,61 @@ class World:
 
     def log_in(self, session: Session, customer: Customer) -> None:
         """Make a session a customer's; the customer's preferences overwrite what was chosen before."""
+        preferences = customer.preferences if self.quirks.preferences == "overwrite" else {}
         session.log_in(customer)
         if self.current(session) is not None:
-            self.change(session, {"customerId": customer.customer_id, **customer.preferences})
+            self.change(session, {"customerId": customer.customer_id, **preferences})
         else:
-            session.seed.update(customer.preferences)
+            session.seed.update(preferences)
+
+    def scope_to(self, session: Session, company: str | None) -> None:
+        """Let a session's context name the company that its customer acts for, or none."""
+        context = self.current(session)
+        attributes = dict((session.seed if context is None else context).get("context") or {})
+        if attributes.get(COMPANY) == company:
+            return
+        attributes[COMPANY] = company
+        known = {"context": {key: value for key, value in attributes.items() if value is not None}}
+        if context is None:
+            session.seed.update(known)
+        else:
+            self.change(session, known)
 
     def customer(self, email: object, password: object) -> Customer | None:
         """Return the customer with these credentials."""
-        found = CUSTOMERS.get(str(email))
+        found = self.customers.get(str(email))
         return found if found is not None and found.password == password else None
 
-    def open_cart(self, session: Session, site_code: str) -> Cart | None:
-        """Return the session's cart of a site."""
-        mine = (cart for cart in self.carts.values() if cart.session_id == session.session_id)
-        return next((cart for cart in mine if cart.site_code == site_code), None)
+    def register(self, email: str) -> Customer:
+        """Return the customer with this address, a new one where there is none yet."""
+        number = f"C{len(self.customers) + 1:04}"
+        return self.customers.setdefault(email, Customer(number, email, self.new_secret()))
 
-    def new_cart(self, session: Session, site_code: str, currency: str) -> Cart:
-        """Create a cart and note it in the session's context, which appears with the first one."""
+    def site(self, code: object) -> dict[str, Any]:
+        """Return a site; the main one for a code that there is not."""
+        return self.sites.get(str(code), self.sites["main"])
+
+    def open_cart(self, key: CartKey) -> Cart | None:
+        """Return the cart of a key."""
+        return next((cart for cart in self.carts.values() if cart.key == key), None)
+
+    def new_cart(self, session: Session, key: CartKey, currency: str) -> Cart:
+        """Create a cart; a shopping cart is noted in the session's context, which appears with the first one."""
         cart_id, stamp = f"{self.rng.getrandbits(96):024x}", self._stamp(self.now())
-        cart = Cart(cart_id, session.session_id, site_code, currency, stamp)
-        self.carts[cart.cart_id] = cart
+        cart = self.carts[cart_id] = Cart(cart_id, key, currency, stamp)
+        if key.kind == WISHLIST:
+            return cart
         if self.current(session) is None:
             self.create(session, cartId=cart.cart_id)
         else:
             self.change(session, {"cartId": cart.cart_id})
         return cart
+
+    def _nobody(self) -> str | None:
+        return ANONYMOUS if self.quirks.anonymous_customer == "named" else None
+
+    def _cased(self, language: str) -> str:
+        return language.upper() if self.quirks.language_case == "upper" else language
 
     def _stamp(self, moment: float) -> str:
         return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -13,6 +13,7 @@ from session_ctx_middleware.testing import FakeEmporix
 ME = "/session-context/acme/me/context"
 JANE = {"email": "jane@example.com", "password": "correct-horse"}
 JOE = {"email": "joe@example.com", "password": "battery-staple"}
+KIM = {"email": "kim@example.com", "password": "paper-clips"}
 
 
 class Platform:
@@ -54,6 +55,22 @@ class Platform:
     async def login(self, credentials: dict[str, str], token: str | None = None) -> Any:
         """Log a customer in."""
         return await self.call("POST", "/customer/acme/login", token, json=credentials)
+
+    async def refresh_customer(self, refresh_token: str, bearer: str | None = None, **query: str) -> Any:
+        """Ask for another token of a customer."""
+        query = {"refreshToken": refresh_token, **query}
+        return await self.call("GET", "/customer/acme/refreshauthtoken", bearer, params=query)
+
+    async def validated(self, token: str) -> Any:
+        """Return what a customer's token is good for."""
+        answer = await self.call("GET", "/customer/acme/validateauthtoken", token)
+        assert answer.status_code == 200
+        return answer.json()
+
+    async def find_cart(self, token: str, headers: dict[str, str] | None = None, **query: str) -> Any:
+        """Look for a cart of the main site, unless the query names another one."""
+        query = {"siteCode": "main", **query}
+        return await self.call("GET", "/cart/acme/carts", token, params=query, headers=headers or {})
 
     async def service(self, scope: str | None = None, **fields: str) -> Any:
         """Ask for a service token."""

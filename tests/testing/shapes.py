@@ -30,6 +30,14 @@ CUSTOMER_TOKEN: Final = {
     "refreshToken": str,
     "refreshTokenExpiresIn": int,
 }
+LOGGED_IN: Final = {
+    "token_type": str,
+    "access_token": str,
+    "expires_in": int,
+    "refresh_token": str,
+    "refresh_token_expires_in": int,
+    "saas_token": str,
+}
 CONTEXT: Final = {
     "sessionId": str,
     "customerId?": str,
@@ -45,7 +53,7 @@ CART: Final = {
     "id": str,
     "siteCode": str,
     "currency": str,
-    "type": str,
+    "type?": str,
     "items": [{"id": str, "quantity": NUMBER, "effectiveQuantity": NUMBER}],
     "metadata": {"version": int, "createdAt": str, "modifiedAt": str},
 }
@@ -102,6 +110,22 @@ SUCCESS: Final[dict[str, tuple[int, Any]]] = {
         },
     ),
     "customer.logout": (204, NOTHING),
+    "customer.exchange": (
+        200,
+        {**LOGGED_IN, "session_id": str, "subject_access_token": str, "session_idle_time": int, "scope": str},
+    ),
+    "customer.social_login": (
+        200,
+        {
+            **LOGGED_IN,
+            "expires_in": str,
+            "refresh_token_expires_in": str,
+            "social_access_token": str,
+            "session_idle_time": int,
+        },
+    ),
+    "customer.opt_in": (200, LOGGED_IN),
+    "customer.assisted_login": (200, LOGGED_IN),
     "oauth.token": (
         200,
         {
@@ -120,6 +144,10 @@ SUCCESS: Final[dict[str, tuple[int, Any]]] = {
     "cart.add_item": (201, {"itemId": str, "yrn": str}),
     "cart.change_site": (200, NOTHING),
     "cart.change_currency": (200, NOTHING),
+    "cart.refresh": (204, NOTHING),
+    "cart.merge": (200, NOTHING),
+    "country.list": (200, [{"code": str, "name": dict, "active": bool}]),
+    "currency.list": (200, [{"code": str, "name": str}]),
     "site.list": (200, [SITE]),
     "site.get": (200, SITE),
     "product.list": (200, [{"id": str, "code": str, "name": dict, "description": dict, "published": bool}]),

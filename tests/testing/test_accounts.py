@@ -196,8 +196,8 @@ async def test_saas_token(platform: Platform) -> None:
 
 @pytest.mark.parametrize(
     "credentials",
-    [{**JANE, "password": "wrong"}, {"email": "nobody@example.com", "password": "correct-horse"}, {}],
-    ids=["password", "email", "nothing"],
+    [{**JANE, "password": "wrong-horse"}, {"email": "nobody@example.com", "password": "correct-horse"}],
+    ids=["password", "email"],
 )
 async def test_wrong_credentials(credentials: dict[str, str], platform: Platform) -> None:
     """Wrong credentials change nothing."""
@@ -206,6 +206,15 @@ async def test_wrong_credentials(credentials: dict[str, str], platform: Platform
     assert answer.status_code == 401
     assert answer.json() == {"status": "Unauthorized", "code": 401, "message": "Invalid credentials"}
     assert (await platform.context(session.token))["customerId"] == "ANONYMOUS"
+
+
+@pytest.mark.parametrize(
+    "credentials", [{}, {**JANE, "password": "horse"}, {**JANE, "email": ""}, {**JANE, "email": 3}]
+)
+async def test_impossible_credentials(credentials: dict[str, Any], platform: Platform) -> None:
+    """What cannot be an address and a password of six characters is a bad request."""
+    answer = await platform.login(credentials, platform.emporix.new_session().token)
+    assert (answer.status_code, answer.json()["type"]) == (400, "bad_request")
 
 
 async def test_a_customers_token_is_validated(platform: Platform) -> None:
@@ -280,7 +289,9 @@ async def test_unknown_scopes_are_dropped(platform: Platform) -> None:
 
 async def test_no_scope_means_all_scopes(platform: Platform) -> None:
     """No scope means all scopes."""
-    assert (await platform.service()).json()["scope"] == "cart.cart_manage sessioncontext.context_manage"
+    assert (await platform.service()).json()["scope"] == (
+        "cart.cart_manage customer.assistedBuying_manage sessioncontext.context_manage"
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"client_id": "storefront"}, {"client_secret": "guess"}])

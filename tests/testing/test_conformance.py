@@ -42,6 +42,27 @@ async def _customer(platform: Platform, path: str, parameter: str = "", field: s
     return await platform.call("GET", f"/customer/acme/{path}", jane["access_token"], params=query)
 
 
+async def _by_code(platform: Platform, method: str, path: str, parameter: str = "") -> Any:
+    token, code = platform.emporix.new_session().token, platform.emporix.login_code(JANE["email"])
+    query = {parameter: code, "redirect_uri": "https://shop.example/back"} if parameter else {}
+    return await platform.call(method, f"/customer/acme/{path}" + ("" if parameter else code), token, params=query)
+
+
+async def _assisted(platform: Platform) -> Any:
+    body = {"customerNumber": "C0001"}
+    return await platform.call(
+        "POST", "/customer/acme/assisted-buying-login", await platform.service_token(), json=body
+    )
+
+
+async def _merge(platform: Platform) -> Any:
+    session = platform.emporix.new_session()
+    guests = (await platform.cart(session.token)).json()["cartId"]
+    jane = (await platform.login(JANE, session.token)).json()["access_token"]
+    own = (await platform.cart(jane)).json()["cartId"]
+    return await platform.call("POST", f"/cart/acme/carts/{own}/merge", jane, json={"carts": [guests]})
+
+
 async def _anonymous_login(platform: Platform) -> Any:
     query = {"tenant": "acme", "client_id": "storefront"}
     return await platform.call("GET", "/customerlogin/auth/anonymous/login", params=query)
@@ -83,6 +104,10 @@ CALLS: dict[str, Success] = {
     "customer.refresh": lambda platform: _customer(platform, "refreshauthtoken", "refreshToken", "refresh_token"),
     "customer.validate": lambda platform: _customer(platform, "validateauthtoken"),
     "customer.logout": lambda platform: _customer(platform, "logout", "accessToken"),
+    "customer.exchange": lambda platform: _by_code(platform, "POST", "exchangeauthtoken", "subjectAccessToken"),
+    "customer.social_login": lambda platform: _by_code(platform, "POST", "socialLogin", "code"),
+    "customer.opt_in": lambda platform: _by_code(platform, "GET", "signup/optin/"),
+    "customer.assisted_login": _assisted,
     "oauth.token": lambda platform: platform.service(),
     "cart.create": lambda platform: platform.cart(platform.emporix.new_session().token),
     "cart.find": _find_cart,
@@ -90,6 +115,10 @@ CALLS: dict[str, Success] = {
     "cart.add_item": lambda platform: _on_cart(platform, "POST", "/items", json={"itemYrn": "cup"}),
     "cart.change_site": lambda platform: _on_cart(platform, "POST", "/changeSite", json={"siteCode": "us"}),
     "cart.change_currency": lambda platform: _on_cart(platform, "POST", "/changeCurrency", json={"currency": "USD"}),
+    "cart.refresh": lambda platform: _on_cart(platform, "PUT", "/refresh"),
+    "cart.merge": _merge,
+    "country.list": lambda platform: _reference(platform, "/country/acme/countries"),
+    "currency.list": lambda platform: _reference(platform, "/currency/acme/currencies"),
     "site.list": lambda platform: _reference(platform, "/site/acme/sites"),
     "site.get": lambda platform: _reference(platform, "/site/acme/sites/us"),
     "product.list": lambda platform: _reference(platform, "/product/acme/products"),
