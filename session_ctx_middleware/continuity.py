@@ -13,12 +13,13 @@ from typing import Final, TypeVar
 import jwt
 from starlette.types import Scope
 
+from . import cbor
 from .checks import cookie_name
 from .clock import Clock
 from .cookies import cookies_in
 from .engine import NOTE_SECONDS, Noted, Notes, join
 from .model.document import ATTRIBUTE_PREFIX, Removed
-from .model.frozen_json import dumps, loads
+from .model.frozen_json import dumps
 from .note_codec import decode, encode
 from .sealing import Keyring, Sealer, base64_length, can_encrypt, tenant_tag
 
@@ -191,7 +192,7 @@ class ContinuityCookies:
         if payload is None:
             return "bad signature"
         try:
-            return decode(loads(payload), now=self._clock.monotonic(), wall=self._clock.time())
+            return decode(cbor.loads(payload), now=self._clock.monotonic(), wall=self._clock.time())
         except (ValueError, TypeError, LookupError):
             return "unknown format"
 
@@ -291,7 +292,7 @@ class ContinuityCookies:
 
 
 def _payload(notes: Notes) -> bytes:
-    return dumps(encode(notes)).encode()
+    return cbor.dumps(encode(notes))
 
 
 def _candidates(prefix: bytes, header: bytes) -> Iterable[tuple[bytes, bytes]]:

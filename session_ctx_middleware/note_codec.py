@@ -1,54 +1,102 @@
-"""Notes as JSON values, for cookies.
+"""Notes as CBOR values, for cookies: every byte goes along with every request.
 
-What a later release may add costs what it is about, not the note: unknown fields are left out.
+Fingerprints are told once and named by their place; moments are microseconds before the latest one. What a later
+release may add costs what it is about, not the note: unknown fields are left out.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from .engine import Floor, Noted, Notes
-from .model.document import Removed
+from .model.document import ATTRIBUTE_PREFIX, Removed, Value
 from .model.fields import SWITCHES
-from .model.frozen_json import version_of
+from .model.frozen_json import dumps, loads, version_of
 from .model.operation import Taken
 from .model.packing import era_of, moment_of, operation_of
 
 __all__ = ["decode", "encode"]
 
 T = TypeVar("T")
+Moment = tuple[str, int, float]
 
 FORMAT: Final = 1
-MAX_FINGERPRINT: Final = 64
-DECIMALS: Final = 6
+MAX_FINGERPRINT: Final = 80
+MICROSECOND: Final = 1_000_000
+ATTRIBUTE: Final = "."
+"""What stands for `ATTRIBUTE_PREFIX`."""
 CODES: Final = {path: code for code, path in enumerate(SWITCHES)}
-"""Switches by their numbers: every byte goes along with every request. A new one has to be the last."""
+"""Switches by their numbers. A new one has to be the last."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Tables:
+    """What changes and floors of one note refer to.
+
+    Args:
+        latest: the latest moment in it, in microseconds since the epoch.
+        names: fingerprints.
+        bindings: of token and session, and whether that is proven.
+        moments: at which Emporix took changes: context, version, and seconds since the epoch.
+    """
+
+    latest: int
+    names: Sequence[str]
+    bindings: Sequence[tuple[str, str, bool]]
+    moments: Sequence[Moment]
+
+    @classmethod
+    def of(cls, notes: Notes) -> _Tables:
+        """Return what a note needs."""
+        moments = _distinct(_moment(each.operation.taken) for each in notes.operations if each.operation.taken)
+        bindings = _distinct(_binding(each) for each in notes.operations)
+        names = [name for binding in bindings for name in binding[:2]] + [context for context, *_ in moments]
+        names += [name for floor in notes.floors for name in (floor.context, floor.session)]
+        seconds = [noted.operation.at for noted in notes.operations] + [at for *_, at in moments]
+        latest = max([notes.ended, *seconds, *(floor.at for floor in notes.floors)])
+        return cls(_micros(latest), _distinct(names), bindings, moments)
+
+    def ago(self, seconds: float) -> int | None:
+        """Return a moment as it is written: `None` stands for the epoch itself, where nobody knows."""
+        return self.latest - _micros(seconds) if seconds else None
+
+    def moment(self, ago: object) -> float:
+        """Return the moment that was written, in seconds since the epoch."""
+        return 0.0 if ago is None else moment_of((self.latest - _whole(ago)) / MICROSECOND)
+
+    def name(self, index: object) -> str:
+        """Return the fingerprint at a place."""
+        return _at(self.names, index)
+
+    def implied(self, context: str) -> Moment | None:
+        """Return the moment that says by itself how high the floor of a context is: the last one there."""
+        there = (moment for moment in self.moments if moment[0] == context)
+        return max(there, key=lambda moment: moment[1:], default=None)
 
 
 def encode(notes: Notes) -> dict[str, object]:
-    """Return a note as JSON values."""
-    bindings = _distinct((noted.token, noted.session, int(noted.proven)) for noted in notes.operations)
-    contexts = _distinct(
-        [floor.context for floor in notes.floors]
-        + [noted.operation.taken.context for noted in notes.operations if noted.operation.taken is not None]
-    )
-    moments = _distinct(_moment(each.operation.taken) for each in notes.operations if each.operation.taken is not None)
+    """Return a note as CBOR values."""
+    tables = _Tables.of(notes)
+    index = {name: place for place, name in enumerate(tables.names)}
     body: dict[str, object] = {"v": FORMAT}
+    if tables.latest:
+        body["m"] = tables.latest
     if notes.era:
-        body |= {"e": notes.era, "x": round(notes.ended, DECIMALS)}
+        body |= {"e": notes.era, "x": tables.ago(notes.ended)}
     if notes.receipts:
         body["r"] = 1
+    if tables.names:
+        body["n"] = [_shorter_hex(name) for name in tables.names]
+    if tables.moments:
+        body["t"] = [[index[context], version, tables.ago(at)] for context, version, at in tables.moments]
     if notes.operations:
-        body["b"] = bindings
-        body["o"] = [_packed(noted, bindings, moments) for noted in notes.operations]
-    if contexts:
-        body["c"] = contexts
-    if moments:
-        body["t"] = [[contexts.index(context), version, at] for context, version, at in moments]
+        body["b"] = [[index[token], index[session], int(proven)] for token, session, proven in tables.bindings]
+        body["o"] = [_packed(noted, tables) for noted in notes.operations]
     if notes.floors:
-        body["f"] = [_packed_floor(floor, notes, contexts) for floor in notes.floors]
+        body["f"] = [_packed_floor(floor, tables, index) for floor in notes.floors]
     return body
 
 
@@ -65,89 +113,156 @@ def decode(data: object, *, now: float, wall: float) -> Notes:
     """
     if not isinstance(data, dict) or data.get("v") != FORMAT:
         raise ValueError("another format")
-    bindings, contexts = _listed(data, "b"), [_text(each) for each in _listed(data, "c")]
-    moments = [_taken(each, contexts) for each in _listed(data, "t")]
+    tables = _tables(data)
     era = era_of(data.get("e", 0))
+    ended = tables.moment(data.get("x"))
+    written = _listed(data, "o")
     operations: list[Noted] = []
-    for item in _listed(data, "o"):
+    for item in written:
         try:
-            operations.append(_unpacked(item, bindings, moments, era, now=now, wall=wall))
+            operations.append(_unpacked(item, tables, era, now=now, wall=wall))
         except (ValueError, TypeError, LookupError):
             continue  # a field that only a later release knows
-    floors = [_floor(item, contexts, operations) for item in _listed(data, "f")]
-    known = tuple(floor for floor in floors if floor is not None)
-    return Notes(tuple(operations), known, era, moment_of(data.get("x", 0)), data.get("r") == 1)
+    floors = tuple(_floor(item, tables) for item in _listed(data, "f"))
+    if len(operations) < len(written):
+        # Over an older document what is left does not show all that was chosen, also once others have joined it.
+        floors = tuple(replace(floor, complete_from=floor.version) for floor in floors)
+    return Notes(tuple(operations), floors, era, ended, data.get("r") == 1)
 
 
-def _packed(noted: Noted, bindings: list[tuple[str, str, int]], moments: list[tuple[str, int, float]]) -> list[object]:
+def _tables(data: dict[str, object]) -> _Tables:
+    bare = _Tables(version_of(data.get("m", 0)), [_longer_hex(each) for each in _listed(data, "n")], (), ())
+    bindings = [(bare.name(token), bare.name(session), proven == 1) for token, session, proven in _rows(data, "b")]
+    moments = [(bare.name(name), _version(version), bare.moment(ago)) for name, version, ago in _rows(data, "t")]
+    return replace(bare, bindings=bindings, moments=moments)
+
+
+def _packed(noted: Noted, tables: _Tables) -> list[object]:
     operation, taken = noted.operation, noted.operation.taken
-    value = None if isinstance(operation.value, Removed) else operation.value
-    binding = bindings.index((noted.token, noted.session, int(noted.proven)))
-    path = CODES.get(noted.path, noted.path)
-    packed: list[object] = [path, value, operation.op_id, operation.at, binding]
+    binding = tables.bindings.index(_binding(noted))
+    value, op_id = _packed_value(operation.value), _shorter_id(operation.op_id)
+    packed = [_packed_path(noted.path), value, op_id, tables.ago(operation.at), binding]
     if taken is not None:
-        packed += [moments.index(_moment(taken)), taken.replaced, *([1] if operation.again else [])]
+        packed.append(tables.moments.index(_moment(taken)))
+        if taken.replaced or operation.again:
+            packed += [_shorter_hex(taken.replaced), *([1] if operation.again else [])]
     return packed
 
 
-def _moment(taken: Taken) -> tuple[str, int, float]:
-    return taken.context, taken.version, round(taken.at, DECIMALS)
+def _unpacked(item: object, tables: _Tables, era: int, *, now: float, wall: float) -> Noted:
+    path, value, op_id, ago, binding, *rest = _sequence(item)
+    token, session, proven = _at(tables.bindings, binding)
+    path = _unpacked_path(path)
+    taken = _taken(rest, tables) if rest else None
+    value, op_id = _unpacked_value(value), _longer_id(op_id)
+    operation = operation_of(path, value, op_id, tables.moment(ago), now=now, wall=wall, taken=taken, era=era)
+    return Noted(path, replace(operation, again=rest[2:3] == [1]), token, session, proven)
 
 
-def _packed_floor(floor: Floor, notes: Notes, contexts: list[str]) -> list[object]:
-    packed: list[object] = [contexts.index(floor.context), floor.complete_from]
-    implied = _implied(floor.context, notes.operations)
-    if implied is None or (implied.session, implied.operation.taken_version) != (floor.session, floor.version):
-        packed += [floor.session, floor.version, round(floor.at, DECIMALS)]
+def _taken(rest: Sequence[object], tables: _Tables) -> Taken:
+    context, version, at = _at(tables.moments, rest[0])
+    return Taken(version, context, at, _longer_hex(rest[1]) if len(rest) > 1 else "")
+
+
+def _moment(taken: Taken) -> Moment:
+    return taken.context, taken.version, _micros(taken.at) / MICROSECOND
+
+
+def _binding(noted: Noted) -> tuple[str, str, bool]:
+    return noted.token, noted.session, noted.proven
+
+
+def _packed_floor(floor: Floor, tables: _Tables, index: dict[str, int]) -> list[object]:
+    packed: list[object] = [index[floor.context], index[floor.session], floor.complete_from]
+    implied = tables.implied(floor.context)
+    if implied is None or implied[1] != floor.version:
+        packed += [floor.version, tables.ago(floor.at)]
     return packed
 
 
-def _implied(context: str, operations: Sequence[Noted]) -> Noted | None:
-    """Return the change that says by itself how high the floor of a context is: the last one that was taken there."""
-    taken = [
-        noted for noted in operations if noted.operation.taken is not None and noted.operation.taken.context == context
-    ]
-    return max(taken, key=lambda noted: noted.operation.taken_version, default=None)
-
-
-def _unpacked(
-    item: object, bindings: Sequence[object], moments: list[Taken], era: int, *, now: float, wall: float
-) -> Noted:
-    path, value, op_id, at, index, *rest = _sequence(item)
-    token, session, proven = _sequence(_at(bindings, index))[:3]
-    taken = replace(moments[_index(moments, rest[0])], replaced=_text(rest[1])) if rest else None
-    path = _text(path if isinstance(path, str) else _at(tuple(SWITCHES), path))
-    operation = operation_of(path, value, op_id, at, now=now, wall=wall, taken=taken, era=era)
-    operation = replace(operation, again=rest[2:3] == [1])
-    return Noted(path, operation, _text(token), _text(session), proven == 1)
-
-
-def _taken(item: object, contexts: list[str]) -> Taken:
-    index, version, at = _sequence(item)[:3]
-    return Taken(-1 if version == -1 else version_of(version), _text(_at(contexts, index)), moment_of(at))
-
-
-def _floor(item: object, contexts: list[str], operations: Sequence[Noted]) -> Floor | None:
-    index, complete_from, *rest = _sequence(item)
-    context, complete_from = _text(_at(contexts, index)), version_of(complete_from)
+def _floor(item: object, tables: _Tables) -> Floor:
+    context, session, complete_from, *rest = _sequence(item)
+    name = tables.name(context)
     if rest:
-        session, version, at = rest[:3]
-        return Floor(context, _text(session), version_of(version), moment_of(at), complete_from)
-    implied = _implied(context, operations)
-    if implied is None or implied.operation.taken is None:
-        return None  # it follows from a field that only a later release knows
-    taken = implied.operation.taken
-    return Floor(context, implied.session, taken.version, taken.at, complete_from)
+        version, at = version_of(rest[0]), tables.moment(rest[1])
+    else:
+        implied = tables.implied(name)
+        if implied is None:
+            raise ValueError("a floor that follows from nothing")
+        _, version, at = implied
+    return Floor(name, tables.name(session), version, at, version_of(complete_from))
 
 
-def _at(values: Sequence[object], index: object) -> object:
-    return values[_index(values, index)]
+def _packed_path(path: str) -> str | int:
+    if path.startswith(ATTRIBUTE_PREFIX):
+        return ATTRIBUTE + path.removeprefix(ATTRIBUTE_PREFIX)
+    return CODES.get(path, path)
 
 
-def _index(values: Sequence[object], index: object) -> int:
-    if isinstance(index, int) and not isinstance(index, bool) and 0 <= index < len(values):
-        return index
+def _unpacked_path(path: object) -> str:
+    if isinstance(path, str):
+        return ATTRIBUTE_PREFIX + path.removeprefix(ATTRIBUTE) if path.startswith(ATTRIBUTE) else path
+    return _at(tuple(SWITCHES), path)
+
+
+def _packed_value(value: Value) -> object:
+    """Return a value: mostly a text; bytes are JSON."""
+    if isinstance(value, Removed):
+        return None
+    return value if isinstance(value, str) else dumps(value).encode()
+
+
+def _unpacked_value(value: object) -> object:
+    return loads(value) if isinstance(value, bytes) else value
+
+
+def _shorter_hex(text: str) -> str | bytes:
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        return text
+    return raw if raw.hex() == text else text
+
+
+def _longer_hex(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else _text(value)
+
+
+def _shorter_id(op_id: str) -> str | bytes:
+    try:
+        raw = base64.urlsafe_b64decode(op_id + "=" * (-len(op_id) % 4))
+    except ValueError:
+        return op_id
+    return raw if _longer_id(raw) == op_id else op_id
+
+
+def _longer_id(value: object) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode() if isinstance(value, bytes) else _text(value)
+
+
+def _micros(seconds: float) -> int:
+    return round(seconds * MICROSECOND)
+
+
+def _version(value: object) -> int:
+    return -1 if value == -1 else version_of(value)
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError("not a whole number")
+
+
+def _at(values: Sequence[T], index: object) -> T:
+    if 0 <= _whole(index) < len(values):
+        return values[_whole(index)]
     raise ValueError("not an index")
+
+
+def _rows(data: dict[str, object], key: str) -> Iterable[Sequence[object]]:
+    """Return lists of three; a later release may have more to say."""
+    return (_sequence(each)[:3] for each in _listed(data, key))
 
 
 def _listed(data: dict[str, object], key: str) -> Sequence[object]:
@@ -161,7 +276,7 @@ def _sequence(value: object) -> Sequence[object]:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, str) and len(value) <= MAX_FINGERPRINT + 16:
+    if isinstance(value, str) and len(value) <= MAX_FINGERPRINT:
         return value
     raise ValueError("not a text of ours")
 

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from .document import ATTRIBUTE_PREFIX, NO_RECEIPTS, REMOVED, ContextDocument, Removed, Value
 from .fields import RECEIPTS, SWITCHES, checked_attribute, checked_switch
 from .frozen_json import FrozenDict, Json, dumps, same
-from .operation import SOMEHOW, Operation, Taken, later, value_digest
+from .operation import MICROSECONDS, SOMEHOW, Operation, Taken, later, value_digest
 from .personal import Personal
 
 __all__ = ["NO_CHANGES", "ContextChanges", "OnConflict"]
@@ -179,7 +179,7 @@ class ContextChanges(Personal):
     def above(self, stamps: Mapping[str, float], step: float) -> ContextChanges:
         """Return the same changes, each with a timestamp that is later than that of its field in `stamps`."""
         raised = {
-            path: replace(operation, at=stamps[path] + step)
+            path: replace(operation, at=round(stamps[path] + step, MICROSECONDS))
             for path, operation in self.operations.items()
             if stamps.get(path, 0.0) >= operation.at
         }

@@ -10,9 +10,11 @@ from .document import Removed, Value
 from .frozen_json import dumps, same
 from .personal import Personal
 
-__all__ = ["SOMEHOW", "Operation", "Taken", "later", "value_digest"]
+__all__ = ["MICROSECONDS", "SOMEHOW", "Operation", "Taken", "later", "value_digest"]
 
 DIGEST: Final = 8
+MICROSECONDS: Final = 6
+"""Decimals of timestamps: notes tell microseconds, and a change is to have one timestamp wherever it is kept."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

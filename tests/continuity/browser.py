@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 from typing import Any
 
 import httpx2
 import jwt
 from starlette.requests import Request
 
-from session_ctx_middleware import SessionContext
+from session_ctx_middleware import SessionContext, cbor
 from session_ctx_middleware import continuity as module
 from session_ctx_middleware.model.fields import SWITCHES
 from session_ctx_middleware.sealing import Keyring, tenant_tag
@@ -146,10 +145,10 @@ async def everything(ctx: SessionContext, _: Request) -> str:
 
 def payload(cookie: str) -> dict[str, Any]:
     part = cookie.split(".")[1]
-    data: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    return data
+    data: Any = cbor.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return dict(data)
 
 
 def signed(data: dict[str, Any], secret: str = SECRET) -> str:
     key = Keyring([secret.encode()], "acme", "https://api.emporix.io").signing_keys(module.PURPOSE)[0]
-    return jwt.PyJWS().encode(json.dumps(data).encode(), key, "HS256")
+    return jwt.PyJWS().encode(cbor.dumps(data), key, "HS256")

@@ -84,3 +84,13 @@ def test_value_beats_outline() -> None:
     changes = ContextChanges({"currency": Operation("EUR", "a", at=1.0, recorded=1.0, taken=Taken(1, "c", 1.0))})
 
     assert changes.outlines().newest(changes) == changes.newest(changes.outlines()) == changes
+
+
+@given(st.floats(1e9, 2e9))
+def test_raised_stamps_are_whole_microseconds(seen: float) -> None:
+    """A change that is raised above a stamp has one that notes tell exactly: else its copies would differ."""
+    raised = ContextChanges({"currency": Operation("EUR", "a", 1.0, 1.0)}).above({"currency": seen}, 1e-6)
+    at = raised.operations["currency"].at
+
+    assert at > seen
+    assert at == round(at * 1e6) / 1e6
