@@ -19,7 +19,8 @@ from starlette.routing import Route
 
 import session_ctx_middleware.stores.redis  # noqa: F401 - a page imports it on the event loop, where nobody may wait
 from session_ctx_middleware import SessionContextMiddleware
-from session_ctx_middleware.emporix import transport
+from session_ctx_middleware.emporix.transport import libraries
+from session_ctx_middleware.emporix.transport.httpx_adapter import HttpxTransport
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
@@ -93,7 +94,7 @@ async def test_application_of_a_page(
     """The application of a page does what the page says."""
     emporix = FakeEmporix()
     session = emporix.new_session(currency="EUR")
-    monkeypatch.setattr(transport, "build_client", lambda *_args, **_keywords: emporix.client(httpx2))
+    monkeypatch.setattr(libraries, "build", lambda *_: HttpxTransport(emporix.client(httpx2), 4.0))
     app = run(ROOT / page)[name]
 
     for method, path, expected in visits:
@@ -123,7 +124,7 @@ async def test_bad_input_is_no_server_error(
     """Whatever comes in, what a page shows answers with less than 500, and changes nothing."""
     emporix = FakeEmporix()
     session = emporix.new_session(currency="EUR")
-    monkeypatch.setattr(transport, "build_client", lambda *_args, **_keywords: emporix.client(httpx2))
+    monkeypatch.setattr(libraries, "build", lambda *_: HttpxTransport(emporix.client(httpx2), 4.0))
     app = run(ROOT / page)[name]
 
     for nonsense in NONSENSE:
@@ -140,7 +141,7 @@ async def test_checkout(monkeypatch: pytest.MonkeyPatch, token: str | None, stat
     session = emporix.new_session(currency="EUR")
     if token == "down":
         emporix.fault("context", Fault(status=503), times=None)
-    monkeypatch.setattr(transport, "build_client", lambda *_args, **_keywords: emporix.client(httpx2))
+    monkeypatch.setattr(libraries, "build", lambda *_: HttpxTransport(emporix.client(httpx2), 4.0))
     shop = Starlette(routes=[Route("/", run(ROOT / "docs/errors.md")["checkout"])])
     app = SessionContextMiddleware(shop, tenant="acme", store=MemoryStore())
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from session_ctx_middleware import Commit, ContextFull, InvalidChange, SessionContext
 from session_ctx_middleware.emporix import OwnContextClient
-from session_ctx_middleware.emporix.http import MAX_BODY
+from session_ctx_middleware.emporix.transport import MAX_BODY
 from session_ctx_middleware.model.room import MAX_CONTEXT
 from session_ctx_middleware.testing import FakeEmporix, FakeSession, Fault
 

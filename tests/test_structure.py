@@ -44,7 +44,7 @@ MAX_MEDIAN = 10
 MAX_FIELDS = 14
 ONE_SCREEN = 30
 # A filter of the logging module changes the record that it is given; only Python 3.12 lets it return another one.
-FOREIGN_BY_PROTOCOL = {(f"{PACKAGE}.emporix.redaction", "record.args")}
+FOREIGN_BY_PROTOCOL = {(f"{PACKAGE}.emporix.transport.redaction", "record.args")}
 
 
 @cache

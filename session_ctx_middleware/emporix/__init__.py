@@ -1,4 +1,4 @@
-"""Clients of the Emporix platform, each usable without the middleware: the only place that knows httpx and httpx2."""
+"""Clients of the Emporix platform, each usable without the middleware: the only place that knows HTTP libraries."""
 
 from .managed_context import ManagedContextClient
 from .own_context import OwnContextClient

@@ -5,12 +5,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
-from ..checks import number
+from ..checks import number, whole
 from ..clock import Clock, SystemClock
 from ..frames import WithoutLocals
 from .address import check_base_url, check_tenant
 from .http import Http
-from .transport import HttpClient, clients_for
+from .transport import HttpClient, Options, clients_for
 
 if TYPE_CHECKING:
     from typing import Self
@@ -53,7 +53,8 @@ class PlatformClient(WithoutLocals):
         self.tenant: Final = check_tenant(tenant)
         total = number(total_timeout, "total_timeout", above=0, unit="seconds")
         timeout = min(number(timeout, "timeout", above=0, unit="seconds"), total)
-        self._http = Http(check_base_url(base_url), clients_for(http_client, timeout, max_connections), clock, total)
+        options = Options(timeout, total, whole(max_connections, "max_connections"))
+        self._http = Http(check_base_url(base_url), clients_for(http_client, options), clock, total)
 
     async def aclose(self) -> None:
         """Close the HTTP client where it was built here; a later call builds another."""

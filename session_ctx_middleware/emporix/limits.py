@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Coroutine
+from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
-from .transport import Clients, may_be_cancelled
+from .transport import Clients, Reply, Request, TimeLimitedCall, Transport
 
-if TYPE_CHECKING:
-    import httpx
-
-__all__ = ["MAX_HUNG", "TimeLimit", "TimeLimitedCall"]
+__all__ = ["MAX_HUNG", "TimeLimit"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
@@ -31,40 +28,13 @@ LONGEST_HANG: Final = 60.0
 """Seconds after which what hangs in a client that nobody uses any more is cut off: its pool need not be spared."""
 
 
-class TimeLimitedCall:
-    """One call, and how far it has come; like the wait for it, it is measured by the running event loop.
-
-    Args:
-        seconds: that it may take.
-
-    Attributes:
-        is_reading: whether its body has begun: then it ends with the next piece that comes too late.
-    """
-
-    __slots__ = ("_ends_at", "_loop", "is_reading")
-
-    def __init__(self, seconds: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ends_at = self._loop.time() + seconds
-        self.is_reading = False
-
-    def begins_to_read(self) -> None:
-        """Note that the body has begun."""
-        self.is_reading = True
-
-    def check(self) -> None:
-        """Raise `TimeoutError` if the time is up."""
-        if self._loop.time() >= self._ends_at:
-            raise TimeoutError
-
-
 class _Calls:
-    """The calls of one client of httpx, each in a task of its own."""
+    """The calls of one client that none may be cancelled of, each in a task of its own."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[object]] = set()
         self._hung: set[asyncio.Task[object]] = set()
-        self._retired: httpx.AsyncClient | None = None
+        self._retired: Transport | None = None
         self._cut_off: asyncio.TimerHandle | None = None
 
     def begin(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
@@ -79,7 +49,7 @@ class _Calls:
         self._hung.add(task)
         return len(self._hung)
 
-    def retire(self, client: httpx.AsyncClient) -> None:
+    def retire(self, client: Transport) -> None:
         """Close the client as soon as its last call has ended, by itself or in the end by us."""
         self._retired = client
         self._cut_off = asyncio.get_running_loop().call_later(LONGEST_HANG, self._cancel)
@@ -131,7 +101,7 @@ async def _ends(task: asyncio.Task[T], seconds: float) -> bool:
 
 
 class TimeLimit:
-    """Ends calls in time: a call of httpx2 is cancelled, one of httpx is left behind to end by itself.
+    """Ends calls in time: a call is cancelled, or one of httpx is left behind to end by itself.
 
     After ten that are left behind a client of our own is replaced, and closed once they have ended, or after a minute;
     of a client that was passed in, its owner is told.
@@ -144,27 +114,25 @@ class TimeLimit:
     def __init__(self, seconds: float, clients: Clients) -> None:
         self.seconds = seconds
         self._clients = clients
-        self._calls: WeakKeyDictionary[httpx.AsyncClient, _Calls] = WeakKeyDictionary()
+        self._calls: WeakKeyDictionary[Transport, _Calls] = WeakKeyDictionary()
 
-    async def run(
-        self, client: httpx.AsyncClient, work: Callable[[TimeLimitedCall], Coroutine[object, object, T]]
-    ) -> T:
+    async def run(self, client: Transport, request: Request) -> Reply:
         """Make one call.
 
         Args:
             client: that makes it.
-            work: makes it, and says how far it has come.
+            request: what it sends.
 
         Raises:
             TimeoutError: the time is up.
             ConnectionError: it was cut off, because the client was closed.
         """
         call = TimeLimitedCall(self.seconds)
-        if may_be_cancelled(client):
+        if client.cancellable:
             async with asyncio.timeout(self.seconds):
-                return await work(call)
+                return await client.send(request, call)
         calls = self._calls_of(client)
-        task = calls.begin(work(call))
+        task = calls.begin(client.send(request, call))
         if not await _ends(task, self.seconds):
             if not call.is_reading and calls.leave_behind(task) == MAX_HUNG:
                 self._too_many(client, calls)
@@ -179,13 +147,13 @@ class TimeLimit:
             for calls in tuple(self._calls.values()):
                 await calls.aclose()
 
-    def _calls_of(self, client: httpx.AsyncClient) -> _Calls:
+    def _calls_of(self, client: Transport) -> _Calls:
         calls = self._calls.get(client)
         if calls is None:
             calls = self._calls[client] = _Calls()
         return calls
 
-    def _too_many(self, client: httpx.AsyncClient, calls: _Calls) -> None:
+    def _too_many(self, client: Transport, calls: _Calls) -> None:
         if self._clients.replace(client):
             calls.retire(client)
             _log.warning("%d calls to Emporix hang: a new HTTP client takes over", MAX_HUNG)

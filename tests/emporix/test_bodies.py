@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ import httpx2
 import pytest
 
 from session_ctx_middleware.emporix import OwnContextClient
-from session_ctx_middleware.emporix.http import MAX_BODY
+from session_ctx_middleware.emporix.transport import MAX_BODY
 from session_ctx_middleware.errors import (
     EmporixError,
     EmporixFailed,
@@ -119,6 +120,34 @@ async def test_compressed_answers(own: OwnContextClient, upstream: Upstream) -> 
     upstream.answer(200, b"not gzip", {"content-encoding": "gzip"})
     with pytest.raises(EmporixUnreachable):
         await own.get("t")
+
+
+async def test_bomb_takes_no_memory(own: OwnContextClient, upstream: Upstream) -> None:
+    """A piece that unpacks to a thousand times its size is unpacked only as far as it may count."""
+    bomb = gzip.compress(bytes(64 * MAX_BODY))
+    headers = {"content-encoding": "gzip"}
+    upstream.default = lambda _: streamed(upstream.library, chunks=iter([bomb]), headers=headers)
+    tracemalloc.start()
+    try:
+        with pytest.raises(MalformedAnswer, match="256 KiB"):
+            await own.get("t")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * MAX_BODY
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "deflate", "gzip, gzip", "gzip,identity", "x", "*"])
+async def test_encoding_nobody_asked_for(encoding: str, own: OwnContextClient, upstream: Upstream) -> None:
+    """Only gzip is asked for, and what comes in another encoding is not unpacked; its status still counts."""
+    for status, kind in ((200, MalformedAnswer), (429, TooManyRequests)):
+        headers = {"content-encoding": encoding}
+        upstream.default = lambda _, status=status, headers=headers: streamed(
+            upstream.library, chunks=iter([b"{}"]), status=status, headers=headers
+        )
+        with pytest.raises(kind):
+            await own.get("t")
+    assert upstream.last.headers["accept-encoding"] == "gzip"
 
 
 @pytest.mark.parametrize(("status", "kind"), [(404, EmporixFailed), (429, TooManyRequests), (503, EmporixFailed)])

@@ -13,8 +13,10 @@ import httpx
 import httpx2
 import pytest
 
-from session_ctx_middleware.emporix import ManagedContextClient, OwnContextClient, ServiceToken, transport
+from session_ctx_middleware.emporix import ManagedContextClient, OwnContextClient, ServiceToken
 from session_ctx_middleware.emporix.limits import MAX_HUNG
+from session_ctx_middleware.emporix.transport import libraries
+from session_ctx_middleware.emporix.transport.httpx_adapter import HttpxTransport
 from session_ctx_middleware.errors import ConfigurationError, EmporixUnreachable
 from session_ctx_middleware.model.document import ContextDocument
 
@@ -272,11 +274,11 @@ async def test_hung_calls_end_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """What hangs without end in a client that was replaced is cut off after a minute: nothing piles up."""
     silence, built = Silence(httpx), []
 
-    def build(*_: object, **__: object) -> Any:
+    def build(*_: object) -> HttpxTransport:
         built.append(silence.client())
-        return built[-1]
+        return HttpxTransport(built[-1], 1.0)
 
-    monkeypatch.setattr(transport, "build_client", build)
+    monkeypatch.setattr(libraries, "build", build)
     own = OwnContextClient("acme", total_timeout=1.0)
     for _ in range(20):
         await asyncio.gather(*(took(own.get("t")) for _ in range(MAX_HUNG)))

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from session_ctx_middleware.emporix import ManagedContextClient, OwnContextClient, ServiceToken
-from session_ctx_middleware.emporix.transport import build_client
+from session_ctx_middleware.emporix.transport import Options, libraries
 from session_ctx_middleware.errors import (
     EmporixFailed,
     InvalidChange,
@@ -131,7 +131,8 @@ async def test_own_client_is_plain(library: Any, monkeypatch: pytest.MonkeyPatch
     """A client of our own keeps no cookies and follows no redirects."""
     if library is httpx:
         monkeypatch.setitem(sys.modules, "httpx2", None)
-    client = await asyncio.to_thread(build_client, 5.0, 60)
+    transport: Any = await asyncio.to_thread(libraries.build, Options(5.0, 4.0, 60), None)
+    client = transport.client
     assert isinstance(client, library.AsyncClient)
     assert client.follow_redirects is False
     response = library.Response(

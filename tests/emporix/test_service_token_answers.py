@@ -84,12 +84,13 @@ async def test_only_missing_scopes_are_named(library: Any, clock: VirtualClock) 
     """Only the scopes that are missing are named."""
     oauth = OAuth(library, clock)
     oauth.fields["scope"] = "tenant=acme cart.cart_read"
+    clients: Any = oauth.token._http._clients
     token = ServiceToken(
         "acme",
         client_id="i",
         client_secret="s",
         scope="cart.cart_read price.price_read",
-        http_client=oauth.token._http._clients.current(),
+        http_client=clients.current().client,
     )
     with pytest.raises(ConfigurationError, match=r"the scope price\.price_read\."):
         await token.value()

@@ -10,8 +10,9 @@ import httpx
 import httpx2
 import pytest
 
-from session_ctx_middleware.emporix import OwnContextClient, ServiceToken, transport
-from session_ctx_middleware.emporix.transport import OwnClients, adopt, build_client
+from session_ctx_middleware.emporix import OwnContextClient, ServiceToken
+from session_ctx_middleware.emporix.transport import Options, OwnClients, libraries
+from session_ctx_middleware.emporix.transport.libraries import adopt
 from session_ctx_middleware.errors import ConfigurationError, EmporixUnreachable
 
 from .conftest import Upstream
@@ -39,8 +40,8 @@ async def test_certificates_are_read_once(monkeypatch: pytest.MonkeyPatch) -> No
         read.append(None)
         return ssl.create_default_context()
 
-    monkeypatch.setattr(transport, "_certificates", certificates)
-    clients = OwnClients(1.0, 1)
+    monkeypatch.setattr(libraries, "certificates", certificates)
+    clients = OwnClients(Options(1.0, 1.0, 1))
 
     async def leaves() -> None:
         waiting = asyncio.create_task(clients.ready())
@@ -62,8 +63,8 @@ async def test_certificates_are_read_again(monkeypatch: pytest.MonkeyPatch) -> N
             raise answer
         return answer
 
-    monkeypatch.setattr(transport, "_certificates", certificates)
-    clients = OwnClients(1.0, 1)
+    monkeypatch.setattr(libraries, "certificates", certificates)
+    clients = OwnClients(Options(1.0, 1.0, 1))
 
     with pytest.raises(OSError, match="too many"):
         await clients.ready()
@@ -107,8 +108,8 @@ async def test_own_client_opens_again(library: Any, monkeypatch: pytest.MonkeyPa
     server, url = await serve(ANSWER)
     async with OwnContextClient("acme", base_url=url) as own:
         await own.get("t")
-        client = own_clients(own).current()
-        assert isinstance(client, library.AsyncClient)
+        client: Any = own_clients(own).current()
+        assert isinstance(client.client, library.AsyncClient)
     assert client.is_closed
     assert (await own.get("t")).version == 3
     await own.aclose()
@@ -128,7 +129,6 @@ def test_several_event_loops(library: Any, monkeypatch: pytest.MonkeyPatch) -> N
         server, url = await serve(ANSWER)
         own = own or OwnContextClient("acme", base_url="http://127.0.0.1:1")
         own._http._base_url = url
-        own._http._urls.clear()
         document = await own.get("t")
         count = len(own_clients(own)._clients)
         await own.aclose()
@@ -163,6 +163,11 @@ async def test_refused_connection(library: Any, monkeypatch: pytest.MonkeyPatch)
     async with OwnContextClient("acme", base_url=url) as own:
         with pytest.raises(EmporixUnreachable, match="the connection failed"):
             await own.get("t")
+
+
+def adopted(client: object) -> object:
+    transport: Any = adopt(client, 4.0)
+    return transport.client
 
 
 class Subclass(httpx.AsyncClient):
@@ -200,23 +205,23 @@ def test_not_a_client(client: Any) -> None:
 def test_synchronous_client(library: Any) -> None:
     """A synchronous client is a configuration error."""
     with library.Client() as client, pytest.raises(ConfigurationError, match="AsyncClient"):
-        adopt(client)
+        adopt(client, 4.0)
 
 
 async def test_subclasses_are_taken() -> None:
     """Subclasses are taken."""
     async with Subclass() as client:
-        assert adopt(client) is client
+        assert adopted(client) is client
 
 
 async def test_httpx_without_httpx2(without_httpx2: None) -> None:
     """Clients of httpx are taken where httpx2 is not installed."""
     async with httpx.AsyncClient() as client:
-        assert adopt(client) is client
+        assert adopted(client) is client
     with pytest.raises(ConfigurationError):
-        adopt(object())
-    own = build_client(1.0, 1)
-    assert isinstance(own, httpx.AsyncClient)
+        adopt(object(), 4.0)
+    own: Any = libraries.build(Options(1.0, 1.0, 1), None)
+    assert isinstance(own.client, httpx.AsyncClient)
     await own.aclose()
 
 
@@ -224,7 +229,7 @@ def test_check_imports_no_httpx2(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checking a client does not import httpx2."""
     monkeypatch.delitem(sys.modules, "httpx2")
     with pytest.raises(ConfigurationError):
-        adopt(object())
+        adopt(object(), 4.0)
     assert "httpx2" not in sys.modules
 
 

@@ -94,7 +94,7 @@ class RealShop:
         while not isinstance(layer, SessionContextMiddleware):
             layer = layer.app
         clients: Any = layer._emporix._http._clients
-        return [repr(each) for each in clients.current()._transport._pool.connections if not each.is_idle()]
+        return [repr(each) for each in clients.current().client._transport._pool.connections if not each.is_idle()]
 
     async def open(self) -> None:
         """Start up, and be ready for visitors."""

@@ -14,7 +14,7 @@ import pytest
 
 from session_ctx_middleware import EmporixError, EmporixFailed, EmporixUnreachable, MalformedAnswer
 from session_ctx_middleware.emporix import OwnContextClient
-from session_ctx_middleware.emporix.http import MAX_BODY
+from session_ctx_middleware.emporix.transport import MAX_BODY
 
 pytestmark = [pytest.mark.network, pytest.mark.usefixtures("nothing_left")]
 

@@ -14,7 +14,8 @@ import pytest
 
 from session_ctx_middleware import continuity
 from session_ctx_middleware.clock import HybridClock
-from session_ctx_middleware.emporix.limits import TimeLimit, TimeLimitedCall
+from session_ctx_middleware.emporix.limits import TimeLimit
+from session_ctx_middleware.emporix.transport import TimeLimitedCall
 from session_ctx_middleware.engine import consistency, standing
 from session_ctx_middleware.engine.breaker import SessionBreaker
 from session_ctx_middleware.engine.bulkhead import Bulkhead
@@ -340,7 +341,7 @@ def no_queue_bounded_by_time(patch: pytest.MonkeyPatch) -> None:
 
 def no_time_limit(patch: pytest.MonkeyPatch) -> None:
     """Only the HTTP client's own timeouts end a call."""
-    patch.setattr(TimeLimit, "run", lambda _self, _client, work: work(TimeLimitedCall(1e9)))
+    patch.setattr(TimeLimit, "run", lambda _self, client, request: client.send(request, TimeLimitedCall(1e9)))
 
 
 def no_joining(patch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,19 @@
+"""How calls go out: one small port, and an adapter for each HTTP library. Nothing else knows which one it is."""
+
+from .bodies import MAX_BODY
+from .clients import Clients, OwnClients, clients_for
+from .libraries import HttpClient
+from .port import Options, Reply, Request, TimeLimitedCall, Transport
+
+__all__ = [
+    "MAX_BODY",
+    "Clients",
+    "HttpClient",
+    "Options",
+    "OwnClients",
+    "Reply",
+    "Request",
+    "TimeLimitedCall",
+    "Transport",
+    "clients_for",
+]
