@@ -19,6 +19,7 @@
         ├── ContextNotFound       404
         ├── VersionConflict       409, 412
         ├── TokenRejected         401, and 403 on reading
+        ├── LoginRefused          400, 401, 403 on logging in
         └── ChangeRefused         400, 403, 413, 414, 415, 422, 431 on writing
             └── ContextFull       attributes that would make the context too large to be read
 
@@ -41,6 +42,7 @@ __all__ = [
     "EmporixNotAsked",
     "EmporixUnreachable",
     "InvalidChange",
+    "LoginRefused",
     "MalformedAnswer",
     "NoToken",
     "SessionContextError",
@@ -187,6 +189,10 @@ class VersionConflict(EmporixError):
 
 class TokenRejected(EmporixError):
     """Emporix does not accept the token (401, and 403 on reading)."""
+
+
+class LoginRefused(EmporixError):
+    """Emporix does not log this customer in: another password, another code, or nobody of that name."""
 
 
 class ChangeRefused(EmporixError):

@@ -3,6 +3,8 @@
 from .managed_context import ManagedContextClient
 from .own_context import OwnContextClient
 from .service_token import ServiceToken
+from .shopper_tokens import ShopperTokens
+from .token_answer import TokenAnswer
 from .transport import HttpClient
 
-__all__ = ["HttpClient", "ManagedContextClient", "OwnContextClient", "ServiceToken"]
+__all__ = ["HttpClient", "ManagedContextClient", "OwnContextClient", "ServiceToken", "ShopperTokens", "TokenAnswer"]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
@@ -29,6 +27,7 @@ from .address import BASE_URL
 from .answers import SIGNING_IN, Answer, error_of
 from .client import SYSTEM_CLOCK, TIMEOUT, TOTAL_TIMEOUT, PlatformClient
 from .limits import MAX_HUNG
+from .token_answer import SHORT_LIFE, json_object, seconds_in
 from .transport import HttpClient
 
 __all__ = ["REFUSED_PAUSE", "ServiceToken"]
@@ -36,7 +35,6 @@ __all__ = ["REFUSED_PAUSE", "ServiceToken"]
 _log = logging.getLogger("session_ctx_middleware")
 
 OPERATION: Final = "oauth.token"
-SHORT_LIFE: Final = 60.0
 RETRY_PAUSE: Final = 5.0
 REFUSED_PAUSE: Final = 3.0
 FAILED_PAUSE: Final = 2.0
@@ -215,12 +213,12 @@ class ServiceToken(PlatformClient):
         return self._granted(answer, asked_at)
 
     def _granted(self, answer: Answer, asked_at: float) -> _Grant:
-        data = _object(answer.body or b"")
+        data = json_object(answer.body)
         value = data.get("access_token")
         if not is_visible(value):
             raise MalformedAnswer(OPERATION, answer.status, "no usable access token")
         self._check_scope(data.get("scope"))
-        life = _life(data.get("expires_in"))
+        life = seconds_in(data, "expires_in") or SHORT_LIFE
         expires_at = asked_at + life
         return _Grant(value, expires_at - min(self._renew_before, life / 2), expires_at)
 
@@ -244,26 +242,3 @@ def _pause_after(error: SessionContextError) -> float:
     if isinstance(error, TooManyRequests):
         return BUSY_PAUSE
     return REFUSED_PAUSE if isinstance(error, TokenRejected | ConfigurationError) else FAILED_PAUSE
-
-
-def _object(body: bytes) -> Mapping[str, object]:
-    try:
-        # Lenient on purpose: a NaN as the life of a token is as good as none.
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def _life(expires_in: object) -> float:
-    """Return for how many seconds a token is used (``expires_in``, RFC 6749, section 5.1); for nonsense, a minute.
-
-    A token that ends earlier than that is refused with a 401, and dropped.
-    """
-    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float | str):
-        return SHORT_LIFE
-    try:
-        seconds = float(expires_in)
-    except (ValueError, OverflowError):
-        return SHORT_LIFE
-    return seconds if math.isfinite(seconds) and seconds > 0 else SHORT_LIFE
