@@ -178,8 +178,7 @@ class SessionContextMiddleware:
         """Handle one ASGI connection."""
         kind = scope["type"]
         if kind == "lifespan":
-            await self.app(scope, receive, self._closing(send))
-            return
+            send = self._closing(send)
         mine = kind in {"http", "websocket"}
         if mine and SCOPE_KEY in scope:
             scope, mine = _inside(scope, self._deps.place)
@@ -187,19 +186,22 @@ class SessionContextMiddleware:
             await self.app(scope, receive, send)
             return
         context = self._place(scope)
+        sends = (self._starting if kind == "http" else self._refusing)(context, send)
         try:
             if self._preload is True or (self._preload and self._preload(HTTPConnection(scope))):
                 await context._load_ahead()
-            sends = self._starting if kind == "http" else self._refusing
-            await self.app(scope, receive, sends(context, send))
+            try:
+                await self.app(scope, receive, sends)
+            except InvalidChange as error:
+                if kind != "http" or context._sealed:
+                    raise
+                context._drop_uncommitted("exception")
+                await _unprocessable(error)(scope, receive, sends)
         except BaseException as error:
             context._drop_uncommitted("exception")
-            if kind != "http" or context._sealed or not isinstance(error, InvalidChange):
-                context._leaves(answered=not isinstance(error, SharedCacheLeak))
-                clear_frames(error)
-                raise
-            await _unprocessable(error)(scope, receive, send)
-            return
+            context._leaves(answered=not isinstance(error, SharedCacheLeak))
+            clear_frames(error)
+            raise
         context._drop_uncommitted("closed")
         if context._response is None:
             context._leaves()

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from session_ctx_middleware import (
     BearerToken,
     CachePolicy,
+    ContextSealed,
     ContextUnavailable,
     InvalidChange,
     NoToken,
@@ -26,6 +27,7 @@ from session_ctx_middleware import (
 )
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
+from .support.asgi import Message, middleware, never, scope_for
 from .support.shop import Shop
 
 
@@ -46,6 +48,21 @@ async def test_bad_input_is_422(shop: Shop, emporix: FakeEmporix) -> None:
     )
     assert answer.headers["cache-control"] == "no-store"
     assert emporix.count("context.patch") == 0
+
+
+async def test_change_after_bad_input(emporix: FakeEmporix, http_library: Any) -> None:
+    """The answer to bad input has started: what is recorded outside of the middleware is refused, not forgotten."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["state"]["session_ctx"].switch_currency("dollars")
+
+    async def send(_: Message) -> None: ...
+
+    scope = scope_for(emporix.new_session().token)
+    await middleware(app, emporix, http_library)(scope, never, send)
+
+    with pytest.raises(ContextSealed):
+        scope["state"]["session_ctx"].switch_currency("USD")
 
 
 async def test_late_bad_input(emporix: FakeEmporix) -> None:

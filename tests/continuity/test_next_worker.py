@@ -226,6 +226,21 @@ async def test_commit_before_a_crash(workers: tuple[Shop, ...], emporix: FakeEmp
     assert await browser.currency(workers[1]) == "USD"
 
 
+async def test_commit_before_bad_input(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """The answer to bad input tells what the request had committed before, as every other answer does."""
+    browser = Browser(emporix.new_session(currency="EUR").token)
+    await browser.currency(workers[1])
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        ctx.switch_currency("USD")
+        await ctx.commit()
+        ctx.switch_language("no language")
+
+    assert (await browser.visit(workers[0], endpoint)).status_code == 422
+    assert len(browser.cookies) == 1
+    assert await browser.currency(workers[1]) == "USD"
+
+
 @pytest.mark.parametrize("offset", [-3600.0, 3600.0])
 async def test_f40_order_despite_clocks(make_shop: Callable[..., Shop], emporix: FakeEmporix, offset: float) -> None:
     """F40: The order of choices does not depend on the clocks of the workers."""
