@@ -11,9 +11,11 @@ import pytest
 from starlette.requests import Request
 
 from session_ctx_middleware import ContextDefaults, SessionContext
+from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, FakeSession, Fault
 
 from .support.shop import Handler, Shop, held, patches
+from .support.virtual_time import VirtualClock
 
 SECRET = "s" * 32
 DEFAULTS = ContextDefaults(currency="CHF", language="xx")
@@ -412,3 +414,45 @@ async def test_other_token_after_a_restored_backup(workers: tuple[Shop, Shop], e
     await asyncio.sleep(150)
     assert await tab.look(one) == "GBP sv"
     assert await other.look(one) == "GBP sv"
+
+
+# Workers with one store: whoever comes to know something late lets the others know
+
+
+@pytest.fixture
+def sharing(make_shop: Callable[..., Shop]) -> tuple[Shop, Shop]:
+    """Two workers that share a store, and no cookie."""
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    return make_shop(store=store, defaults=DEFAULTS), make_shop(store=store.sibling(), defaults=DEFAULTS)
+
+
+async def test_swallowed_switch_is_asked_for(sharing: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
+    """A switch that a proxy swallowed is sent by whichever worker finds that Emporix does not have it."""
+    one, two = sharing
+    for shop in sharing:
+        assert await tab.look(shop) == "EUR en"
+    emporix.fault("context.patch", Fault(status=204), times=1)
+    await tab.change(one, currency="USD")
+    await asyncio.sleep(LAG + 1)
+
+    shown = [await tab.look(two), await tab.look(two), await tab.look(one)]
+
+    assert shown == ["USD en"] * 3
+    assert currency(emporix, tab) == "USD"
+    assert len(patches(emporix)) == 2
+
+
+async def test_backup_that_another_worker_knows_of(sharing: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
+    """What was there before a backup shows nowhere any more, once a worker has written to what was put back."""
+    one, two = sharing
+    backup = held(emporix, tab.session.session_id)
+    for value in ("USD", "GBP", "SEK"):
+        emporix.edit(tab.session.session_id, currency=value)
+    assert await tab.look(one) == "SEK en"
+    await asyncio.sleep(8)
+    assert await tab.look(two) == "SEK en"
+    emporix.rewrite_context(tab.session.session_id, backup)
+    await asyncio.sleep(3)
+    await tab.change(one, language="fr")
+
+    assert await tab.look(two) == "EUR fr"

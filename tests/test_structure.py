@@ -167,6 +167,7 @@ def test_consistency_is_pure() -> None:
     assert imported(module) == {
         f"{PACKAGE}.engine.incarnations",
         f"{PACKAGE}.engine.notes",
+        f"{PACKAGE}.engine.verdict",
         f"{PACKAGE}.model.changes",
         f"{PACKAGE}.model.document",
         f"{PACKAGE}.model.fields",

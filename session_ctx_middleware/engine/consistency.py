@@ -11,7 +11,6 @@ and each change gives a new value. `judge` alone decides, and the entry keeps th
 
 from __future__ import annotations
 
-import enum
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -24,29 +23,19 @@ from ..model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from ..model.operation import SOMEHOW, Taken
 from .incarnations import Floors, Incarnation, floors_besides, precedence, precedes
 from .notes import Floor, Notes, joined_start
+from .verdict import Verdict
 
-__all__ = ["FAR_AHEAD", "LAG", "START", "UNKNOWN", "Consistency", "Fingerprint", "Verdict"]
+__all__ = ["FAR_AHEAD", "LAG", "START", "UNKNOWN", "Consistency", "Fingerprint"]
 
 Fingerprint: TypeAlias = Callable[[Incarnation], str]
 
 UNKNOWN: Final = sys.maxsize
 LAG: Final = 10.0
 """Seconds for which a replica of Emporix may be behind."""
+LONGEST_NOTICE: Final = 2.0
+"""Seconds after which a worker has heard of what others announce, or believes nothing."""
 NEVER: Final = float("-inf")
 FAR_AHEAD: Final = 1_000
-
-
-class Verdict(enum.Enum):
-    """What may be done with a document."""
-
-    SHOW = "show"
-    """It is as new as anything that the shopper has seen."""
-    REFRESH = "refresh"
-    """It lacks a change that Emporix took: good enough from Emporix itself, but not from a cache or a store."""
-    OVERLAY = "overlay"
-    """Older than what the shopper has seen: shown with the taken changes over it if it is cached, not taken up anew."""
-    HIDE = "hide"
-    """It is older than what the shopper has seen, and nobody here knows what it lacks."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -203,6 +192,15 @@ class Consistency:
         raised = self.raised(incarnation, version, at)
         announced, complete_from = max(raised.announced, version), max(raised.complete_from, version)
         return replace(raised, announced=announced, complete_from=complete_from)
+
+    def denied_by_peer(self, version: int, at: float) -> Consistency:
+        """Give the floor up for a lower version that another process announces: it would have heard of a later one.
+
+        A backup was put back, or nobody but a proxy has ever seen the change that made the floor.
+        """
+        if version >= self.floor or at <= self.since + LONGEST_NOTICE:
+            return self
+        return replace(self, floor=version, since=at, announced=version, complete_from=version)
 
     def hinted(self, fingerprint: str, version: int) -> Consistency:
         """Note a version that was announced of an incarnation of which only the fingerprint is known."""

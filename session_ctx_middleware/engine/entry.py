@@ -91,6 +91,11 @@ class StoreView:
         """Note that Emporix does not have a version of a context, though it was given the time."""
         self._doubts = replace(self._doubts, disproved=(fingerprint, version))
 
+    def believes(self, fingerprint: str, version: int) -> bool:
+        """Tell whether a version that the store keeps of a context may be more than one that was disproved."""
+        disproved, highest = self.disproved
+        return fingerprint != disproved or version > highest
+
     def may_retire(self, now: float) -> bool:
         """Tell whether an announcement of another context may hide the known one; not again and again.
 

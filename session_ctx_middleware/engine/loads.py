@@ -11,7 +11,6 @@ from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixNotAsk
 from ..policies import CachePolicy
 from ..stores import Stored
 from ..tasks import Tasks
-from .consistency import Verdict
 from .entries import Entries
 from .entry import Entry
 from .flights import Failed, Flight, Flights, Found, Missing, Outcome, Rejected
@@ -21,12 +20,16 @@ from .ports import Caller, GuardedSource
 from .publishing import UNINFORMED_TTL, Publisher
 from .sharing import Sharing, StoreRead
 from .standing import unseen
+from .verdict import Verdict
 
 __all__ = ["Loads"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
 OPERATION: Final = "context.get"
+ANSWERS_IN: Final = 6
+PATIENCE: Final = 0.05
+"""Seconds between two looks whether another worker has parked anything, and how many looks are enough."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,7 +149,7 @@ class Loads:
 
     def _shared_document(self, entry: Entry, stored: Stored, asked_at: float) -> Found | None:
         """Return the document that somebody else has shared, and note its floor, if it has one, as a hint."""
-        if stored.floor >= 0 and (stored.identity, stored.floor) != entry.store_view.disproved:
+        if stored.floor >= 0 and entry.store_view.believes(stored.identity, stored.floor):
             entry.learn(entry.consistency.hinted(stored.identity, stored.floor))
         return None if stored.document is None else Found(stored.document, asked_at - stored.age, shared=True)
 
@@ -163,11 +166,28 @@ class Loads:
         """Note which session an answer is of, and show what is parked for it; tell whether the store was asked."""
         if isinstance(outcome, Found):
             self.entries.prove(entry, outcome.document.session_id)
+            await self._ask_around(entry, outcome)
             await self._park_unseen(entry, outcome)
             return await self.pending.look(entry, receipts=outcome.document.receipts)
         if isinstance(outcome, Missing):
             self.entries.prove(entry, outcome.session_id)
         return await self.pending.look(entry)
+
+    async def _ask_around(self, entry: Entry, found: Found) -> None:
+        """Let whoever has announced a version that Emporix does not have park what it was to hold.
+
+        Only the worker that was told 2xx for a change knows the change, and the shopper is asking this one.
+        """
+        document = found.document
+        floor = entry.consistency.floor_of(document.identity)
+        if found.shared or document.version >= floor or not self.publisher.is_acceptable(entry, found):
+            return
+        news, entries = entry.store_view.news, self.entries.with_siblings(entry)
+        if await self.sharing.deny(entries, document.identity, document.version):
+            for _ in range(ANSWERS_IN):
+                if entry.store_view.news != news:
+                    break
+                await self.clock.sleep(PATIENCE)
 
     async def _park_unseen(self, entry: Entry, found: Found) -> None:
         """Park again what an answer said that Emporix had taken, and what the document proves that it has not."""

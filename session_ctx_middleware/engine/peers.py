@@ -9,12 +9,14 @@ from ..stores import Notice, Stored
 from ..tasks import Tasks
 from .entries import Entries
 from .entry import Entry
+from .handover import Handover
 from .neighbours import Letter, Unseen, Written
 from .pacing import Pauses
 from .pending import Pending
 from .publishing import Publisher
 from .requirements import Requirements
 from .sharing import Sharing
+from .standing import unseen
 
 __all__ = ["Peers"]
 
@@ -29,6 +31,7 @@ class Peers:
         pending: what is parked.
         publisher: takes announcements as floors.
         requirements: retires what another context has followed.
+        handover: weighs changes against documents.
         pauses: for tokens whose parked changes are to be sent later.
         tasks: run what a notice makes necessary.
         clock: where time comes from.
@@ -39,6 +42,7 @@ class Peers:
     pending: Pending
     publisher: Publisher
     requirements: Requirements
+    handover: Handover
     pauses: Pauses
     tasks: Tasks
     clock: Clock
@@ -56,7 +60,7 @@ class Peers:
                 self.tasks.spawn(self.pending.look(entry))
             elif notice.kind == "forgotten":
                 self.log_out(entry)
-            elif written is not None and self._adopts(entry, written):
+            elif (written is not None and self._adopts(entry, written)) or self._is_denied(entry, notice):
                 continue
             elif not self._shows(entry, notice.identity, notice.floor, notice.floor):
                 entry.raise_fence()
@@ -67,6 +71,26 @@ class Peers:
         entry.log_out()
         self.pauses.end(entry.key)
         self.entries.drop(entry)
+
+    def _is_denied(self, entry: Entry, notice: Notice) -> bool:
+        """Tell whether another process knows of a lower version than this one, and has not heard of any later one."""
+        known, document, now = entry.consistency, entry.document, self.clock.monotonic()
+        if known.incarnation is None or self.publisher.keys.incarnation(known.incarnation) != notice.identity:
+            return False
+        lower = known.denied_by_peer(notice.floor, now)
+        if lower is known:
+            return False
+        entry.store_view.disproves(notice.identity, known.floor)
+        entry.learn(lower)
+        entry.raise_fence()
+        entry.expire()
+        if document is not None and document.version > notice.floor:
+            entry.hide()
+            return True
+        never = unseen(known.taken.taken_after(notice.floor), self.handover.against(document, now))
+        if never:
+            self.tasks.spawn(self.pending.park_again(entry, never))
+        return True
 
     def _adopts(self, entry: Entry, written: Written) -> bool:
         """Take over what another engine of this process knows after a write, and tell whether that was anything."""
@@ -110,6 +134,10 @@ class Peers:
             return document is not None
         entry.learn(entry.consistency.hinted(identity, floor))
         if document is None:
+            return False
+        if not identity:
+            if entry.store_view.may_retire(self.clock.monotonic()):
+                entry.hide()  # what everybody knows is void
             return False
         if not self.publisher.apply_hint(entry, document):
             # Whoever can write to the store may name any context, again and again: Emporix is asked all the same.

@@ -12,7 +12,7 @@ from ..model.document import ContextDocument
 from ..model.view import Snapshot
 from ..policies import CachePolicy
 from ..stores import Attachment
-from .consistency import FAR_AHEAD, Verdict
+from .consistency import FAR_AHEAD
 from .entries import Entries
 from .entry import NEVER, Entry
 from .flights import Failed, Flight, Found, Missing, Outcome, Rejected
@@ -21,6 +21,7 @@ from .keys import Keys
 from .pacing import Pauses
 from .requirements import Requirements
 from .stats import Stats
+from .verdict import Verdict
 
 __all__ = ["UNINFORMED_TTL", "Publisher"]
 

@@ -10,7 +10,6 @@ from ..model.document import ContextDocument
 from ..model.view import DEGRADED, Snapshot
 from ..policies import CachePolicy
 from ..stores import Attachment
-from .consistency import Verdict
 from .entries import Entries
 from .entry import Entry
 from .flights import Failed, Flight, Found, Missing, Outcome, Rejected
@@ -22,6 +21,7 @@ from .publishing import Publisher
 from .requirements import Requirements
 from .sharing import StoreRead
 from .stats import Stats
+from .verdict import Verdict
 
 __all__ = ["Reads"]
 

@@ -149,10 +149,16 @@ class Sharing:
         """Keep everybody else from showing less than `floor` of a context."""
         if self._has_others:
             entries = tuple(entries)
-            sessions = {each.proven_session.name: None for each in entries if each.proven_session is not None}
-            names = [*(each.name for each in entries), *sessions]
-            notice = Notice("written", (*names,), self._keys.incarnation(incarnation), floor)
+            notice = Notice("written", _names(entries), self._keys.incarnation(incarnation), floor)
             await self._invalidate(notice, entries[0])
+
+    async def deny(self, entries: Sequence[Entry], incarnation: Incarnation, version: int) -> bool:
+        """Tell everybody else that a context has this version, and no later one; tell whether there is anybody."""
+        if self._has_others:
+            names = _names(entries)
+            await self._invalidate(Notice("written", names, self._keys.incarnation(incarnation), version))
+            await self._invalidate(Notice("written", names, NO_IDENTITY, 0))  # floors never fall, but they can go
+        return self._has_others
 
     async def reject(self, entry: Entry) -> None:
         """Take away the document of a token that was rejected."""
@@ -265,6 +271,11 @@ class Sharing:
         known, self._lost = self._lost, self._losses()
         for reason in self._lost - known:
             self._events.emit(ContextEvent(name="changes.lost", operation="park", outcome=reason))
+
+
+def _names(entries: Sequence[Entry]) -> tuple[str, ...]:
+    sessions = {each.proven_session.name: None for each in entries if each.proven_session is not None}
+    return (*(each.name for each in entries), *sessions)
 
 
 async def or_default(answer: Awaitable[T], default: T) -> T:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from session_ctx_middleware import ContextDocument
-from session_ctx_middleware.engine.consistency import LAG, START, Consistency, Verdict
+from session_ctx_middleware.engine.consistency import LAG, START, Consistency
 from session_ctx_middleware.engine.incarnations import Incarnation
+from session_ctx_middleware.engine.verdict import Verdict
 from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.model.operation import Operation, Taken
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_ctx_middleware import ContextDocument
-from session_ctx_middleware.engine.consistency import START, Consistency, Verdict
+from session_ctx_middleware.engine.consistency import START, Consistency
 from session_ctx_middleware.engine.incarnations import Incarnation
 from session_ctx_middleware.engine.notes import Floor, Notes
+from session_ctx_middleware.engine.verdict import Verdict
 from session_ctx_middleware.model.changes import NO_CHANGES, ContextChanges
 from session_ctx_middleware.model.operation import Operation, Taken
 

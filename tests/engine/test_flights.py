@@ -15,7 +15,6 @@ from session_ctx_middleware import (
     EmporixUnreachable,
 )
 from session_ctx_middleware.engine.binding import Binding
-from session_ctx_middleware.engine.consistency import Verdict
 from session_ctx_middleware.engine.entries import Entries
 from session_ctx_middleware.engine.entry import Entry
 from session_ctx_middleware.engine.flights import Failed, Flight, Flights, Found, Outcome
@@ -27,6 +26,7 @@ from session_ctx_middleware.engine.pending import Pending
 from session_ctx_middleware.engine.ports import Caller
 from session_ctx_middleware.engine.publishing import Publisher
 from session_ctx_middleware.engine.sharing import Sharing
+from session_ctx_middleware.engine.verdict import Verdict
 from session_ctx_middleware.events import Events
 from session_ctx_middleware.stores import Attachment, MemoryStore
 from session_ctx_middleware.tasks import Tasks

@@ -306,6 +306,23 @@ async def a_swallowed_change_is_sent_again_though_others_write() -> None:
         assert held(emporix, session.session_id)["currency"] == "USD"
 
 
+async def a_swallowed_change_is_sent_though_another_worker_is_asked() -> None:
+    store = MemoryStore(shared=True, clock=VirtualClock())
+    async with shop_with(store=store) as (emporix, shop):
+        other = Shop(emporix, httpx2, store=store.sibling())
+        session = emporix.new_session(currency="EUR")
+        for worker in (shop, other):
+            await worker.currency(session.token)
+        emporix.fault("context.patch", Fault(status=204), times=1)
+        await shop.switch(session.token, currency="USD")
+        await asyncio.sleep(12)
+        try:
+            assert await other.currency(session.token) == "USD"
+        finally:
+            await other.browser.aclose()
+            await other.upstream_client.aclose()
+
+
 async def what_was_seen_beside_a_choice_is_seen_on_the_next_worker() -> None:
     async with shop_with(secret_key=SECRET) as (emporix, shop):
         other = Shop(emporix, httpx2, secret_key=SECRET)

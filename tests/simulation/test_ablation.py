@@ -373,6 +373,14 @@ def no_second_look(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(standing, "_was_never_seen", lambda *_: False)
 
 
+def no_asking_around(patch: pytest.MonkeyPatch) -> None:
+    """Whoever finds that Emporix does not have an announced version keeps that for himself."""
+
+    async def nobody(*_: object) -> None: ...
+
+    patch.setattr(Loads, "_ask_around", nobody)
+
+
 def no_names_of_joins(patch: pytest.MonkeyPatch) -> None:
     """Each page that joins notes gives what it writes a name of its own."""
     patch.setattr(continuity, "_name_of_join", lambda _: secrets.token_hex(8).encode())
@@ -463,6 +471,7 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_names_of_joins, scenarios.pages_that_overlap_pile_up_no_cookies),
     (no_end_of_lag, scenarios.a_version_that_fell_is_believed_after_a_while),
     (no_proof_by_version, scenarios.a_swallowed_change_is_sent_again_though_others_write),
+    (no_asking_around, scenarios.a_swallowed_change_is_sent_though_another_worker_is_asked),
     (no_time_limit, scenarios.answers_that_drip_take_no_permit_for_good),
 ]
 

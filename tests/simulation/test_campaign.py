@@ -27,9 +27,6 @@ STORE = "3 workers, store"
 FAILING = "3 workers, notes and a store that fails"
 
 STILL_OPEN = {
-    (STORE, "2xx that changed nothing"): 4,
-    (STORE, "emporix down"): 2,
-    (STORE, "backups"): 2,
     (NOTES, "backups"): 2,
     (NOTES, "large attributes"): 3,
     (FAILING, "large attributes"): 3,
