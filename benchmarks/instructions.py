@@ -1,4 +1,4 @@
-"""The same candidates counted in instructions, which no other load on the machine can disturb."""
+"""The same candidates, and misses, counted in instructions, which no other load on the machine can disturb."""
 
 from __future__ import annotations
 
@@ -9,76 +9,150 @@ import re
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from .apps import CORE, Shop
 from .figures import Effort, Figure, Section
+from .in_process import BARE_GET, MISS, miss_contenders
 from .servers import ROOT
-from .timing import short
+from .timing import Contender, short
 
-COUNTS = (200, 700)
+__all__ = ["added_by_misses", "count", "run"]
+
+COUNTS = (20, 120)
 GOALS = {"untouched": 0.10, "touched": 0.35, "cookie": 0.45}
-COLLECTED = re.compile(r"Collected\s*:\s*(\d+)")
+MISS_COUNTS = (20, 60)
+WARM_UP = 60
+"""Requests before: after fifty answers their mean counts, too."""
+TOTALS = re.compile(r"^totals: (\d+)$", re.MULTILINE)
 NAMES = tuple(each.__name__ for each in CORE)
+LIBRARIES = ("httpx", "httpx2")
 COLUMNS = ("candidate", "instructions per request", "added", "of SessionMiddleware's")
+FIRST_MISS = 1_032_000
+"""What a miss with httpx2 took around its client's GET before it was halved; docs/performance.md tells how."""
 METHOD = (
-    "Each candidate answers 200 and then, in another process, 700 requests under valgrind's callgrind, with a fixed "
-    "hash seed and without garbage collections; the difference by 500 is what one request takes."
+    f"Each candidate answers {COUNTS[0]} and then {COUNTS[1]} requests under valgrind's callgrind, with a fixed hash "
+    "seed and without garbage collections; the difference is what the requests between take. A miss is a request with "
+    "a token that nobody has seen, and the bare GET an endpoint that makes the same call through the same client; the "
+    "upstream is a transport in the same process, so that what a miss adds is what it does around its client's GET."
 )
 
 
 def run(effort: Effort) -> Section:
-    """Count all candidates, two processes at a time."""
-    valgrind = shutil.which("valgrind")
-    if valgrind is None or effort.quick:
+    """Count all candidates, in one process."""
+    if effort.quick or shutil.which("valgrind") is None:
         why = "left out: a quick run" if effort.quick else "left out: there is no valgrind on PATH"
         return Section("instructions", "Instructions", METHOD, COLUMNS, [(why, "", "", "")])
-    tasks = [(name, count) for name in NAMES for count in COUNTS]
-    with ThreadPoolExecutor(2) as pool:
-        counted = dict(zip(tasks, pool.map(lambda task: _count(valgrind, *task), tasks), strict=True))
-    low, high = COUNTS
-    per_request = {name: (counted[name, high] - counted[name, low]) / (high - low) for name in NAMES}
+    per_request = count([*NAMES, *LIBRARIES])
     floor = per_request["bare"]
     yardstick = per_request["session_middleware"] - floor
     rows = [
-        (name.replace("_", " "), short(value), short(value - floor), short((value - floor) / yardstick))
+        (name.replace("_", " "), short(per_request[name]), short(added), short(added / yardstick))
+        for name in NAMES
+        for added in [per_request[name] - floor]
+    ]
+    rows += [
+        (name, short(value), short(value - per_request[f"{library}, {BARE_GET}"]), "")
+        for library in LIBRARIES
         for name, value in per_request.items()
+        if name.startswith(f"{library}, ")
     ]
     figures = [
-        Figure(
-            f"{name.replace('_', ' ')}, in instructions: added, of SessionMiddleware's",
-            (per_request[name] - floor) / yardstick,
-            goal,
-        )
+        Figure(f"{name}, in instructions: added, of SessionMiddleware's", (per_request[name] - floor) / yardstick, goal)
         for name, goal in GOALS.items()
     ]
+    share = added_by_misses(per_request)["httpx2"] / FIRST_MISS
+    figures.append(
+        Figure("miss (httpx2): instructions around its client's GET, of those of the first figure", share, 0.5)
+    )
     return Section("instructions", "Instructions", METHOD, COLUMNS, rows, figures, raw={"per_request": per_request})
 
 
-def _count(valgrind: str, name: str, requests: int) -> int:
-    tool = (valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null")
-    child = (sys.executable, "-m", "benchmarks.instructions", name, str(requests))
-    environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([*tool, *child], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    found = COLLECTED.search(done.stderr)
-    if found is None:
-        raise RuntimeError(done.stderr[-500:])
-    return int(found.group(1))
+def added_by_misses(per_request: Mapping[str, float]) -> dict[str, float]:
+    """Return how many instructions a miss takes around its client's GET, by library."""
+    return {
+        library: per_request[f"{library}, {MISS}"] - per_request[f"{library}, {BARE_GET}"]
+        for library in LIBRARIES
+        if f"{library}, {MISS}" in per_request
+    }
 
 
-async def answer_requests(name: str, requests: int) -> None:
-    """Let one candidate answer some requests, after a few that fill its caches."""
-    async with AsyncExitStack() as stack:
-        build = next(each for each in CORE if each.__name__ == name)
-        contender = (await build(Shop.open(stack))).contender()
-        for _ in range(5):
-            await contender.call(contender.prepare())
+def count(names: Sequence[str]) -> dict[str, float]:
+    """Return the instructions of one request of each candidate.
+
+    Args:
+        names: of functions in `CORE`, and of HTTP libraries, whose misses are counted.
+    """
+    with TemporaryDirectory() as place:
+        tool = ("valgrind", "--tool=callgrind", f"--callgrind-out-file={place}/counted")
+        child = (sys.executable, "-m", "benchmarks.instructions", *names)
+        environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
+        command = [*tool, f"--dump-before={MARK}", *child]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr[-1000:])
+        return _parsed(Path(place), done.stdout.splitlines())
+
+
+def _parsed(place: Path, lines: Sequence[str]) -> dict[str, float]:
+    """Return what a run has counted: it has left two files for each line that it has printed, before and after."""
+    found: dict[str, float] = {}
+    for number, line in enumerate(lines, 1):
+        name, requests = line.split("\t")
+        total = TOTALS.search((place / f"counted.{2 * number}").read_text("utf-8"))
+        if total is None:
+            raise RuntimeError(f"nothing was counted for {name}")
+        # The first part of each is subtracted: what it takes to run any number of requests.
+        sign = 1 if name in found else -1
+        found[name] = found.get(name, 0) + sign * int(total[1]) / int(requests)
+    return found
+
+
+MARK = "Py_SetRecursionLimit"
+"""A function of Python's interface in C that nobody else calls: callgrind writes a file before it is entered."""
+
+
+def mark() -> None:
+    """Have callgrind write down what it has counted since the last mark."""
+    sys.setrecursionlimit(sys.getrecursionlimit())
+
+
+async def _contenders(names: Sequence[str], stack: AsyncExitStack) -> list[tuple[Contender, tuple[int, int]]]:
+    builders = {each.__name__: each for each in CORE}
+    hits = [((await builders[name](Shop.open(stack))).contender(), COUNTS) for name in names if name in builders]
+    misses = [(each, MISS_COUNTS) for name in names if name not in builders for each in miss_contenders(name)]
+    return [*hits, *misses]
+
+
+def main(names: Sequence[str]) -> None:
+    """Let candidates answer requests, and print what callgrind has counted, in the order of its files."""
+    loop = asyncio.new_event_loop()
+    stack = AsyncExitStack()
+    contenders = loop.run_until_complete(_contenders(names, stack))
+    hits = [name for name in names if name in NAMES]
+    labels = [*hits, *(contender.name for contender, _ in contenders[len(hits) :])]
+    for label, (contender, counts) in zip(labels, contenders, strict=True):
+        loop.run_until_complete(_answer(contender, WARM_UP))
         gc.collect()
         gc.disable()
-        for _ in range(requests):
-            await contender.call(contender.prepare())
+        low, high = counts
+        for requests in (low, high):
+            mark()
+            loop.run_until_complete(_answer(contender, requests))
+            mark()
+            print(f"{label}\t{high - low}")
+        gc.enable()
+    loop.run_until_complete(stack.aclose())
+    loop.close()
+
+
+async def _answer(contender: Contender, requests: int) -> None:
+    for _ in range(requests):
+        await contender.call(contender.prepare())
 
 
 if __name__ == "__main__":
-    asyncio.run(answer_requests(sys.argv[1], int(sys.argv[2])))
+    main(sys.argv[1:])
