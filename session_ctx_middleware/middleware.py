@@ -169,6 +169,7 @@ class SessionContextMiddleware:
             place=(tenant, base_url),
             token_watch=TokenWatch(events, self._stats.reads),
         )
+        tokens.tell(events)
         self._instant = tokens.instant
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()))))
         self._shared_state_told = False
@@ -225,6 +226,7 @@ class SessionContextMiddleware:
         """
         await self._engines.close(DRAIN_SECONDS)
         await self._emporix.aclose()
+        await self._deps.tokens.aclose()
         await self._events.drain(DRAIN_SECONDS)
 
     def _starting(self, context: SessionContext, send: Send) -> Send:

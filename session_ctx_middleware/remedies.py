@@ -156,6 +156,28 @@ KINDS: Final[dict[str, Kind]] = {
         over="token.found",
     ),
     "token.found": Kind(level=INFO, remedy="requests bring tokens"),
+    "token.unverified": Kind(
+        level=WARNING,
+        remedy="a request brought a JWT that JWTVerifier does not accept, and counts as one without a token. One now "
+        "and then has been made up, or has ended; if all are refused, check what the outcome names",
+        remedies={
+            "expired": "a request brought a JWT that has ended, and counts as one without a token. If all have, check "
+            "the clock of this host, or set leeway=... of JWTVerifier",
+            "not yet valid": "a request brought a JWT that is of the future, and counts as one without a token. Check "
+            "the clocks, or set JWTVerifier(leeway=...)",
+            "key": "a request brought a JWT that names an unknown key, and counts as one without a token. If all do, "
+            "check key=... or jwks_url=... of JWTVerifier",
+        },
+        quiet=60,
+    ),
+    "keys.failed": Kind(
+        level=WARNING,
+        remedy="the keys of JWTVerifier(jwks_url=...) cannot be fetched. Known ones are used until that works again; "
+        "where there are none, requests count as ones without a token. Check the address, and the network",
+        quiet=10,
+        over="keys.answered",
+    ),
+    "keys.answered": Kind(level=INFO, remedy="the keys of JWTVerifier(jwks_url=...) can be fetched again"),
     "token.rejected": Kind(
         level=WARNING,
         remedy="Emporix refuses a token. One now and then is a login that has ended; many of them: check tenant=..., "

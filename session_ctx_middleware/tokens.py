@@ -15,8 +15,9 @@ from .checks import cookie_name, functions
 from .cookies import cookies_in
 from .credentials import USABLE, StorefrontToken, usable
 from .errors import ConfigurationError
+from .events import Events
 
-__all__ = ["BearerToken", "CookieToken", "StorefrontToken", "TokenChain", "TokenSource"]
+__all__ = ["BearerToken", "CookieToken", "OwnSource", "StorefrontToken", "TokenChain", "TokenSource"]
 
 Found: TypeAlias = "str | StorefrontToken | None"
 TokenSource: TypeAlias = Callable[[HTTPConnection], "Found | Awaitable[Found]"]
@@ -81,6 +82,26 @@ class CookieToken:
         return f"CookieToken({self._name!r})"
 
 
+class OwnSource:
+    """A token source of this package that may need more than a request: somebody to tell, and an end.
+
+    Its `repr` says how it was configured, and holds no secret.
+    """
+
+    vary: tuple[str, ...] = ANY_HEADER
+    """The request headers that its tokens come from."""
+
+    def __call__(self, connection: HTTPConnection) -> Found | Awaitable[Found]:
+        """Return the token of a request."""
+        raise NotImplementedError
+
+    def tell(self, events: Events) -> None:
+        """Have a middleware's operators told of what goes wrong."""
+
+    async def aclose(self) -> None:
+        """Close what was opened on the running event loop."""
+
+
 class TokenChain:
     """Asks token sources in turn; the first hit wins.
 
@@ -121,6 +142,18 @@ class TokenChain:
         cookies = "cookies" if b"cookie" in sent else "no cookies"
         return f"Looked in: {sources}. The request had {authorization} Authorization header, and {cookies}."
 
+    def tell(self, events: Events) -> None:
+        """Have a middleware's operators told of what goes wrong in sources of this package."""
+        for source in self._sources:
+            if isinstance(source, OwnSource):
+                source.tell(events)
+
+    async def aclose(self) -> None:
+        """Close what sources of this package have opened on the running event loop."""
+        for source in self._sources:
+            if isinstance(source, OwnSource):
+                await source.aclose()
+
     async def find(self, connection: HTTPConnection) -> StorefrontToken | None:
         """Return the token of a request, `None` where no source finds a usable one."""
         for source in self._sources:
@@ -135,7 +168,7 @@ class TokenChain:
 
 def _described(source: TokenSource) -> str:
     """Return the name of a token source; what somebody's own object says of itself may be a secret."""
-    if type(source) in {BearerToken, CookieToken}:
+    if type(source) in {BearerToken, CookieToken} or type(source).__module__.startswith(f"{__package__}."):
         return repr(source)
     name = getattr(source, "__qualname__", type(source).__name__)
     return name if isinstance(name, str) else type(source).__name__

@@ -33,6 +33,7 @@ PUBLIC = (
     ".emporix",
     ".fastapi",
     ".health",
+    ".sessions",
     ".stores",
     ".stores.redis",
     ".templating",
@@ -223,7 +224,7 @@ def test_public_names() -> None:
     modules = [importlib.import_module(package.__name__ + part) for part in PUBLIC]
     public = {name for module in modules for name in module.__all__}
     pages = "\n".join(text(page) for page in ("README.md", "CHANGELOG.md", "docs/configuration.md", "docs/errors.md"))
-    pages += text("docs/quickstart.md") + text("docs/workers.md")
+    pages += text("docs/quickstart.md") + text("docs/tokens.md") + text("docs/workers.md")
     named = set(re.findall(r"`[\w.]*?\b((?:[A-Z][a-z]+){2,})\b[^`]*`", pages))
 
     assert {name for name in named - public - FOREIGN if not hasattr(builtins, name)} == set()

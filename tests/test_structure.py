@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("credentials", "hybrid_clock", "model"),
     ("http_cache", "policies", "sealing", "tokens"),
     ("emporix", "stores"),
-    ("engine",),
+    ("engine", "sessions"),
     ("note_codec",),
     ("continuity",),
     ("token_watch",),

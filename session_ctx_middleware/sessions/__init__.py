@@ -1,0 +1,6 @@
+"""Whose session a request is of: token sources besides header and cookie (extra ``sessions``)."""
+
+from .storefront_cookies import EmporixSdkCookies, ShowcaseCookie
+from .verifier import JWTVerifier
+
+__all__ = ["EmporixSdkCookies", "JWTVerifier", "ShowcaseCookie"]
