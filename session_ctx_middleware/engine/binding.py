@@ -34,12 +34,23 @@ class Binding:
         """Return the changes of notes that concern a token."""
         if notes is None or not notes.operations:
             return NO_CHANGES
-        return notes.of(self.of_token(token), self._proven(entry))
+        mine = self.of_token(token)
+        return notes.of(mine, self._session(entry, notes, mine))
 
     def floor(self, entry: Entry, notes: Notes, token: str) -> Floor | None:
         """Return the floor of notes that concerns a token."""
-        return notes.floor_of(self.of_token(token), self._proven(entry)) if notes.floors else None
+        if not notes.floors:
+            return None
+        mine = self.of_token(token)
+        return notes.floor_of(mine, self._session(entry, notes, mine))
 
-    def _proven(self, entry: Entry) -> str:
-        session = entry.proven_session
-        return "" if session is None else self.of_session(session.session_id)
+    def _session(self, entry: Entry, notes: Notes, token: str) -> str:
+        """Return the fingerprint of the session that Emporix has told, empty where notes know it better.
+
+        What the application says counts where nobody else says anything: so it opens nothing but what the shopper's own
+        browser brings, and nothing is sent before Emporix has named the session.
+        """
+        known = entry.session
+        if known is None or (not known.proven and notes.sessions_of(token, "")):
+            return ""
+        return self.of_session(known.session_id)

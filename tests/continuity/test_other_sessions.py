@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
-from session_ctx_middleware import SessionContext
+from session_ctx_middleware import SessionContext, StorefrontToken
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from ..support.shop import Shop
@@ -49,6 +49,28 @@ async def test_refreshed_token(workers: tuple[Shop, ...], emporix: FakeEmporix) 
     browser.token = emporix.new_token(session.session_id)
 
     assert (await browser.visit(workers[1], tier)).text == "gold"
+
+
+def said(connection: HTTPConnection) -> StorefrontToken | None:
+    """Return a token, and the session that the application knows it is of."""
+    value, _, session_id = connection.headers.get("authorization", "").removeprefix("Bearer ").partition("/")
+    return StorefrontToken(value, session_id=session_id or None) if value else None
+
+
+async def test_refreshed_token_before_session_known(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """What the application says about a refreshed token is enough to show what the shopper's own browser brings."""
+    one, two = (make_shop(secret_key=SECRET, token=said) for _ in range(2))
+    session, other = emporix.new_session(currency="EUR"), emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    await browser.visit(one, attribute)
+    emporix.fault("context.*", Fault(status=503), times=None)
+
+    shown = []
+    for told in (session, other):
+        browser.token = f"{emporix.new_token(session.session_id)}/{told.session_id}"
+        shown.append((await browser.visit(two, tier)).text)
+
+    assert shown == ["gold", ""]
 
 
 async def test_attribute_before_session_known(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
