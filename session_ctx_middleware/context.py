@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Self
 
 from .engine import Commit, Notes, without_token
@@ -170,18 +170,18 @@ class SessionContext(ContextReading, PlainForm):
             ChangeRefused: Emporix refused the changes.
         """
         batch: set[str] = set()
+        before = self._changes.ids
         self._late += 1
         mine = batch_of_changes.set(batch)
         try:
             yield self
         except BaseException:
-            self._changes = self._changes.without(batch)
-            if batch:
-                self._emit("changes.discarded", "late_changes", "exception")
+            self._discard_batch(batch, before)
             raise
         finally:
-            batch_of_changes.reset(mine)
             self._late -= 1
+            with suppress(ValueError):  # a generator may be continued, and is closed, in another context
+                batch_of_changes.reset(mine)
         await self._commit_late()
 
     # Sending them

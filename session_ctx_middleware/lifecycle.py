@@ -50,8 +50,8 @@ class RequestLifecycle(Carrying):
     """How many `late_changes` blocks are open."""
     _unsent = False
     """Whether Emporix could not be reached with these changes: at the end they are parked without another attempt."""
-    _sending = False
-    """Whether a commit is under way, which goes on without this request."""
+    _sending: frozenset[str] = frozenset()
+    """The operations of commits that are under way, which go on without this request."""
 
     def __init__(self, deps: RequestDependencies, scope: Scope, loop: asyncio.AbstractEventLoop) -> None:
         self._deps = deps
@@ -168,12 +168,13 @@ class RequestLifecycle(Carrying):
         if token is None:
             self._brought_no_token()
             return self._keep_for_visitor(changes)
+        self._sending |= changes.ids
         if parks and self._unsent:
-            return await self._engine.park(token, changes)
-        self._sending = True
-        with self._budget(COMMITTING) as until:
-            outcome = await self._engine.commit(token, changes, until, parks=parks, notes=self._notes())
-        self._sending = False
+            outcome = await self._engine.park(token, changes)
+        else:
+            with self._budget(COMMITTING) as until:
+                outcome = await self._engine.commit(token, changes, until, parks=parks, notes=self._notes())
+        self._sending -= changes.ids
         return outcome
 
     def _keep_for_visitor(self, changes: ContextChanges) -> CommitResult:
@@ -210,6 +211,20 @@ class RequestLifecycle(Carrying):
         outcome = await self._commit("late_changes", parks=True)
         if outcome.error is not None:
             raise outcome.error
+
+    def _discard_batch(self, batch: set[str], before: frozenset[str]) -> None:
+        """Discard what a `late_changes` block has recorded, and say so.
+
+        Args:
+            batch: the operations that are known to be of the block.
+            before: those from before it. Where no other block is open, all others are of this one, also those of code
+                that runs in another context, as the parts of a generator may.
+        """
+        alone = self._sealed and self._late == 1
+        left = self._changes.only(before - batch) if alone else self._changes.without(batch)
+        if len(left) < len(self._changes):
+            self._changes = left
+            self._emit("changes.discarded", "late_changes", "exception")
 
     # The end
 
@@ -264,8 +279,7 @@ class RequestLifecycle(Carrying):
     def _drop_uncommitted(self, why: str) -> None:
         """Discard changes that nobody has committed, and say so."""
         if self._changes.operations and not self._late:
-            self._changes = NO_CHANGES
-            if self._sending:
-                return  # the commit goes on without this request
-            websocket = self._scope["type"] == "websocket"
-            self._emit("changes.uncommitted" if websocket else "changes.discarded", "end", why)
+            dropped, self._changes = self._changes.without(self._sending), NO_CHANGES
+            if dropped:
+                websocket = self._scope["type"] == "websocket"
+                self._emit("changes.uncommitted" if websocket else "changes.discarded", "end", why)

@@ -146,9 +146,10 @@ class Tasks:
     async def drain(self, timeout: float) -> None:
         """Wait until every task has ended, and cancel what is left after `timeout` seconds."""
         await self.settle(timeout)
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        while self._running:  # one that is cut short may begin another
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _one_ends(self, timeout: float) -> None:
         ended: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()

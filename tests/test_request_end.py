@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,11 +14,14 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from session_ctx_middleware import (
     Commit,
     ContextSealed,
+    ContextUnavailable,
     SessionContext,
 )
+from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .support.shop import Shop, held
+from .support.virtual_time import VirtualClock
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -110,6 +114,85 @@ async def test_leaving_is_not_discarding(shop: Shop, emporix: FakeEmporix) -> No
 
     assert held(emporix, session.session_id)["currency"] == "USD"
     assert not shop.named("changes.discarded")
+
+
+class SlowStore(MemoryStore):
+    """Answers as late as one over a network does."""
+
+    delay = 0.0
+
+    async def parked(self, names: Any) -> Any:
+        await asyncio.sleep(self.delay)
+        return await super().parked(names)
+
+    async def park(self, name: Any, changes: Any) -> Any:
+        await asyncio.sleep(self.delay)
+        return await super().park(name, changes)
+
+
+async def leaves(shop: Shop, handler: Callable[[SessionContext, Request], Any], token: str, after: float) -> None:
+    visit = asyncio.create_task(shop.visit(handler, token=token))
+    await asyncio.sleep(after)
+    visit.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await visit
+    await asyncio.sleep(30)
+
+
+async def test_client_goes_while_the_store_is_asked(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A commit that has begun goes on though the client leaves before the store has answered."""
+    store = SlowStore(clock=VirtualClock(), shared=True)
+    shop, session = make_shop(store=store), emporix.new_session(currency="EUR")
+    store.delay = 0.05
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        ctx.switch_currency("USD")
+        await ctx.commit()
+
+    await leaves(shop, endpoint, session.token, after=0.02)
+
+    assert held(emporix, session.session_id)["currency"] == "USD"
+    assert not shop.named("changes.discarded")
+
+
+async def test_client_goes_while_a_change_is_parked(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """What an endpoint could not commit is parked in the end, though the client leaves meanwhile."""
+    store = SlowStore(clock=VirtualClock(), shared=True)
+    shop, session = make_shop(store=store), emporix.new_session(currency="EUR")
+    emporix.fault("context.get", Fault(status=503), times=10)
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        ctx.switch_currency("USD")
+        with contextlib.suppress(ContextUnavailable):
+            await ctx.commit()
+        store.delay = 0.5
+
+    await leaves(shop, endpoint, session.token, after=0.4)
+    emporix.clear_faults()
+
+    assert await shop.currency(session.token) == "USD"
+    assert not shop.named("changes.discarded")
+
+
+async def test_change_after_a_commit_that_goes_on(shop: Shop, emporix: FakeEmporix) -> None:
+    """A change that an error response discards is reported, also where an earlier one is still on its way."""
+    session = emporix.new_session(currency="EUR", language="en")
+    emporix.fault("context.patch", Fault(delay=0.5))
+
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        ctx.switch_currency("USD")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await ctx.commit()
+        ctx.switch_language("fr")
+        return Response(status_code=500)
+
+    await shop.visit(endpoint, token=session.token)
+    await asyncio.sleep(1)
+
+    document = held(emporix, session.session_id)
+    assert (document["currency"], document["language"]) == ("USD", "en")
+    assert len(shop.named("changes.discarded")) == 1
 
 
 async def test_no_token_is_reported(shop: Shop, emporix: FakeEmporix) -> None:
@@ -231,6 +314,75 @@ async def test_concurrent_late_batches(shop: Shop, emporix: FakeEmporix) -> None
     await shop.visit(endpoint, token=session.token)
 
     assert held(emporix, session.session_id)["currency"] == "CHF"
+
+
+async def each_in_a_task(chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """Ask for each chunk in a task of its own, as those do who send something else while they wait."""
+    while True:
+        try:
+            yield await asyncio.create_task(anext(chunks))  # type: ignore[arg-type]
+        except StopAsyncIteration:
+            return
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_batch_of_several_tasks(shop: Shop, emporix: FakeEmporix, *, fails: bool) -> None:
+    """A late batch may begin in one task, and go on and end in others."""
+    session = emporix.new_session(currency="EUR", language="en")
+
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        async def body() -> AsyncIterator[Any]:
+            async with ctx.late_changes():
+                ctx.switch_language("fr")
+                yield "a"
+                ctx.switch_currency("USD")
+                if fails:
+                    raise KeyError
+            yield "b"
+            async with ctx.late_changes():
+                ctx.set_attribute("seen", "b")
+
+        async def survives() -> AsyncIterator[Any]:
+            with contextlib.suppress(KeyError):
+                async for chunk in each_in_a_task(body()):
+                    yield chunk
+            async with ctx.late_changes():
+                ctx.set_attribute("last", "c")
+
+        return StreamingResponse(survives())
+
+    await shop.visit(endpoint, token=session.token)
+
+    document = held(emporix, session.session_id)
+    assert (document["currency"], document["language"]) == (("EUR", "en") if fails else ("USD", "fr"))
+    assert document["context"] == ({"last": "c"} if fails else {"seen": "b", "last": "c"})
+    assert len(shop.named("changes.discarded")) == fails
+
+
+async def test_batch_of_a_forgotten_generator(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A generator that nobody ends is closed elsewhere: its batch is discarded, and no error nobody understands."""
+    shop = make_shop()  # which notices errors that reach the event loop only
+    session = emporix.new_session(currency="EUR")
+
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        async def chunks() -> AsyncIterator[Any]:
+            async with ctx.late_changes():
+                ctx.switch_currency("USD")
+                yield "a"
+
+        async def body() -> AsyncIterator[Any]:
+            yield await anext(chunks())
+            await asyncio.sleep(1)
+            async with ctx.late_changes():
+                ctx.switch_language("fr")
+
+        return StreamingResponse(body())
+
+    await shop.visit(endpoint, token=session.token)
+
+    document = held(emporix, session.session_id)
+    assert (document["currency"], document["language"]) == ("EUR", "fr")
+    assert len(shop.named("changes.discarded")) == 1
 
 
 async def test_raising_batch_brings_none_back(shop: Shop, emporix: FakeEmporix) -> None:

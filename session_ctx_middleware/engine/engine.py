@@ -119,15 +119,23 @@ class Engine:
             parks: park what cannot be sent; otherwise the caller keeps it.
             notes: what the shopper's browser brought along.
         """
-        async with self._prepared(token, notes) as entry:
-            job = Job(entry, token.value, changes, until, parks, entry.fence.era, notes)
-            return await self._parts.commits.commit(job)
+        try:
+            job = await self._job(token, changes, until, notes, parks=parks)
+        except asyncio.CancelledError:  # whoever waited has left before there was a job
+            self._parts.tasks.spawn(self._commit_alone(token, changes, until, notes))
+            raise
+        return await self._parts.commits.commit(job)
 
     async def park(self, token: StorefrontToken, changes: ContextChanges) -> CommitResult:
-        """Keep changes without another attempt to send them now."""
-        async with self._prepared(token) as entry:
-            await self._keep(entry, token, changes)
-        return CommitResult(Commit.PARKED, told=changes, receipts=True)
+        """Keep changes without another attempt to send them now; who waits for it may leave."""
+        parked = CommitResult(Commit.PARKED, told=changes, receipts=True)
+
+        async def keep() -> CommitResult:
+            async with self._prepared(token) as entry:
+                await self._keep(entry, token, changes)
+            return parked
+
+        return await self._parts.tasks.share(keep(), otherwise=parked).get()
 
     async def forget(self, token: StorefrontToken, until: float) -> None:
         """Drop everything that is cached or parked for a token and its session.
@@ -204,6 +212,17 @@ class Engine:
     async def aclose(self, timeout: float) -> None:
         """Wait for commits and reads in flight for at most `timeout` seconds, then cancel what is left."""
         await self._parts.tasks.drain(timeout)
+
+    async def _commit_alone(
+        self, token: StorefrontToken, changes: ContextChanges, until: float, notes: Notes | None
+    ) -> None:
+        await self._parts.commits.commit(await self._job(token, changes, until, notes, parks=True))
+
+    async def _job(
+        self, token: StorefrontToken, changes: ContextChanges, until: float, notes: Notes | None, *, parks: bool
+    ) -> Job:
+        async with self._prepared(token, notes) as entry:
+            return Job(entry, token.value, changes, until, parks, entry.fence.era, notes)
 
     async def _announce(self, token: StorefrontToken, document: ContextDocument) -> None:
         """Have the other processes show no less than a version that somebody else has made."""
