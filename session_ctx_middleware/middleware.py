@@ -34,6 +34,7 @@ from .privacy import protected
 from .processes import several_workers
 from .sealing import Keyring
 from .stores import ContextStore, MemoryStore
+from .stores.protocol import check_store
 from .token_watch import TokenWatch
 from .tokens import BearerToken, TokenChain, TokenSource
 
@@ -48,11 +49,6 @@ SecretKey: TypeAlias = "str | bytes | Sequence[str | bytes]"
 T = TypeVar("T")
 
 HOOKS_WANTED: Final = "on_event=... must be functions that take one ContextEvent."
-STORE_WANTED: Final = (
-    "store=... must be a store object, such as MemoryStore() or RedisStore('redis://...'); "
-    "session_ctx_middleware.stores.ContextStore says what it has to do."
-)
-STORE_METHODS: Final = ("attach", "load", "save", "invalidate", "forget", "parked", "park", "unpark", "aclose")
 CLOCK_WANTED: Final = "clock=... must be an object with monotonic, time, random, call_later and sleep."
 CLOCK_METHODS: Final = ("monotonic", "time", "random", "call_later", "sleep")
 # Names that processes share must be the same in all of them; tokens and session ids cannot be guessed in any case.
@@ -115,8 +111,7 @@ class SessionContextMiddleware:
         cache = _of_kind(cache, CachePolicy, "cache=...")
         clock = SystemClock() if clock is None else clock
         with_methods(clock, CLOCK_METHODS, CLOCK_WANTED)
-        if store is not None:
-            with_methods(store, STORE_METHODS, STORE_WANTED)
+        check_store(store)
         secrets, tokens = secret_keys(secret_key), TokenChain(token)
         self.app = app
         flag_or_function(preload, "preload=...")

@@ -14,7 +14,7 @@ from ..checks import is_visible
 from ..clock import Clock
 from ..emporix.address import check_base_url
 from ..emporix.http import Http
-from ..emporix.transport import HttpClient, clients_for
+from ..emporix.transport import HttpClient, Options, clients_for
 from ..errors import ConfigurationError, SessionContextError
 from ..tasks import SharedResult, Tasks
 from .keys import KeySet, VerifyingKey, published_keys
@@ -24,6 +24,8 @@ __all__ = ["PublishedKeys"]
 OPERATION: Final = "jwks.get"
 UNKNOWN_PAUSE: Final = 30.0
 FAILED_PAUSE: Final = 5.0
+CONNECTIONS: Final = 12
+"""One for the fetch of an event loop; httpx may leave ten behind that hang."""
 NEVER: Final = float("-inf")
 NO_KEYS: Final = KeySet(())
 URL_WANTED: Final = (
@@ -71,7 +73,8 @@ class PublishedKeys:
     ) -> None:
         base_url, self._path, query = _address(url)
         self._query = dict(parse_qsl(query, keep_blank_values=True)) or None
-        self._http = Http(base_url, clients_for(http_client, total_timeout, 2), clock, total_timeout)
+        options = Options(total_timeout, total_timeout, CONNECTIONS)
+        self._http = Http(base_url, clients_for(http_client, options), clock, total_timeout)
         self._algorithms = tuple(algorithms)
         self._ttl = ttl
         self._clock = clock

@@ -9,10 +9,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
+from ..checks import with_methods
 from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
 
-__all__ = ["PARKED_TTL", "Attachment", "ContextStore", "ContextStoreUnavailable", "Listener", "Notice", "Stored"]
+__all__ = [
+    "PARKED_TTL",
+    "Attachment",
+    "ContextStore",
+    "ContextStoreUnavailable",
+    "Listener",
+    "Notice",
+    "Stored",
+    "check_store",
+]
+
+WANTED: Final = (
+    "store=... must be a store object, such as MemoryStore() or RedisStore('redis://...'); "
+    "session_ctx_middleware.stores.ContextStore says what it has to do."
+)
+METHODS: Final = ("attach", "load", "save", "invalidate", "forget", "parked", "park", "unpark", "aclose")
 
 PARKED_TTL: Final = 24 * 3600.0
 """Seconds for which a parked change is kept, counted from when it was made."""
@@ -160,3 +176,9 @@ class ContextStore(Protocol):
     async def aclose(self) -> None:
         """Close what belongs to the running event loop; a later call opens it again."""
         ...
+
+
+def check_store(store: object) -> None:
+    """Raise a `ConfigurationError` unless this is a store, or `None`."""
+    if store is not None:
+        with_methods(store, METHODS, WANTED)
