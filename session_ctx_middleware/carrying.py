@@ -10,8 +10,10 @@ import asyncio
 from starlette.requests import HTTPConnection
 
 from .continuity import NOTHING, Found
-from .engine import Engine, Noted, Notes
+from .document_cookie import MAX_CARRIED, MAX_SET, NOT_LOOKED_FOR, PASSED_OVER, BroughtDocument, held_after
+from .engine import DocumentOffer, Engine, Noted, Notes, Travelled
 from .model.changes import NO_CHANGES, ContextChanges
+from .model.view import Snapshot
 from .privacy import Privacy
 from .tokens import StorefrontToken
 
@@ -29,6 +31,10 @@ class Carrying(Privacy):
     _brought: Found = NOTHING
     """What the continuity cookies say, once they were read."""
     _cookies_read = False
+    _document_cookie: BroughtDocument = NOT_LOOKED_FOR
+    """The document that the browser brought, once it was looked for."""
+    _may_travel: bool | None = None
+    """Whether the shopper has agreed to it, once that was asked."""
     _ended: Notes | None = None
     """The end mark, once the shopper has logged out in this request: what he brought counts no more."""
     _told: ContextChanges = NO_CHANGES
@@ -62,6 +68,64 @@ class Carrying(Privacy):
             if self._brought.ignored:
                 self._emit("continuity.ignored", "load", self._brought.ignored)
         return self._brought.notes if self._ended is None else self._ended
+
+    # The travelling document
+
+    def _offer(self) -> DocumentOffer | None:
+        """Return what opens the document that the browser brought, where there is one that may be used."""
+        if self._deps.documents is None or self._token is None or self._ended is not None:
+            return None
+        brought = self._brought_document()
+        return self._open_document if brought.values and not brought.opened and self._travels() else None
+
+    def _open_document(self) -> Travelled | None:
+        documents, token, brought = self._deps.documents, self._token, self._brought_document()
+        if documents is None or token is None:
+            return None
+        travelled = documents.open(self._scope, brought, token.value, self._era)
+        if brought.ignored:
+            kind = "document.passed_over" if brought.ignored in PASSED_OVER else "document.ignored"
+            self._emit(kind, "load", brought.ignored)
+        return travelled
+
+    def _brought_document(self) -> BroughtDocument:
+        if self._document_cookie is NOT_LOOKED_FOR and self._deps.documents is not None:
+            self._document_cookie = self._deps.documents.find(self._scope)
+        return self._document_cookie
+
+    def _travels(self) -> bool:
+        """Tell whether the shopper has agreed that a document is kept in the browser."""
+        asks = self._deps.consents
+        if asks is None:
+            return True
+        if self._may_travel is None:
+            try:
+                self._may_travel = bool(asks(HTTPConnection(self._scope)))
+            except Exception as error:  # noqa: BLE001 - who cannot be asked has not agreed
+                self._may_travel = False
+                self._emit("consent.failed", "respond", type(error).__name__)
+        return self._may_travel
+
+    def _renews(self) -> bool:
+        """Tell whether the response can take a new document along."""
+        return self._deps.documents is not None and not self._cannot_answer and self._travels()
+
+    def _document_out(self) -> bytes | None:
+        """Return the value of ``Set-Cookie`` that has the browser keep another document than it brought, or none."""
+        documents, brought, known, token = self._deps.documents, self._brought_document(), self._known, self._token
+        if documents is None or token is None:
+            return None
+        if self._ended is None and known is not None and documents.is_current(brought, known.document):
+            return None if self._travels() else documents.clear(self._scope)
+        if self._ended is None and self._travels():
+            travelled = self._engine.given_along(token)
+            if travelled is not None and documents.is_later(brought, travelled, token.value, self._era):
+                header = documents.set(self._scope, travelled, token.value, self._era)
+                if header is not None:
+                    return header
+            elif not (brought.ignored == "unreadable" or _is_gone(known)):
+                return None
+        return documents.clear(self._scope) if brought.values else None
 
     @property
     def _era(self) -> int:
@@ -102,7 +166,7 @@ class Carrying(Privacy):
             return False
         if self._told.operations or self._ended is not None:
             return True
-        return self._used and (not self._brought.is_tidy or self._has_news())
+        return self._used and (not self._brought.is_tidy or self._has_news() or self._document_out() is not None)
 
     def _has_news(self) -> bool:
         """Tell whether earlier requests have left something to tell, and take it over."""
@@ -121,7 +185,19 @@ class Carrying(Privacy):
             lost = "switches of a visitor without a token were dropped"
             became = lost if token is None else await self._engine.keep(token, written.left_out)
             self._emit("continuity.overflow", "respond", became)
-        return written.headers
+        return self._with_document(written.headers)
+
+    def _with_document(self, headers: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return what the browser is to keep, and the document where there is room for it."""
+        documents = self._deps.documents
+        if documents is None:
+            return headers
+        brought, held = self._brought_document(), held_after(self._brought.brought, headers)
+        if held + documents.size(self._scope, brought, header := self._document_out()) > MAX_CARRIED:
+            self._emit("document.left_out", "respond", "no room beside the notes")
+            header = documents.clear(self._scope) if brought.values else None
+        fits = header is not None and sum(map(len, headers)) + len(header) <= MAX_SET
+        return (*headers, header) if fits and header is not None else headers
 
     def _own_note(self, token: StorefrontToken | None) -> Notes | None:
         """Return what this response itself has to tell."""
@@ -132,3 +208,8 @@ class Carrying(Privacy):
             return self._engine.to_note(token, self._told, brought, receipts=self._receipts)
         operations = tuple(Noted(path, operation) for path, operation in self._told.operations.items())
         return Notes(operations, (), brought.era, brought.ended, self._receipts)
+
+
+def _is_gone(known: Snapshot | None) -> bool:
+    """Tell whether Emporix has said that there is no context, or refused the token."""
+    return known is not None and (known.rejected or (known.document is None and not known.degraded))

@@ -16,7 +16,7 @@ from starlette.types import Scope
 from . import cbor
 from .checks import cookie_name
 from .clock import Clock
-from .cookies import cookies_in
+from .cookies import SECURE, cookie_attributes, cookies_in
 from .engine import NOTE_SECONDS, Noted, Notes, join
 from .model.document import ATTRIBUTE_PREFIX, Removed
 from .model.frozen_json import dumps
@@ -42,7 +42,6 @@ CLEARING: Final = 130
 AT_ONCE: Final = 8
 REMEMBERED: Final = 2048
 LONGEST_REMEMBERED: Final = 8 * 1024
-SECURE: Final = frozenset({"https", "wss"})
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -282,7 +281,7 @@ class ContinuityCookies:
         return name + b"=" + self._value(name, notes) + b"; Path=/; Max-Age=%d" % seconds + self._attributes(prefix)
 
     def _attributes(self, prefix: bytes) -> bytes:
-        return b"; HttpOnly; SameSite=Lax" + (b"; Secure" if prefix == self._prefixes[1] else b"")
+        return cookie_attributes(secure=prefix == self._prefixes[1])
 
     def _value(self, name: bytes, notes: Notes) -> bytes:
         payload = _payload(notes)

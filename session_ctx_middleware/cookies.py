@@ -12,10 +12,12 @@ from typing import Final
 
 from starlette.types import Scope
 
-__all__ = ["cookie_headers", "cookies", "cookies_in"]
+__all__ = ["SECURE", "cookie_attributes", "cookie_headers", "cookies", "cookies_in"]
 
 MOST: Final = 1_000
 """Cookies of one header field that are read: browsers keep fewer than 200 of one host."""
+
+SECURE: Final = frozenset({"https", "wss"})
 
 _BLANKS: Final = " \t"
 _ESCAPED: Final = re.compile(r"\\(?:([0-3][0-7]{2})|(.))")
@@ -43,6 +45,15 @@ def cookies_in(header: bytes) -> Iterator[tuple[str, str]]:
             value = value.strip(_BLANKS)
             quoted = value[:1] == '"' == value[-1:] and len(value) > 1
             yield name.strip(_BLANKS), _unquoted(value) if quoted else value
+
+
+def cookie_attributes(*, secure: bool) -> bytes:
+    """Return how a cookie of ours is kept (RFC 6265bis, section 4.1.2): no script reads it.
+
+    Args:
+        secure: whether it goes over https alone.
+    """
+    return b"; HttpOnly; SameSite=Lax" + (b"; Secure" if secure else b"")
 
 
 def _unquoted(value: str) -> str:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+
+from starlette.requests import HTTPConnection
 
 from .clock import Clock, HybridClock
 from .continuity import ContinuityCookies
+from .document_cookie import DocumentCookies
 from .engine import ContextSource, Engine, EngineOptions, Neighbour, Neighbourhood
 from .errors import ConfigurationError
 from .events import ContextEvent, Events
 from .health import Monitored
 from .model.view import ContextDefaults
+from .policies import ContinuityPolicy
+from .sealing import Keyring
 from .token_watch import TokenWatch
 from .tokens import TokenChain
 
-__all__ = ["Engines", "RequestDependencies"]
+__all__ = ["Engines", "RequestDependencies", "cookies_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,8 @@ class RequestDependencies:
         engine: returns the engine of the running event loop.
         patience: seconds for which a request waits for reading.
         cookies: carry what one worker knows to the next; `None` without a secret.
+        documents: have browsers carry documents, too; `None` where they do not.
+        consents: tells whether the shopper of a connection has agreed to that; `None` where nobody has to be asked.
         strict: whether a leak is an error instead of a report.
         middleware: returns the middleware, `None` where it is gone.
         token_watch: is told whether requests bring tokens.
@@ -47,6 +54,8 @@ class RequestDependencies:
     engine: Callable[[asyncio.AbstractEventLoop], Engine]
     patience: float = 2.0
     cookies: ContinuityCookies | None = None
+    documents: DocumentCookies | None = None
+    consents: Callable[[HTTPConnection], bool] | None = None
     strict: bool = False
     middleware: Callable[[], Monitored | None] = lambda: None
     token_watch: TokenWatch | None = None
@@ -135,3 +144,54 @@ class Engines:
             neighbour = here.neighbour()
             self._neighbours.append(neighbour)
         return Engine(self._options, self._source, neighbour)
+
+
+def cookies_of(
+    secrets: Sequence[bytes],
+    place: tuple[str, str],
+    policy: ContinuityPolicy,
+    *,
+    name: str,
+    https_only: bool,
+    longest: float,
+    clock: Clock,
+    events: Events,
+) -> tuple[ContinuityCookies, DocumentCookies | None]:
+    """Return what writes and reads the notes, and the document where that travels along.
+
+    Args:
+        secrets: the shop's, newest first.
+        place: tenant and address.
+        policy: what browsers carry.
+        name: what the names of the cookies begin with.
+        https_only: treat every request as https.
+        longest: seconds after which nobody uses a document any more.
+        clock: where time comes from.
+        events: who is told of a document that is too large.
+    """
+    tenant, base_url = place
+    keyring = Keyring(secrets, tenant, base_url)
+    notes = ContinuityCookies(
+        keyring,
+        tenant=tenant,
+        base_url=base_url,
+        name=name,
+        https_only=https_only,
+        encrypted=policy.seals,
+        max_bytes=policy.max_bytes,
+        clock=clock,
+    )
+    if policy.document is False:
+        return notes, None
+    documents = DocumentCookies(
+        keyring,
+        tenant=tenant,
+        base_url=base_url,
+        name=name,
+        https_only=https_only,
+        max_bytes=policy.max_bytes,
+        longest=longest,
+        clock=clock,
+        events=events,
+    )
+    return notes, documents

@@ -142,7 +142,7 @@ class Events:
     def _noted(self, event: ContextEvent, kind: Kind) -> bool:
         """Count an event; tell whether it is news."""
         with self._lock:  # events come from worker threads, too
-            self._counts[kind.counters.get(event.operation, kind.counter or event.name)] += 1
+            self._counts[_counter(event, kind)] += 1
             if not kind.quiet:
                 return True
             key, now = (event.name, event.outcome), self._clock.monotonic()
@@ -171,6 +171,11 @@ class Events:
 
     def _hook_dropped(self) -> None:
         self.emit(ContextEvent(name="hook.dropped", operation="tell", outcome="dropped"))
+
+
+def _counter(event: ContextEvent, kind: Kind) -> str:
+    other = kind.counter or event.name
+    return kind.counters.get(event.operation) or kind.counters.get(event.outcome, other) if kind.counters else other
 
 
 def _is_async(hook: EventHook) -> TypeGuard[Callable[[ContextEvent], Awaitable[object]]]:

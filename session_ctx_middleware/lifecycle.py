@@ -89,7 +89,8 @@ class RequestLifecycle(Carrying):
             return
         self._brought_a_token()
         with self._budget(READING) as until:
-            known = await self._engine.read(token, until, self._notes())
+            notes, offer, renews = self._notes(), self._offer(), self._renews()
+            known = await self._engine.read(token, until, notes, offer, renews=renews)
         self._loaded(known, hit=False)
 
     async def _load_ahead(self) -> None:
@@ -173,7 +174,8 @@ class RequestLifecycle(Carrying):
             outcome = await self._engine.park(token, changes)
         else:
             with self._budget(COMMITTING) as until:
-                outcome = await self._engine.commit(token, changes, until, parks=parks, notes=self._notes())
+                notes, offer = self._notes(), self._offer()
+                outcome = await self._engine.commit(token, changes, until, parks=parks, notes=notes, offer=offer)
         self._sending -= changes.ids
         return outcome
 

@@ -17,8 +17,7 @@ from .access import OUTER_KEY, SCOPE_KEY, STATE_KEY
 from .checks import flag, flag_or_function, functions, instance, secret_keys, with_methods
 from .clock import Clock, SystemClock
 from .context import SessionContext
-from .continuity import ContinuityCookies
-from .dependencies import Engines, RequestDependencies
+from .dependencies import Engines, RequestDependencies, cookies_of
 from .emporix import OwnContextClient
 from .emporix.address import check_base_url
 from .emporix.reported import ReportedContexts
@@ -32,7 +31,6 @@ from .model.view import ContextDefaults
 from .policies import CachePolicy, ContinuityPolicy, UpstreamPolicy
 from .privacy import protected
 from .processes import several_workers
-from .sealing import Keyring
 from .stores import ContextStore, MemoryStore
 from .stores.protocol import check_store
 from .token_watch import TokenWatch
@@ -123,16 +121,16 @@ class SessionContextMiddleware:
         neighbourhood = _neighbourhood(place, store, cache, clock)
         keys = _keys(tenant, base_url, secrets, neighbourhood.store)
         self._events = events = Events(functions(on_event, HOOKS_WANTED), clock)
-        continuity = _continuity(continuity, secrets)
-        cookies = ContinuityCookies(
-            Keyring(secrets, tenant, base_url),
-            tenant=tenant,
-            base_url=base_url,
+        continuity = _of_kind(continuity, ContinuityPolicy, "continuity=...").checked(secrets)
+        cookies, documents = cookies_of(
+            secrets,
+            (tenant, base_url),
+            continuity,
             name=cookie_name,
             https_only=flag(https_only, "https_only=..."),
-            encrypted=continuity.encrypted or bool(continuity.document),
-            max_bytes=continuity.max_bytes,
+            longest=cache.longest,
             clock=clock,
+            events=events,
         )
         self._engines = Engines(
             EngineOptions(
@@ -159,6 +157,8 @@ class SessionContextMiddleware:
             engine=self._engines.of,
             patience=upstream.deadline,
             cookies=cookies if secrets else None,
+            documents=documents,
+            consents=continuity.consents,
             strict=flag(strict, "strict=..."),
             middleware=ref(self),
             place=(tenant, base_url),
@@ -259,7 +259,7 @@ class SessionContextMiddleware:
                 self._deps.events.emit(ContextEvent(name="state.shared", operation="request", outcome="copied"))
         # The scope leads to the context: were it to lead back, every request would wait for the garbage collector.
         seen = scope
-        if self._instant:
+        if self._instant and self._deps.consents is None:
             seen = {"type": scope["type"], "headers": scope["headers"], "scheme": scope.get("scheme", "http")}
         context = SessionContext(self._deps, seen, asyncio.get_running_loop())
         scope[SCOPE_KEY] = state[STATE_KEY] = context
@@ -304,12 +304,6 @@ def _unprocessable(error: InvalidChange) -> PlainTextResponse:
 def _of_kind(value: T | None, kind: type[T], where: str) -> T:
     """Return what was configured, or what there is where nothing was."""
     return kind() if value is None else instance(value, kind, where)
-
-
-def _continuity(given: ContinuityPolicy | None, secrets: Sequence[bytes]) -> ContinuityPolicy:
-    policy = _of_kind(given, ContinuityPolicy, "continuity=...")
-    policy.check_needs(secrets)
-    return policy
 
 
 def _client(tenant: str, base_url: str, http_client: HttpClient | None, upstream: UpstreamPolicy) -> OwnContextClient:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Final, Self
 
 from starlette.requests import HTTPConnection
 
@@ -109,8 +109,8 @@ class ContinuityPolicy:
 
     Args:
         encrypted: encrypt what the browser carries (AES-GCM) instead of signing it; needs the extra ``encryption``.
-        document: `True`, or ``f(connection) -> bool``: reserved for the document that travels along; implies
-            `encrypted`.
+        document: `True`, or ``f(connection) -> bool`` for the shopper's consent: the browser carries the document,
+            too, so that a worker that knows nothing need not ask Emporix; implies `encrypted`.
         receipts: write into the context, under a reserved attribute, which parked changes it has, so that no slow
             worker sends an older one over a newer one.
         max_bytes: the longest cookie, name and value.
@@ -126,16 +126,22 @@ class ContinuityPolicy:
         """Whether anything is encrypted."""
         return self.encrypted or self.document is not False
 
-    def check_needs(self, secrets: Sequence[bytes]) -> None:
-        """Raise a `ConfigurationError` where the secrets or the package are missing that encrypting needs."""
+    @property
+    def consents(self) -> Callable[[HTTPConnection], bool] | None:
+        """The function that tells whether a shopper has agreed; `None` where nobody has to be asked."""
+        return self.document if callable(self.document) else None
+
+    def checked(self, secrets: Sequence[bytes]) -> Self:
+        """Return this policy; raise `ConfigurationError` where a secret or the package to encrypt with is missing."""
         if not self.seals:
-            return
+            return self
         option = f"continuity=ContinuityPolicy({'encrypted' if self.encrypted else 'document'}=...)"
         if not secrets:
             raise ConfigurationError(
                 f"{option} needs secret_key=..., such as secrets.token_urlsafe(32) makes, the same on every worker."
             )
         require_encryption(option)
+        return self
 
     def __post_init__(self) -> None:
         flag(self.encrypted, "ContinuityPolicy(encrypted=...)")

@@ -23,7 +23,7 @@ class Kind:
             comes before is debug output. At 0 each one is told.
         over: name of the event that tells that it is over, where that is told; until then only the first one is.
         counter: its name in `stats()`; that of the event by default.
-        counters: the same for single operations.
+        counters: the same for single operations or outcomes.
         for_hooks: whether hooks are told, too.
     """
 
@@ -107,6 +107,37 @@ KINDS: Final[dict[str, Kind]] = {
         level=WARNING,
         remedy="what waits for Emporix has no room in the continuity cookie. Store less in attributes before there is "
         "a cart, or share a RedisStore",
+        quiet=60,
+    ),
+    "document.passed_over": Kind(
+        counters={
+            "of another token": "document_foreign",
+            "from before a logout": "document_replayed",
+            "too old": "document_expired",
+            "outdated": "document_outdated",
+        },
+    ),
+    "document.ignored": Kind(
+        level=WARNING,
+        remedy="a browser brought a travelling document that cannot be opened: bent, of another shop, or sealed with "
+        "another key. One now and then does not matter; many of them: give every worker the same secret_key=..., and "
+        "keep the old key behind the new one for a day",
+        remedies={
+            "from the future": "a travelling document was sealed more than two seconds from now, and counts for "
+            "nothing. The clock of this worker or of another one is wrong; set both by NTP",
+        },
+        quiet=60,
+        counters={"unreadable": "document_unreadable", "from the future": "document_ahead"},
+    ),
+    "document.left_out": Kind(
+        level=WARNING,
+        remedy="a document has no room in the browser, and does not travel: workers that do not know this shopper ask "
+        "Emporix. Store less in attributes, raise ContinuityPolicy(max_bytes=...), or share a RedisStore",
+        quiet=DAY,
+    ),
+    "consent.failed": Kind(
+        level=logging.ERROR,
+        remedy="ContinuityPolicy(document=...) raised this, and the shopper's document does not travel. Mend it",
         quiet=60,
     ),
     "leak.prevented": Kind(

@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("emporix", "stores"),
     ("engine", "sessions"),
     ("note_codec",),
-    ("continuity",),
+    ("continuity", "document_cookie"),
     ("token_watch",),
     ("dependencies", "forms", "recording", "reports"),
     ("privacy",),

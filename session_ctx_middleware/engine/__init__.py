@@ -16,6 +16,7 @@ with the taken changes over it. What cannot be sent is parked (`Pending`), shown
 
 What *other workers* did arrives by way of the store (`Sharing`, `Peers`) and of the shopper's browser (`Handover`,
 `Notes`, `Requirements`): both only ever raise floors, and merging what two of them know is commutative and idempotent.
+The browser may bring a document, too (`Travelling`): it is looked at before Emporix is asked.
 
 `wiring.build` makes the parts, each from finished ones. docs/architecture.md has the invariants, and what fails without
 each; `tests/test_structure.py` holds the directions.
@@ -29,6 +30,7 @@ from .neighbours import Neighbour, Neighbourhood
 from .notes import NOTE_SECONDS, Floor, Noted, Notes, join
 from .ports import ContextSource
 from .stats import Stats
+from .travelling import DocumentOffer, Travelled
 from .wiring import EngineOptions
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "Commit",
     "CommitResult",
     "ContextSource",
+    "DocumentOffer",
     "Engine",
     "EngineOptions",
     "Floor",
@@ -46,6 +49,7 @@ __all__ = [
     "Noted",
     "Notes",
     "Stats",
+    "Travelled",
     "join",
     "without_token",
 ]

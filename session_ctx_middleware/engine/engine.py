@@ -19,6 +19,7 @@ from .neighbours import Neighbour, Neighbourhood
 from .notes import Noted, Notes
 from .ports import ContextSource
 from .sharing import StoreRead
+from .travelling import DocumentOffer, Travelled
 from .wiring import EngineOptions, build
 
 __all__ = ["Engine"]
@@ -63,11 +64,27 @@ class Engine:
         """Return what one request may spend on reading, and on committing."""
         return Budget(self._upstream.deadline, self._clock), Budget(self._upstream.commit_deadline, self._clock)
 
-    async def read(self, token: StorefrontToken, until: float, notes: Notes | None = None) -> Snapshot:
-        """Return the best that can be known about a token's context by `until` (monotonic seconds)."""
+    async def read(
+        self,
+        token: StorefrontToken,
+        until: float,
+        notes: Notes | None = None,
+        offer: DocumentOffer | None = None,
+        *,
+        renews: bool = False,
+    ) -> Snapshot:
+        """Return the best that can be known about a token's context by `until` (monotonic seconds).
+
+        Args:
+            token: the shopper's token.
+            until: monotonic seconds.
+            notes: what the shopper's browser brought along.
+            offer: opens the document that it brought.
+            renews: whether the response can take a new document along.
+        """
         with self._pinned(token) as entry:
-            store_read = await self._prepare(entry, token, notes)
-            snapshot = await self._parts.reads.read(entry, token.value, until, store_read)
+            store_read = await self._prepare(entry, token, notes, offer)
+            snapshot = await self._parts.reads.read(entry, token.value, until, store_read, renews=renews)
             return self._shown(entry, token.value, notes, snapshot)
 
     async def refresh(self, token: StorefrontToken, until: float, notes: Notes | None = None) -> Snapshot:
@@ -109,6 +126,7 @@ class Engine:
         *,
         parks: bool,
         notes: Notes | None = None,
+        offer: DocumentOffer | None = None,
     ) -> CommitResult:
         """Send changes, and whatever is parked for the token, as one PATCH.
 
@@ -118,9 +136,10 @@ class Engine:
             until: monotonic seconds; what is not sent by then is parked or left to the caller.
             parks: park what cannot be sent; otherwise the caller keeps it.
             notes: what the shopper's browser brought along.
+            offer: opens the document that it brought.
         """
         try:
-            job = await self._job(token, changes, until, notes, parks=parks)
+            job = await self._job(token, changes, until, notes, offer, parks=parks)
         except asyncio.CancelledError:  # whoever waited has left before there was a job
             self._parts.tasks.spawn(self._commit_alone(token, changes, until, notes))
             raise
@@ -200,6 +219,10 @@ class Engine:
                 await self._keep(entry, token, mine)
             return "attributes are kept by the store" if mine else "attributes of another session were dropped"
 
+    def given_along(self, token: StorefrontToken) -> Travelled | None:
+        """Return the document that the shopper's browser may take to other workers."""
+        return self._parts.travelling.given_along(self._parts.entries.peek(self.key(token.value)))
+
     def may_drain(self, token: StorefrontToken) -> bool:
         """Tell whether it is worth sending parked changes now: not shortly after that failed."""
         key = self.key(token.value)
@@ -219,9 +242,16 @@ class Engine:
         await self._parts.commits.commit(await self._job(token, changes, until, notes, parks=True))
 
     async def _job(
-        self, token: StorefrontToken, changes: ContextChanges, until: float, notes: Notes | None, *, parks: bool
+        self,
+        token: StorefrontToken,
+        changes: ContextChanges,
+        until: float,
+        notes: Notes | None,
+        offer: DocumentOffer | None = None,
+        *,
+        parks: bool,
     ) -> Job:
-        async with self._prepared(token, notes) as entry:
+        async with self._prepared(token, notes, offer) as entry:
             return Job(entry, token.value, changes, until, parks, entry.fence.era, notes)
 
     async def _announce(self, token: StorefrontToken, document: ContextDocument) -> None:
@@ -240,9 +270,11 @@ class Engine:
         return shown
 
     @asynccontextmanager
-    async def _prepared(self, token: StorefrontToken, notes: Notes | None = None) -> AsyncIterator[Entry]:
+    async def _prepared(
+        self, token: StorefrontToken, notes: Notes | None = None, offer: DocumentOffer | None = None
+    ) -> AsyncIterator[Entry]:
         with self._pinned(token) as entry:
-            await self._prepare(entry, token, notes)
+            await self._prepare(entry, token, notes, offer)
             yield entry
 
     @contextmanager
@@ -253,7 +285,9 @@ class Engine:
         with self._parts.entries.pinned(entry):
             yield entry
 
-    async def _prepare(self, entry: Entry, token: StorefrontToken, notes: Notes | None) -> StoreRead | None:
+    async def _prepare(
+        self, entry: Entry, token: StorefrontToken, notes: Notes | None, offer: DocumentOffer | None = None
+    ) -> StoreRead | None:
         """Let an entry know what is parked, and what the browser brought; return what the store has said, if asked."""
         parts = self._parts
         missed = entry.store_view.epoch != parts.sharing.attachment.epoch
@@ -262,9 +296,15 @@ class Engine:
         # One question for the document and for what is parked: no page waits for two answers.
         store_read = await parts.sharing.read(entry, self._clock.monotonic())
         store_read = await parts.pending.look_unless_read(entry, store_read, again=missed)
+        if offer is not None and entry.document is None:
+            # Before the notes: what they say is shown over a document that they have left behind.
+            opened = await parts.travelling.take(entry, offer, store_read, notes, token.value)
+            offer = None if opened else offer
         if notes is not None:
             parts.requirements.note(entry, notes, token.value)
             brought = parts.handover.brought(entry, token.value, notes)
             if brought:
                 parts.tasks.spawn(parts.pending.hand_over(entry, brought))  # the browser keeps them from now on
+        if offer is not None:
+            await parts.travelling.take(entry, offer, store_read, notes, token.value)
         return store_read

@@ -132,7 +132,8 @@ class Entry:
         session: to which session the token belongs, as far as is known.
         ends_at: when the token ends, in seconds since the epoch; `None` where nothing says so.
         snapshot: what reads show.
-        asked_at: when Emporix was asked for the document, in monotonic seconds, as all that follow.
+        asked_at: when Emporix was asked for the document, in monotonic seconds, as all that follow; `NEVER` where only
+            the clock of another host says so.
         fresh_until: until when it is served without asking (RFC 9111, section 4.2).
         stale_until: until when it is served while it is renewed (RFC 5861, stale-while-revalidate).
         error_until: until when it is served if Emporix cannot be asked (RFC 5861, stale-if-error).
@@ -260,20 +261,18 @@ class Entry:
 
     def learn(self, consistency: Consistency) -> None:
         """Take what is known about versions from now on; parked changes that turn out to be taken show no more."""
-        document = self.snapshot.document
-        implied = document is not None and consistency.shown_by(document)
-        self._consistency = START if implied else consistency
-        self._show_parked(self.snapshot.parked)
+        self._learn(consistency, dated=self.asked_at != NEVER)
 
-    def show(self, snapshot: Snapshot, consistency: Consistency) -> None:
+    def show(self, snapshot: Snapshot, consistency: Consistency, *, dated: bool = True) -> None:
         """Show a snapshot from now on.
 
         Args:
             snapshot: what was found, or what follows from a write.
             consistency: what is known about versions with it.
+            dated: whether it is known when its document was asked for.
         """
         self.snapshot = snapshot
-        self.learn(consistency)
+        self._learn(consistency, dated=dated)
 
     def show_parked(self, parked: ContextChanges) -> None:
         """Show what is parked, but for what Emporix has taken since."""
@@ -324,6 +323,12 @@ class Entry:
     def raise_fence(self) -> None:
         """Keep every read in flight from being published, and new callers from joining it."""
         self.fence = Fence(self.fence.era, self.fence.generation + 1)
+
+    def _learn(self, consistency: Consistency, *, dated: bool) -> None:
+        document = self.snapshot.document
+        implied = dated and document is not None and consistency.shown_by(document)
+        self._consistency = START if implied else consistency
+        self._show_parked(self.snapshot.parked)
 
     def _show_parked(self, parked: ContextChanges) -> None:
         parked, document = parked.minus(self._consistency.taken), self.snapshot.document

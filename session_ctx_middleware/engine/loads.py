@@ -88,7 +88,7 @@ class Loads:
         self.entries.pin(entry)
         if store_read is not None and store_read.fence != flight.fence:
             store_read = None  # something was written meanwhile
-        found = None if store_read is None else self._at_hand(flight, store_read)
+        found = None if store_read is None else self._at_hand(entry, store_read)
         if found is not None and store_read is not None and self._has_nothing_parked(entry, found, store_read):
             self._land(flight, found)  # without a task: there is nothing to wait for
         elif (refusal := self._refusal(flight, store_read)) is not None:
@@ -102,11 +102,20 @@ class Loads:
         refusal = self.source.refusal(flight.entry.owner)
         return refusal if refusal is not None and self.sharing.is_unknown(flight.entry, store_read) else None
 
-    def _at_hand(self, flight: Flight, store_read: StoreRead) -> Found | None:
+    def serves(self, entry: Entry, store_read: StoreRead | None) -> bool:
+        """Tell whether the store had a document that is new enough."""
+        return store_read is not None and self._at_hand(entry, store_read) is not None
+
+    def hear(self, entry: Entry, stored: Stored) -> None:
+        """Note the floor that the store has, if it has one, as a hint."""
+        if stored.floor >= 0 and entry.store_view.believes(stored.identity, stored.floor):
+            entry.learn(entry.consistency.hinted(stored.identity, stored.floor))
+
+    def _at_hand(self, entry: Entry, store_read: StoreRead) -> Found | None:
         """Return the document that the store had, if it is new enough."""
         stored = store_read.stored
-        found = None if stored is None else self._shared_document(flight.entry, stored, store_read.asked_at)
-        return found if found is not None and self._is_usable(flight.entry, found) else None
+        found = None if stored is None else self._shared_document(entry, stored, store_read.asked_at)
+        return found if found is not None and self._is_usable(entry, found) else None
 
     def _has_nothing_parked(self, entry: Entry, found: Found, store_read: StoreRead) -> bool:
         self.entries.prove(entry, found.document.session_id)
@@ -148,9 +157,8 @@ class Loads:
             self.publisher.show_taken(entry, replace(snapshot, parked=entry.snapshot.parked), asked_at)
 
     def _shared_document(self, entry: Entry, stored: Stored, asked_at: float) -> Found | None:
-        """Return the document that somebody else has shared, and note its floor, if it has one, as a hint."""
-        if stored.floor >= 0 and entry.store_view.believes(stored.identity, stored.floor):
-            entry.learn(entry.consistency.hinted(stored.identity, stored.floor))
+        """Return the document that somebody else has shared, and note its floor."""
+        self.hear(entry, stored)
         return None if stored.document is None else Found(stored.document, asked_at - stored.age, shared=True)
 
     def _is_usable(self, entry: Entry, found: Found, *, in_need: bool = False) -> bool:

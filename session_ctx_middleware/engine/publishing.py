@@ -91,6 +91,29 @@ class Publisher:
             entry.learn(known.with_hint_applied(incarnation, self.keys.incarnation, self.clock.monotonic()))
         return True
 
+    def adopt(self, entry: Entry, document: ContextDocument, asked_at: float) -> bool:
+        """Show a document that a browser brought, unless it may lack something; tell whether it is shown.
+
+        Args:
+            entry: of the token.
+            document: as some worker has read it.
+            asked_at: when that was, in monotonic seconds, as far as its clock is right: no longer than that it is of
+                use. For all else that moment is unknown, and what has been seen is seen from now on.
+        """
+        now = self.clock.monotonic()
+        self.apply_hint(entry, document)
+        writes = any(self.entries.is_written(each) for each in self.entries.with_siblings(entry))
+        if writes or self.judge(entry, Found(document, NEVER)) is not Verdict.SHOW:
+            return False
+        seen = entry.consistency.raised(document.identity, document.version, now)
+        entry.show(Snapshot(document=document, parked=entry.snapshot.parked), seen, dated=False)
+        retry_at = entry.retry_at
+        self._set_lifetime(entry, asked_at, dated=False)
+        entry.retry_after(retry_at)
+        self._expire_siblings(entry, Found(document, now))
+        self.entries.keep(entry)
+        return True
+
     def reject(self, entry: Entry) -> None:
         """Forget the context of a token that Emporix rejected, and do not ask again for a while."""
         entry.raise_fence()  # an answer from before the rejection must not bring the context back
@@ -158,13 +181,13 @@ class Publisher:
         elif found.shared and entry.fresh_until <= self.clock.monotonic():
             self.throttle(entry, self.clock.monotonic())
 
-    def _set_lifetime(self, entry: Entry, asked_at: float) -> None:
+    def _set_lifetime(self, entry: Entry, asked_at: float, *, dated: bool = True) -> None:
         cache, informed = self.cache, self.attachment.connected
         limit = asked_at + (cache.ttl if informed else min(cache.ttl, UNINFORMED_TTL))
         left = max(limit - self.clock.monotonic(), 0.0)
         fresh_until = limit - left * cache.jitter * self.clock.random()
         entry.set_lifetime(
-            asked_at,
+            asked_at if dated else NEVER,
             fresh_until=fresh_until,
             stale_until=fresh_until + (cache.stale_while_revalidate if informed else 0.0),
             error_until=fresh_until + cache.stale_if_error,

@@ -11,7 +11,7 @@ from ..model.view import DEGRADED, Snapshot
 from ..policies import CachePolicy
 from ..stores import Attachment
 from .entries import Entries
-from .entry import Entry
+from .entry import NEVER, Entry
 from .flights import Failed, Flight, Found, Missing, Outcome, Rejected
 from .keys import Keys
 from .loads import Loads
@@ -26,6 +26,8 @@ from .verdict import Verdict
 __all__ = ["Reads"]
 
 LAG_TRIES: Final = 3
+RENEWAL: Final = 0.15
+"""Seconds for which a page that could show a stale document waits for a new one that its response takes along."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,7 +70,15 @@ class Reads:
         self.stats.count_hit()
         return snapshot
 
-    async def read(self, entry: Entry, token: str, until: float, store_read: StoreRead | None = None) -> Snapshot:
+    async def read(
+        self,
+        entry: Entry,
+        token: str,
+        until: float,
+        store_read: StoreRead | None = None,
+        *,
+        renews: bool = False,
+    ) -> Snapshot:
         """Return the best that can be known by `until` (monotonic seconds); never raises for Emporix' sake.
 
         Args:
@@ -76,6 +86,7 @@ class Reads:
             token: to ask Emporix with.
             until: monotonic seconds.
             store_read: what the store has said just now.
+            renews: whether the response can take a new document along, so that what is stale is worth a short wait.
         """
         now = self.clock.monotonic()
         if entry.has_ended(self.clock.time()):
@@ -84,6 +95,8 @@ class Reads:
             self.stats.count_hit()
             return entry.snapshot
         if now < entry.stale_until:
+            if renews and now >= entry.retry_at:
+                return await self._renewed(entry, token, min(until, now + RENEWAL), store_read)
             return self._stale_while_revalidate(entry, token, now)
         if now < entry.retry_at:
             return self.fallback(entry)
@@ -107,9 +120,17 @@ class Reads:
         """Return what a read would show now if it did not ask Emporix."""
         snapshot, now = entry.snapshot, self.clock.monotonic()
         own = snapshot.document is not None and snapshot.overlay and not self._is_hidden(entry, snapshot.document)
-        if now < entry.fresh_until or (own and now < entry.asked_at + self.cache.ttl):
+        if now < entry.fresh_until or (own and now < self._own_until(entry)):
             return snapshot
         return self.fallback(entry)
+
+    def _own_until(self, entry: Entry) -> float:
+        """Return until when a document with the shopper's own changes over it does not count as stale."""
+        cache = self.cache
+        if entry.asked_at != NEVER:
+            return entry.asked_at + cache.ttl
+        # Counted from the write where only the clock of another host dates the document: see `Publisher.show_taken`.
+        return entry.error_until - max(cache.stale_if_error - cache.ttl, 0.0)
 
     def _serves_on_error(self, entry: Entry, document: ContextDocument) -> bool:
         if self.clock.monotonic() >= entry.error_until or entry.has_ended(self.clock.time()):
@@ -123,6 +144,17 @@ class Reads:
     def _stale_while_revalidate(self, entry: Entry, token: str, now: float) -> Snapshot:
         if now >= entry.retry_at:
             self.loads.join(entry, token)
+        self.stats.count_stale()
+        return replace(entry.snapshot, stale=True)
+
+    async def _renewed(self, entry: Entry, token: str, until: float, store_read: StoreRead | None) -> Snapshot:
+        """Return the new document if it is here by `until` (monotonic seconds), else the stale one."""
+        flight = self.loads.join(entry, token, store_read)
+        outcome = await flight.landed.wait(until - self.clock.monotonic(), self.clock)
+        in_vain = outcome is None or isinstance(outcome, Failed)
+        in_vain = in_vain or (isinstance(outcome, Found) and self._is_too_early(flight, outcome))
+        if entry.document is None or not in_vain:
+            return self._answer(entry, outcome)
         self.stats.count_stale()
         return replace(entry.snapshot, stale=True)
 

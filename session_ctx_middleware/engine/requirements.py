@@ -79,6 +79,23 @@ class Requirements:
         if entry.consistency.required is not None and not self.buckets.take(entry.key):
             entry.learn(entry.consistency.requiring(None))
 
+    def forbids(self, entry: Entry, document: ContextDocument, notes: Notes | None, token: str) -> bool:
+        """Tell whether a document of unknown age may lack what its browser has seen, and the notes do not say what.
+
+        Args:
+            entry: of the token.
+            document: that the browser brought.
+            notes: what it brought beside it.
+            token: of the request.
+        """
+        floor = None if notes is None else self.binding.floor(entry, notes, token)
+        session_id = document.session_id
+        if floor is None or session_id is None or floor.session != self.binding.of_session(session_id):
+            return False
+        if floor.context != self.keys.incarnation(document.identity):
+            return True  # which of the two contexts was created later is for Emporix to say
+        return document.version < min(floor.version, floor.complete_from)
+
     def is_behind(self, entry: Entry, document: ContextDocument, asked_at: float) -> bool:
         """Tell whether a document is older than what the last browser has seen."""
         known, now = entry.consistency, self.clock.monotonic()

@@ -98,6 +98,11 @@ class Sharing:
         self._lost = self._losses()
         self.attachment = attachment
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes see what is kept."""
+        return self._store.shared
+
     # Documents.
 
     async def load(self, entry: Entry) -> Stored | None:

@@ -19,6 +19,7 @@ class Stats:
         upstream_gets: GET calls to Emporix.
         upstream_patches: PATCH calls to Emporix.
         refused_publications: answers not put into the cache, because a write overlapped them.
+        travelled: documents taken from the browsers that brought them.
     """
 
     hits: int = 0
@@ -28,6 +29,7 @@ class Stats:
     upstream_gets: int = 0
     upstream_patches: int = 0
     refused_publications: int = 0
+    travelled: int = 0
 
     def reads(self) -> int:
         """Return how many reads there were, all of them with a token."""
@@ -60,3 +62,7 @@ class Stats:
     def count_refused_publication(self) -> None:
         """Count an answer that is not put into the cache."""
         self.refused_publications += 1
+
+    def count_travelled(self) -> None:
+        """Count a document that a browser brought."""
+        self.travelled += 1

@@ -31,6 +31,7 @@ from .requirements import Requirements
 from .resilience import ProtectedSource, Protection
 from .sharing import Sharing
 from .stats import Stats
+from .travelling import Travelling
 
 __all__ = ["EngineOptions", "Parts", "build"]
 
@@ -79,6 +80,7 @@ class Parts:
         peers: do what other processes say.
         source: Emporix, protected.
         flights: GETs in the air.
+        travelling: documents that browsers bring and take along.
     """
 
     tasks: Tasks
@@ -93,6 +95,7 @@ class Parts:
     peers: Peers
     source: ProtectedSource
     flights: Flights
+    travelling: Travelling
 
 
 def build(options: EngineOptions, source: ContextSource, attachment: Attachment, neighbour: Neighbour) -> Parts:
@@ -164,6 +167,18 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         stats=stats,
         slow_after=upstream.deadline / 2,
     )
+    travelling = Travelling(
+        entries=entries,
+        publisher=publisher,
+        requirements=requirements,
+        loads=loads,
+        sharing=sharing,
+        pending=pending,
+        longest=cache.longest,
+        clock=clock,
+        stats=stats,
+        events=options.events,
+    )
     patching = Patching(
         source=protected,
         entries=entries,
@@ -208,4 +223,5 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         peers=peers,
         source=protected,
         flights=flights,
+        travelling=travelling,
     )
