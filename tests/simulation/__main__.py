@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from .campaign import Row, played
 from .judge import PROMISES
 from .setups import SETUPS, SITUATIONS
+from .tally import Tally
 from .visit import play
 
 ALL = "all"
@@ -24,6 +26,8 @@ def main() -> int:
     parser.add_argument("--seeds", default="0:20", help="of each situation: first:end, or one to replay")
     parser.add_argument("--steps", type=int, default=60, help="clicks of a visit; some are several requests")
     parser.add_argument("--jobs", type=int, default=None, help="processes, one for each core by default")
+    parser.add_argument("--tally", type=Path, help="a file: go on where it says that the last run was cut off")
+    parser.add_argument("--chunk", type=int, default=4, help="seeds of each situation between two entries of the tally")
     parser.add_argument("--story", action="store_true", help="tell everything that happens in one seed")
     options = parser.parse_args()
     setups = [*SETUPS] if ALL in (options.setup or [ALL]) else options.setup
@@ -35,6 +39,9 @@ def main() -> int:
         return 0
     bad = 0
     for setup in setups:
+        if options.tally is not None:
+            bad += keep_tally(Tally(options.tally), setup, situations, seeds, options)
+            continue
         total = Row(setup)
         for situation, row in played(setup, situations, seeds, options.steps, options.jobs):
             print(f"{setup} | {situation}: {row.sentence()}", flush=True)
@@ -44,6 +51,17 @@ def main() -> int:
         print(f"{setup}: {total.sentence()}", flush=True)
         bad += total.counts.total()
     return 1 if bad else 0
+
+
+def keep_tally(tally: Tally, setup: str, situations: list[str], seeds: range, options: argparse.Namespace) -> int:
+    """Play on from where the tally stands; return how often a promise has been broken in all of it."""
+    told, bad = 0, 0
+    for total in tally.played(setup, situations, seeds, options.steps, jobs=options.jobs, chunk=options.chunk):
+        for text in total.examples[told:]:
+            print(f"    {text}")
+        told, bad = len(total.examples), total.counts.total()
+        print(f"{setup}, so far: {total.sentence()}", flush=True)
+    return bad
 
 
 def tell(setup: str, situation: str, seed: int, steps: int) -> None:

@@ -11,7 +11,7 @@ from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.model.document import ContextDocument
 from session_ctx_middleware.stores import Attachment, Listener, MemoryStore, Notice, Stored
 
-from ..support.virtual_time import VirtualClock
+from .loops import SimulatedClock
 
 LATENCY = 0.02
 NOTICE_DELAY = 0.05
@@ -28,7 +28,7 @@ class Backplane:
         faulty: whether it fails, loses notices and is emptied.
     """
 
-    def __init__(self, clock: VirtualClock, rng: random.Random, *, faulty: bool) -> None:
+    def __init__(self, clock: SimulatedClock, rng: random.Random, *, faulty: bool) -> None:
         self.clock = clock
         self.rng = rng
         self.faulty = faulty

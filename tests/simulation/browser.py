@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from .backplane import LATENCY, NOTICE_DELAY
-from .fleet import SESSION_TOLD, Answer, Fleet, Headers, Place
+from .fleet import SESSION_TOLD, Fleet, Headers, Place
 from .history import ATTRIBUTES, Choice, Person, Seen
 from .jar import Jar
 from .judge import Judge
@@ -103,8 +103,8 @@ class Browser:
             self._judge.wanted(choice)
         headers = self._headers(token, name)
         self.requests += 1
-        number = f"request {self.requests} {page.__name__}"
-        self._judge.tell(f"{number} of {person.number} with {token} wants {plan.wishes}")
+        number, title = self.requests, page.__name__
+        self._judge.tell("request {} {} of {} with {} wants {}", number, title, person.number, token, plan.wishes)
         await asyncio.sleep(rng.uniform(0.001, 0.05))
         where = place or self._fleet.somewhere()
         request, answer = await self._fleet.serve(person.tenant, where, headers, page, leaves_after=leaves_after)
@@ -117,11 +117,10 @@ class Browser:
         self.heard.update(request.heard)
         seen = Seen(person, name, token, where.key, sent, plan.values, *plan.flags) if plan.values else None
         if lost or leaves_after is not None or answer.status == 499:
-            self._judge.tell(f"{number}: the answer is lost")
+            self._judge.tell("request {} {}: the answer is lost", number, title)
             return None
-        self._judge.tell(
-            f"{number} from {where.key}: {answer.status}, {plan.values} {request.heard}, {_cookies(answer)}"
-        )
+        told = (number, title, where.key, plan.values, request.heard, answer)
+        self._judge.tell("request {} {} from {}: {} {}, {}", *told)
         self.jar.receive(answer.headers, secure=True)
         if "continuity.overflow" in request.heard:
             self._judge.pardon(person, ATTRIBUTES, now)
@@ -164,10 +163,3 @@ class Browser:
             self._judge.refusal(seen)
             if seen.shown_session not in {None, session.name}:
                 self._judge.violation("leaks", f"{seen.session} is shown {seen.shown_session}")
-
-
-def _cookies(answer: Answer) -> str:
-    """Return how many cookies an answer sets, and how many it clears: their names are random."""
-    said = [value.partition(b"=")[2] for name, value in answer.headers if name == b"set-cookie"]
-    cleared = sum(value.startswith(b";") for value in said)
-    return f"sets {len(said) - cleared} and clears {cleared} cookies"

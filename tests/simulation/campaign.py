@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import time
@@ -15,9 +16,11 @@ from .judge import PROMISES
 from .setups import SETUPS, SITUATIONS
 from .visit import Verdict, play
 
-__all__ = ["Row", "played"]
+__all__ = ["Row", "calm", "played"]
 
 EXAMPLES = 3
+MANY = 200
+"""Visits after which a process ends, and with it what is left of them."""
 
 
 @dataclass
@@ -63,11 +66,18 @@ def quietly(seed: int, steps: int, setup: str, situation: str) -> Verdict:
     return play(seed, steps, SETUPS[setup], SITUATIONS[situation], name=situation)
 
 
+def calm() -> None:
+    """Let the collector look at what a visit has made once, at its end, and never at what is older."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
 def played(
     setup: str, situations: Sequence[str], seeds: Sequence[int], steps: int, jobs: int | None = None
 ) -> Iterator[tuple[str, Row]]:
     """Play seeds of each situation on one set-up, in several processes."""
-    with multiprocessing.Pool(jobs) as pool:
+    with multiprocessing.Pool(jobs, calm, maxtasksperchild=MANY) as pool:
         for situation in situations:
             row, began = Row(situation), time.monotonic()
             one = partial(quietly, steps=steps, setup=setup, situation=situation)

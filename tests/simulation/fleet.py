@@ -25,9 +25,8 @@ from session_ctx_middleware import (
 from session_ctx_middleware.stores import ContextStore, MemoryStore
 
 from ..support.left_over import left_over
-from ..support.virtual_time import VirtualClock
 from .backplane import Backplane
-from .loops import Loops
+from .loops import Loops, SimulatedClock
 from .setups import Setup
 from .wire import READ_TIMEOUT, Line, Wire
 
@@ -85,6 +84,12 @@ class Answer:
     status: int
     headers: Headers
 
+    def __str__(self) -> str:
+        """Return how many cookies it sets, and how many it clears: their names are random."""
+        said = [value.partition(b"=")[2] for name, value in self.headers if name == b"set-cookie"]
+        cleared = sum(value.startswith(b";") for value in said)
+        return f"{self.status}, sets {len(said) - cleared} and clears {cleared} cookies"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -122,7 +127,9 @@ class Fleet:
         self._street = asyncio.get_running_loop()
         self._address = f"https://emporix-{next(_runs)}.test"
         self._told = told
-        self.backplane = Backplane(VirtualClock(rng.randrange(2**32)), rng, faulty=setup.store == "faulty")
+        self.backplane = Backplane(
+            SimulatedClock(loops.time, rng.randrange(2**32)), rng, faulty=setup.store == "faulty"
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients: list[httpx2.AsyncClient] = []
         self.shops: dict[tuple[str, int, int], SessionContextMiddleware] = {}
@@ -131,7 +138,7 @@ class Fleet:
 
     def _open(self, worker: int, tenants: list[str], wire: Wire) -> None:
         setup = self.setup
-        clock = VirtualClock(self.rng.randrange(2**32))
+        clock = SimulatedClock(self._loops.time, self.rng.randrange(2**32))
         clock.wall_offset = self.rng.uniform(-setup.skew, setup.skew) if setup.skew else 0.0
         line = Line(wire, worker, alone=setup.instances == setup.loops == 1)
         client = httpx2.AsyncClient(transport=line)

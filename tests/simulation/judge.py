@@ -86,17 +86,17 @@ class Judge:
         self.story: list[str] | None = None
         """Everything that happened, in words, where somebody wants to read it."""
 
-    def tell(self, text: str) -> None:
-        """Add to the story."""
+    def tell(self, text: str, *values: object) -> None:
+        """Add to the story; `values` become words only where somebody reads them."""
         if self.story is not None:
-            self.story.append(f"{self.now:8.3f} {text}")
+            self.story.append(f"{self.now:8.3f} {text.format(*values)}")
 
     def violation(self, promise: str, text: str) -> None:
         """Note that a promise was broken."""
         self.counts[promise] += 1
         if len(self.found[promise]) < ENOUGH:
             self.found[promise].append(f"{self.now:8.3f} {text}")
-        self.tell(f"*** {promise}: {text}")
+        self.tell("*** {}: {}", promise, text)
 
     # Choices
 
@@ -196,7 +196,8 @@ class Judge:
 
     def changed(self, session: ServerSession, path: str, value: str | None, *, foreign: bool) -> None:
         """Judge a change at Emporix."""
-        self.tell(f"    {session.name} v{session.version}: {path} = {value!r}{' by somebody else' if foreign else ''}")
+        who = " by somebody else" if foreign else ""
+        self.tell("    {} v{}: {} = {!r}{}", session.name, session.version, path, value, who)
         if foreign:
             self._foreign[session.name, path][value] = self.now
             self._held[session.name, path].clear()

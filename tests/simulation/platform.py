@@ -6,6 +6,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, Protocol
 
 from .history import ATTRIBUTES, PATHS
@@ -32,6 +33,28 @@ class Witness(Protocol):
         ...
 
 
+class State:
+    """A context as it was at some moment.
+
+    Args:
+        version: of it.
+        document: nobody changes it afterwards.
+        odd: see `ServerSession`.
+    """
+
+    def __init__(self, version: int, document: Document, odd: Callable[[Document], Document] | None) -> None:
+        self.version = version
+        self._document = document
+        self._odd = odd
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The document as it goes over the wire; most are never asked for."""
+        if self._odd is None:
+            return json.dumps(self._document).encode()
+        return json.dumps(self._odd(self._document)).replace("Infinity", "1e400").encode()
+
+
 @dataclass(eq=False)
 class ServerSession:
     """A session at the server.
@@ -53,7 +76,7 @@ class ServerSession:
     fields: dict[str, str] = field(default_factory=dict)
     context: dict[str, Any] = field(default_factory=dict)
     odd: Callable[[Document], Document] | None = None
-    states: deque[tuple[float, bytes | None]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_STATES))
+    states: deque[tuple[float, State | None]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_STATES))
     visitors: set[int] = field(default_factory=set)
     log: dict[str, list[tuple[float, str | None]]] = field(default_factory=lambda: {path: [] for path in PATHS})
 
@@ -66,8 +89,8 @@ class ServerSession:
         """Return all of it."""
         return {path: self.value(path) for path in PATHS}
 
-    def encoded(self) -> bytes | None:
-        """Return the document as it goes over the wire."""
+    def state(self) -> State | None:
+        """Return the context as it is now."""
         if not self.version:
             return None
         metadata: Document = {"version": self.version, "modifiedAt": "2026-02-04T17:06:00.134Z"}
@@ -75,14 +98,12 @@ class ServerSession:
             metadata["createdAt"] = f"2026-02-04T17:{self.incarnation:02}:00.134Z"
         document: Document = {"sessionId": self.name, "customerId": "ANONYMOUS", **self.fields, "metadata": metadata}
         if self.context:
-            document["context"] = self.context
-        if self.odd is None:
-            return json.dumps(document).encode()
-        return json.dumps(self.odd(document)).replace("Infinity", "1e400").encode()
+            document["context"] = dict(self.context)
+        return State(self.version, document, self.odd)
 
-    def seen_at(self, moment: float) -> bytes | None:
-        """Return the document as a replica has it that knows what was at a moment."""
-        seen: bytes | None = None
+    def seen_at(self, moment: float) -> State | None:
+        """Return the context as a replica has it that knows what was at a moment."""
+        seen: State | None = None
         for time, state in self.states:
             if time <= moment:
                 seen = state
@@ -154,9 +175,9 @@ class Platform:
             session.fields, session.context = {}, {}
         self._noted(session, before, foreign=True)
 
-    def restore(self, session: ServerSession, state: bytes) -> None:
+    def restore(self, session: ServerSession, state: State) -> None:
         """Put a backup back: values and version of some time ago."""
-        document, before = json.loads(state), session.values()
+        document, before = json.loads(state.encoded), session.values()
         session.fields = {name: document[name] for name in PATCHABLE if isinstance(document.get(name), str)}
         session.context = dict(document.get("context", {}))
         session.version = int(document["metadata"]["version"])
@@ -182,7 +203,7 @@ class Platform:
 
     def _noted(self, session: ServerSession, before: Mapping[str, str | None], *, foreign: bool) -> None:
         now = self._now()
-        session.states.append((now, session.encoded()))
+        session.states.append((now, session.state()))
         for path, value in session.values().items():
             if value != before[path]:
                 session.log[path].append((now, value))

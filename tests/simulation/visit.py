@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import random
 from collections import Counter
@@ -116,10 +117,10 @@ class Visit:
         await self._quiet()
         await self._close()
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, text: str, *values: object) -> None:
         if self.judge.story is not None:
             self.judge.now = self.loops.time.now
-            self.judge.tell(text)
+            self.judge.tell(text, *values)
 
     # Requests
 
@@ -297,7 +298,7 @@ class Visit:
         while True:
             await asyncio.sleep(self.rng.uniform(0.5, 6))
             self.wire.weather = self.rng.choice(self.situation.weather)
-            self._tell(f"{self.wire.weather}")
+            self._tell("{}", self.wire.weather)
 
     async def _store(self) -> None:
         await self.fleet.backplane.weather(self.rng)
@@ -377,6 +378,7 @@ class Visit:
 
     async def _close(self) -> None:
         await asyncio.sleep(30)
+        gc.collect(0)  # who failed with nobody listening says so now
         left_over = self.fleet.left_over()
         for promise, texts in {
             "left over": left_over,

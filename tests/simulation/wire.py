@@ -41,7 +41,7 @@ class Wire:
         self.faults = 0
         self.patches_at_once: list[str] = []
         self.misdirected: list[str] = []
-        self.tell: Callable[[str], None] = lambda _: None
+        self.tell: Callable[..., None] = lambda *_: None
 
     def strikes(self, probability: float) -> bool:
         """Decide whether something goes wrong."""
@@ -83,9 +83,9 @@ class Line(httpx2.AsyncBaseTransport):
         try:
             response = await self._answered(request)
         except httpx2.HTTPError as error:
-            self._wire.tell(f"  {request.method} fails: {error}")
+            self._wire.tell("  {} fails: {}", request.method, error)
             raise
-        self._wire.tell(f"  {request.method} of worker {self._number} is answered {response.status_code}")
+        self._wire.tell("  {} of worker {} is answered {}", request.method, self._number, response.status_code)
         return response
 
     async def _answered(self, request: httpx2.Request) -> httpx2.Response:
@@ -105,7 +105,7 @@ class Line(httpx2.AsyncBaseTransport):
         if method == "GET":
             return await self._get(session, token)
         body = json.loads(await request.aread())
-        wire.tell(f"  worker {self._number} sends {session.name} {body}")
+        wire.tell("  worker {} sends {} {}", self._number, session.name, body)
         return await self._patched(session, body)
 
     async def _on_the_way(self, request: httpx2.Request) -> None:
@@ -130,11 +130,11 @@ class Line(httpx2.AsyncBaseTransport):
 
     async def _get(self, session: ServerSession, token: str) -> httpx2.Response:
         wire = self._wire
-        seen = session.states[-1][1] if session.states else None
+        state = session.states[-1][1] if session.states else None
         if wire.weather.lag and wire.rng.random() < 0.5:
-            seen = session.seen_at(asyncio.get_running_loop().time() - wire.weather.lag) or seen
-        version = None if seen is None else json.loads(seen)["metadata"]["version"]
-        wire.tell(f"  worker {self._number} reads {session.name} v{version}")
+            state = session.seen_at(asyncio.get_running_loop().time() - wire.weather.lag) or state
+        wire.tell("  worker {} reads {} v{}", self._number, session.name, None if state is None else state.version)
+        seen = None if state is None else state.encoded
         await self._back("the context")
         if wire.strikes(wire.weather.garbage):
             return _answer(200, b"<not JSON>")
