@@ -71,33 +71,49 @@ def clear_frames(error: E) -> E:
         The same error. Frames that still run, as that of the caller, are left out of its traceback. Errors that led to
         it are treated alike; one that was raised and handled inside is left out, as it may quote what it was about.
     """
-    _clear(error, set())
+    errors: dict[int, BaseException] = {}
+    internal: set[int] = set()
+    waiting: list[BaseException] = [error]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in errors:
+            continue
+        errors[id(each)] = each
+        if _trim(each):
+            internal.add(id(each))
+        waiting += [led for led in _leading_to(each) if led is not None]
+    for each in errors.values():
+        for name in ("__cause__", "__context__"):
+            led = getattr(each, name)
+            link = _link(led, internal)
+            if link is not led:  # setting a cause hides the context
+                BaseException.__setattr__(each, name, link)  # an application's exception may be a frozen dataclass
     return error
 
 
-def _clear(error: BaseException, seen: set[int]) -> None:
-    if id(error) in seen:
-        return
-    seen.add(id(error))
+def _trim(error: BaseException) -> bool:
+    """Clear the frames of an error that are ours; tell whether it was raised and handled inside."""
+    parts = list(_walk(error))
     rest: TracebackType | None = None
-    for part in reversed([part for part, ours in _walk(error) if not (ours and _runs(part.tb_frame))]):
+    for part in reversed([part for part, ours in parts if not (ours and _runs(part.tb_frame))]):
         rest = TracebackType(rest, part.tb_frame, part.tb_lasti, part.tb_lineno)
     error.with_traceback(rest)
-    for name in ("__cause__", "__context__"):
-        led, link = getattr(error, name), _link(getattr(error, name), seen)
-        if link is not led:  # setting a cause hides the context
-            BaseException.__setattr__(error, name, link)  # an application's exception may be a frozen dataclass
-    for each in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
-        _clear(each, seen)
+    return bool(parts) and all(ours for _, ours in parts)
 
 
-def _link(error: BaseException | None, seen: set[int]) -> BaseException | None:
+def _leading_to(error: BaseException) -> tuple[BaseException | None, ...]:
+    return error.__cause__, error.__context__, *(error.exceptions if isinstance(error, BaseExceptionGroup) else ())
+
+
+def _link(error: BaseException | None, internal: set[int]) -> BaseException | None:
     """Return an error that led to another one, or what had led to it where it is nothing but ours."""
-    if error is None:
-        return None
-    internal = error.__traceback__ is not None and all(ours for _, ours in _walk(error))
-    _clear(error, seen)
-    return error.__cause__ or error.__context__ if internal else error
+    passed: set[int] = set()
+    while error is not None and id(error) in internal:
+        if id(error) in passed:
+            return None
+        passed.add(id(error))
+        error = error.__context__ if error.__cause__ is None else error.__cause__
+    return error
 
 
 def _walk(error: BaseException) -> Iterator[tuple[TracebackType, bool]]:

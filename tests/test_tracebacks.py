@@ -511,6 +511,25 @@ def test_groups_and_circles() -> None:
     assert clear_frames(group) is group
 
 
+def test_many_errors_in_a_row() -> None:
+    """However many errors led to the last one, as where a recursion has no end, that one leaves."""
+    fail = of_ours("def fail(secret):\n    raise LookupError\n", "fail")
+    first = recorded(lambda: fail(SECRETS[0]))
+    assert first is not None
+    errors: list[BaseException] = [first]
+    for number in range(5_000):
+        errors.append(KeyError(number))
+        errors[-1].__context__ = errors[-2]
+
+    try:
+        cleared = clear_frames(errors[-1])
+        assert cleared is errors[-1]
+        assert leaks(first) == []
+    finally:
+        for each in errors:  # pytest would take them apart one inside the other
+            each.__context__ = None
+
+
 def test_every_public_method_is_covered() -> None:
     """A method that is added to one of these later is covered without another line."""
     for kind in (SessionContext, OwnContextClient, ManagedContextClient, ServiceToken):
