@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Final, TypedDict
 
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from .context import SessionContext
 from .errors import ConfigurationError
 
-__all__ = ["OUTER_KEY", "SCOPE_KEY", "STATE_KEY", "SessionState", "get_session_context"]
+__all__ = ["SCOPE_KEY", "STATE_KEY", "SessionState", "get_session_context", "inside_another"]
 
 STATE_KEY: Final = "session_ctx"
 SCOPE_KEY: Final = "session_ctx_middleware.context"
@@ -36,3 +37,28 @@ def get_session_context(connection: HTTPConnection[Any]) -> SessionContext:
         "There is no session context in this request. Add Middleware(SessionContextMiddleware, tenant=...) to the "
         "application's middleware."
     )
+
+
+def inside_another(scope: Scope, place: tuple[str, str]) -> tuple[Scope, bool]:
+    """Return what an application inside another middleware gets to see, and whether its own is to place a context.
+
+    Mounted twice for one shop, the outer one wins. For another shop, the inner one works for its own application, and
+    nothing shows there of the outer shop's context; outside it nothing shows of the inner one's.
+    """
+    outer = (scope[SCOPE_KEY], *scope.get(OUTER_KEY, ()))
+    known = next((each for each in outer if each._deps.place == place), None)
+    # What is in between may have made a scope of its own.
+    state = {key: value for key, value in scope.get("state", {}).items() if key != STATE_KEY}
+    if known is not None and known is outer[0]:
+        if known._response is None:
+            scope.setdefault("state", {})[STATE_KEY] = known
+            return scope, False
+        del scope[SCOPE_KEY]  # the answer was thrown away, and this is another attempt
+        scope["state"] = state
+        return scope, True
+    inside = {**scope, "state": state, OUTER_KEY: outer}
+    if known is None:
+        del inside[SCOPE_KEY]
+    else:
+        inside[SCOPE_KEY] = state[STATE_KEY] = known
+    return inside, known is None

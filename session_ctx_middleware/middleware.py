@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .access import OUTER_KEY, SCOPE_KEY, STATE_KEY
+from .access import SCOPE_KEY, STATE_KEY, inside_another
 from .checks import flag, flag_or_function, functions, instance, secret_keys, with_methods
 from .clock import Clock, SystemClock
 from .context import SessionContext
@@ -177,7 +177,7 @@ class SessionContextMiddleware:
             send = self._closing(send)
         mine = kind in {"http", "websocket"}
         if mine and SCOPE_KEY in scope:
-            scope, mine = _inside(scope, self._deps.place)
+            scope, mine = inside_another(scope, self._deps.place)
         if not mine:
             await self.app(scope, receive, send)
             return
@@ -272,28 +272,6 @@ class SessionContextMiddleware:
             await send(message)
 
         return send_wrapper
-
-
-def _inside(scope: Scope, place: tuple[str, str]) -> tuple[Scope, bool]:
-    """Return what an application inside another middleware gets to see, and whether its own is to place a context.
-
-    Mounted twice for one shop, the outer one wins. For another shop, the inner one works for its own application, and
-    nothing shows there of the outer shop's context; outside it nothing shows of the inner one's.
-    """
-    outer = (scope[SCOPE_KEY], *scope.get(OUTER_KEY, ()))
-    known = next((each for each in outer if each._deps.place == place), None)
-    if known is not None and known is outer[0]:
-        if known._response is not None:  # the answer was thrown away, and this is another attempt
-            del scope[SCOPE_KEY]
-            scope["state"].pop(STATE_KEY, None)
-        return scope, SCOPE_KEY not in scope
-    state = {key: value for key, value in scope["state"].items() if key != STATE_KEY}
-    inside = {**scope, "state": state, OUTER_KEY: outer}
-    if known is None:
-        del inside[SCOPE_KEY]
-    else:
-        inside[SCOPE_KEY] = state[STATE_KEY] = known
-    return inside, known is None
 
 
 def _unprocessable(error: InvalidChange) -> PlainTextResponse:

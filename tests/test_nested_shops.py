@@ -116,6 +116,24 @@ async def test_outer_shop_inside_the_inner_one(shops: Fakes) -> None:
     assert again.count() == 0
 
 
+@pytest.mark.parametrize("tenant", ["outer", "inner"])
+async def test_scope_without_a_state(shops: Fakes, tenant: str) -> None:
+    """C3: What stands between two middlewares may give the inner one a scope of its own, without the state."""
+    mine, _ = shops["outer"].new_session(currency="EUR"), shops["inner"].new_session(currency="JPY")
+    inner = around(Starlette(routes=[Route("/", page)]), shops[tenant])
+
+    async def between(scope: Any, receive: Any, send: Any) -> None:
+        await inner({key: value for key, value in scope.items() if key != "state"}, receive, send)
+
+    answer = await get(around(between, shops["outer"]), "/", mine.token)
+
+    assert answer.json() == {
+        "currency": "EUR" if tenant == "outer" else "JPY",
+        "same": True,
+        "seen": ["session_ctx"],
+    }
+
+
 async def test_state_of_the_outer_application(shops: Fakes) -> None:
     """C3: What else the outer application has put into the state is there inside, and nothing is reported."""
     mine, _ = shops["outer"].new_session(), shops["inner"].new_session()
