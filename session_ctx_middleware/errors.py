@@ -19,7 +19,7 @@
         ├── ContextNotFound       404
         ├── VersionConflict       409, 412
         ├── TokenRejected         401, and 403 on reading
-        ├── LoginRefused          400, 401, 403 on logging in
+        ├── LoginRefused          400, 401, 403, 404 on logging in
         └── ChangeRefused         400, 403, 413, 414, 415, 422, 431 on writing
             └── ContextFull       attributes that would make the context too large to be read
 

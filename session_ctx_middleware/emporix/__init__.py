@@ -4,7 +4,15 @@ from .managed_context import ManagedContextClient
 from .own_context import OwnContextClient
 from .service_token import ServiceToken
 from .shopper_tokens import ShopperTokens
-from .token_answer import TokenAnswer
+from .token_answer import TokenAnswer, ValidToken
 from .transport import HttpClient
 
-__all__ = ["HttpClient", "ManagedContextClient", "OwnContextClient", "ServiceToken", "ShopperTokens", "TokenAnswer"]
+__all__ = [
+    "HttpClient",
+    "ManagedContextClient",
+    "OwnContextClient",
+    "ServiceToken",
+    "ShopperTokens",
+    "TokenAnswer",
+    "ValidToken",
+]

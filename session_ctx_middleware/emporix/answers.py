@@ -24,7 +24,17 @@ from ..model.document import ContextDocument
 from ..model.frozen_json import loads
 from .forms import gateway_code, is_emporix_own
 
-__all__ = ["READING", "SIGNING_IN", "WRITING", "Answer", "document_of", "error_of", "require_success", "seconds_of"]
+__all__ = [
+    "FOREIGN",
+    "READING",
+    "SIGNING_IN",
+    "WRITING",
+    "Answer",
+    "document_of",
+    "error_of",
+    "require_success",
+    "seconds_of",
+]
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 from urllib.parse import quote
 
 from ..checks import printable
 from ..clock import Clock
-from ..errors import EmporixError, LoginRefused, TokenRejected, TooManyRequests
+from ..errors import EmporixError, EmporixFailed, LoginRefused, MalformedAnswer, TokenRejected, TooManyRequests
 from ..frames import without_locals
 from .address import BASE_URL
-from .answers import Answer, error_of
+from .answers import FOREIGN, Answer, error_of
 from .client import MAX_CONNECTIONS, SYSTEM_CLOCK, TIMEOUT, TOTAL_TIMEOUT, PlatformClient
-from .token_answer import TokenAnswer, json_object
+from .forms import gateway_code
+from .token_answer import TokenAnswer, ValidToken, json_object
 from .transport import HttpClient
 
 __all__ = ["ShopperTokens"]
@@ -30,6 +32,7 @@ LOGGING_IN: Final[Mapping[int, type[EmporixError]]] = {
     400: LoginRefused,
     401: LoginRefused,
     403: LoginRefused,
+    404: LoginRefused,
     429: TooManyRequests,
 }
 SEEDS: Final[Mapping[str, str]] = {
@@ -38,6 +41,9 @@ SEEDS: Final[Mapping[str, str]] = {
     "language": "language",
     "target_location": "targetLocation",
 }
+
+
+_ABOUT_THE_BEARER: Final = re.compile("access_?token", re.IGNORECASE)
 
 
 class ShopperTokens(PlatformClient):
@@ -120,6 +126,7 @@ class ShopperTokens(PlatformClient):
 
         Raises:
             LoginRefused: not this password, or not this customer.
+            TokenRejected: the guest's token has ended.
             EmporixError: as for `OwnContextClient.get`.
         """
         body = {"email": email, "password": password}
@@ -129,25 +136,60 @@ class ShopperTokens(PlatformClient):
         return _granted("customer.login", answer, LOGGING_IN)
 
     async def refresh_customer(
-        self, refresh_token: str, *, bearer: str | None = None, legal_entity_id: str | None = None
+        self,
+        refresh_token: str,
+        *,
+        bearer: str | None = None,
+        other_bearer: Callable[[], Awaitable[str]] | None = None,
+        legal_entity_id: str | None = None,
     ) -> TokenAnswer:
         """Return another token of a customer's session.
 
+        Emporix' pages contradict each other about what the parameter is called, which is why it is sent by both names,
+        and about whose token goes along: the customer's, or a guest's.
+
         Args:
             refresh_token: from the last answer.
-            bearer: Emporix' pages contradict each other about whose token goes along: the customer's, or a guest's.
+            bearer: the customer's access token.
+            other_bearer: asked for a guest's where Emporix refuses the first one. It has to be of this browser alone:
+                Emporix may go on with the session of the bearer, and shoppers who share one would share that.
             legal_entity_id: the company that the customer acts for; where it is not named, the token is for none.
 
         Raises:
             TokenRejected: Emporix does not take one of the tokens.
             EmporixError: as for `OwnContextClient.get`.
         """
-        params = {"refreshToken": refresh_token}
+        params = {"refreshToken": refresh_token, "refresh_token": refresh_token}
         if legal_entity_id is not None:
             params["legalEntityId"] = legal_entity_id
-        return await self._granted(
-            "customer.refresh", f"{self._customer}/refreshauthtoken", params=params, token=bearer
-        )
+        path = f"{self._customer}/refreshauthtoken"
+        answer = await self._http.call("customer.refresh", "GET", path, params=params, token=bearer)
+        if answer.status == 401 and other_bearer is not None:
+            other = await other_bearer()
+            answer = await self._http.call("customer.refresh", "GET", path, params=params, token=other)
+        return _granted("customer.refresh", answer, REFUSING)
+
+    async def validate(self, token: str) -> ValidToken:
+        """Return what a customer's token is good for. Emporix bills the call: it is none for every request.
+
+        Args:
+            token: the customer's.
+
+        Raises:
+            TokenRejected: it has ended, or is none of a customer.
+            EmporixError: as for `OwnContextClient.get`.
+        """
+        answer = await self._http.call("customer.validate", "GET", f"{self._customer}/validateauthtoken", token=token)
+        if answer.status != OK:
+            # The answer to a dead token has no body: a 401 without one is Emporix' own word here.
+            refused = answer.status == 401 and not answer.body
+            raise (
+                TokenRejected("customer.validate", 401) if refused else error_of("customer.validate", answer, REFUSING)
+            )
+        data = json_object(answer.body)
+        if not data:
+            raise MalformedAnswer("customer.validate", answer.status, "no JSON object")
+        return ValidToken.parse(data)
 
     async def log_out(self, token: str) -> None:
         """End a customer's token at Emporix.
@@ -163,20 +205,23 @@ class ShopperTokens(PlatformClient):
         answer = await self._http.call("customer.logout", "GET", f"{self._customer}/logout", token=token, params=params)
         if answer.status not in LOGGED_OUT:
             raise error_of("customer.logout", answer, REFUSING)
+        if answer.body and answer.body.lstrip().startswith(b"<"):  # some firewalls answer what they block with 200
+            raise EmporixFailed("customer.logout", answer.status, FOREIGN)
 
-    async def exchange(self, subject_token: str, config: str, *, guest_token: str) -> TokenAnswer:
+    async def exchange(self, subject_token: str, config: str | None = None, *, guest_token: str) -> TokenAnswer:
         """Return a customer's tokens for a token of the shop's identity provider (RFC 8693).
 
         Args:
             subject_token: the provider's access token.
-            config: the name of the configuration at Emporix.
+            config: the name of the configuration at Emporix; `None` for the default one.
             guest_token: of the session that goes on with the login.
 
         Raises:
-            LoginRefused: Emporix does not take the token or the configuration.
+            LoginRefused: Emporix does not take the token or the configuration, or knows no such customer.
+            TokenRejected: the guest's token has ended.
             EmporixError: as for `OwnContextClient.get`.
         """
-        params = {"subjectAccessToken": subject_token, "config": config}
+        params = {"subjectAccessToken": subject_token, **({} if config is None else {"config": config})}
         answer = await self._http.call(
             "customer.exchange", "POST", f"{self._customer}/exchangeauthtoken", token=guest_token, params=params
         )
@@ -196,6 +241,7 @@ class ShopperTokens(PlatformClient):
 
         Raises:
             LoginRefused: Emporix does not take the code.
+            TokenRejected: the guest's token has ended.
             EmporixError: as for `OwnContextClient.get`.
         """
         params = {
@@ -222,6 +268,7 @@ class ShopperTokens(PlatformClient):
 
         Raises:
             LoginRefused: Emporix does not take the code.
+            TokenRejected: the guest's token has ended.
             EmporixError: as for `OwnContextClient.get`.
         """
         path = f"{self._customer}/signup/optin/{quote(code, safe='')}"
@@ -238,5 +285,7 @@ class ShopperTokens(PlatformClient):
 @without_locals
 def _granted(operation: str, answer: Answer, kinds: Mapping[int, type[EmporixError]]) -> TokenAnswer:
     if answer.status != OK:
-        raise error_of(operation, answer, kinds)
+        # The gateway's word about the bearer says nothing about a password.
+        dead = answer.status == 401 and _ABOUT_THE_BEARER.search(gateway_code(json_object(answer.body)))
+        raise error_of(operation, answer, REFUSING if dead else kinds)
     return TokenAnswer.parse(operation, json_object(answer.body), answer.status)

@@ -12,7 +12,7 @@ from ..checks import is_visible
 from ..errors import MalformedAnswer
 from ..model.personal import Personal
 
-__all__ = ["SHORT_LIFE", "TokenAnswer", "json_object", "seconds_in"]
+__all__ = ["SHORT_LIFE", "TokenAnswer", "ValidToken", "json_object", "seconds_in"]
 
 SHORT_LIFE: Final = 60.0
 """Seconds for which a token is used whose answer does not say how long it lives; one that ends before is refused."""
@@ -67,6 +67,41 @@ class TokenAnswer(Personal):
         )
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class ValidToken(Personal):
+    """What a customer's token is good for.
+
+    Args:
+        session_id: of the Emporix session, `None` where the answer does not say.
+        email: of the customer, `None` where the answer does not say.
+        legal_entity_id: the company that the customer acts for; `None` for nobody else.
+        expires_in: seconds for which the token is good, `None` where the answer does not say.
+    """
+
+    session_id: str | None = None
+    email: str | None = None
+    legal_entity_id: str | None = None
+    expires_in: float | None = None
+
+    def _outline(self) -> str:
+        return "" if self.expires_in is None else f"expires_in={self.expires_in:g}"
+
+    @classmethod
+    def parse(cls, data: Mapping[str, object]) -> ValidToken:
+        """Return what an answer says; what is not a text, or empty, is as good as missing.
+
+        Args:
+            data: the JSON object.
+        """
+        email = data.get("email")
+        return cls(
+            _session_id(data),
+            email if isinstance(email, str) and email else None,
+            _text(data, "legalEntityId"),
+            seconds_in(data, "expires_in", "expiresIn"),
+        )
+
+
 def json_object(body: bytes | None) -> Mapping[str, object]:
     """Return the JSON object that a body holds, an empty one where it holds none."""
     try:
@@ -82,8 +117,8 @@ def _text(data: Mapping[str, object], *names: str) -> str | None:
 
 
 def _session_id(data: Mapping[str, object]) -> str | None:
-    found = next((value for name in ("sessionId", "session_id") if isinstance(value := data.get(name), str)), None)
-    return found if found and len(found) <= MAX_SESSION_ID and found.isprintable() else None
+    texts = [value for name in ("sessionId", "session_id") if isinstance(value := data.get(name), str)]
+    return next((text for text in texts if 0 < len(text) <= MAX_SESSION_ID and text.isprintable()), None)
 
 
 def seconds_in(data: Mapping[str, object], *names: str) -> float | None:

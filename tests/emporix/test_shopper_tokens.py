@@ -43,7 +43,11 @@ GRANTS: dict[str, Call] = {
     ),
     "customer.opt_in": lambda tokens: tokens.opt_in(CODE, guest_token=ACCESS),
 }
-CALLS: dict[str, Call] = {**GRANTS, "customer.logout": lambda tokens: tokens.log_out(ACCESS)}
+CALLS: dict[str, Call] = {
+    **GRANTS,
+    "customer.validate": lambda tokens: tokens.validate(ACCESS),
+    "customer.logout": lambda tokens: tokens.log_out(ACCESS),
+}
 LOGINS = {"customer.login", "customer.exchange", "customer.social_login", "customer.opt_in"}
 SECRETS = (ACCESS, REFRESH, PASSWORD, CODE, "jane@example.com", "s-1")
 
@@ -70,7 +74,7 @@ SENT: dict[str, tuple[str, str, dict[str, str], str | None]] = {
     "customer.refresh": (
         "GET",
         "/customer/acme/refreshauthtoken",
-        {"refreshToken": REFRESH, "legalEntityId": "le-1"},
+        {"refreshToken": REFRESH, "refresh_token": REFRESH, "legalEntityId": "le-1"},
         ACCESS,
     ),
     "customer.exchange": (
@@ -86,6 +90,7 @@ SENT: dict[str, tuple[str, str, dict[str, str], str | None]] = {
         ACCESS,
     ),
     "customer.opt_in": ("GET", "/customer/acme/signup/optin/c0de%2Fwith%3Fodd%3Dsigns", {}, ACCESS),
+    "customer.validate": ("GET", "/customer/acme/validateauthtoken", {}, ACCESS),
     "customer.logout": ("GET", "/customer/acme/logout", {"accessToken": ACCESS}, ACCESS),
 }
 

@@ -1,0 +1,94 @@
+"""Token endpoints behind real sockets: what drips, resets or hangs ends in time, and no log says what was asked."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Literal
+
+import pytest
+
+from session_ctx_middleware.emporix import ShopperTokens, TokenAnswer
+from session_ctx_middleware.errors import EmporixUnreachable
+from session_ctx_middleware.testing import FakeEmporix, Fault
+
+from ..emporix.test_token_endpoints import KIM, OPERATIONS, Canaries
+from .backend import WebServer
+from .test_drips import Dripping
+
+pytestmark = pytest.mark.network
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[tuple[FakeEmporix, str]]:
+    """FakeEmporix behind a server."""
+    emporix = FakeEmporix()
+    server = WebServer(emporix)
+    await server.start()
+    yield emporix, server.address
+    await server.aclose()
+
+
+async def shopper_at(emporix: FakeEmporix, url: str, tokens: ShopperTokens) -> Canaries:
+    """Log a shopper in, and have the calls of `tokens` made for him."""
+    async with ShopperTokens("acme", "storefront", base_url=url) as there:
+        guest = await there.begin()
+        kim = await there.log_in(*KIM, guest_token=(await there.begin()).access_token)
+    return Canaries(emporix, tokens, guest, kim)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> str:
+    """Return what was logged by anybody but the server that plays Emporix."""
+    records = [record for record in caplog.records if not record.name.startswith("uvicorn")]
+    return "\n".join(f"{record.name} {record.getMessage()} {vars(record)}" for record in records)
+
+
+@pytest.mark.parametrize("where", ["headers", "body"])
+async def test_dripping(
+    served: tuple[FakeEmporix, str], where: Literal["headers", "body"], caplog: pytest.LogCaptureFixture
+) -> None:
+    """An answer that drips for ever ends with the time of the call, at every endpoint."""
+    caplog.set_level(logging.DEBUG)
+    upstream = Dripping(where)
+    async with (
+        upstream.serving() as url,
+        ShopperTokens("acme", "storefront", base_url=url, total_timeout=0.3) as tokens,
+    ):
+        shopper = await shopper_at(*served, tokens)
+        for operation in OPERATIONS:
+            began = time.monotonic()
+            with pytest.raises(EmporixUnreachable) as raised:
+                await shopper.call(operation)
+            assert time.monotonic() - began < 30
+            assert shopper.read_in(repr(raised.value)) == []
+    assert shopper.read_in(said(caplog)) == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_resets(
+    served: tuple[FakeEmporix, str], when: Literal["before", "after"], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection that breaks is an error at once, and the next call works."""
+    caplog.set_level(logging.DEBUG)
+    emporix, url = served
+    async with ShopperTokens("acme", "storefront", base_url=url) as tokens:
+        shopper = await shopper_at(emporix, url, tokens)
+        for operation in OPERATIONS:
+            emporix.fault(operation, Fault(drop=when))
+            with pytest.raises(EmporixUnreachable):
+                await shopper.call(operation)
+        assert (await tokens.begin()).session_id
+    assert shopper.read_in(said(caplog)) == []
+
+
+async def test_logs_of_a_success(served: tuple[FakeEmporix, str], caplog: pytest.LogCaptureFixture) -> None:
+    """No log of any library has a token, a code or a password, at any level."""
+    caplog.set_level(logging.DEBUG)
+    emporix, url = served
+    async with ShopperTokens("acme", "storefront", base_url=url) as tokens:
+        shopper = await shopper_at(emporix, url, tokens)
+        answers = [await shopper.call(operation) for operation in OPERATIONS[:4]]
+        shopper.secrets += [answer.access_token for answer in answers if isinstance(answer, TokenAnswer)]
+    assert "httpcore" in said(caplog)
+    assert shopper.read_in(said(caplog)) == []
