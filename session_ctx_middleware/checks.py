@@ -5,9 +5,11 @@ No text quotes what was given: it may be a secret.
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, TypeGuard, TypeVar
 
 from .errors import ConfigurationError
@@ -19,6 +21,7 @@ __all__ = [
     "flag_or_function",
     "function",
     "functions",
+    "header_names",
     "instance",
     "is_visible",
     "matching",
@@ -35,8 +38,11 @@ VISIBLE: Final = r"[\x21-\x7e]"
 """What a token in a header, or an address, is made of: visible ASCII, without blanks (``VCHAR`` of RFC 5234, B.1)."""
 
 MIN_SECRET_BYTES: Final = 32
+LONGEST_BARE: Final = 64
+"""Characters that a name may begin with: most of a cookie is for what it says."""
 
 _VISIBLE: Final = re.compile(f"{VISIBLE}+")
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_COOKIE_NAMES: Final = frozenset(' \t";,=')
 
 
@@ -70,7 +76,7 @@ def number(
     if (
         isinstance(value, int | float)
         and not isinstance(value, bool)
-        and math.isfinite(value)
+        and _is_finite(value)
         and (above is None or value > above)
         and (at_least is None or value >= at_least)
         and (at_most is None or value <= at_most)
@@ -124,15 +130,16 @@ def cookie_name(value: object, where: str, *, bare: bool = False) -> str:
     Args:
         value: what was configured.
         where: how the text names the option.
-        bare: whether it has to be without a prefix such as ``__Host-`` (RFC 6265bis, section 4.1.3), which is added.
+        bare: whether it is only the beginning, so that it has to be short, and without a prefix such as ``__Host-``
+            (RFC 6265bis, section 4.1.3), which is added.
 
     Raises:
         ConfigurationError: not such a name.
     """
     usable = isinstance(value, str) and value != "" and value.isascii() and not _NOT_IN_COOKIE_NAMES & set(value)
-    if isinstance(value, str) and usable and not (bare and value.startswith("__")):
+    if isinstance(value, str) and usable and not (bare and (value.startswith("__") or len(value) > LONGEST_BARE)):
         return value
-    hint = ", without a prefix" if bare else ", such as 'shop_token'"
+    hint = f", without a prefix and of at most {LONGEST_BARE} characters" if bare else ", such as 'shop_token'"
     raise ConfigurationError(f"{where} must be the name of a cookie{hint}.")
 
 
@@ -148,8 +155,9 @@ def secret_keys(value: object, where: str = "secret_key=...") -> list[bytes]:
     """
     if value is None:
         return []
+    unordered = isinstance(value, Mapping | AbstractSet)  # they are the newest first
     several = [value] if isinstance(value, str | bytes) else value if isinstance(value, Iterable) else []
-    keys = [key.encode() if isinstance(key, str) else key for key in several]
+    keys = [] if unordered else [_utf8(key) if isinstance(key, str) else key for key in several]
     secrets = [key for key in keys if isinstance(key, bytes) and len(key) >= MIN_SECRET_BYTES]
     if secrets and len(secrets) == len(keys):
         return secrets
@@ -170,6 +178,7 @@ def flag_or_function(value: object, where: str) -> None:
     """Raise a `ConfigurationError` unless this is `True`, `False`, or can be called and is no class."""
     if not (isinstance(value, bool) or (callable(value) and not isinstance(value, type))):
         raise ConfigurationError(f"{where} must be True, False, or a function of the connection.")
+    _check_synchronous(value, where)
 
 
 def instance(value: object, kind: type[T], where: str) -> T:
@@ -201,9 +210,18 @@ def with_methods(value: object, names: Iterable[str], message: str) -> None:
 
 
 def function(value: object, where: str) -> None:
-    """Raise a `ConfigurationError` unless this can be called."""
+    """Raise a `ConfigurationError` unless this can be called, and need not be awaited."""
     if not callable(value):
         raise ConfigurationError(f"{where} must be a function.")
+    _check_synchronous(value, where)
+
+
+def header_names(value: object, where: str) -> list[str]:
+    """Return names of header fields (RFC 9110, section 5.1); arguments and errors as for `number`."""
+    names = list(value) if isinstance(value, list | tuple) else [None]
+    if all(isinstance(name, str) and _HEADER_NAME.fullmatch(name) for name in names):
+        return [str(name) for name in names]
+    raise ConfigurationError(f"{where} must be a tuple of names of request headers, such as ('X-Shopper',).")
 
 
 def functions(value: object, message: str) -> tuple[Any, ...]:
@@ -225,3 +243,23 @@ def functions(value: object, message: str) -> tuple[Any, ...]:
 
 def _kind(value: object) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else f"an object of {type(value).__name__}"
+
+
+def _check_synchronous(value: object, where: str) -> None:
+    # What a coroutine function returns is true, whatever it would say once it was awaited.
+    if any(map(inspect.iscoroutinefunction, (value, getattr(value, "__call__", None)))):  # noqa: B004 - the method
+        raise ConfigurationError(f"{where} must be a plain function: nobody awaits an async one there.")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no floating-point number comes near
+        return False
+
+
+def _utf8(text: str) -> bytes | None:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return None

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from .checks import cookie_name, functions
+from .checks import cookie_name, functions, header_names
 from .cookies import cookies_in
 from .credentials import USABLE, StorefrontToken, usable
 from .errors import ConfigurationError
@@ -116,7 +116,7 @@ class TokenChain:
         self._sources: tuple[TokenSource, ...] = functions(sources, NEEDED)
         if not self._sources:
             raise ConfigurationError(NEEDED)
-        headers = [header for source in self._sources for header in getattr(source, "vary", ANY_HEADER)]
+        headers = [header for source in self._sources for header in _headers_of(source)]
         self.vary: tuple[str, ...] = tuple(dict.fromkeys(headers))
         """The request headers that tokens come from."""
         # Exactly these: a subclass may decide otherwise, and wait.
@@ -166,6 +166,10 @@ class TokenChain:
         return None
 
 
+def _headers_of(source: TokenSource) -> list[str]:
+    return header_names(getattr(source, "vary", ANY_HEADER), "The attribute vary of a token source")
+
+
 def _described(source: TokenSource) -> str:
     """Return the name of a token source; what somebody's own object says of itself may be a secret."""
     if type(source) in {BearerToken, CookieToken} or type(source).__module__.startswith(f"{__package__}."):
@@ -195,9 +199,19 @@ def _checked(found: object) -> StorefrontToken | None:
     if found is None:
         return None
     if isinstance(found, str):
-        return StorefrontToken(found) if usable(found) else None
+        return _plain(found, None, None)
     if isinstance(found, StorefrontToken) and isinstance(found.value, str):
-        return found if usable(found.value) else None
+        return _plain(found.value, found.session_id, found.expires_at)
     raise ConfigurationError(
         f"A token source returned {type(found).__name__}; it must return str, StorefrontToken or None."
     )
+
+
+def _plain(value: str, session_id: object, expires_at: object) -> StorefrontToken | None:
+    """Return a token of plain values: a subclass of `str` may show itself, and compare, as something else."""
+    if not isinstance(session_id, str | None):
+        raise ConfigurationError("StorefrontToken(session_id=...) must be a string or None.")
+    if isinstance(expires_at, bool) or not isinstance(expires_at, int | float | None):
+        raise ConfigurationError("StorefrontToken(expires_at=...) must be seconds since the epoch, a number, or None.")
+    token, session = str.__str__(value), None if session_id is None else str.__str__(session_id)
+    return StorefrontToken(token, session, expires_at) if usable(token) else None

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from session_ctx_middleware import UpstreamPolicy
 from session_ctx_middleware.checks import (
     cookie_name,
+    flag_or_function,
     function,
     functions,
+    header_names,
     is_visible,
     matching,
     number,
@@ -22,6 +25,20 @@ from session_ctx_middleware.checks import (
 from session_ctx_middleware.errors import ConfigurationError
 
 SEVERAL = "hooks=... must be functions."
+BARE = "without a prefix and of at most 64 characters"
+
+
+async def waits(*_: object) -> bool:
+    """Do what nobody awaits."""
+    return False
+
+
+class Waits:
+    """Is called in a way that nobody awaits."""
+
+    async def __call__(self, *_: object) -> bool:
+        return False
+
 
 REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: number("secret", "x"), "x must be a number."),
@@ -43,8 +60,20 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: cookie_name("", "x"), "x must be the name of a cookie, such as 'shop_token'."),
     (lambda: cookie_name("a;b", "x"), "x must be the name of a cookie, such as 'shop_token'."),
     (lambda: cookie_name(None, "x"), "x must be the name of a cookie, such as 'shop_token'."),
-    (lambda: cookie_name("__Host-a", "x", bare=True), "x must be the name of a cookie, without a prefix."),
+    (lambda: cookie_name("__Host-a", "x", bare=True), f"x must be the name of a cookie, {BARE}."),
+    (lambda: cookie_name("a" * 65, "x", bare=True), f"x must be the name of a cookie, {BARE}."),
+    (lambda: number(10**400, "x"), "x must be a number."),
     (lambda: function("secret", "x"), "x must be a function."),
+    (lambda: function(waits, "x"), "x must be a plain function: nobody awaits an async one there."),
+    (lambda: flag_or_function(partial(waits), "x"), "x must be a plain function: nobody awaits an async one there."),
+    (lambda: flag_or_function(Waits(), "x"), "x must be a plain function: nobody awaits an async one there."),
+    *(
+        (
+            lambda names=names: header_names(names, "x"),
+            "x must be a tuple of names of request headers, such as ('X-Shopper',).",
+        )
+        for names in ("X-Shopper", None, 3, (3,), ("",), ("X\r\nSet-Cookie: a=b",), ("X-Schlüssel",), {"X-A": 1})
+    ),
     (lambda: functions(7, SEVERAL), SEVERAL),
     (lambda: functions("secret", SEVERAL), SEVERAL),
     (lambda: functions([print, None], SEVERAL), SEVERAL),
@@ -58,7 +87,9 @@ def test_refused(check: Callable[[], object], text: str) -> None:
         check()
 
 
-@pytest.mark.parametrize("given", ["short secret", b"short", [], ["x" * 32, b"short"], 7, [7], {}])
+@pytest.mark.parametrize(
+    "given", ["short secret", b"short", [], ["x" * 32, b"short"], 7, [7], {}, {"x" * 32: 1}, {"x" * 32}, "\ud800" * 32]
+)
 def test_refused_secrets(given: object) -> None:
     """A secret that is too short or of a wrong type is refused."""
     with pytest.raises(ConfigurationError, match=r"^secret_key=\.\.\. must have 32 bytes or more") as refused:

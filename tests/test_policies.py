@@ -38,7 +38,7 @@ WRONG_KINDS: dict[str, list[Any]] = {
     "secret_key": [3, [3], {"a": 1}],
     "continuity": [True, {"encrypted": True}, ContinuityPolicy, CachePolicy()],
     "defaults": [{"currency": "EUR"}, "EUR", ContextDefaults],
-    "preload": ["yes", 1, None],
+    "preload": ["yes", 1, None, app],
     "cache": [30, {"ttl": 30}, CachePolicy, UpstreamPolicy()],
     "upstream": [2.0, {"deadline": 2}, UpstreamPolicy, CachePolicy()],
     "store": ["redis://localhost", MemoryStore, 3, object()],
@@ -65,10 +65,12 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: UpstreamPolicy(max_attempts=0), "max_attempts"),
     (lambda: UpstreamPolicy(max_concurrency=True), "max_concurrency"),
     (lambda: UpstreamPolicy(on_conflict="theirs"), "on_conflict"),  # type: ignore[arg-type]
+    (lambda: UpstreamPolicy(on_conflict=app), "on_conflict"),  # type: ignore[arg-type]
     (lambda: ContinuityPolicy(encrypted=1), "encrypted"),  # type: ignore[arg-type]
     (lambda: ContinuityPolicy(document="yes"), "document"),  # type: ignore[arg-type]
     (lambda: ContinuityPolicy(document=None), "document"),  # type: ignore[arg-type]
     (lambda: ContinuityPolicy(document=bool), "document"),
+    (lambda: ContinuityPolicy(document=app), "document"),  # type: ignore[arg-type]
     (lambda: ContinuityPolicy(receipts="no"), "receipts"),  # type: ignore[arg-type]
     (lambda: ContinuityPolicy(max_bytes=3072.0), "max_bytes"),  # type: ignore[arg-type]
     (lambda: ContinuityPolicy(max_bytes=True), "max_bytes"),

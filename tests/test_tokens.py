@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import datetime as dt
 import json
 import re
 from collections.abc import Callable
@@ -81,6 +82,58 @@ async def test_source_of_something_else(wrong: Any) -> None:
     """A source that returns something else is a configuration error."""
     with pytest.raises(ConfigurationError, match="str, StorefrontToken or None"):
         await TokenChain(lambda _: wrong).find(connection())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"session_id": 3}, "session_id"),
+        ({"session_id": b"s"}, "session_id"),
+        ({"session_id": ["s"]}, "session_id"),
+        ({"expires_at": "3000"}, "expires_at"),
+        ({"expires_at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}, "expires_at"),
+        ({"expires_at": True}, "expires_at"),
+    ],
+)
+async def test_token_with_something_else(wrong: dict[str, Any], named: str) -> None:
+    """What an application says about a token has the types that it must have, or the error names it."""
+    with pytest.raises(ConfigurationError, match=named):
+        await TokenChain(lambda _: StorefrontToken("token", **wrong)).find(connection())
+
+
+class Masked(str):
+    """A text that no log shows, and that is equal to all others of its kind."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, _: str) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Masked)
+
+    def __hash__(self) -> int:
+        return 1
+
+    def encode(self, encoding: str = "", errors: str = "") -> bytes:
+        return b"***"
+
+
+@pytest.mark.parametrize("kind", [Masked, lambda value: StorefrontToken(Masked(value), Masked(f"s{value}"))])
+async def test_kinds_of_str(make_shop: Callable[..., Shop], emporix: FakeEmporix, kind: Any) -> None:
+    """A token is what it consists of, whatever the class of the string makes of it: nobody sees another's session."""
+    shop = make_shop(token=lambda connection: kind(connection.headers["X-Shopper"]))
+    mine, theirs = emporix.new_session(currency="EUR"), emporix.new_session(currency="JPY")
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        return (await ctx).currency or "nothing"
+
+    seen = [(await shop.visit(page, headers={"X-Shopper": each.token})).text for each in (mine, theirs, mine)]
+
+    assert seen == ["EUR", "JPY", "EUR"]
 
 
 def unsigned(**claims: Any) -> str:
