@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
 from starlette.requests import Request
 
 from session_ctx_middleware import SessionContext, SessionContextMiddleware
@@ -171,6 +172,31 @@ async def test_taken_though_no_answer_came(make_shop: Callable[..., Shop], empor
     emporix.fault("context.*", Fault(status=503), times=None)
 
     assert await language(two, session.token) != "fr"
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["two processes", "one process"])
+async def test_read_elsewhere_though_no_answer_came(
+    shared: bool, make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    """Once one worker has read what was parked because no answer came, no other shows what was there before."""
+    store = MemoryStore(clock=VirtualClock(), shared=shared)
+    one, two = make_shop(store=store), make_shop(store=store.sibling() if shared else store)
+    session = emporix.new_session(exists=False)
+    await one.switch(session.token, currency="USD")  # parked, so that there will be receipts
+    emporix.create_context(session.session_id, currency="EUR", language="en")
+    await asyncio.sleep(5)
+    assert [await language(shop, session.token) for shop in (one, two)] == ["en", "en"]
+    emporix.fault("context.patch", Fault(drop="after"), times=1)
+    emporix.fault("context.get", Fault(status=503), times=2)
+    await one.switch(session.token, language="fr")
+
+    async def refresh(ctx: SessionContext, _: Request) -> str:
+        return (await ctx.refresh()).language or ""
+
+    assert (await one.visit(refresh, token=session.token)).text == "fr"
+    emporix.fault("context.*", Fault(status=503), times=None)
+
+    assert await language(two, session.token) != "en"
 
 
 async def test_sent_while_another_is_parked(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:

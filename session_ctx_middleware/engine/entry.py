@@ -11,8 +11,9 @@ from ..model.document import ContextDocument
 from ..model.view import NOTHING_KNOWN, Snapshot
 from .consistency import START, Consistency
 from .notes import Notes
+from .store_view import StoreView
 
-__all__ = ["NEVER", "Entry", "Fence", "Membership", "StoreView"]
+__all__ = ["NEVER", "Entry", "Fence", "Membership"]
 
 NEVER: Final = float("-inf")
 
@@ -30,8 +31,6 @@ class Fence(NamedTuple):
 
 
 OPEN: Final = Fence()
-RETIRE_EVERY: Final = 10.0
-"""Seconds between two announcements of another context that hide the known one."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -47,81 +46,6 @@ class Membership:
     session_id: str
     name: str
     proven: bool
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Doubts:
-    """What was announced of a token's context and is not to be believed: anybody may have written it into a store.
-
-    Args:
-        disproved: see `StoreView.disproved`.
-        retired_at: when an announcement of another context has hidden the known one, in monotonic seconds.
-    """
-
-    disproved: tuple[str, int] = ("", -1)
-    retired_at: float = NEVER
-
-
-NO_DOUBTS: Final = Doubts()
-
-
-class StoreView:
-    """How far an entry has kept up with the store.
-
-    Attributes:
-        epoch: the store's epoch (`Attachment.epoch`) in which the entry was compared with it last.
-        news: how often others have changed what is parked.
-        looked: that number when the store was asked last.
-        looked_under: the session under whose name it was asked as well: empty for none, `None` when it never was.
-    """
-
-    __slots__ = ("_doubts", "epoch", "looked", "looked_under", "news")
-
-    def __init__(self) -> None:
-        self.epoch = self.news = self.looked = 0
-        self.looked_under: str | None = None
-        self._doubts = NO_DOUBTS  # most entries share it
-
-    @property
-    def disproved(self) -> tuple[str, int]:
-        """Fingerprint of a context, and a version that was announced of it and that Emporix did not have in time."""
-        return self._doubts.disproved
-
-    def disproves(self, fingerprint: str, version: int) -> None:
-        """Note that Emporix does not have a version of a context, though it was given the time."""
-        self._doubts = replace(self._doubts, disproved=(fingerprint, version))
-
-    def believes(self, fingerprint: str, version: int) -> bool:
-        """Tell whether a version that the store keeps of a context may be more than one that was disproved."""
-        disproved, highest = self.disproved
-        return fingerprint != disproved or version > highest
-
-    def may_retire(self, now: float) -> bool:
-        """Tell whether an announcement of another context may hide the known one; not again and again.
-
-        Args:
-            now: monotonic seconds.
-        """
-        if now - self._doubts.retired_at < RETIRE_EVERY:
-            return False
-        self._doubts = replace(self._doubts, retired_at=now)
-        return True
-
-    def caught_up(self, epoch: int) -> None:
-        """Note the epoch in which the entry was compared with the store."""
-        self.epoch = epoch
-
-    def parked_changed(self) -> None:
-        """Note that others have changed what is parked."""
-        self.news += 1
-
-    def has_looked(self, news: int, under: str | None) -> None:
-        """Note that the store was asked what is parked, at that number of news, also under a session's name."""
-        self.looked, self.looked_under = news, under
-
-    def look_again(self) -> None:
-        """Have the next reader ask the store what is parked."""
-        self.looked_under = None
 
 
 class Entry:

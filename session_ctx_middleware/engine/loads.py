@@ -176,7 +176,7 @@ class Loads:
             self.entries.prove(entry, outcome.document.session_id)
             await self._ask_around(entry, outcome)
             await self._park_unseen(entry, outcome)
-            return await self.pending.look(entry, receipts=outcome.document.receipts)
+            return await self.pending.look(entry, document=outcome.document)
         if isinstance(outcome, Missing):
             self.entries.prove(entry, outcome.session_id)
         return await self.pending.look(entry)

@@ -60,11 +60,12 @@ class Peers:
                 self.tasks.spawn(self.pending.look(entry))
             elif notice.kind == "forgotten":
                 self.log_out(entry)
-            elif (written is not None and self._adopts(entry, written)) or self._is_denied(entry, notice):
+            elif written is not None and self._adopts(entry, written):
                 continue
-            elif not self._shows(entry, notice.identity, notice.floor, notice.floor):
-                entry.raise_fence()
-                entry.expire()
+            elif not notice.identity:
+                self._forgets(entry)
+            else:
+                self._hears_of(entry, notice)
 
     def log_out(self, entry: Entry) -> None:
         """Forget a token, and what it was about to do."""
@@ -72,22 +73,38 @@ class Peers:
         self.pauses.end(entry.key)
         self.entries.drop(entry)
 
-    def _is_denied(self, entry: Entry, notice: Notice) -> bool:
-        """Tell whether another process knows of a lower version than this one, and has not heard of any later one."""
-        known, document, now = entry.consistency, entry.document, self.clock.monotonic()
-        if known.incarnation is None or self.publisher.keys.incarnation(known.incarnation) != notice.identity:
-            return False
-        lower = known.denied_by_peer(notice.floor, now)
-        if lower is known:
-            return False
-        entry.store_view.disproves(notice.identity, known.floor)
-        entry.learn(lower)
+    def _hears_of(self, entry: Entry, notice: Notice) -> None:
+        known = entry.consistency
+        keys, incarnation = self.publisher.keys, known.incarnation
+        lower = (
+            incarnation is not None and keys.incarnation(incarnation) == notice.identity and notice.floor < known.floor
+        )
+        entry.store_view.hears(notice.floor if lower else -1)
+        if not self._shows(entry, notice.identity, notice.floor, notice.floor):
+            entry.raise_fence()
+            entry.expire()
+
+    def _forgets(self, entry: Entry) -> None:
+        """Forget a context: its token was rejected, or Emporix does not have any more what was announced of it."""
         entry.raise_fence()
         entry.expire()
-        if document is not None and document.version > notice.floor:
+        if not self._gives_up_floor(entry) and entry.store_view.may_retire(self.clock.monotonic()):
+            entry.hide()
+
+    def _gives_up_floor(self, entry: Entry) -> bool:
+        """Go back to the lower version that was announced a moment ago; tell whether there was one."""
+        known, document, now = entry.consistency, entry.document, self.clock.monotonic()
+        lower = entry.store_view.lower
+        given_up = known if lower < 0 else known.denied_by_peer(lower, now)
+        if given_up is known or known.incarnation is None:
+            return False
+        entry.store_view.hears(-1)
+        entry.store_view.disproves(self.publisher.keys.incarnation(known.incarnation), known.floor)
+        entry.learn(given_up)
+        if document is not None and document.version > lower:
             entry.hide()
             return True
-        never = unseen(known.taken.taken_after(notice.floor), self.handover.against(document, now))
+        never = unseen(known.taken.taken_after(lower), self.handover.against(document, now))
         if never:
             self.tasks.spawn(self.pending.park_again(entry, never))
         return True
@@ -134,10 +151,6 @@ class Peers:
             return document is not None
         entry.learn(entry.consistency.hinted(identity, floor))
         if document is None:
-            return False
-        if not identity:
-            if entry.store_view.may_retire(self.clock.monotonic()):
-                entry.hide()  # what everybody knows is void
             return False
         if not self.publisher.apply_hint(entry, document):
             # Whoever can write to the store may name any context, again and again: Emporix is asked all the same.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from cachetools import TTLCache
@@ -11,7 +11,7 @@ from ..clock import Clock
 from ..errors import EmporixError
 from ..events import ContextEvent, Events
 from ..model.changes import NO_CHANGES, ContextChanges
-from ..model.document import NO_RECEIPTS
+from ..model.document import ContextDocument
 from ..model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from ..stores.protocol import PARKED_TTL
 from .entries import Entries
@@ -53,13 +53,13 @@ class Pending:
         self._known_sessions = known_sessions
         self._taken = _Taken(SESSIONS, PARKED_TTL, timer=clock.monotonic)
 
-    async def look(self, entry: Entry, *, again: bool = False, receipts: Mapping[str, float] = NO_RECEIPTS) -> bool:
+    async def look(self, entry: Entry, *, again: bool = False, document: ContextDocument | None = None) -> bool:
         """Show in an entry what is parked for it; asks the store once, and when the session becomes known.
 
         Args:
             entry: of the token.
             again: ask in any case: somebody else may have sent it meanwhile.
-            receipts: of a document that has just arrived: what they name need not wait any more.
+            document: that has just arrived: what its receipts name need not wait any more.
 
         Returns:
             Whether the store was asked. What has been read before is then older than what is parked: somebody may have
@@ -68,10 +68,10 @@ class Pending:
         names, view = self._known_names(entry), entry.store_view
         session = _session(names)
         if not again and session == view.looked_under and view.looked == view.news:
-            await self._left_of(entry.snapshot.parked, names, entry, receipts)
+            await self._left_of(entry.snapshot.parked, names, entry, document)
             return False
         news = view.news
-        parked = await self._still_parked(names, entry, receipts)
+        parked = await self._still_parked(names, entry, document)
         if view.looked_under is not None and session != view.looked_under and parked:
             await self._move(names, parked)
         view.has_looked(news, session)  # a page that comes before this looks itself
@@ -202,18 +202,21 @@ class Pending:
             each.show_parked(await self._still_parked(self._names(each), each))
 
     async def _still_parked(
-        self, names: tuple[str, ...], entry: Entry, receipts: Mapping[str, float] = NO_RECEIPTS
+        self, names: tuple[str, ...], entry: Entry, document: ContextDocument | None = None
     ) -> ContextChanges:
         parked = await self._sharing.parked(names, entry.snapshot.parked)
-        return await self._left_of(parked, names, entry, receipts)
+        return await self._left_of(parked, names, entry, document)
 
     async def _left_of(
-        self, parked: ContextChanges, names: tuple[str, ...], entry: Entry, receipts: Mapping[str, float]
+        self, parked: ContextChanges, names: tuple[str, ...], entry: Entry, document: ContextDocument | None
     ) -> ContextChanges:
         """Return what still waits of `parked`, and forget the rest: neither this entry nor another will always know."""
-        left = parked.minus(entry.consistency.taken).not_received(receipts)
-        if entry.document is not None:
-            left = left.not_received(entry.document.receipts)
+        left = parked.minus(entry.consistency.taken)
+        for each in (document, entry.document):
+            if each is not None and len(waiting := left.not_received(each.receipts)) < len(left):
+                # Whoever shows it now, over an older document, must not show that alone.
+                await self._sharing.tell(self._entries.with_siblings(entry), each.identity, each.version)
+                left = waiting
         if len(left) < len(parked):
             await self._sharing.unpark(names, parked.without(left.ids))
         return left

@@ -157,12 +157,16 @@ class Sharing:
             notice = Notice("written", _names(entries), self._keys.incarnation(incarnation), floor)
             await self._invalidate(notice, entries[0])
 
+    async def tell(self, entries: Sequence[Entry], incarnation: Incarnation, version: int) -> None:
+        """Tell everybody else which version of a context was read."""
+        if self._has_others:
+            await self._invalidate(Notice("written", _names(entries), self._keys.incarnation(incarnation), version))
+
     async def deny(self, entries: Sequence[Entry], incarnation: Incarnation, version: int) -> bool:
         """Tell everybody else that a context has this version, and no later one; tell whether there is anybody."""
         if self._has_others:
-            names = _names(entries)
-            await self._invalidate(Notice("written", names, self._keys.incarnation(incarnation), version))
-            await self._invalidate(Notice("written", names, NO_IDENTITY, 0))  # floors never fall, but they can go
+            await self.tell(entries, incarnation, version)
+            await self._invalidate(Notice("written", _names(entries), NO_IDENTITY, 0))  # what was kept is void
         return self._has_others
 
     async def reject(self, entry: Entry) -> None:

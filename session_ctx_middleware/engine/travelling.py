@@ -122,7 +122,7 @@ class Travelling:
     async def _look_around(self, entry: Entry, document: ContextDocument) -> None:
         """Note which session a token is of, what is parked for that, and what others have announced of it."""
         self.entries.prove(entry, document.session_id)
-        if await self.pending.look(entry, receipts=document.receipts) and self.sharing.is_shared:
+        if await self.pending.look(entry, document=document) and self.sharing.is_shared:
             # Whoever has sent what was parked a moment ago has announced a later version before.
             stored = await self.sharing.load(entry)
             if stored is not None:

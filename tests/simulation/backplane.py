@@ -89,6 +89,7 @@ class SimulatedStore:
         self._backplane = backplane
         self._ears: list[tuple[asyncio.AbstractEventLoop, Listener, Attachment]] = []
         self._owed: list[Owed] = []
+        self._unanswered = False
         self._arrival = 0.0
         self._heard = 0
         self.rejoin()
@@ -176,10 +177,12 @@ class SimulatedStore:
 
     async def _way(self, *, writing: bool = False) -> None:
         state = self._backplane.state
-        if state == "frozen":
-            await asyncio.sleep(BUDGET)
-        else:
+        if state != "frozen":
+            self._unanswered = False
             await asyncio.sleep(self._backplane.rng.uniform(0, LATENCY))
+        elif not self._unanswered:
+            self._unanswered = True  # nothing else is asked before that has been answered
+            await asyncio.sleep(BUDGET)
         if state in {"frozen", "down"} or (writing and state == "refusing"):
             raise ConnectionError(f"the store is {state}")
         while self._owed and state == "well":
