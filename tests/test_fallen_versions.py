@@ -456,3 +456,32 @@ async def test_backup_that_another_worker_knows_of(sharing: tuple[Shop, Shop], e
     await tab.change(one, language="fr")
 
     assert await tab.look(two) == "EUR fr"
+
+
+class Overheard(MemoryStore):
+    """A store that repeats what it was told first."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=VirtualClock(), shared=True)
+        self.told: list[tuple[Any, ...]] = []
+
+    async def invalidate(self, names: Any, identity: str, floor: int, *, lifetime: float) -> None:
+        self.told.append((names, identity, floor))
+        await super().invalidate(names, identity, floor, lifetime=lifetime)
+
+
+async def test_late_notice_is_no_denial(make_shop: Callable[..., Shop], emporix: FakeEmporix, tab: Tab) -> None:
+    """An announcement that arrives late says nothing against later versions, and costs no call."""
+    store = Overheard()
+    one, two = make_shop(store=store, defaults=DEFAULTS), make_shop(store=store.sibling(), defaults=DEFAULTS)
+    for value in ("USD", "GBP"):
+        await tab.change(one, currency=value)
+    assert await tab.look(two) == "GBP en"
+    await asyncio.sleep(5)
+    calls = emporix.count("context.get")
+
+    (names, identity, floor), *_ = store.told
+    await store.invalidate(names, identity, floor, lifetime=60)
+
+    assert await tab.look(two) == "GBP en"
+    assert emporix.count("context.get") == calls

@@ -67,3 +67,13 @@ def test_late_answer_of_an_earlier_context() -> None:
     assert known.judge(older, 12.0, 12.0, fingerprint) is Verdict.SHOW
     followed = known.published(older, 12.0)
     assert followed.judge(older, 13.0, 13.0, fingerprint) is Verdict.SHOW
+
+
+def test_denied_floor() -> None:
+    """A floor is given up for a lower version only once whoever announces that must have heard of the floor."""
+    document = ContextDocument(version=7, session_id="s")
+    known = START.published(document, 0.0)
+
+    assert known.denied_by_peer(3, 2.0) is known
+    assert known.denied_by_peer(7, 2.1) is known
+    assert known.denied_by_peer(3, 2.1).floor == 3
