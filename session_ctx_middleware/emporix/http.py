@@ -11,7 +11,7 @@ from ..errors import EmporixUnreachable, InvalidChange, MalformedAnswer, TokenRe
 from ..model.frozen_json import dumps
 from .answers import Answer, seconds_of
 from .limits import TimeLimit
-from .transport import Clients, Reply, Request
+from .transport import Clients, Reply, Request, kept_out_of_traces
 
 __all__ = ["Http"]
 
@@ -48,6 +48,7 @@ class Http:
         form: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        confidential: bool = False,
     ) -> Answer:
         """Make one call; only its time limit and the client's own timeouts end it.
 
@@ -60,6 +61,7 @@ class Http:
             form: the body, as a form.
             params: the query.
             headers: further headers.
+            confidential: whether the address holds a secret, so that no trace may have it.
 
         Returns:
             The answer, whatever its status.
@@ -76,7 +78,12 @@ class Http:
         fields |= headers or {}
         if token is not None:
             fields["authorization"] = f"Bearer {token}"
-        reply = await self._attempt(Request(operation, method, self._url(path, params), fields, content))
+        request = Request(operation, method, self._url(path, params), fields, content)
+        if confidential:
+            with kept_out_of_traces():
+                reply = await self._attempt(request)
+        else:
+            reply = await self._attempt(request)
         # Raised here and not in a handler: the client's error holds the request, and that the token.
         if isinstance(reply, str):
             raise EmporixUnreachable(operation, None, reply)

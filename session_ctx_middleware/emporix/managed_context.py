@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from ..checks import is_visible
 from ..clock import Clock
@@ -160,15 +161,19 @@ class ManagedContextClient(PlatformClient):
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         token = await self._service_token.value()
-        answer = await self._http.call(operation, method, path, token=token, json=json, params=params, headers=headers)
+        answer = await self._send(operation, method, path, token=token, json=json, params=params, headers=headers)
         if answer.status != 401 or self._clock.monotonic() < self._refused_until:
             return answer
         self._service_token.drop(token)
         token = await self._service_token.value()
-        answer = await self._http.call(operation, method, path, token=token, json=json, params=params, headers=headers)
+        answer = await self._send(operation, method, path, token=token, json=json, params=params, headers=headers)
         if answer.status == 401:
             self._refused_until = self._clock.monotonic() + REFUSED_PAUSE
         return answer
+
+    async def _send(self, operation: str, method: str, path: str, **options: Any) -> Answer:
+        # The session's id is in the address.
+        return await self._http.call(operation, method, path, confidential=True, **options)
 
     def _path(self, operation: str, session_id: str) -> str:
         try:

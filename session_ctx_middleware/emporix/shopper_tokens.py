@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from ..checks import printable
@@ -130,9 +130,7 @@ class ShopperTokens(PlatformClient):
             EmporixError: as for `OwnContextClient.get`.
         """
         body = {"email": email, "password": password}
-        answer = await self._http.call(
-            "customer.login", "POST", f"{self._customer}/login", token=guest_token, json=body
-        )
+        answer = await self._call("customer.login", "POST", f"{self._customer}/login", token=guest_token, json=body)
         return _granted("customer.login", answer, LOGGING_IN)
 
     async def refresh_customer(
@@ -163,10 +161,10 @@ class ShopperTokens(PlatformClient):
         if legal_entity_id is not None:
             params["legalEntityId"] = legal_entity_id
         path = f"{self._customer}/refreshauthtoken"
-        answer = await self._http.call("customer.refresh", "GET", path, params=params, token=bearer)
+        answer = await self._call("customer.refresh", "GET", path, params=params, token=bearer)
         if answer.status == 401 and other_bearer is not None:
             other = await other_bearer()
-            answer = await self._http.call("customer.refresh", "GET", path, params=params, token=other)
+            answer = await self._call("customer.refresh", "GET", path, params=params, token=other)
         return _granted("customer.refresh", answer, REFUSING)
 
     async def validate(self, token: str) -> ValidToken:
@@ -179,7 +177,7 @@ class ShopperTokens(PlatformClient):
             TokenRejected: it has ended, or is none of a customer.
             EmporixError: as for `OwnContextClient.get`.
         """
-        answer = await self._http.call("customer.validate", "GET", f"{self._customer}/validateauthtoken", token=token)
+        answer = await self._call("customer.validate", "GET", f"{self._customer}/validateauthtoken", token=token)
         if answer.status != OK:
             # The answer to a dead token has no body: a 401 without one is Emporix' own word here.
             refused = answer.status == 401 and not answer.body
@@ -202,7 +200,7 @@ class ShopperTokens(PlatformClient):
             EmporixError: as for `OwnContextClient.get`.
         """
         params = {"accessToken": token}
-        answer = await self._http.call("customer.logout", "GET", f"{self._customer}/logout", token=token, params=params)
+        answer = await self._call("customer.logout", "GET", f"{self._customer}/logout", token=token, params=params)
         if answer.status not in LOGGED_OUT:
             raise error_of("customer.logout", answer, REFUSING)
         if answer.body and answer.body.lstrip().startswith(b"<"):  # some firewalls answer what they block with 200
@@ -222,7 +220,7 @@ class ShopperTokens(PlatformClient):
             EmporixError: as for `OwnContextClient.get`.
         """
         params = {"subjectAccessToken": subject_token, **({} if config is None else {"config": config})}
-        answer = await self._http.call(
+        answer = await self._call(
             "customer.exchange", "POST", f"{self._customer}/exchangeauthtoken", token=guest_token, params=params
         )
         return _granted("customer.exchange", answer, LOGGING_IN)
@@ -249,7 +247,7 @@ class ShopperTokens(PlatformClient):
             "redirect_uri": redirect_uri,
             **({"code_verifier": code_verifier} if code_verifier else {}),
         }
-        answer = await self._http.call(
+        answer = await self._call(
             "customer.social_login",
             "POST",
             f"{self._customer}/socialLogin",
@@ -272,13 +270,16 @@ class ShopperTokens(PlatformClient):
             EmporixError: as for `OwnContextClient.get`.
         """
         path = f"{self._customer}/signup/optin/{quote(code, safe='')}"
-        answer = await self._http.call("customer.opt_in", "GET", path, token=guest_token)
+        answer = await self._call("customer.opt_in", "GET", path, token=guest_token)
         return _granted("customer.opt_in", answer, LOGGING_IN)
+
+    async def _call(self, operation: str, method: str, path: str, **options: Any) -> Answer:
+        return await self._http.call(operation, method, path, confidential=True, **options)
 
     async def _granted(
         self, operation: str, path: str, *, params: Mapping[str, str], token: str | None = None
     ) -> TokenAnswer:
-        answer = await self._http.call(operation, "GET", path, params=params, token=token)
+        answer = await self._call(operation, "GET", path, params=params, token=token)
         return _granted(operation, answer, REFUSING)
 
 

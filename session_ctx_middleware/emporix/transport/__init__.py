@@ -4,6 +4,7 @@ from .bodies import MAX_BODY
 from .clients import Clients, OwnClients, clients_for
 from .libraries import HttpClient
 from .port import Options, Reply, Request, TimeLimitedCall, Transport
+from .redaction import kept_out_of_traces
 
 __all__ = [
     "MAX_BODY",
@@ -16,4 +17,5 @@ __all__ = [
     "TimeLimitedCall",
     "Transport",
     "clients_for",
+    "kept_out_of_traces",
 ]

@@ -181,6 +181,8 @@ class HttpxTransport:
         return dict(self._cut[1])
 
     def _url(self, text: str) -> httpx.URL:
+        if "?" in text:  # comes once, and may hold a secret that need not be kept
+            return self._library.URL(text)
         url = self._urls.get(text)
         if url is None:
             if len(self._urls) >= ADDRESSES:

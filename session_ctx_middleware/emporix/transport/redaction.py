@@ -1,14 +1,18 @@
-"""Keeps paths out of the request lines that httpx and httpx2 log: they hold session ids and attribute names."""
+"""Keeps addresses out of logs and traces: they hold tokens, session ids and attribute names."""
 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-__all__ = ["redacted_request_lines"]
+__all__ = ["kept_out_of_traces", "redacted_request_lines"]
+
+SUPPRESSED: Final = "suppress_instrumentation"
+"""What instrumentations of OpenTelemetry look for in the current context before they begin a span."""
 
 _operation: ContextVar[str] = ContextVar("session_ctx_middleware_operation")
 
@@ -36,3 +40,17 @@ def redacted_request_lines(operation: str) -> Iterator[None]:
         yield
     finally:
         _operation.reset(token)
+
+
+@contextmanager
+def kept_out_of_traces() -> Iterator[None]:
+    """Have no instrumentation of the HTTP client begin a span, whose ``url.full`` would have the whole address."""
+    context = sys.modules.get("opentelemetry.context")
+    if context is None:  # then nobody traces
+        yield
+        return
+    token = context.attach(context.set_value(SUPPRESSED, value=True))
+    try:
+        yield
+    finally:
+        context.detach(token)
