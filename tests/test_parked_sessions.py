@@ -38,6 +38,23 @@ async def test_before_the_session_was_known(shop: Shop, emporix: FakeEmporix) ->
     assert await shop.currency(other) == "USD"
 
 
+async def test_shown_to_tokens_that_have_looked(shop: Shop, emporix: FakeEmporix) -> None:
+    """A choice parked before the session was known is shown to tokens of it that had looked for parked ones already."""
+    session = emporix.new_session(currency="EUR")
+    other = emporix.new_token(session.session_id)
+    await shop.currency(session.token)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await shop.switch(other, currency="USD")
+    emporix.clear_faults()
+
+    async def refresh(ctx: SessionContext, _: Request) -> None:
+        await ctx.refresh()  # too early for another PATCH
+
+    await shop.visit(refresh, token=other)
+
+    assert await shop.currency(session.token) == "USD"
+
+
 async def test_session_told_long_ago(shop: Shop, emporix: FakeEmporix) -> None:
     """A choice follows a refreshed token, however long ago it was that Emporix told the session."""
     session = emporix.new_session(exists=False)

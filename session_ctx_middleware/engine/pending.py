@@ -74,6 +74,7 @@ class Pending:
         parked = await self._still_parked(names, entry, document)
         if view.looked_under is not None and session != view.looked_under and parked:
             await self._move(names, parked)
+            await self._show(entry)  # other tokens of the session have looked before it was there
         view.has_looked(news, session)  # a page that comes before this looks itself
         entry.show_parked(parked)
         return True
