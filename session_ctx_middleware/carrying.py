@@ -13,9 +13,10 @@ from .continuity import NOTHING, Found
 from .document_cookie import MAX_CARRIED, MAX_SET, NOT_LOOKED_FOR, PASSED_OVER, BroughtDocument, held_after
 from .engine import DocumentOffer, Engine, Noted, Notes, Travelled
 from .model.changes import NO_CHANGES, ContextChanges
+from .model.fields import SWITCHES
 from .model.view import Snapshot
 from .privacy import Privacy
-from .tokens import StorefrontToken
+from .tokens import StorefrontToken, Visitor
 
 __all__ = ["Carrying"]
 
@@ -28,6 +29,8 @@ class Carrying(Privacy):
     _token_sought = False
     _seeking: asyncio.Task[StorefrontToken | None] | None = None
     """The search for the token, where it has to be awaited."""
+    _session_cookie: bytes | None = None
+    """What the browser is to keep of a session that was begun or refreshed in this request."""
     _brought: Found = NOTHING
     """What the continuity cookies say, once they were read."""
     _cookies_read = False
@@ -53,11 +56,38 @@ class Carrying(Privacy):
     async def _credentials(self) -> StorefrontToken | None:
         if not self._token_sought:
             if self._seeking is None:
-                self._seeking = self._loop.create_task(self._deps.tokens.find(HTTPConnection(self._scope)))
+                self._seeking = self._loop.create_task(self._seek())
             await asyncio.wait({self._seeking})  # unlike awaiting the task, this does not cancel it with the waiter
             self._found = self._seeking.result()
             self._token_sought = True
         return self._token
+
+    async def _seek(self) -> StorefrontToken | None:
+        visitor = self._visitor()
+        found = await self._deps.tokens.find(HTTPConnection(self._scope), visitor)
+        self._session_cookie = visitor.header
+        return found
+
+    async def _another_token(self, refused: StorefrontToken) -> StorefrontToken | None:
+        """Return another token of the shopper in place of one that Emporix has refused, `None` where there is none."""
+        if not self._deps.tokens.begins_sessions:
+            return None
+        visitor = self._visitor()
+        found = await self._deps.tokens.instead_of(refused, HTTPConnection(self._scope), visitor)
+        self._session_cookie = visitor.header or self._session_cookie
+        self._found = found or self._found
+        return found
+
+    def _visitor(self) -> Visitor:
+        return Visitor(self._choices, lambda: self._cannot_answer)
+
+    def _choices(self) -> dict[str, str]:
+        """Return what a session should begin with: what was chosen before there was one, and else the defaults."""
+        notes = self._notes()
+        chosen = {} if notes is None else {path: each.value for path, each in notes.of("", "").operations.items()}
+        if "site_code" not in chosen:  # defaults of one site may not be offered by another one
+            chosen = {**{name: getattr(self._deps.defaults, name) for name in SWITCHES}, **chosen}
+        return {name: value for name, value in chosen.items() if name in SWITCHES and isinstance(value, str)}
 
     def _notes(self) -> Notes | None:
         """Return what the shopper's browser brought along from other workers."""
@@ -162,6 +192,8 @@ class Carrying(Privacy):
 
     def _owes_cookies(self) -> bool:
         """Tell whether the browser should carry something else than what it brought along."""
+        if self._session_cookie is not None:
+            return True
         if self._deps.cookies is None:
             return False
         if self._told.operations or self._ended is not None:
@@ -177,15 +209,16 @@ class Carrying(Privacy):
     async def _cookies_out(self) -> tuple[bytes, ...]:
         """Return the values of ``Set-Cookie``."""
         cookies, token = self._deps.cookies, await self._credentials()
+        session = () if self._session_cookie is None else (self._session_cookie,)
         if cookies is None:
-            return ()
+            return session
         ends = self._ended is not None
         written = cookies.write(self._scope, self._brought, self._own_note(token), ends=ends)
         if written.left_out:
             lost = "switches of a visitor without a token were dropped"
             became = lost if token is None else await self._engine.keep(token, written.left_out)
             self._emit("continuity.overflow", "respond", became)
-        return self._with_document(written.headers)
+        return self._with_document((*session, *written.headers))
 
     def _with_document(self, headers: tuple[bytes, ...]) -> tuple[bytes, ...]:
         """Return what the browser is to keep, and the document where there is room for it."""

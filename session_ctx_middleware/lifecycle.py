@@ -16,7 +16,7 @@ from .carrying import Carrying
 from .clock import Budget
 from .dependencies import RequestDependencies
 from .engine import Commit, CommitResult, without_token
-from .errors import ContextNotLoaded, ContextSealed, ContextUnavailable, NoToken
+from .errors import ContextNotLoaded, ContextSealed, ContextUnavailable, NoToken, TokenRejected
 from .frames import without_locals
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import Value
@@ -91,6 +91,10 @@ class RequestLifecycle(Carrying):
         with self._budget(READING) as until:
             notes, offer, renews = self._notes(), self._offer(), self._renews()
             known = await self._engine.read(token, until, notes, offer, renews=renews)
+        another = await self._another_token(token) if known.rejected else None
+        if another is not None:
+            with self._budget(READING) as until:
+                known = await self._engine.read(another, until, self._notes())
         self._loaded(known, hit=False)
 
     async def _load_ahead(self) -> None:
@@ -177,7 +181,10 @@ class RequestLifecycle(Carrying):
                 notes, offer = self._notes(), self._offer()
                 outcome = await self._engine.commit(token, changes, until, parks=parks, notes=notes, offer=offer)
         self._sending -= changes.ids
-        return outcome
+        if not isinstance(outcome.error, TokenRejected):
+            return outcome
+        another = await self._another_token(token)
+        return outcome if another is None else await self._send(changes, parks=parks)
 
     def _keep_for_visitor(self, changes: ContextChanges) -> CommitResult:
         """Keep the switches of a visitor without a token in his browser until he has one; there is no other place."""
@@ -234,7 +241,7 @@ class RequestLifecycle(Carrying):
         """Start the response with its first message; return `False` if `_finish` must be awaited first."""
         if self._changes.operations or (self._known is not None and self._drains()):
             return False
-        if self._cookies_read and self._owes_cookies():
+        if (self._cookies_read or self._session_cookie is not None) and self._owes_cookies():
             return False
         self._sealed = True
         self._response = message

@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access import SCOPE_KEY, STATE_KEY, inside_another
+from .assembly import calling, keys_of, neighbourhood_of, warn_of_several_workers
 from .checks import flag, flag_or_function, functions, instance, secret_keys, with_methods
 from .clock import Clock, SystemClock
 from .context import SessionContext
@@ -21,7 +22,7 @@ from .dependencies import Engines, RequestDependencies, cookies_of
 from .emporix import OwnContextClient
 from .emporix.address import check_base_url
 from .emporix.reported import ReportedContexts
-from .engine import PROCESS_SECRET, EngineOptions, Keys, Neighbourhood, Stats
+from .engine import EngineOptions, Stats
 from .errors import InvalidChange, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
 from .frames import clear_frames, without_locals
@@ -30,11 +31,11 @@ from .http_cache import Vary
 from .model.view import ContextDefaults
 from .policies import CachePolicy, ContinuityPolicy, UpstreamPolicy
 from .privacy import protected
-from .processes import several_workers
-from .stores import ContextStore, MemoryStore
+from .sealing import Keyring
+from .stores import ContextStore
 from .stores.protocol import check_store
 from .token_watch import TokenWatch
-from .tokens import BearerToken, TokenChain, TokenSource
+from .tokens import BearerToken, SessionSetup, TokenChain, TokenSource
 
 if TYPE_CHECKING:
     from .emporix import HttpClient
@@ -49,10 +50,7 @@ T = TypeVar("T")
 HOOKS_WANTED: Final = "on_event=... must be functions that take one ContextEvent."
 CLOCK_WANTED: Final = "clock=... must be an object with monotonic, time, random, call_later and sleep."
 CLOCK_METHODS: Final = ("monotonic", "time", "random", "call_later", "sleep")
-# Names that processes share must be the same in all of them; tokens and session ids cannot be guessed in any case.
-SHARED_SECRET: Final = b"session_ctx_middleware"
 DRAIN_SECONDS: Final = 5.0
-SPARE_CONNECTIONS: Final = 10
 UNWELL: Final = ("upstream.failed", "upstream.paused")
 
 
@@ -115,11 +113,12 @@ class SessionContextMiddleware:
         flag_or_function(preload, "preload=...")
         self._preload = preload
         self._stats = Stats()
-        self._emporix = _client(tenant, base_url, http_client, upstream)
+        client = calling(base_url, http_client, upstream)
+        self._emporix = OwnContextClient(tenant, **client)  # it keeps the connections of each event loop apart
         base_url = check_base_url(base_url)
         place = (tenant, base_url, *(sha256(secret).digest() for secret in secrets))
-        neighbourhood = _neighbourhood(place, store, cache, clock)
-        keys = _keys(tenant, base_url, secrets, neighbourhood.store)
+        neighbourhood = neighbourhood_of(place, store, cache, clock)
+        keys = keys_of(tenant, base_url, secrets, neighbourhood.store)
         self._events = events = Events(functions(on_event, HOOKS_WANTED), clock)
         continuity = _of_kind(continuity, ContinuityPolicy, "continuity=...").checked(secrets)
         cookies, documents = cookies_of(
@@ -165,10 +164,22 @@ class SessionContextMiddleware:
             token_watch=TokenWatch(events, self._stats.reads),
         )
         tokens.tell(events)
+        tokens.bind(
+            SessionSetup(
+                tenant=tenant,
+                base_url=base_url,
+                keyring=Keyring(secrets, tenant, base_url),
+                client={**client, "clock": clock},
+                https_only=https_only,
+                patience=upstream.deadline,
+                clock=clock,
+                events=events,
+            )
+        )
         self._instant = tokens.instant
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()))))
         self._shared_state_told = False
-        _warn_of_several_workers(secrets, neighbourhood.store, events)
+        warn_of_several_workers(secrets, neighbourhood.store, events)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -282,33 +293,3 @@ def _unprocessable(error: InvalidChange) -> PlainTextResponse:
 def _of_kind(value: T | None, kind: type[T], where: str) -> T:
     """Return what was configured, or what there is where nothing was."""
     return kind() if value is None else instance(value, kind, where)
-
-
-def _client(tenant: str, base_url: str, http_client: HttpClient | None, upstream: UpstreamPolicy) -> OwnContextClient:
-    """Return the client of every event loop: it keeps the connections of each apart."""
-    return OwnContextClient(
-        tenant,
-        base_url=base_url,
-        http_client=http_client,
-        timeout=upstream.timeout,
-        total_timeout=upstream.total_timeout,
-        max_connections=upstream.max_concurrency + SPARE_CONNECTIONS,
-    )
-
-
-def _neighbourhood(
-    place: tuple[object, ...], store: ContextStore | None, cache: CachePolicy, clock: Clock
-) -> Neighbourhood:
-    """Return whom an instance shares this process with: those with the same store object, or without one at all."""
-    if store is not None:
-        return Neighbourhood.around(("store", id(store)), lambda: store, clock)
-    return Neighbourhood.around(place, lambda: MemoryStore(max_entries=cache.max_entries, clock=clock), clock)
-
-
-def _keys(tenant: str, base_url: str, secrets: Sequence[bytes], store: ContextStore) -> Keys:
-    return Keys(tenant, base_url, secrets[0] if secrets else SHARED_SECRET if store.shared else PROCESS_SECRET)
-
-
-def _warn_of_several_workers(secrets: Sequence[bytes], store: ContextStore, events: Events) -> None:
-    if not secrets and not store.shared and several_workers():
-        events.emit(ContextEvent(name="workers.apart", operation="start", outcome="alone"))

@@ -217,6 +217,35 @@ KINDS: Final[dict[str, Kind]] = {
         over="token.accepted",
     ),
     "token.accepted": Kind(level=INFO, remedy="Emporix accepts tokens again"),
+    "session.begun": Kind(),
+    "session.renewed": Kind(),
+    "session.none": Kind(),
+    "session.replaced": Kind(
+        level=WARNING,
+        remedy="Emporix has refused a session's tokens, and another session was begun; choices that the browser knows "
+        "go along. One now and then is somebody who comes back after a day",
+        quiet=60,
+    ),
+    "session.unkept": Kind(
+        level=WARNING,
+        remedy="the tokens of a session are too large for a cookie, so that every request begins another one. Ask "
+        "Emporix for shorter tokens",
+        quiet=60,
+    ),
+    "session.failed": Kind(
+        level=WARNING,
+        remedy="sessions cannot be begun or refreshed. Pages show the defaults to new visitors, and go on with tokens "
+        "that have not ended. See Emporix' status page",
+        remedies={
+            "TokenRejected": "Emporix refuses to begin or to refresh a session. Check StorefrontSessions(client_id), "
+            "tenant=... and base_url=..., if all of them fail",
+            "EmporixUnreachable": "Emporix does not answer when sessions are begun or refreshed. Check base_url=..., "
+            "the network, DNS, and HTTPS_PROXY",
+        },
+        quiet=10,
+        over="session.restored",
+    ),
+    "session.restored": Kind(level=INFO, remedy="sessions are begun and refreshed again"),
     "upstream.failed": Kind(
         level=WARNING,
         remedy="Emporix fails. Pages show the last known values or the defaults, changes wait, and it is asked again. "

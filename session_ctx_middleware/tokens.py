@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from .checks import cookie_name, functions, header_names
+from .clock import Clock
 from .cookies import cookies_in
 from .credentials import USABLE, StorefrontToken, usable
 from .errors import ConfigurationError
 from .events import Events
+from .sealing import Keyring
 
-__all__ = ["BearerToken", "CookieToken", "OwnSource", "StorefrontToken", "TokenChain", "TokenSource"]
+__all__ = [
+    "BearerToken",
+    "CookieToken",
+    "OwnSource",
+    "SessionSetup",
+    "SessionSource",
+    "StorefrontToken",
+    "TokenChain",
+    "TokenSource",
+    "Visitor",
+]
 
 Found: TypeAlias = "str | StorefrontToken | None"
 TokenSource: TypeAlias = Callable[[HTTPConnection], "Found | Awaitable[Found]"]
@@ -102,6 +115,72 @@ class OwnSource:
         """Close what was opened on the running event loop."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SessionSetup:
+    """What a source that takes care of sessions gets from the middleware that it is given to.
+
+    Args:
+        tenant: the Emporix tenant.
+        base_url: where Emporix is.
+        keyring: the shop's secrets.
+        client: how calls are made: keywords of every client of the platform.
+        https_only: whether every request counts as https.
+        patience: seconds for which a request waits for a token.
+        clock: where time comes from.
+        events: who is told what happens.
+    """
+
+    tenant: str
+    base_url: str
+    keyring: Keyring
+    client: Mapping[str, Any]
+    https_only: bool
+    patience: float
+    clock: Clock
+    events: Events
+
+
+class Visitor:
+    """Who a token is sought for, and what his browser is to keep from then on.
+
+    Args:
+        choices: returns what the shopper has chosen so far, or the shop has by default, by the names of the switches.
+        is_answered: tells whether the response has started, so that the browser cannot be given anything any more.
+    """
+
+    __slots__ = ("choices", "header", "is_answered", "session")
+
+    def __init__(self, choices: Callable[[], Mapping[str, str]], is_answered: Callable[[], bool]) -> None:
+        self.choices = choices
+        self.is_answered = is_answered
+        self.session: object = None
+        """The session that the request goes on with, where it is another one than it brought."""
+        self.header: bytes | None = None
+        """The value of ``Set-Cookie`` for it."""
+
+    def keeps(self, session: object, header: bytes) -> None:
+        """Note what the browser is to keep."""
+        self.session, self.header = session, header
+
+
+class SessionSource(OwnSource):
+    """A source that begins sessions, and refreshes their tokens."""
+
+    def bind(self, setup: SessionSetup) -> None:
+        """Serve one middleware, and no other."""
+        raise NotImplementedError
+
+    async def find(self, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken | None:
+        """Return the token of a request."""
+        raise NotImplementedError
+
+    async def instead_of(
+        self, refused: StorefrontToken, connection: HTTPConnection, visitor: Visitor
+    ) -> StorefrontToken | None:
+        """Return another token in place of one that Emporix has refused, `None` where there is none."""
+        raise NotImplementedError
+
+
 class TokenChain:
     """Asks token sources in turn; the first hit wins.
 
@@ -122,6 +201,9 @@ class TokenChain:
         # Exactly these: a subclass may decide otherwise, and wait.
         self.instant = all(type(source) in {BearerToken, CookieToken} for source in self._sources)
         """Whether `now` finds the token: no source is a function of the application, which may have to wait."""
+        self._sessions = [source for source in self._sources if isinstance(source, SessionSource)]
+        self.begins_sessions = bool(self._sessions)
+        """Whether a source begins sessions, and may have another token where one is refused."""
         self._ways = tuple(
             source.from_scope for source in self._sources if isinstance(source, BearerToken | CookieToken)
         )
@@ -154,10 +236,37 @@ class TokenChain:
             if isinstance(source, OwnSource):
                 await source.aclose()
 
-    async def find(self, connection: HTTPConnection) -> StorefrontToken | None:
-        """Return the token of a request, `None` where no source finds a usable one."""
+    def bind(self, setup: SessionSetup) -> None:
+        """Have the sources that begin sessions serve a middleware.
+
+        Raises:
+            ConfigurationError: one of them cannot: it has no secret, or another middleware has it.
+        """
+        for source in self._sessions:
+            source.bind(setup)
+
+    async def instead_of(
+        self, refused: StorefrontToken, connection: HTTPConnection, visitor: Visitor
+    ) -> StorefrontToken | None:
+        """Return another token in place of one that Emporix has refused, `None` where no source has one."""
+        for source in self._sessions:
+            token = await source.instead_of(refused, connection, visitor)
+            if token is not None:
+                return token
+        return None
+
+    async def find(self, connection: HTTPConnection, visitor: Visitor | None = None) -> StorefrontToken | None:
+        """Return the token of a request, `None` where no source finds a usable one.
+
+        Args:
+            connection: the request.
+            visitor: who it is sought for; without one no session is begun.
+        """
         for source in self._sources:
-            found = source(connection)
+            if isinstance(source, SessionSource):
+                found: Any = None if visitor is None else source.find(connection, visitor)
+            else:
+                found = source(connection)
             if inspect.isawaitable(found):
                 found = await found
             token = _checked(found)

@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("note_codec",),
     ("continuity", "document_cookie"),
     ("token_watch",),
-    ("dependencies", "forms", "recording", "reports"),
+    ("assembly", "dependencies", "forms", "recording", "reports"),
     ("privacy",),
     ("carrying",),
     ("lifecycle",),

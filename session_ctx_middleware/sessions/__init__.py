@@ -1,6 +1,7 @@
 """Whose session a request is of: token sources besides header and cookie (extra ``sessions``)."""
 
+from .guests import StorefrontSessions
 from .storefront_cookies import EmporixSdkCookies, ShowcaseCookie
 from .verifier import JWTVerifier
 
-__all__ = ["EmporixSdkCookies", "JWTVerifier", "ShowcaseCookie"]
+__all__ = ["EmporixSdkCookies", "JWTVerifier", "ShowcaseCookie", "StorefrontSessions"]

@@ -369,7 +369,6 @@ async def test_any_bent_letter(position: int, letter: str) -> None:
         ),
         {"key": None, "jwks_url": "https://issuer.example/keys", "algorithms": ["HS256"]},
     ],
-    ids=str,
 )
 def test_configuration(options: dict[str, Any]) -> None:
     """What cannot work, or would let strangers in, is said when it is built; no text quotes a key."""

@@ -1,0 +1,53 @@
+"""What a middleware is put together from, as its keywords say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from .clock import Clock
+from .engine import PROCESS_SECRET, Keys, Neighbourhood
+from .events import ContextEvent, Events
+from .policies import CachePolicy, UpstreamPolicy
+from .processes import several_workers
+from .stores import ContextStore, MemoryStore
+
+if TYPE_CHECKING:
+    from .emporix import HttpClient
+
+__all__ = ["calling", "keys_of", "neighbourhood_of", "warn_of_several_workers"]
+
+# Names that processes share must be the same in all of them; tokens and session ids cannot be guessed in any case.
+SHARED_SECRET: Final = b"session_ctx_middleware"
+SPARE_CONNECTIONS: Final = 10
+
+
+def calling(base_url: str, http_client: HttpClient | None, upstream: UpstreamPolicy) -> dict[str, Any]:
+    """Return how all clients of the platform make their calls."""
+    return {
+        "base_url": base_url,
+        "http_client": http_client,
+        "timeout": upstream.timeout,
+        "total_timeout": upstream.total_timeout,
+        "max_connections": upstream.max_concurrency + SPARE_CONNECTIONS,
+    }
+
+
+def neighbourhood_of(
+    place: tuple[object, ...], store: ContextStore | None, cache: CachePolicy, clock: Clock
+) -> Neighbourhood:
+    """Return whom an instance shares this process with: those with the same store object, or without one at all."""
+    if store is not None:
+        return Neighbourhood.around(("store", id(store)), lambda: store, clock)
+    return Neighbourhood.around(place, lambda: MemoryStore(max_entries=cache.max_entries, clock=clock), clock)
+
+
+def keys_of(tenant: str, base_url: str, secrets: Sequence[bytes], store: ContextStore) -> Keys:
+    """Return what makes the names of tokens and sessions: the same in all processes that share them."""
+    return Keys(tenant, base_url, secrets[0] if secrets else SHARED_SECRET if store.shared else PROCESS_SECRET)
+
+
+def warn_of_several_workers(secrets: Sequence[bytes], store: ContextStore, events: Events) -> None:
+    """Tell operators where several workers share nothing."""
+    if not secrets and not store.shared and several_workers():
+        events.emit(ContextEvent(name="workers.apart", operation="start", outcome="alone"))

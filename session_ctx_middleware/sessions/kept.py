@@ -1,0 +1,138 @@
+"""What is kept of a shopper's session from one request to the next: its tokens, and when they end."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ..cbor import dumps, loads
+from ..checks import is_visible
+from ..credentials import StorefrontToken
+from ..emporix import TokenAnswer
+from ..model.personal import Personal
+
+__all__ = ["RENEW_BEFORE", "KeptSession"]
+
+RENEW_BEFORE: Final = 120.0
+"""Seconds before its end from which on an access token is renewed."""
+SOONER: Final = 0.5
+"""Share of its life that a token is used at least: one that lives for a minute is not renewed with every request."""
+MAX_TEXT: Final = 8 * 1024
+FIELDS: Final = 9
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class KeptSession(Personal):
+    """The tokens of one session; moments are seconds since the epoch.
+
+    Args:
+        access_token: goes behind ``Bearer``.
+        access_ends: when it ends.
+        renew_at: from when on it is renewed.
+        refresh_token: gets the next access token; empty where there is none.
+        refresh_ends: when that ends; 0 where nobody knows.
+        session_id: of the Emporix session; empty where nobody has told it.
+        saas_token: of a customer, for carts and orders; empty for guests.
+        legal_entity_id: the company that a customer acts for; empty where that is none.
+        is_customer: whether these are a customer's tokens, which are refreshed elsewhere than a guest's.
+    """
+
+    access_token: str
+    access_ends: float
+    renew_at: float
+    refresh_token: str = ""
+    refresh_ends: float = 0.0
+    session_id: str = ""
+    saas_token: str = ""
+    legal_entity_id: str = ""
+    is_customer: bool = False
+
+    @classmethod
+    def granted(cls, answer: TokenAnswer, now: float, *, is_customer: bool = False) -> KeptSession:
+        """Return what an answer that begins a session gives.
+
+        Args:
+            answer: of a token endpoint.
+            now: when it was asked for.
+            is_customer: whether a customer has logged in.
+        """
+        fresh = cls("", 0.0, 0.0, is_customer=is_customer)
+        return fresh.renewed(answer, now)
+
+    def renewed(self, answer: TokenAnswer, now: float) -> KeptSession:
+        """Return the same session with the tokens of an answer; what that leaves out stays as it was.
+
+        Args:
+            answer: of a refresh.
+            now: when it was asked for.
+        """
+        ends = now + answer.expires_in
+        refresh_ends = self.refresh_ends
+        if answer.refresh_token is not None:
+            refresh_ends = now + (answer.refresh_expires_in or 0.0) if answer.refresh_expires_in else 0.0
+        return replace(
+            self,
+            access_token=answer.access_token,
+            access_ends=ends,
+            renew_at=ends - min(RENEW_BEFORE, SOONER * answer.expires_in),
+            refresh_token=answer.refresh_token or self.refresh_token,
+            refresh_ends=refresh_ends,
+            session_id=answer.session_id or self.session_id,
+            saas_token=answer.saas_token or self.saas_token,
+        )
+
+    @property
+    def token(self) -> StorefrontToken:
+        """The access token, and what is known about it."""
+        return StorefrontToken(self.access_token, self.session_id or None, self.access_ends)
+
+    def is_good(self, now: float) -> bool:
+        """Tell whether the access token has not ended."""
+        return now < self.access_ends
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether the access token should be renewed."""
+        return now >= self.renew_at and bool(self.refresh_token)
+
+    def is_over(self, now: float) -> bool:
+        """Tell whether neither token can be of use any more."""
+        ended = not self.refresh_token or 0 < self.refresh_ends <= now
+        return ended and not self.is_good(now)
+
+    def encode(self) -> bytes:
+        """Return it as bytes, without those that end soon of themselves."""
+        return dumps(
+            [
+                self.access_token,
+                round(self.access_ends),
+                round(self.renew_at),
+                self.refresh_token,
+                round(self.refresh_ends),
+                self.session_id,
+                self.saas_token,
+                self.legal_entity_id,
+                int(self.is_customer),
+            ]
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> KeptSession | None:
+        """Return what was encoded, `None` for anything else; what a later release has added at the end is left out."""
+        try:
+            found = loads(data)
+        except ValueError:
+            return None
+        if not isinstance(found, list) or len(found) < FIELDS:
+            return None
+        access, ends, renew_at, refresh, refresh_ends, session, saas, company, customer = found[:FIELDS]
+        texts = (refresh, session, saas, company)
+        if not is_visible(access) or not all(isinstance(text, str) and len(text) <= MAX_TEXT for text in texts):
+            return None
+        if not all(_is_moment(moment) for moment in (ends, renew_at, refresh_ends)):
+            return None
+        return cls(access, ends, renew_at, refresh, refresh_ends, session, saas, company, bool(customer))
+
+
+def _is_moment(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0

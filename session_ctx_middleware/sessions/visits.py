@@ -1,0 +1,103 @@
+"""Which requests may begin a session for a visitor who has none: those of people who are about to see a page.
+
+A session costs a call, and a cookie that consent law wants a reason for. Crawlers and prefetches have no use for one,
+and a request that another site makes (a payment's return by POST, a picture) must not replace the one that the shopper
+has: browsers leave out its cookie there (SameSite, RFC 6265bis, section 5.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final, TypeAlias
+
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+
+from ..errors import ConfigurationError
+
+__all__ = ["IsCrawler", "Visits"]
+
+IsCrawler: TypeAlias = Callable[[HTTPConnection], "bool | None"]
+
+PACKAGE: Final = "crawleruseragents"
+LONGEST: Final = 512
+REMEMBERED: Final = 4096
+CHUNK: Final = 25
+TOOLS: Final = frozenset({"http-library", "browser-automation"})
+"""Kinds of clients that apps and tests are made of."""
+PREFETCHING: Final = (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
+TOP_LEVEL: Final = {b"sec-fetch-mode": b"navigate", b"sec-fetch-dest": b"document"}
+
+
+class Visits:
+    """Tells whether a request may begin a session.
+
+    Args:
+        is_crawler: decides for the shop whether a request is a crawler's; where it returns `None`, the list of
+            ``crawler-user-agents`` does.
+
+    Raises:
+        ConfigurationError: the package ``crawler-user-agents`` is missing.
+    """
+
+    def __init__(self, is_crawler: IsCrawler | None = None) -> None:
+        self._is_crawler = is_crawler
+        self._list = _Crawlers()
+
+    async def refusal(self, connection: HTTPConnection) -> str:
+        """Return why a request may not begin a session, in one word or two; empty where it may."""
+        scope = connection.scope
+        headers = _headers(scope)
+        if scope["type"] != "http":
+            return "websocket"  # its answer sets no cookie
+        if any(headers.get(name, b"").lower().startswith(b"prefetch") for name in PREFETCHING):
+            return "prefetch"
+        decided = None if self._is_crawler is None else self._is_crawler(connection)
+        if decided is not None:
+            return "crawler" if decided else ""
+        if b"cookie" in headers:
+            return ""
+        if headers.get(b"sec-fetch-site") == b"cross-site" and not _is_navigation(scope, headers):
+            return "cross-site"
+        return "crawler" if await self._list.has(headers.get(b"user-agent", b"")) else ""
+
+
+class _Crawlers:
+    """The user agents of crawlers, read when the first one is looked up, outside of the event loop."""
+
+    def __init__(self) -> None:
+        if find_spec(PACKAGE) is None:  # importing it reads a large file
+            raise ConfigurationError(
+                "StorefrontSessions needs the package crawler-user-agents: "
+                "pip install 'session-ctx-middleware[sessions]'."
+            )
+        self._patterns: list[re.Pattern[str]] | None = None
+        self._known = lru_cache(REMEMBERED)(self._look_up)
+
+    async def has(self, user_agent: bytes) -> bool:
+        if self._patterns is None:
+            self._patterns = await asyncio.to_thread(_patterns)
+        return self._known(user_agent[:LONGEST].decode("latin-1"))
+
+    def _look_up(self, user_agent: str) -> bool:
+        return any(pattern.search(user_agent) for pattern in self._patterns or ())
+
+
+def _patterns() -> list[re.Pattern[str]]:
+    entries: list[dict[str, Any]] = import_module(PACKAGE).CRAWLER_USER_AGENTS_DATA
+    crawlers = [each["pattern"] for each in entries if not TOOLS.issuperset(each.get("tags") or ["?"])]
+    return [re.compile("|".join(crawlers[first : first + CHUNK])) for first in range(0, len(crawlers), CHUNK)]
+
+
+def _headers(scope: Scope) -> Mapping[bytes, bytes]:
+    return dict(scope["headers"])
+
+
+def _is_navigation(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+    """Tell whether somebody has followed a link in the window itself (Fetch Metadata, W3C)."""
+    return scope["method"] in {"GET", "HEAD"} and all(headers.get(name) == value for name, value in TOP_LEVEL.items())
