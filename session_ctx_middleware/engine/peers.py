@@ -74,12 +74,11 @@ class Peers:
         self.entries.drop(entry)
 
     def _hears_of(self, entry: Entry, notice: Notice) -> None:
-        known = entry.consistency
-        keys, incarnation = self.publisher.keys, known.incarnation
-        lower = (
-            incarnation is not None and keys.incarnation(incarnation) == notice.identity and notice.floor < known.floor
-        )
-        entry.store_view.hears(notice.floor if lower else -1)
+        known, keys = entry.consistency, self.publisher.keys
+        lower = -1
+        if known.incarnation is not None and notice.floor < known.floor:
+            lower = notice.floor if keys.incarnation(known.incarnation) == notice.identity else -1
+        entry.store_view.hears(lower)
         if not self._shows(entry, notice.identity, notice.floor, notice.floor):
             entry.raise_fence()
             entry.expire()
@@ -88,7 +87,8 @@ class Peers:
         """Forget a context: its token was rejected, or Emporix does not have any more what was announced of it."""
         entry.raise_fence()
         entry.expire()
-        if not self._gives_up_floor(entry) and entry.store_view.may_retire(self.clock.monotonic()):
+        # Whoever can write to the store may say so again and again: Emporix is asked all the same.
+        if entry.store_view.may_retire(self.clock.monotonic()) and not self._gives_up_floor(entry):
             entry.hide()
 
     def _gives_up_floor(self, entry: Entry) -> bool:
