@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 
 from session_ctx_middleware import ContinuityPolicy, InvalidChange, SessionContext
-from session_ctx_middleware.testing import FakeEmporix, FakeSession
+from session_ctx_middleware.testing import FakeEmporix, FakeSession, Fault
 
 from .continuity.browser import SECRET, Browser, choosing, everything, named
 from .support.shop import Shop, held, patches
@@ -180,3 +180,29 @@ async def test_somebody_wrote_nonsense(odd: Any, shop: Shop, emporix: FakeEmpori
 
     assert (await browser.visit(shop, everything)).text == "USD en theirs=1"
     assert held(emporix, session.session_id)["currency"] == "USD"
+
+
+async def test_other_tokens_show_what_a_receipt_tells(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """What a receipt says is done still shows for another token of the session, whose document is older."""
+    shop = make_shop()
+    session = emporix.new_session(currency="EUR")
+    other = emporix.new_token(session.session_id)
+    await shop.currency(session.token)
+    await shop.currency(other)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await shop.switch(session.token, currency="USD")
+    emporix.clear_faults()
+    await asyncio.sleep(20)
+    emporix.fault("context.patch", Fault(drop="after"))
+    emporix.fault("context.get", Fault(), times=1)
+    emporix.fault("context.get", Fault(status=503), times=None)
+    await shop.currency(session.token)  # is sent with this page, and nobody hears that it was taken
+    assert held(emporix, session.session_id)["currency"] == "USD"
+    emporix.clear_faults()
+    await asyncio.sleep(20)
+    assert await shop.currency(session.token) == "USD"
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await asyncio.sleep(100)
+    await shop.switch(session.token, language="fr")  # is parked, and all tokens look what else is
+
+    assert await shop.currency(other) == "USD"

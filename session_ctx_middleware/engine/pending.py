@@ -216,11 +216,20 @@ class Pending:
         for each in (document, entry.document):
             if each is not None and len(waiting := left.not_received(each.receipts)) < len(left):
                 # Whoever shows it now, over an older document, must not show that alone.
+                self._show_received(entry, each, left.without(waiting.ids))
                 await self._sharing.tell(self._entries.with_siblings(entry), each.identity, each.version)
                 left = waiting
         if len(left) < len(parked):
             await self._sharing.unpark(names, parked.without(left.ids))
         return left
+
+    def _show_received(self, entry: Entry, document: ContextDocument, received: ContextChanges) -> None:
+        """Show what a document has of changes that waited to other tokens of the session whose own one is older."""
+        for sibling in self._entries.siblings(entry):
+            known = sibling.document
+            if known is not None and known.identity == document.identity and known.version < document.version:
+                later = sibling.snapshot.overlay.taken_after(document.version)
+                sibling.lay_over(later.over(received.held(document, NO_CHANGES)))
 
     def _known_names(self, entry: Entry) -> tuple[str, ...]:
         if entry.proven_session is not None:
