@@ -15,7 +15,7 @@ from .model.document import ATTRIBUTE_PREFIX, REMOVED
 from .model.fields import checked_attribute, checked_key, checked_switch
 from .model.view import NOTHING_KNOWN
 from .reading import ContextReading
-from .recording import batch_of_changes
+from .recording import batch_of_changes, recording
 
 __all__ = ["SessionContext"]
 
@@ -64,6 +64,8 @@ class SessionContext(ContextReading, PlainForm):
 
     async def refresh(self) -> Self:
         """Read the context again from Emporix, past every cache; what Emporix fails to say stays as it was known."""
+        if self._is_abroad():
+            return await self._at_home(self.refresh())
         self._touch()
         token = await self._credentials()
         if token is None:
@@ -156,7 +158,8 @@ class SessionContext(ContextReading, PlainForm):
 
     def discard(self) -> None:
         """Forget this request's changes."""
-        self._changes = NO_CHANGES
+        with recording:
+            self._changes = NO_CHANGES
 
     @asynccontextmanager
     async def late_changes(self) -> AsyncIterator[SessionContext]:
@@ -212,6 +215,8 @@ class SessionContext(ContextReading, PlainForm):
             cart_id: the new cart. Emporix may need a moment until the context shows it; it is asked up to three
                 times within the reading deadline.
         """
+        if self._is_abroad():
+            return await self._at_home(self.cart_created(cart_id))
         self._touch()
         token = await self._credentials()
         if token is None:
@@ -225,6 +230,9 @@ class SessionContext(ContextReading, PlainForm):
 
     async def forget(self) -> None:
         """Drop everything cached, parked or recorded for this session: the shopper logs out."""
+        if self._is_abroad():
+            await self._at_home(self.forget())
+            return
         token = await self._credentials()
         self._change()  # a logout that a cache answers would reach nobody
         self._changes = self._told = NO_CHANGES

@@ -6,9 +6,10 @@ Private to `context` and `middleware`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from starlette.types import Message, Scope
 
@@ -26,6 +27,8 @@ from .recording import new_operation, recording, with_operation
 from .reports import commit_event, load_event
 
 __all__ = ["READING", "RequestLifecycle"]
+
+T = TypeVar("T")
 
 READING, COMMITTING = 0, 1
 COMMITTED: Final = "committed"
@@ -58,6 +61,20 @@ class RequestLifecycle(Carrying):
         self._scope = scope
         self._loop = loop
 
+    # Where it works
+
+    def _is_abroad(self) -> bool:
+        """Tell whether the code that awaits this runs on another event loop than the one that serves the request."""
+        return asyncio.get_running_loop() is not self._loop
+
+    async def _at_home(self, work: Coroutine[object, object, T]) -> T:
+        """Run `work` on the event loop that serves the request, though it is awaited on another one.
+
+        A synchronous endpoint may bring its worker thread a loop of its own (`asyncio.run`), which ends with the call,
+        and would take along what others wait for.
+        """
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
     # Loading
 
     def _load_now(self) -> bool:
@@ -84,6 +101,9 @@ class RequestLifecycle(Carrying):
 
     @without_locals
     async def _load(self) -> None:
+        if self._is_abroad():
+            await self._at_home(self._load())
+            return
         token = await self._credentials()
         if self._load_now() or token is None:
             return
@@ -155,9 +175,16 @@ class RequestLifecycle(Carrying):
             self._changes = with_operation(self._changes, path, operation, known)
         self._change()
 
+    def _minus(self, sent: ContextChanges) -> None:
+        """Note that changes are kept elsewhere now; what a thread records meanwhile stays."""
+        with recording:
+            self._changes = self._changes.minus(sent)
+
     # Committing
 
     async def _commit(self, operation: str, *, parks: bool) -> CommitResult:
+        if self._is_abroad():
+            return await self._at_home(self._commit(operation, parks=parks))
         changes = self._changes
         if not changes and not self._drains():
             return CommitResult(Commit.NOTHING)
@@ -188,7 +215,7 @@ class RequestLifecycle(Carrying):
 
     def _keep_for_visitor(self, changes: ContextChanges) -> CommitResult:
         """Keep the switches of a visitor without a token in his browser until he has one; there is no other place."""
-        self._changes = NO_CHANGES
+        self._minus(changes)
         kept = NO_CHANGES if self._deps.cookies is None else changes.switches()
         known = NOTHING_KNOWN if self._known is None else self._known
         self._known = replace(known, parked=kept.newest(known.parked))
@@ -202,7 +229,7 @@ class RequestLifecycle(Carrying):
             self._unsent = True
             return
         self._unsent = False
-        self._changes = self._changes.minus(sent)
+        self._minus(sent)
         shown = (None if self._token is None else self._engine.view(self._token, self._notes())) or self._known
         if shown is not None and outcome.commit is Commit.PARKED:
             shown = replace(shown, parked=sent.newest(shown.parked))
@@ -230,9 +257,10 @@ class RequestLifecycle(Carrying):
                 that runs in another context, as the parts of a generator may.
         """
         alone = self._sealed and self._late == 1
-        left = self._changes.only(before - batch) if alone else self._changes.without(batch)
-        if len(left) < len(self._changes):
-            self._changes = left
+        with recording:
+            recorded = self._changes
+            self._changes = recorded.only(before - batch) if alone else recorded.without(batch)
+        if len(self._changes) < len(recorded):
             self._emit("changes.discarded", "late_changes", "exception")
 
     # The end
@@ -288,7 +316,8 @@ class RequestLifecycle(Carrying):
     def _drop_uncommitted(self, why: str) -> None:
         """Discard changes that nobody has committed, and say so."""
         if self._changes.operations and not self._late:
-            dropped, self._changes = self._changes.without(self._sending), NO_CHANGES
+            with recording:
+                dropped, self._changes = self._changes.without(self._sending), NO_CHANGES
             if dropped:
                 websocket = self._scope["type"] == "websocket"
                 self._emit("changes.uncommitted" if websocket else "changes.discarded", "end", why)

@@ -53,11 +53,11 @@ def instance(emporix: FakeEmporix, **options: Any) -> SessionContextMiddleware:
     )
 
 
-async def get(app: SessionContextMiddleware, token: str, query: str = "") -> str:
+async def get(app: SessionContextMiddleware, token: str, query: str = "", path: str = "/") -> str:
     """Return what one instance answers."""
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://shop.test") as browser:
-        answer = await browser.get(f"/?{query}", headers={"Authorization": f"Bearer {token}"})
+        answer = await browser.get(f"{path}?{query}", headers={"Authorization": f"Bearer {token}"})
     return answer.raise_for_status().text
 
 
@@ -266,6 +266,53 @@ def thread_loop() -> Iterator[Callable[[Coroutine[Any, Any, str]], str]]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+@pytest.mark.parametrize("gives_up", [False, True])
+def test_loop_of_a_worker_thread(*, gives_up: bool) -> None:
+    """A sync endpoint may run a loop of its own: when that ends, nothing ends that others wait for, and no change."""
+    emporix = FakeEmporix()
+    session = emporix.new_session(currency="EUR")
+
+    async def work(request: Request) -> str:
+        ctx = get_session_context(request)
+        async with asyncio.timeout(0.05 if gives_up else None):
+            await ctx.refresh()
+        ctx.switch_currency("USD")
+        return (await ctx.commit()).value
+
+    async def choose(request: Request) -> None:
+        ctx = get_session_context(request)
+        ctx.set_attribute("seen", "yes")
+        async with asyncio.timeout(0.05 if gives_up else None):
+            await ctx.commit()
+
+    def sync(request: Request) -> Response:
+        told = []
+        for job in (work, choose):
+            try:
+                told.append(asyncio.run(job(request)))
+            except TimeoutError:
+                told.append("gave up")
+        return PlainTextResponse(str(told[0]))
+
+    app = instance(emporix)
+    app.app = Starlette(routes=[Route("/", shop), Route("/sync", sync)])
+
+    async def visits() -> tuple[str, str]:
+        emporix.fault("*", Fault(delay=0.2), times=None)
+        visiting = asyncio.create_task(get(app, session.token, path="/sync"))
+        while not emporix.calls:
+            await asyncio.sleep(0.01)
+        page = await get(app, session.token)
+        answer = await visiting
+        await asyncio.sleep(0.5 if gives_up else 0)
+        return page, answer
+
+    assert asyncio.run(visits()) == ("EUR", "gave up" if gives_up else "applied")
+    document = held(emporix, session.session_id)
+    assert document["context"] == {"seen": "yes"}
+    assert document["currency"] == ("EUR" if gives_up else "USD")
 
 
 async def test_parked_and_forgotten(emporix: FakeEmporix) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from blockbuster import BlockBuster
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -17,10 +19,11 @@ from session_ctx_middleware import (
     InvalidChange,
     SessionContext,
 )
+from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.testing import FakeEmporix
 
 from .support.shop import Shop, held, patches
-from .support.virtual_time import VirtualClock
+from .support.virtual_time import WALL_START, VirtualClock
 
 
 async def test_one_patch_before_the_response(shop: Shop, emporix: FakeEmporix) -> None:
@@ -274,3 +277,72 @@ async def test_threads_of_one_request(make_shop: Callable[..., Shop], emporix: F
 
     assert seen == [{"currency": "USD", "language": "fr"}]
     assert inside[1] == 1
+
+
+async def test_thread_beside_a_commit(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix, monkeypatch: pytest.MonkeyPatch, blockbuster: BlockBuster
+) -> None:
+    """What a thread records while the loop notes what was sent is not lost."""
+    blockbuster.deactivate()  # the loop is made to give the thread time
+    session = emporix.new_session(currency="EUR", language="en")
+    noting = threading.Event()
+    original = ContextChanges.minus
+
+    def slowly(self: ContextChanges, other: ContextChanges) -> ContextChanges:
+        left = original(self, other)
+        if sys._getframe(1).f_code.co_filename.endswith("lifecycle.py"):
+            noting.set()
+            time.sleep(0.05)
+        return left
+
+    monkeypatch.setattr(ContextChanges, "minus", slowly)
+
+    class Still(VirtualClock):
+        """Can be read in a thread, too."""
+
+        def time(self) -> float:
+            return super().time() if threading.current_thread() is threading.main_thread() else WALL_START + 1
+
+        def monotonic(self) -> float:
+            return super().monotonic() if threading.current_thread() is threading.main_thread() else 1.0
+
+    shop = make_shop(clock=Still())
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        def record() -> None:
+            noting.wait(60)
+            ctx.switch_language("fr")
+
+        recording = asyncio.create_task(asyncio.to_thread(record))
+        ctx.switch_currency("USD")
+        await ctx.commit()
+        await recording
+
+    await shop.visit(endpoint, token=session.token)
+
+    document = held(emporix, session.session_id)
+    assert (document["currency"], document["language"]) == ("USD", "fr")
+
+
+async def test_change_while_the_token_is_sought(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """What a visitor without a token chooses while a commit finds that out is kept as well."""
+
+    async def nobody(_: object) -> None:
+        await asyncio.sleep(0.1)
+
+    shop = make_shop(token=nobody, secret_key="k" * 32)
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        ctx.switch_currency("USD")
+        committing = asyncio.create_task(ctx.commit())
+        await asyncio.sleep(0.05)
+        ctx.switch_language("fr")
+        assert await committing is Commit.PARKED
+
+    async def page(ctx: SessionContext, _: Request) -> str:
+        await ctx
+        return f"{ctx.currency} {ctx.language}"
+
+    await shop.visit(endpoint)
+
+    assert (await shop.visit(page)).text == "USD fr"
