@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
 __all__ = ["Budget", "Clock", "HybridClock", "SystemClock", "TimerHandle", "wait"]
@@ -120,6 +119,8 @@ async def wait(future: asyncio.Future[T | None], timeout: float, clock: Clock) -
 class Budget:
     """Seconds that one request may spend on waiting, however many waits that are; waits at one time count once.
 
+    ``with budget as until:`` measures the wait inside the block, which may last until then (monotonic seconds).
+
     Args:
         seconds: to begin with.
         clock: what measures the waits.
@@ -131,15 +132,13 @@ class Budget:
         self._waits = 0
         self._began = 0.0
 
-    @contextmanager
-    def spend(self) -> Iterator[float]:
-        """Measure the wait inside the block; give until when it may last, in monotonic seconds."""
+    def __enter__(self) -> float:
         if not self._waits:
             self._began = self._clock.monotonic()
         self._waits += 1
-        try:
-            yield self._began + self._left
-        finally:
-            self._waits -= 1
-            if not self._waits:
-                self._left = max(0.0, self._left - (self._clock.monotonic() - self._began))
+        return self._began + self._left
+
+    def __exit__(self, *_: object) -> None:
+        self._waits -= 1
+        if not self._waits:
+            self._left = max(0.0, self._left - (self._clock.monotonic() - self._began))

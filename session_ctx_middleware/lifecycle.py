@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -104,8 +103,9 @@ class RequestLifecycle(Carrying):
         if self._is_abroad():
             await self._at_home(self._load())
             return
+        sought = self._token_sought  # then `_load_now` has just been asked in vain
         token = await self._credentials()
-        if self._load_now() or token is None:
+        if (not (sought and token) and self._load_now()) or token is None:
             return
         self._brought_a_token()
         with self._budget(READING) as until:
@@ -129,7 +129,7 @@ class RequestLifecycle(Carrying):
         except RuntimeError:
             patience = self._deps.patience + THREAD_PATIENCE
             try:
-                asyncio.run_coroutine_threadsafe(self._load(), self._loop).result(patience)
+                asyncio.run_coroutine_threadsafe(self._load_ahead(), self._loop).result(patience)
             except TimeoutError:
                 raise ContextUnavailable("The event loop did not load the session context in time.") from None
         if self._known is None:
@@ -150,11 +150,11 @@ class RequestLifecycle(Carrying):
 
     # How long it may wait
 
-    def _budget(self, which: int) -> AbstractContextManager[float]:
+    def _budget(self, which: int) -> Budget:
         """Measure one wait: up to its response a request has one budget for all its waits, then a new one for each."""
         if self._budgets is None or self._response is not None or self._scope["type"] == "websocket":
             self._budgets = self._engine.budgets()
-        return self._budgets[which].spend()
+        return self._budgets[which]
 
     # Recording
 

@@ -94,7 +94,7 @@ class _Probes:
         self._not_before = self._begun + self._pause * (1 - SPREAD * self._clock.random())
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(slots=True, eq=False, repr=False)  # frozen, it would take twice as long to make
 class Admitted:
     """A call that may be made; what becomes of it has to be told to the breaker.
 

@@ -70,8 +70,7 @@ class Bulkhead:
         Raises:
             EmporixNotAsked: by the speed of the last answers this one would come too late, or no turn came in time.
         """
-        if self._free:
-            self._free -= 1
+        if self.takes():
             return
         refusal = self.refusal(operation, patience)
         if refusal is not None:
@@ -88,6 +87,13 @@ class Bulkhead:
             self._queue.pop(turn, None)
         if not has_turn:
             raise EmporixNotAsked(operation, None, "no turn came in time")
+
+    def takes(self) -> bool:
+        """Take one permit if one is free; tell whether it was."""
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
 
     def refusal(self, operation: str, patience: float) -> EmporixNotAsked | None:
         """Return what `take` would raise at once."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Coroutine, Sequence
 from typing import Final
 
 from ..clock import Budget
@@ -13,6 +12,7 @@ from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
 from ..model.view import DEGRADED, Snapshot
 from ..tasks import SharedResult
+from .entries import Pinned
 from .entry import Entry
 from .job import Commit, CommitResult, Job
 from .neighbours import Neighbour, Neighbourhood
@@ -89,7 +89,8 @@ class Engine:
 
     async def refresh(self, token: StorefrontToken, until: float, notes: Notes | None = None) -> Snapshot:
         """Return what Emporix says from now on, past every cache."""
-        async with self._prepared(token, notes) as entry:
+        with self._pinned(token) as entry:
+            await self._prepare(entry, token, notes)
             snapshot = await self._parts.reads.refresh(entry, token.value, until)
             return self._shown(entry, token.value, notes, snapshot)
 
@@ -150,7 +151,8 @@ class Engine:
         parked = CommitResult(Commit.PARKED, told=changes, receipts=True)
 
         async def keep() -> CommitResult:
-            async with self._prepared(token) as entry:
+            with self._pinned(token) as entry:
+                await self._prepare(entry, token)
                 await self._keep(entry, token, changes)
             return parked
 
@@ -163,7 +165,8 @@ class Engine:
             token: the shopper's token.
             until: monotonic seconds; a token that is new here is asked until then to which session it belongs.
         """
-        async with self._prepared(token) as entry:
+        with self._pinned(token) as entry:
+            await self._prepare(entry, token)
             if entry.proven_session is None:
                 await self._parts.reads.read(entry, token.value, until)
             every = self._parts.entries.with_siblings(entry)
@@ -213,7 +216,8 @@ class Engine:
         Returns:
             What became of them.
         """
-        async with self._prepared(token) as entry:
+        with self._pinned(token) as entry:
+            await self._prepare(entry, token)
             mine = self._parts.binding.changes(entry, Notes(tuple(left_out)), token.value)
             if mine:
                 await self._keep(entry, token, mine)
@@ -251,12 +255,14 @@ class Engine:
         *,
         parks: bool,
     ) -> Job:
-        async with self._prepared(token, notes, offer) as entry:
+        with self._pinned(token) as entry:
+            await self._prepare(entry, token, notes, offer)
             return Job(entry, token.value, changes, until, parks, entry.fence.era, notes)
 
     async def _announce(self, token: StorefrontToken, document: ContextDocument) -> None:
         """Have the other processes show no less than a version that somebody else has made."""
-        async with self._prepared(token) as entry:
+        with self._pinned(token) as entry:
+            await self._prepare(entry, token)
             entries = self._parts.entries.with_siblings(entry)
             await self._parts.sharing.invalidate(entries, document.identity, document.version)
 
@@ -269,24 +275,14 @@ class Engine:
         self._parts.requirements.satisfied(entry, token, notes, snapshot, shown)
         return shown
 
-    @asynccontextmanager
-    async def _prepared(
-        self, token: StorefrontToken, notes: Notes | None = None, offer: DocumentOffer | None = None
-    ) -> AsyncIterator[Entry]:
-        with self._pinned(token) as entry:
-            await self._prepare(entry, token, notes, offer)
-            yield entry
-
-    @contextmanager
-    def _pinned(self, token: StorefrontToken) -> Iterator[Entry]:
+    def _pinned(self, token: StorefrontToken) -> Pinned:
         entry = self._parts.entries.obtain(self.key(token.value), token.session_id)
         if entry.ends_at is None:
             entry.set_end(token.ends_at())
-        with self._parts.entries.pinned(entry):
-            yield entry
+        return self._parts.entries.pinned(entry)
 
     async def _prepare(
-        self, entry: Entry, token: StorefrontToken, notes: Notes | None, offer: DocumentOffer | None = None
+        self, entry: Entry, token: StorefrontToken, notes: Notes | None = None, offer: DocumentOffer | None = None
     ) -> StoreRead | None:
         """Let an entry know what is parked, and what the browser brought; return what the store has said, if asked."""
         parts = self._parts

@@ -126,6 +126,10 @@ class Entry:
         known, document = self._consistency, self.snapshot.document
         return known.published(document, self.asked_at) if known is START and document is not None else known
 
+    def known_besides(self, document: ContextDocument) -> Consistency:
+        """Return what is known about versions, without what a document that is shown says itself."""
+        return self._consistency if self.snapshot.document is document else self.consistency
+
     # Reading from the cache.
 
     def hit(self, now: float, epoch: int, notes: Notes | None) -> Snapshot | None:
@@ -198,9 +202,27 @@ class Entry:
         self.snapshot = snapshot
         self._learn(consistency, dated=dated)
 
+    def show_read(self, document: ContextDocument, asked_at: float) -> None:
+        """Show a document that may be shown from now on; what is known about versions follows from it.
+
+        Args:
+            document: as Emporix sent it.
+            asked_at: when it was asked for, in monotonic seconds.
+        """
+        before = self.snapshot.document
+        goes_on = self._consistency is START and (before is None or before.identity == document.identity)
+        known = START if goes_on else self.consistency.published(document, asked_at)  # START: the document says it all
+        self.show(Snapshot(document=document, parked=self.snapshot.parked), known)
+
     def show_parked(self, parked: ContextChanges) -> None:
         """Show what is parked, but for what Emporix has taken since."""
-        self._show_parked(parked)
+        if not (parked.operations or self.snapshot.parked.operations):
+            return
+        parked, document = parked.minus(self._consistency.taken), self.snapshot.document
+        if document is not None and document.receipts:
+            parked = parked.not_received(document.receipts)
+        if self.snapshot.parked is not parked and (self.snapshot.parked or parked):
+            self.snapshot = replace(self.snapshot, parked=parked)
 
     def lay_over(self, changes: ContextChanges) -> None:
         """Show changes that Emporix has taken over the document, until a GET brings a later one."""
@@ -252,14 +274,7 @@ class Entry:
         document = self.snapshot.document
         implied = dated and document is not None and consistency.shown_by(document)
         self._consistency = START if implied else consistency
-        self._show_parked(self.snapshot.parked)
-
-    def _show_parked(self, parked: ContextChanges) -> None:
-        parked, document = parked.minus(self._consistency.taken), self.snapshot.document
-        if document is not None and document.receipts:
-            parked = parked.not_received(document.receipts)
-        if self.snapshot.parked is not parked and (self.snapshot.parked or parked):
-            self.snapshot = replace(self.snapshot, parked=parked)
+        self.show_parked(self.snapshot.parked)
 
     def _drop_document(self, snapshot: Snapshot) -> None:
         self._consistency = self.consistency  # the document no longer says it

@@ -163,6 +163,8 @@ class Neighbourhood:
 
     def others(self, neighbour: Neighbour) -> list[Neighbour]:
         """Return everybody else."""
+        if len(self._neighbours) == 1:  # as in most processes: there is nobody else
+            return []
         with self._lock:
             return [each for each in self._neighbours if each is not neighbour]
 

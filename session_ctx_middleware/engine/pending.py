@@ -68,7 +68,8 @@ class Pending:
         names, view = self._known_names(entry), entry.store_view
         session = _session(names)
         if not again and session == view.looked_under and view.looked == view.news:
-            await self._left_of(entry.snapshot.parked, names, entry, document)
+            if entry.snapshot.parked.operations:
+                await self._left_of(entry.snapshot.parked, names, entry, document)
             return False
         news = view.news
         parked = await self._still_parked(names, entry, document)
@@ -205,6 +206,8 @@ class Pending:
     async def _still_parked(
         self, names: tuple[str, ...], entry: Entry, document: ContextDocument | None = None
     ) -> ContextChanges:
+        if self._sharing.has_none(names):
+            return NO_CHANGES
         parked = await self._sharing.parked(names, entry.snapshot.parked)
         return await self._left_of(parked, names, entry, document)
 

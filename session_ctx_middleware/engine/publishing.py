@@ -57,8 +57,9 @@ class Publisher:
     def judge(self, entry: Entry, found: Found) -> Verdict:
         """Decide what may be done with a document that has arrived."""
         now = self.clock.monotonic()
-        others = (sibling.consistency for sibling in self.entries.siblings(entry))
-        return entry.consistency.judge(found.document, found.asked_at, now, self.keys.incarnation, others)
+        others = [sibling.consistency for sibling in self.entries.siblings(entry)]
+        known = entry.known_besides(found.document)
+        return known.judge(found.document, found.asked_at, now, self.keys.incarnation, others)
 
     def is_acceptable(self, entry: Entry, found: Found) -> bool:
         """Tell whether a document from Emporix may be taken up: it is no older than what the shopper has seen."""
@@ -171,8 +172,7 @@ class Publisher:
         floor = entry.consistency.floor_of(found.document.identity)
         if floor > found.document.version:
             entry.store_view.disproves(self.keys.incarnation(found.document.identity), floor)
-        snapshot = Snapshot(document=found.document, parked=entry.snapshot.parked)
-        entry.show(snapshot, entry.consistency.published(found.document, found.asked_at))
+        entry.show_read(found.document, found.asked_at)
         self._set_lifetime(entry, found.asked_at)  # in this order: see Entry.read_elsewhere
         self._expire_siblings(entry, found)
         self.entries.keep(entry)

@@ -185,9 +185,11 @@ class Reads:
 
     def _is_too_early(self, flight: Flight, found: Found) -> bool:
         """Tell whether a document was asked for before something that the shopper has been shown was sent."""
+        if not self.publisher.is_acceptable(flight.entry, found):
+            return True
         # Whoever has sent what was parked has taken it away since, and a document from before does not have it.
         gone = flight.parked.minus(flight.entry.snapshot.parked)
-        return not self.publisher.is_acceptable(flight.entry, found) or bool(gone.missing_from(found.document))
+        return bool(gone.operations) and bool(gone.missing_from(found.document))
 
     def _answer(self, entry: Entry, outcome: Outcome | None) -> Snapshot:
         self.stats.count_miss()

@@ -15,7 +15,6 @@ from ..errors import (
     EmporixFailed,
     EmporixNotAsked,
     EmporixUnreachable,
-    TooManyRequests,
     VersionConflict,
 )
 from ..events import ContextEvent, Events
@@ -23,15 +22,14 @@ from ..model.document import ContextDocument
 from ..policies import UpstreamPolicy
 from .breaker import Admitted, SessionBreaker
 from .bulkhead import Bulkhead
+from .gate import Gate
 from .ports import Caller, ContextSource
 from .stats import Stats
 
-__all__ = ["Gate", "Guard", "ProtectedSource", "Protection"]
+__all__ = ["Guard", "ProtectedSource", "Protection"]
 
 T = TypeVar("T")
 
-MAX_RETRY_AFTER: Final = 60.0
-DEFAULT_RETRY_AFTER: Final = 1.0
 RETRY_PAUSE: Final = (0.03, 0.12)
 SLOW: Final = 0.98
 PROBE_PATIENCE: Final = 0.75
@@ -40,41 +38,6 @@ RETRIED: Final = frozenset({502, 503, 504})
 FOREIGN: Final = frozenset({200, 201, 401, 403, 404})
 ANSWERS: Final = (ContextNotFound, VersionConflict, ChangeRefused)
 """Errors that the service itself has answered with; to refuse a token, the gateway in front of it is enough."""
-
-
-class Gate:
-    """Closed for as long as Emporix asked to be left alone; nobody waits in front of it.
-
-    Args:
-        clock: where time comes from.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._closed_until = float("-inf")
-
-    def check(self, operation: str) -> None:
-        """Raise `EmporixNotAsked` while the gate is closed."""
-        refusal = self.refusal(operation)
-        if refusal is not None:
-            raise refusal
-
-    def refusal(self, operation: str) -> EmporixNotAsked | None:
-        """Return what `check` would raise."""
-        left = self._closed_until - self._clock.monotonic()
-        if left <= 0:
-            return None
-        return EmporixNotAsked(operation, None, "Emporix asked for a pause, which is not over", retry_after=left)
-
-    def note(self, error: EmporixError) -> None:
-        """Close after a 429, or after a 503 that names a time; at most for 60 seconds."""
-        seconds = error.retry_after
-        if seconds is None:
-            if not isinstance(error, TooManyRequests):
-                return
-            seconds = DEFAULT_RETRY_AFTER
-        seconds = min(max(seconds, 0.0), MAX_RETRY_AFTER)
-        self._closed_until = max(self._closed_until, self._clock.monotonic() + seconds)
 
 
 @dataclass(slots=True)
@@ -133,9 +96,12 @@ class Guard:
             raise self._left_alone()
         report = _Report(self, admitted)
         try:
-            await self._turn()
+            waits = not self.bulkhead.takes()
+            if waits:
+                await self._turn()
             try:
-                self._check_again(admitted)
+                if waits:
+                    self._check_again(admitted)
                 caller.sent()
                 return await self._measured(report, work)
             finally:

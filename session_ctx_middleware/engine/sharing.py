@@ -188,6 +188,11 @@ class Sharing:
             await self._fallback.unpark(names, left)
         return left.newest(await or_default(self._store.parked(names), known))
 
+    def has_none(self, names: Sequence[str]) -> bool:
+        """Tell whether nothing is parked under any of `names`; a store that has to be asked cannot tell."""
+        store = self._store
+        return isinstance(store, MemoryStore) and not (store.holds(names) or self._fallback.holds(names))
+
     async def park(self, name: str, changes: ContextChanges) -> None:
         """Keep `changes`; of two changes of one field the later one stays."""
         if not await self._takes(name, changes):

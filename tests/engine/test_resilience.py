@@ -11,7 +11,7 @@ from session_ctx_middleware import (
     EmporixUnreachable,
     TooManyRequests,
 )
-from session_ctx_middleware.engine.resilience import Gate
+from session_ctx_middleware.engine.gate import Gate
 
 from ..support.virtual_time import VirtualClock
 

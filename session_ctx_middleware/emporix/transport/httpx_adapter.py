@@ -26,7 +26,7 @@ from .port import (
     Request,
     TimeLimitedCall,
 )
-from .redaction import redacted_request_lines
+from .redaction import RedactedRequestLines
 
 __all__ = ["HttpxTransport", "Library", "build_client", "is_client"]
 
@@ -136,7 +136,7 @@ class HttpxTransport:
     async def send(self, request: Request, call: TimeLimitedCall, /) -> Reply:
         """Make one call."""
         made = self._made(request)
-        with redacted_request_lines(request.operation):
+        with RedactedRequestLines(request.operation):
             response = await self.client.send(made, stream=True, follow_redirects=False, auth=None)
         call.begins_to_read()
         try:

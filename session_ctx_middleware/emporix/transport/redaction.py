@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-__all__ = ["kept_out_of_traces", "redacted_request_lines"]
+__all__ = ["RedactedRequestLines", "kept_out_of_traces"]
 
 SUPPRESSED: Final = "suppress_instrumentation"
 """What instrumentations of OpenTelemetry look for in the current context before they begin a span."""
@@ -28,18 +28,28 @@ class _NameInsteadOfUrl(logging.Filter):
 
 
 _FILTER: Final = _NameInsteadOfUrl()
+_LOGGERS: Final = (logging.getLogger("httpx"), logging.getLogger("httpx2"))
 
 
-@contextmanager
-def redacted_request_lines(operation: str) -> Iterator[None]:
-    """Let the HTTP client log `operation` instead of the URL."""
-    for name in ("httpx", "httpx2"):
-        logging.getLogger(name).addFilter(_FILTER)  # added once, however often it is asked for
-    token = _operation.set(operation)
-    try:
-        yield
-    finally:
-        _operation.reset(token)
+class RedactedRequestLines:
+    """Has the HTTP client log the name of the call instead of the URL, inside a ``with`` block.
+
+    Args:
+        operation: the name of the call.
+    """
+
+    __slots__ = ("_operation", "_token")
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    def __enter__(self) -> None:
+        for logger in _LOGGERS:
+            logger.addFilter(_FILTER)  # added once, however often it is asked for
+        self._token = _operation.set(self._operation)
+
+    def __exit__(self, *_: object) -> None:
+        _operation.reset(self._token)
 
 
 @contextmanager
