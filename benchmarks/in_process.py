@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import import_module
 from typing import Any
@@ -16,9 +18,9 @@ from session_ctx_middleware import CachePolicy, SessionContextMiddleware
 from session_ctx_middleware.stores import MemoryStore
 
 from .apps import PATH, SECRET, TENANT, endpoint, make_scope, raw_headers, receive, send, touch
-from .timing import Contender
+from .timing import Contender, alternate, over, ratio
 
-__all__ = ["BARE_GET", "MISS", "MISS_WITH_COOKIE", "miss_contenders"]
+__all__ = ["BARE_GET", "MISS", "MISS_WITH_COOKIE", "added_by_a_miss", "miss_contenders"]
 
 ADDRESS = "https://emporix.test"
 BARE_GET, MISS, MISS_WITH_COOKIE = "bare GET", "miss", "miss, continuity cookie"
@@ -106,3 +108,24 @@ def _body(number: int) -> bytes:
         "metadata": {"version": 7, "createdAt": "2026-01-01T00:00:00.000Z", "modifiedAt": "2026-01-02T00:00:00.000Z"},
     }
     return json.dumps(document).encode()
+
+
+def added_by_a_miss(rounds: int, calls: int, library: str = "httpx2") -> float:
+    """Return what a miss adds to the bare GET, of that GET, in processor time: the machine may be busy.
+
+    Args:
+        rounds: how often each gets its turn.
+        calls: of one turn.
+        library: ``httpx`` or ``httpx2``.
+    """
+
+    async def measure() -> float:
+        bare, miss, _ = miss_contenders(library)
+        found = await alternate([bare, miss], rounds=rounds, calls=calls, clock=time.process_time_ns)
+        return ratio(over(found[miss.name], found[bare.name]), found[bare.name])
+
+    return asyncio.run(measure())
+
+
+if __name__ == "__main__":
+    print(added_by_a_miss(rounds=int(sys.argv[1]), calls=int(sys.argv[2])))
