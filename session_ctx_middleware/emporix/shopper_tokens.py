@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
-from ..checks import printable
+from ..checks import is_visible, printable
 from ..clock import Clock
 from ..errors import EmporixError, EmporixFailed, LoginRefused, MalformedAnswer, TokenRejected, TooManyRequests
 from ..frames import without_locals
-from .address import BASE_URL
+from ..model.fields import checked_switch
+from .address import BASE_URL, segment
 from .answers import FOREIGN, Answer, error_of
 from .client import MAX_CONNECTIONS, SYSTEM_CLOCK, TIMEOUT, TOTAL_TIMEOUT, PlatformClient
 from .forms import gateway_code
@@ -42,6 +42,9 @@ SEEDS: Final[Mapping[str, str]] = {
     "target_location": "targetLocation",
 }
 
+
+LOGINS: Final = frozenset({"customer.login", "customer.exchange", "customer.social_login", "customer.opt_in"})
+UNSENDABLE: Final = "it cannot be sent"
 
 _ABOUT_THE_BEARER: Final = re.compile("access_?token", re.IGNORECASE)
 
@@ -89,17 +92,34 @@ class ShopperTokens(PlatformClient):
         self._client_id = printable(client_id, "client_id")
         self._customer = f"/customer/{self.tenant}"
 
-    async def begin(self, **seeds: str | None) -> TokenAnswer:
+    async def begin(
+        self,
+        *,
+        site_code: str | None = None,
+        currency: str | None = None,
+        language: str | None = None,
+        target_location: str | None = None,
+    ) -> TokenAnswer:
         """Begin a session for a guest.
 
         Args:
-            seeds: what its context begins with, by the names of the four switches; `None` says nothing.
+            site_code: what its context begins with, as everything else; `None` says nothing.
+            currency: three upper-case letters.
+            language: a BCP 47 tag.
+            target_location: two upper-case letters.
 
         Raises:
+            InvalidChange: a value has another form; nothing was sent.
             TokenRejected: Emporix does not know the client id.
             EmporixError: as for `OwnContextClient.get`.
         """
-        chosen = {SEEDS[name]: value for name, value in seeds.items() if value is not None}
+        seeds = {
+            "site_code": site_code,
+            "currency": currency,
+            "language": language,
+            "target_location": target_location,
+        }
+        chosen = {SEEDS[name]: checked_switch(name, value) for name, value in seeds.items() if value is not None}
         params = {"tenant": self.tenant, "client_id": self._client_id, **chosen}
         return await self._granted("anonymous.login", "/customerlogin/auth/anonymous/login", params=params)
 
@@ -269,18 +289,49 @@ class ShopperTokens(PlatformClient):
             TokenRejected: the guest's token has ended.
             EmporixError: as for `OwnContextClient.get`.
         """
-        path = f"{self._customer}/signup/optin/{quote(code, safe='')}"
+        path = f"{self._customer}/signup/optin/{_segment_of(code)}"
         answer = await self._call("customer.opt_in", "GET", path, token=guest_token)
         return _granted("customer.opt_in", answer, LOGGING_IN)
 
-    async def _call(self, operation: str, method: str, path: str, **options: Any) -> Answer:
-        return await self._http.call(operation, method, path, confidential=True, **options)
+    async def _call(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Answer:
+        fits = all(map(_has_a_form, (params or {}).values())) and all(map(is_visible, (headers or {}).values()))
+        if not fits:
+            raise (LoginRefused if operation in LOGINS else TokenRejected)(operation, None, UNSENDABLE)
+        send = self._http.call
+        return await send(operation, method, path, params=params, headers=headers, confidential=True, **options)
 
     async def _granted(
         self, operation: str, path: str, *, params: Mapping[str, str], token: str | None = None
     ) -> TokenAnswer:
         answer = await self._call(operation, "GET", path, params=params, token=token)
         return _granted(operation, answer, REFUSING)
+
+
+def _has_a_form(text: str) -> bool:
+    """Tell whether an address can hold a text: half a surrogate pair has no form in UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@without_locals
+def _segment_of(code: str) -> str:
+    try:
+        return segment(code)
+    except ValueError:
+        pass
+    raise LoginRefused("customer.opt_in", None, UNSENDABLE)
 
 
 @without_locals

@@ -97,13 +97,15 @@ class PublishedKeys:
         found = self._known.matching(algorithm, key_id)
         if not found and now >= self._unknown_at:
             self._unknown_at = now + UNKNOWN_PAUSE
-            await self._fetch().get()
+            self._fetch()
+        if not found and (fetch := self._under_way()) is not None:
+            await fetch.get()
             found = self._known.matching(algorithm, key_id)
         return found
 
     async def aclose(self) -> None:
         """Wait for a fetch of this event loop, and close the HTTP client where it was built here."""
-        fetch = self._fetches.get(asyncio.get_running_loop())
+        fetch = self._under_way()
         if fetch is not None:
             await fetch.get()
         await self._http.aclose()
@@ -113,17 +115,20 @@ class PublishedKeys:
         return NO_KEYS if self._keys is None else self._keys
 
     async def _first_keys(self) -> None:
-        fetch = self._fetches.get(asyncio.get_running_loop())
-        is_under_way = fetch is not None and fetch.result is None
-        if is_under_way or self._clock.monotonic() >= self._retry_at:
+        if self._under_way() is not None or self._clock.monotonic() >= self._retry_at:
             await self._fetch().get()
 
+    def _under_way(self) -> SharedResult[_Fetched] | None:
+        """Return the fetch that goes on on this event loop."""
+        fetch = self._fetches.get(asyncio.get_running_loop())
+        return None if fetch is None or fetch.result is not None else fetch
+
     def _fetch(self) -> SharedResult[_Fetched]:
-        """Return the fetch under way on this event loop; begin one if there is none."""
-        loop = asyncio.get_running_loop()
-        fetch = self._fetches.get(loop)
-        if fetch is None or fetch.result is not None:
-            fetch = self._fetches[loop] = self._tasks.share(self._fetched(), otherwise=_Fetched("cancelled"))
+        """Return the fetch that goes on on this event loop; begin one if there is none."""
+        fetch = self._under_way()
+        if fetch is None:
+            fetch = self._tasks.share(self._fetched(), otherwise=_Fetched("cancelled"))
+            self._fetches[asyncio.get_running_loop()] = fetch
         return fetch
 
     async def _fetched(self) -> _Fetched:

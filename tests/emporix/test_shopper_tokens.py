@@ -14,6 +14,7 @@ from session_ctx_middleware.errors import (
     EmporixError,
     EmporixFailed,
     EmporixUnreachable,
+    InvalidChange,
     LoginRefused,
     MalformedAnswer,
     TokenRejected,
@@ -243,3 +244,54 @@ async def test_session_goes_on(emporix: Any, http_library: Any) -> None:
         await tokens.log_out(later.access_token)
         with pytest.raises(TokenRejected):
             await tokens.refresh_customer(later.refresh_token or "", bearer=later.access_token)
+
+
+async def refusal(work: Awaitable[object]) -> LoginRefused | None:
+    try:
+        await work
+    except LoginRefused as error:
+        return error
+    return None
+
+
+BENT = ("..", ".", "", "x\ud800y", "a\nb")
+
+
+@pytest.mark.parametrize("code", BENT)
+async def test_code_that_names_no_mail(code: str, tokens: ShopperTokens, upstream: Upstream) -> None:
+    """A code out of a link is one segment of the path, whatever somebody has written into it, or refused unsent."""
+    upstream.answer(200, GRANTED)
+    refused = await refusal(tokens.opt_in(code, guest_token=ACCESS))
+    if refused is not None:
+        assert (refused.status, upstream.requests) == (None, [])
+    else:
+        path = upstream.last.url.raw_path.decode()
+        assert path.startswith("/customer/acme/signup/optin/")
+        assert "/" not in path.removeprefix("/customer/acme/signup/optin/")
+
+
+UNSENT = "seCret\ud800"
+UNSENDABLE: dict[str, Callable[[ShopperTokens, str], Awaitable[Any]]] = {
+    "begin": lambda tokens, bad: tokens.begin(currency=bad),
+    "refresh": lambda tokens, bad: tokens.refresh_guest(bad),
+    "customer refresh": lambda tokens, bad: tokens.refresh_customer(bad, bearer=ACCESS),
+    "company": lambda tokens, bad: tokens.refresh_customer(REFRESH, bearer=ACCESS, legal_entity_id=bad),
+    "exchange": lambda tokens, bad: tokens.exchange(bad, guest_token=ACCESS),
+    "code": lambda tokens, bad: tokens.social_login(bad, "https://shop.test", guest_token=ACCESS),
+    "address": lambda tokens, bad: tokens.social_login(CODE, bad, guest_token=ACCESS),
+    "session": lambda tokens, bad: tokens.social_login(CODE, "https://s.test", guest_token=ACCESS, session_id=bad),
+    "logout": lambda tokens, bad: tokens.log_out(bad),
+}
+
+
+@pytest.mark.parametrize("call", UNSENDABLE)
+async def test_what_cannot_be_sent(call: str, tokens: ShopperTokens, upstream: Upstream) -> None:
+    """What no address can hold is refused unsent, by an error that quotes nothing; it is no outage."""
+    upstream.answer(200, GRANTED)
+
+    with pytest.raises((TokenRejected, LoginRefused, InvalidChange)) as caught:
+        await UNSENDABLE[call](tokens, UNSENT)
+
+    assert upstream.requests == []
+    text = "".join([repr(caught.value), *traceback.format_exception(caught.value)])
+    assert "seCret" not in text

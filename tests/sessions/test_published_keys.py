@@ -114,6 +114,17 @@ async def test_new_key(issuer: Issuer, verifier: JWTVerifier) -> None:
     assert issuer.fetches == 2
 
 
+async def test_crowd_at_a_rotation(issuer: Issuer, verifier: JWTVerifier) -> None:
+    """All who bring a token of the new key wait for the one fetch that knows it; nobody is shown a stranger's page."""
+    assert await accepted(verifier)
+    issuer.keys, issuer.delay = [jwk(OTHER_RSA, "two")], 0.5
+    crowd = [asyncio.create_task(accepted(verifier, "two", OTHER_RSA)) for _ in range(20)]
+    await asyncio.sleep(0.2)
+    crowd += [asyncio.create_task(accepted(verifier, "two", OTHER_RSA)) for _ in range(20)]
+    assert all(await asyncio.gather(*crowd))
+    assert issuer.fetches == 2
+
+
 async def test_made_up_key_ids(issuer: Issuer, verifier: JWTVerifier) -> None:
     """Made-up key ids, however many, are looked for once in 30 seconds; real ones are served meanwhile."""
     assert await accepted(verifier)

@@ -86,10 +86,11 @@ def connection(token: str | None, kind: str = "http", header: str = "authorizati
         (pem(ED), ED, "EdDSA"),
         (jwk(EC), EC, "ES256"),
         (SECRET, SECRET, "HS256"),
+        ({"kty": "oct", "k": part(SECRET.encode())}, SECRET, "HS256"),
         ([pem(OTHER_RSA), pem(RSA)], RSA, "RS256"),
         ([jwk(OTHER_RSA, "old"), jwk(RSA, "new")], RSA, "RS256"),
     ],
-    ids=["rsa", "pss", "ec", "ed", "jwk", "secret", "several", "several-jwk"],
+    ids=["rsa", "pss", "ec", "ed", "jwk", "secret", "secret-jwk", "several", "several-jwk"],
 )
 async def test_in_order(key: Any, private: Any, algorithm: str) -> None:
     """A token of a known key is in order, and its claims can be had."""
