@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from .continuity import NOTHING, Found
 from .document_cookie import MAX_CARRIED, MAX_SET, NOT_LOOKED_FOR, PASSED_OVER, BroughtDocument, held_after
 from .engine import DocumentOffer, Engine, Noted, Notes, Travelled
+from .errors import ConfigurationError
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.fields import SWITCHES
 from .model.view import Snapshot
@@ -57,6 +58,8 @@ class Carrying(Privacy):
         if not self._token_sought:
             if self._seeking is None:
                 self._seeking = self._loop.create_task(self._seek())
+            elif self._seeking is asyncio.current_task():
+                raise ConfigurationError("A token source used the session context, which is waiting for its token.")
             await asyncio.wait({self._seeking})  # unlike awaiting the task, this does not cancel it with the waiter
             self._found = self._seeking.result()
             self._token_sought = True

@@ -174,7 +174,7 @@ class SessionContext(ContextReading, PlainForm):
         """
         batch: set[str] = set()
         before = self._changes.ids
-        self._late += 1
+        self._batches = (*self._batches, batch)
         mine = batch_of_changes.set(batch)
         try:
             yield self
@@ -182,7 +182,7 @@ class SessionContext(ContextReading, PlainForm):
             self._discard_batch(batch, before)
             raise
         finally:
-            self._late -= 1
+            self._batches = tuple(each for each in self._batches if each is not batch)
             with suppress(ValueError):  # a generator may be continued, and is closed, in another context
                 batch_of_changes.reset(mine)
         await self._commit_late()

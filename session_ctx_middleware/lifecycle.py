@@ -48,10 +48,10 @@ class RequestLifecycle(Carrying):
     """What is left for waiting: for reading, and for committing."""
     _changes: ContextChanges = NO_CHANGES
     """What is recorded and not yet sent."""
-    _late = 0
-    """How many `late_changes` blocks are open."""
-    _unsent = False
-    """Whether Emporix could not be reached with these changes: at the end they are parked without another attempt."""
+    _batches: tuple[set[str], ...] = ()
+    """The operations of the `late_changes` blocks that are open."""
+    _unsent: frozenset[str] = frozenset()
+    """The operations with which Emporix could not be reached: at the end they are parked without another attempt."""
     _sending: frozenset[str] = frozenset()
     """The operations of commits that are under way, which go on without this request."""
 
@@ -165,7 +165,7 @@ class RequestLifecycle(Carrying):
             self._record(field, value)
 
     def _record(self, path: str, value: Value) -> None:
-        if self._sealed and not self._late:
+        if self._sealed and not self._batches:
             raise ContextSealed
         seen = self._newest_at()
         with recording:
@@ -201,7 +201,7 @@ class RequestLifecycle(Carrying):
             self._brought_no_token()
             return self._keep_for_visitor(changes)
         self._sending |= changes.ids
-        if parks and self._unsent:
+        if parks and changes and changes.ids <= self._unsent:
             outcome = await self._engine.park(token, changes)
         else:
             with self._budget(COMMITTING) as until:
@@ -226,9 +226,8 @@ class RequestLifecycle(Carrying):
     def _take_over(self, sent: ContextChanges, outcome: CommitResult) -> None:
         """Show what has become of changes that were sent."""
         if outcome.commit is None and not outcome.is_refused:
-            self._unsent = True
+            self._unsent = sent.ids
             return
-        self._unsent = False
         self._minus(sent)
         shown = (None if self._token is None else self._engine.view(self._token, self._notes())) or self._known
         if shown is not None and outcome.commit is Commit.PARKED:
@@ -256,7 +255,7 @@ class RequestLifecycle(Carrying):
             before: those from before it. Where no other block is open, all others are of this one, also those of code
                 that runs in another context, as the parts of a generator may.
         """
-        alone = self._sealed and self._late == 1
+        alone = self._sealed and len(self._batches) == 1
         with recording:
             recorded = self._changes
             self._changes = recorded.only(before - batch) if alone else recorded.without(batch)
@@ -315,9 +314,11 @@ class RequestLifecycle(Carrying):
 
     def _drop_uncommitted(self, why: str) -> None:
         """Discard changes that nobody has committed, and say so."""
-        if self._changes.operations and not self._late:
-            with recording:
-                dropped, self._changes = self._changes.without(self._sending), NO_CHANGES
-            if dropped:
-                websocket = self._scope["type"] == "websocket"
-                self._emit("changes.uncommitted" if websocket else "changes.discarded", "end", why)
+        if not self._changes.operations or (self._batches and self._response is not None):
+            return  # after the start of the response, whatever is there is of a block that is open
+        late = frozenset[str]().union(*self._batches)
+        with recording:
+            recorded, self._changes = self._changes, self._changes.only(late)
+        if recorded.without(late | self._sending):
+            websocket = self._scope["type"] == "websocket"
+            self._emit("changes.uncommitted" if websocket else "changes.discarded", "end", why)

@@ -199,11 +199,12 @@ class SessionContextMiddleware:
                 await context._load_ahead()
             try:
                 await self.app(scope, receive, sends)
-            except InvalidChange as error:
-                if kind != "http" or context._sealed:
+            except (InvalidChange, ExceptionGroup) as error:
+                wrong = _invalid_change(error)
+                if wrong is None or kind != "http" or context._sealed:
                     raise
                 context._drop_uncommitted("exception")
-                await _unprocessable(error)(scope, receive, sends)
+                await _unprocessable(wrong)(scope, receive, sends)
         except BaseException as error:
             context._drop_uncommitted("exception")
             context._leaves(answered=not isinstance(error, SharedCacheLeak))
@@ -283,6 +284,15 @@ class SessionContextMiddleware:
             await send(message)
 
         return send_wrapper
+
+
+def _invalid_change(error: Exception) -> InvalidChange | None:
+    """Return an invalid change, also one from tasks of a group, where nothing else went wrong there."""
+    while isinstance(error, ExceptionGroup):
+        if error.split(InvalidChange)[1] is not None:
+            return None
+        error = error.exceptions[0]
+    return error if isinstance(error, InvalidChange) else None
 
 
 def _unprocessable(error: InvalidChange) -> PlainTextResponse:

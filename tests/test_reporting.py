@@ -50,6 +50,33 @@ async def test_bad_input_is_422(shop: Shop, emporix: FakeEmporix) -> None:
     assert emporix.count("context.patch") == 0
 
 
+@pytest.mark.parametrize("bug", [False, True])
+async def test_bad_input_in_tasks(shop: Shop, emporix: FakeEmporix, *, bug: bool) -> None:
+    """An `InvalidChange` that a task group wraps is answered as well, but not where something else went wrong, too."""
+    session = emporix.new_session(currency="EUR")
+
+    async def handler(ctx: SessionContext, _: Request) -> None:
+        async def switch() -> None:
+            ctx.switch(currency="dollars")
+
+        async def work() -> None:
+            raise KeyError
+
+        async with asyncio.TaskGroup() as outer:
+            async with asyncio.TaskGroup() as inner:
+                inner.create_task(switch())
+                if bug:
+                    inner.create_task(work())
+            outer.create_task(switch())
+
+    if bug:
+        with pytest.raises(ExceptionGroup):
+            await shop.visit(handler, token=session.token)
+    else:
+        answer = await shop.visit(handler, token=session.token)
+        assert (answer.status_code, answer.text[:8]) == (422, "currency")
+
+
 async def test_change_after_bad_input(emporix: FakeEmporix, http_library: Any) -> None:
     """The answer to bad input has started: what is recorded outside of the middleware is refused, not forgotten."""
 

@@ -466,3 +466,52 @@ async def test_one_budget_for_all_commits(shop: Shop, emporix: FakeEmporix) -> N
     await shop.visit(twice, token=session.token)
 
     assert shop.clock.monotonic() - began == pytest.approx(3.0, abs=0.1)  # commit_deadline
+
+
+@pytest.mark.parametrize("raises", [False, True])
+async def test_failure_beside_a_batch(shop: Shop, emporix: FakeEmporix, *, raises: bool) -> None:
+    """A response that fails discards its changes, though a late batch is open beside it; those of the batch stay."""
+    session = emporix.new_session(currency="EUR", language="en")
+    batches: list[asyncio.Task[None]] = []
+
+    async def endpoint(ctx: SessionContext, _: Request) -> Response:
+        async def batch() -> None:
+            async with ctx.late_changes():
+                ctx.switch_language("fr")
+                await asyncio.sleep(0.5)
+                ctx.set_attribute("seen", "yes")
+
+        ctx.switch_currency("USD")
+        batches.append(asyncio.create_task(batch()))
+        await asyncio.sleep(0.1)
+        if raises:
+            raise KeyError
+        return Response(status_code=500)
+
+    with contextlib.suppress(KeyError):
+        await shop.visit(endpoint, token=session.token)
+    await batches[0]
+
+    document = held(emporix, session.session_id)
+    assert (document["currency"], document["language"]) == ("EUR", "fr")
+    assert document["context"] == {"seen": "yes"}
+    assert len(shop.named("changes.discarded")) == 1
+
+
+async def test_change_after_a_failed_commit(shop: Shop, emporix: FakeEmporix) -> None:
+    """Only what Emporix could not be reached with is parked without another attempt: what is chosen later is sent."""
+    session = emporix.new_session(currency="EUR", language="en")
+
+    async def endpoint(ctx: SessionContext, _: Request) -> None:
+        emporix.fault("*", Fault(status=503), times=None)
+        ctx.switch_currency("USD")
+        with pytest.raises(ContextUnavailable):
+            await ctx.commit()
+        emporix.clear_faults()
+        ctx.discard()
+        ctx.switch_language("fr")
+
+    await shop.visit(endpoint, token=session.token)
+
+    document = held(emporix, session.session_id)
+    assert (document["currency"], document["language"]) == ("EUR", "fr")

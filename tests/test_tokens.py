@@ -292,3 +292,16 @@ async def test_unproven_session_id(make_shop: Callable[..., Shop], emporix: Fake
     response = await shop.visit(page, token=attacker.token, headers={"x-session": victim.session_id})
 
     assert response.text == "{}"
+
+
+async def test_source_that_needs_a_token(make_shop: Callable[..., Shop]) -> None:
+    """A source that loads the context, for which its token is needed, is told so instead of waiting for itself."""
+
+    async def source(connection: HTTPConnection) -> str:
+        return (await connection.state.session_ctx).currency or ""
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        await ctx
+
+    with pytest.raises(ConfigurationError, match="token source"):
+        await asyncio.wait_for(make_shop(token=source).visit(page), 60)

@@ -191,7 +191,10 @@ class Sharing:
     def has_none(self, names: Sequence[str]) -> bool:
         """Tell whether nothing is parked under any of `names`; a store that has to be asked cannot tell."""
         store = self._store
-        return isinstance(store, MemoryStore) and not (store.holds(names) or self._fallback.holds(names))
+        # Exactly this class: one that is made from it may keep them elsewhere.
+        if type(store) is not MemoryStore:
+            return False
+        return not (store.holds(names) or self._fallback.holds(names))
 
     async def park(self, name: str, changes: ContextChanges) -> None:
         """Keep `changes`; of two changes of one field the later one stays."""
