@@ -148,7 +148,7 @@ class Carrying(Privacy):
         documents, brought, known, token = self._deps.documents, self._brought_document(), self._known, self._token
         if documents is None or token is None:
             return None
-        if self._ended is None and known is not None and documents.is_current(brought, known.document):
+        if self._ended is None and known is not None and documents.is_current(brought, known.document, self._era):
             return None if self._travels() else documents.clear(self._scope)
         if self._ended is None and self._travels():
             travelled = self._engine.given_along(token)

@@ -197,17 +197,18 @@ class DocumentCookies:
 
     # Out
 
-    def is_current(self, brought: BroughtDocument, document: ContextDocument | None) -> bool:
+    def is_current(self, brought: BroughtDocument, document: ContextDocument | None, era: int) -> bool:
         """Tell, at the price of a look-up, whether a browser has the very document that is shown here.
 
         Args:
             brought: the cookie of the request.
             document: what is shown.
+            era: how often the shopper has logged out.
         """
         if len(brought.values) != 1:
             return False
         known = self._known.get(brought.values[0][-TAIL:])
-        return known is not None and known.document is document
+        return known is not None and known.document is document and known.era >= era
 
     def is_later(self, brought: BroughtDocument, travelled: Travelled, token: str, era: int) -> bool:
         """Tell whether a document is of more use to a browser than what it brought, as far as that is known unopened.

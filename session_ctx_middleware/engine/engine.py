@@ -297,6 +297,7 @@ class Engine:
             opened = await parts.travelling.take(entry, offer, store_read, notes, token.value)
             offer = None if opened else offer
         if notes is not None:
+            parts.travelling.reconsider(entry, notes, token.value)
             parts.requirements.note(entry, notes, token.value)
             brought = parts.handover.brought(entry, token.value, notes)
             if brought:

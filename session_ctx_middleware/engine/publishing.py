@@ -99,19 +99,22 @@ class Publisher:
             entry: of the token.
             document: as some worker has read it.
             asked_at: when that was, in monotonic seconds, as far as its clock is right: no longer than that it is of
-                use. For all else that moment is unknown, and what has been seen is seen from now on.
+                use. For all else that moment is unknown, and what is fresh counts as seen from now on. What is not
+                fresh says nothing about what Emporix answers next: its version may have fallen since.
         """
         now = self.clock.monotonic()
         self.apply_hint(entry, document)
         writes = any(self.entries.is_written(each) for each in self.entries.with_siblings(entry))
         if writes or self.judge(entry, Found(document, NEVER)) is not Verdict.SHOW:
             return False
-        seen = entry.consistency.raised(document.identity, document.version, now)
+        retry_at, seen, fresh = entry.retry_at, entry.consistency, now < asked_at + self.cache.ttl
+        if fresh:
+            seen = seen.raised(document.identity, document.version, now)
         entry.show(Snapshot(document=document, parked=entry.snapshot.parked), seen, dated=False)
-        retry_at = entry.retry_at
         self._set_lifetime(entry, asked_at, dated=False)
         entry.retry_after(retry_at)
-        self._expire_siblings(entry, Found(document, now))
+        if fresh:
+            self._expire_siblings(entry, Found(document, now))
         self.entries.keep(entry)
         return True
 

@@ -79,22 +79,32 @@ class Requirements:
         if entry.consistency.required is not None and not self.buckets.take(entry.key):
             entry.learn(entry.consistency.requiring(None))
 
-    def forbids(self, entry: Entry, document: ContextDocument, notes: Notes | None, token: str) -> bool:
-        """Tell whether a document of unknown age may lack what its browser has seen, and the notes do not say what.
+    def forbids(
+        self, entry: Entry, document: ContextDocument, asked_at: float, notes: Notes | None, token: str
+    ) -> bool:
+        """Tell whether a document that a browser brought may lack what it has seen, and the notes do not say what.
 
         Args:
             entry: of the token.
-            document: that the browser brought.
-            notes: what it brought beside it.
+            document: the document.
+            asked_at: when Emporix was asked for it, in monotonic seconds, as far as another host's clock is right.
+            notes: what the browser brought beside it.
             token: of the request.
         """
-        floor = None if notes is None else self.binding.floor(entry, notes, token)
-        session_id = document.session_id
-        if floor is None or session_id is None or floor.session != self.binding.of_session(session_id):
+        if notes is None:
             return False
-        if floor.context != self.keys.incarnation(document.identity):
-            return True  # which of the two contexts was created later is for Emporix to say
-        return document.version < min(floor.version, floor.complete_from)
+        floor, session_id = self.binding.floor(entry, notes, token), document.session_id
+        context = self.keys.incarnation(document.identity)
+        if floor is not None and session_id is not None and floor.session == self.binding.of_session(session_id):
+            if floor.context != context:
+                return True  # which of the two contexts was created later is for Emporix to say
+            if document.version < min(floor.version, floor.complete_from):
+                return True
+        # Its version may have fallen since: then it is older than changes that have lower ones.
+        since = self.clock.time() - (self.clock.monotonic() - asked_at)
+        taken = self.binding.changes(entry, notes, token).taken_in(context)
+        later = {each.op_id for each in taken.operations.values() if each.taken is not None and each.taken.at >= since}
+        return bool(taken.only(later).up_to(document.version).missing_from(document))
 
     def is_behind(self, entry: Entry, document: ContextDocument, asked_at: float) -> bool:
         """Tell whether a document is older than what the last browser has seen."""

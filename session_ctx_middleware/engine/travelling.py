@@ -14,6 +14,8 @@ from typing import TypeAlias
 from ..clock import Clock
 from ..events import ContextEvent, Events
 from ..model.document import ContextDocument
+from ..policies import CachePolicy
+from .consistency import LAG
 from .entries import Entries
 from .entry import NEVER, Entry
 from .flights import Found
@@ -56,7 +58,7 @@ class Travelling:
         loads: note what the store says about versions.
         sharing: the store.
         pending: what is parked.
-        longest: seconds after which nobody uses a document any more.
+        cache: how long documents are of use.
         clock: where time comes from.
         stats: the counters.
         events: who is told of a document that may not be shown.
@@ -68,7 +70,7 @@ class Travelling:
     loads: Loads
     sharing: Sharing
     pending: Pending
-    longest: float
+    cache: CachePolicy
     clock: Clock
     stats: Stats
     events: Events
@@ -96,7 +98,7 @@ class Travelling:
             return True  # Emporix has told since that the token is of another session
         await self._look_around(entry, document)
         if self._is_news(entry, document, asked_at):
-            forbidden = self.requirements.forbids(entry, document, notes, token)
+            forbidden = self.requirements.forbids(entry, document, asked_at, notes, token)
             if not forbidden and self.publisher.adopt(entry, document, asked_at):
                 self.stats.count_travelled()
             else:
@@ -104,12 +106,28 @@ class Travelling:
                 self.events.emit(event)
         return True
 
+    def reconsider(self, entry: Entry, notes: Notes, token: str) -> None:
+        """Hide a document that a browser brought where notes that came later say that it may lack something.
+
+        Args:
+            entry: of the token.
+            notes: what the browser brought now.
+            token: of the request.
+        """
+        document = entry.document
+        if document is None or entry.asked_at != NEVER or entry.snapshot.overlay.operations:
+            return
+        asked_at = entry.error_until - self.cache.stale_if_error - self.cache.ttl  # or a little later
+        if self.requirements.forbids(entry, document, asked_at, notes, token):
+            entry.hide()
+            entry.expire()
+
     def given_along(self, entry: Entry | None) -> Travelled | None:
         """Return what a browser may take along; `None` where this process has not asked Emporix for it itself."""
         if entry is None or entry.document is None or entry.asked_at == NEVER or entry.snapshot.overlay.operations:
             return None
         age = self.clock.monotonic() - entry.asked_at
-        if age >= self.longest or entry.has_ended(self.clock.time()):
+        if age >= self.cache.longest or entry.has_ended(self.clock.time()):
             return None
         found = Found(entry.document, entry.asked_at)
         return Travelled(entry.document, age) if self.publisher.is_acceptable(entry, found) else None
@@ -133,7 +151,11 @@ class Travelling:
         if self.clock.monotonic() < entry.fresh_until or entry.snapshot.rejected:
             return False  # somebody else has found one meanwhile
         shown = entry.document
-        if shown is None or shown.identity != document.identity:
+        if shown is None:
             return True
-        until = asked_at + self.longest
+        if entry.asked_at > asked_at + LAG:
+            return False  # Emporix was asked here so much later that its word counts, also where the version has fallen
+        if shown.identity != document.identity:
+            return True
+        until = asked_at + self.cache.longest
         return (document.version, until) > (shown.version, max(entry.error_until, entry.stale_until))

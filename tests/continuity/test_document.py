@@ -18,7 +18,7 @@ from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from ..support.asgi import middleware, never, scope_for
 from ..support.shop import Shop
-from .browser import SECRET, Browser, everything, named, page
+from .browser import SECRET, Browser, again, everything, named, page
 from .travel import DOCUMENT, TRAVELS, in_full, stats, travelling
 
 MakeShop = Callable[..., Shop]
@@ -430,3 +430,48 @@ async def test_refused_token(make_shop: MakeShop, emporix: FakeEmporix) -> None:
     assert browser.cookies == {}
     browser.cookies = kept
     assert (await browser.visit(two, in_full)).text == "- rejected"
+
+
+async def test_version_that_fell(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """A document from before a backup was put back, whose version is higher than the latest one, undoes no choice."""
+    one, two, three = travelling(make_shop, 3)
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    await browser.currency(one)
+    backup = emporix.document(session.session_id) or {}
+    for code in ("USD", "CHF", "GBP"):
+        await browser.switch(one, currency=code)
+        await browser.currency(one)
+    old = browser.cookies[DOCUMENT]
+    emporix.rewrite_context(session.session_id, backup)
+    await asyncio.sleep(15)
+    await browser.visit(one, again)
+    await browser.switch(one, currency="SEK")
+    browser.cookies[DOCUMENT] = old
+
+    for shop in (two, three, one, two):
+        assert await browser.currency(shop) == "SEK"
+        browser.cookies[DOCUMENT] = old
+
+
+async def test_version_that_fell_after_it_came(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """The same where a worker has taken the old document before the choice was made, and Emporix cannot be asked."""
+    one, two = travelling(make_shop, 2)
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    await browser.currency(one)
+    backup = emporix.document(session.session_id) or {}
+    for code in ("USD", "CHF", "GBP"):
+        await browser.switch(one, currency=code)
+        await browser.currency(one)
+    old = dict(browser.cookies)
+    emporix.rewrite_context(session.session_id, backup)
+    await asyncio.sleep(15)
+    overtaken = Browser(browser.token)
+    overtaken.cookies = old
+    assert await overtaken.currency(two) == "GBP"
+    await browser.visit(one, again)
+    await browser.switch(one, currency="SEK")
+    emporix.fault("context.*", Fault(status=503), times=None)
+
+    assert await browser.currency(two) == "SEK"
