@@ -228,7 +228,7 @@ class Carrying(Privacy):
         documents = self._deps.documents
         if documents is None:
             return headers
-        brought, held = self._brought_document(), held_after(self._brought.brought, headers)
+        brought, held = self._brought_document(), held_after(self._brought.sizes, headers)
         if held + documents.size(self._scope, brought, header := self._document_out()) > MAX_CARRIED:
             self._emit("document.left_out", "respond", "no room beside the notes")
             header = documents.clear(self._scope) if brought.values else None

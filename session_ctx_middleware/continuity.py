@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
-from types import MappingProxyType
 from typing import Final, TypeVar
 
 import jwt
@@ -16,10 +16,9 @@ from starlette.types import Scope
 from . import cbor
 from .checks import cookie_name
 from .clock import Clock
+from .compaction import Held, OnTheirWay, Room, beside, compact, is_compact, needed
 from .cookies import SECURE, cookie_attributes, cookies_in
 from .engine import NOTE_SECONDS, Noted, Notes, join
-from .model.document import ATTRIBUTE_PREFIX, Removed
-from .model.frozen_json import dumps
 from .note_codec import decode, encode
 from .sealing import Keyring, Sealer, base64_length, can_encrypt, tenant_tag
 
@@ -31,12 +30,8 @@ PURPOSE: Final = "continuity note"
 MAX_NOTES: Final = 32
 MAX_CANDIDATES: Final = 64
 MAX_READ: Final = 8 * 1024
-MAX_HELD: Final = 4 * 1024
-"""Bytes that the notes of one browser are to take: proxies take 8 KiB of request header for all cookies."""
 MAX_SET: Final = 3 * 1024
 """Bytes of ``Set-Cookie`` in one response: proxies take 4 KiB of response header for everything."""
-TAKEN_ATTRIBUTES: Final = 512
-"""Bytes of attributes that Emporix has taken in a note that joins others."""
 ATTRIBUTES: Final = 80
 CLEARING: Final = 130
 AT_ONCE: Final = 8
@@ -58,22 +53,24 @@ class Found:
 
     Args:
         notes: what all notes say together, `None` where there is none that can be believed.
-        brought: the cookies that they came in, and how many bytes each takes.
-        unreadable: the cookies that are not believed.
+        brought: those of them that say anything which the others do not, the highest first (`compaction.needed`).
+        useless: the names of the cookies that can go: the other notes, and what is not believed.
         ignored: why one of those is not believed; empty where there is none.
         until: until when this may be used again for the same header, in seconds since the epoch.
+        is_tidy: whether the browser may keep what it brought as it is.
     """
 
     notes: Notes | None = None
-    brought: Mapping[bytes, int] = field(default_factory=lambda: MappingProxyType({}))
-    unreadable: tuple[bytes, ...] = ()
+    brought: tuple[Held, ...] = ()
+    useless: tuple[bytes, ...] = ()
     ignored: str = ""
     until: float = float("inf")
+    is_tidy: bool = True
 
     @property
-    def is_tidy(self) -> bool:
-        """Whether the browser may keep what it brought as it is."""
-        return len(self.brought) < 2 and not self.unreadable
+    def sizes(self) -> dict[bytes, int]:
+        """The names of the cookies that are needed, and how many bytes each takes."""
+        return {each.name: each.size for each in self.brought}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -127,6 +124,7 @@ class ContinuityCookies:
         self._https_only = https_only
         self._max_bytes = max_bytes
         self._clock = clock
+        self._on_their_way = OnTheirWay(clock)
         # One browser sends the same cookies with every request.
         self._known: dict[tuple[bytes, bytes], Found] = {}
         self._parsed: dict[tuple[bytes, bytes], Notes | str] = {}
@@ -150,29 +148,40 @@ class ContinuityCookies:
         return found
 
     def _joined(self, prefix: bytes, header: bytes) -> Found:
-        now = self._clock.time()
-        readable: list[Notes] = []
-        brought: dict[bytes, int] = {}
+        oldest = self._clock.time() - NOTE_SECONDS
+        readable: list[tuple[bytes, Notes, int]] = []
         unreadable: dict[bytes, str] = {}
         size = 0
         for name, value in _candidates(prefix, header):
             if size + len(value) > MAX_READ or len(readable) >= MAX_NOTES:
                 break
             note = self._note(name, value)
-            if isinstance(note, Notes) and note.ends_at <= now:
+            if isinstance(note, Notes) and note.ends_at <= oldest + NOTE_SECONDS:
                 note = "expired"
             if isinstance(note, str):
                 unreadable[name] = note
                 continue
             size += len(value)
-            readable.append(note)
-            brought[name] = brought.get(name, 0) + len(name) + len(value)
-        bad = {name: why for name, why in unreadable.items() if name not in brought}
-        why = next(iter(bad.values()), "")
-        if not readable:
-            return Found(unreadable=tuple(bad), ignored=why)
-        notes = join(readable, now - NOTE_SECONDS)
-        return Found(notes, brought, tuple(bad), why, min(each.whole_until for each in (notes, *readable)))
+            readable.append((name, note, len(name) + len(value)))
+        good = {name for name, *_ in readable}
+        bad = {name: why for name, why in unreadable.items() if name not in good}
+        found = Found(useless=tuple(bad), ignored=next(iter(bad.values()), ""), is_tidy=not bad)
+        return self._compacted(prefix, found, readable, oldest) if readable else found
+
+    def _compacted(
+        self, prefix: bytes, found: Found, readable: Sequence[tuple[bytes, Notes, int]], oldest: float
+    ) -> Found:
+        """Add what was read, as far as it counts."""
+        notes = join((note for _, note, _ in readable), oldest)
+        ids = {noted.operation.op_id for noted in notes.operations}
+        held = [Held(name, join((note,), oldest), size) for name, note, size in readable]
+        if len(held) > 1:
+            held = [replace(each, weight=self._size(prefix, each.notes.only(ids))) for each in held]
+        brought = needed(held)
+        useless = ({each.name for each in held} - {each.name for each in brought}) | {*found.useless}
+        tidy = not useless and is_compact(brought)
+        until = min(each.whole_until for each in (notes, *(note for _, note, _ in readable)))
+        return replace(found, notes=notes, brought=brought, useless=tuple(sorted(useless)), until=until, is_tidy=tidy)
 
     def _note(self, name: bytes, value: bytes) -> Notes | str:
         """Return a note, or why it is not believed."""
@@ -211,9 +220,9 @@ class ContinuityCookies:
     def write(self, scope: Scope, found: Found, own: Notes | None, *, ends: bool) -> Written:
         """Return the cookies for what a response has to tell.
 
-        What several notes have said goes into one whose name follows from theirs, so that overlapping answers write
-        one and the same; what the response itself has to tell goes into a note of its own. What has no room waits for
-        a later response.
+        What several notes have said goes into one whose name follows from what it says, so that overlapping answers
+        write one and the same; what the response itself has to tell goes into a note of its own. What has no room waits
+        for a later response.
 
         Args:
             scope: of the request.
@@ -222,51 +231,42 @@ class ContinuityCookies:
             ends: whether the shopper logs out, so that nothing that was brought stays.
         """
         prefix = self._prefixes[self._https_only or scope.get("scheme") in SECURE]
-        held = sum(found.brought.values())
-        joins = len(found.brought) > 1 or held + self._size(prefix, own) > MAX_HELD
-        joined = _lightened(found.notes) if joins and not ends and found.notes is not None else None
+        name = prefix + secrets.token_hex(8).encode()
+        brought = () if ends else found.brought
+        if own is not None and not ends:
+            brought, own = beside(brought, Held(name, own, self._size(prefix, own)))
+        done = compact(brought, own, self._room(prefix, found, own))
+        headers: list[bytes] = []
+        if done.own is not None and (done.own.operations or done.own.floors or ends):
+            headers.append(self._header(prefix, name, done.own))
+            self._on_their_way.sends(_token(own), name, done.own, self._size(prefix, done.own))
+        staying = {each.name for each in brought} - {*done.gone}
+        if done.joined is not None:
+            name = prefix + _name_of_join(done.joined)
+            header = self._header(prefix, name, done.joined)
+            if sum(map(len, headers)) + len(header) > MAX_SET:
+                staying |= {*done.gone}
+            elif name not in done.gone:
+                headers.append(header)
+            staying.add(name)
+        gone = [*found.useless, *(each.name for each in found.brought)]
+        headers += self._clearings(
+            prefix, [each for each in gone if each not in staying], MAX_SET - sum(map(len, headers))
+        )
+        return Written(tuple(headers), done.left_out)
+
+    def _room(self, prefix: bytes, found: Found, own: Notes | None) -> Room:
         # So much room that the clearings of what was brought go along: else notes would pile up.
         most = min(self._max_bytes, MAX_SET - ATTRIBUTES - CLEARING * min(len(found.brought), AT_ONCE))
-        joined, own, left_out = self._fitting(prefix, joined, own, most=most, held=0 if joins or ends else held)
-        if joined is not None and own is not None and not joined.operations:
-            own = own.taking_over(joined)
-            joined, ends = None, True
-        headers: list[bytes] = []
-        if own is not None and (own.operations or own.floors or ends):
-            headers.append(self._header(prefix, secrets.token_hex(8).encode(), own))
-        gone = [*found.unreadable]
-        if joined is not None:
-            header = self._header(prefix, _name_of_join(found.brought), joined)
-            if sum(map(len, headers)) + len(header) <= MAX_SET:
-                headers.append(header)
-                gone = [*found.brought, *gone]
-        elif ends:
-            gone = [*found.brought, *gone]
-        for name in gone:
-            cleared = name + b"=; Path=/; Max-Age=0" + self._attributes(prefix)
-            if sum(map(len, headers)) + len(cleared) <= MAX_SET:
-                headers.append(cleared)
-        return Written(tuple(headers), left_out)
+        here = {*found.useless, *(each.name for each in found.brought)}
+        return Room(partial(self._size, prefix), most, self._on_their_way.size(_token(own), here))
 
-    def _fitting(
-        self, prefix: bytes, joined: Notes | None, own: Notes | None, *, most: int, held: int
-    ) -> tuple[Notes | None, Notes | None, tuple[Noted, ...]]:
-        """Return both notes with as much as there is room for, and the parked changes that go without."""
-        left_out: list[Noted] = []
-        while True:
-            sizes = self._size(prefix, joined), self._size(prefix, own)
-            if max(sizes) <= most and sum(sizes) + held <= MAX_HELD:
-                break
-            mine = () if own is None else own.operations
-            brought = () if joined is None else joined.operations
-            if not (mine or brought):
-                break
-            first = min((*mine, *brought), key=lambda noted: _dispensability(noted, mine=noted in mine))
-            joined = None if joined is None else joined.without([first])
-            own = None if own is None else own.without([first])
-            if first.operation.taken is None:
-                left_out.append(first)
-        return joined, own, tuple(left_out)
+    def _clearings(self, prefix: bytes, names: Iterable[bytes], room: int) -> Iterable[bytes]:
+        for name in names:
+            cleared = name + b"=; Path=/; Max-Age=0" + self._attributes(prefix)
+            room -= len(cleared)
+            if room >= 0:
+                yield cleared
 
     def _size(self, prefix: bytes, notes: Notes | None) -> int:
         if notes is None:
@@ -276,7 +276,6 @@ class ContinuityCookies:
         return len(prefix) + 16 + (Sealer.length(size) if self._seals else SIGNED + base64_length(size))
 
     def _header(self, prefix: bytes, name: bytes, notes: Notes) -> bytes:
-        name = name if name.startswith(prefix) else prefix + name
         seconds = max(1, round(notes.ends_at - self._clock.time()))
         return name + b"=" + self._value(name, notes) + b"; Path=/; Max-Age=%d" % seconds + self._attributes(prefix)
 
@@ -306,33 +305,13 @@ def _candidates(prefix: bytes, header: bytes) -> Iterable[tuple[bytes, bytes]]:
             yield name.encode("latin-1"), value.encode("latin-1", "replace")
 
 
-def _name_of_join(brought: Iterable[bytes]) -> bytes:
-    return sha256(b" ".join(sorted(brought))).hexdigest()[:16].encode()
+def _token(notes: Notes | None) -> str:
+    """Return the fingerprint of the token whose changes these are; empty where there is none."""
+    return notes.operations[0].token if notes is not None and notes.operations else ""
 
 
-def _lightened(notes: Notes) -> Notes:
-    """Return notes without what can be done without: several joins may be on their way at once.
-
-    Those are attributes that Emporix has taken, but for small ones, and digests that are of no use any more.
-    """
-    room, heavy = TAKEN_ATTRIBUTES, []
-    for noted in sorted(notes.operations, key=lambda noted: noted.operation.at, reverse=True):
-        if noted.path.startswith(ATTRIBUTE_PREFIX) and noted.operation.taken is not None:
-            value = noted.operation.value
-            room -= len(noted.path) + (0 if isinstance(value, Removed) else len(dumps(value)))
-            if room < 0:
-                heavy.append(noted)
-    return (notes.without(heavy) if heavy else notes).without_needless_digests()
-
-
-def _dispensability(noted: Noted, *, mine: bool) -> tuple[bool, bool, bool, float]:
-    """Order changes for want of room: what costs least goes first, and of that the oldest.
-
-    The store has the attributes that the request itself has parked. Without one that Emporix has taken, documents from
-    before it are not enough. One that was brought and is parked is in no other place.
-    """
-    attribute, parked = noted.path.startswith(ATTRIBUTE_PREFIX), noted.operation.taken is None
-    return not attribute, not (parked and mine), parked, noted.operation.at
+def _name_of_join(notes: Notes) -> bytes:
+    return sha256(_payload(notes)).hexdigest()[:16].encode()
 
 
 def _remember(known: dict[K, V], key: K, value: V) -> None:

@@ -7,13 +7,14 @@ harm, as in a state-based CRDT (Shapiro et al. 2011), so no order of requests an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.document import Removed
 from ..model.fields import SWITCHES
-from ..model.operation import Operation
+from ..model.operation import SOMEHOW, Operation
 
 __all__ = ["END_SECONDS", "NOTE_SECONDS", "Floor", "Noted", "Notes", "join", "joined_start"]
 
@@ -45,6 +46,11 @@ class Noted:
     def slot(self) -> tuple[str, str]:
         """What of two changes only the later one of counts: switches go along with the shopper, attributes do not."""
         return self.path, "" if self.path in SWITCHES else self.session or self.token
+
+    @property
+    def is_outline(self) -> bool:
+        """Whether it only tells that Emporix has taken a change of this field, and not which."""
+        return self.operation.taken == SOMEHOW and isinstance(self.operation.value, Removed)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -135,6 +141,20 @@ class Notes:
         mine = [floor for floor in self.floors if floor.session in sessions]
         return max(mine, key=_recency, default=None)
 
+    def says_the_same_as(self, other: Notes) -> bool:
+        """Tell whether another one says just the same, wherever and whenever the two were read."""
+        return self._said() == other._said()
+
+    def only(self, op_ids: Collection[str]) -> Notes:
+        """Return the same with only the changes that have one of these ids."""
+        return replace(self, operations=tuple(each for each in self.operations if each.operation.op_id in op_ids))
+
+    def _said(self) -> tuple[object, ...]:
+        changes = [
+            (each.slot, each.token, each.session, each.proven, *_told(each.operation)) for each in self.operations
+        ]
+        return changes, self.floors, self.era, self.ended, self.receipts
+
     def without_needless_digests(self) -> Notes:
         """Return the same without digests of replaced values that no document below the floors can match."""
         floors = {floor.context: floor.version for floor in self.floors}
@@ -147,10 +167,11 @@ class Notes:
     def without(self, left_out: Iterable[Noted]) -> Notes:
         """Return the same without some changes.
 
-        Where Emporix has taken one of them, documents from before that are not enough any more.
+        Where Emporix has taken one of them, documents from before that are not enough any more. Of such an attribute it
+        is still told that there was one: else an earlier one that waits, in a note on its way, would come back.
         """
         gone = {id(noted) for noted in left_out}
-        kept = tuple(noted for noted in self.operations if id(noted) not in gone)
+        kept = (_outline(noted) if id(noted) in gone else noted for noted in self.operations)
         lacking: dict[str, int] = {}
         for noted in self.operations:
             taken = noted.operation.taken
@@ -160,7 +181,7 @@ class Notes:
             replace(floor, complete_from=max(floor.complete_from, lacking.get(floor.context, 0)))
             for floor in self.floors
         )
-        return replace(self, operations=kept, floors=floors)
+        return replace(self, operations=tuple(noted for noted in kept if noted is not None), floors=floors)
 
 
 def join(notes: Iterable[Notes], oldest: float = 0.0) -> Notes:
@@ -199,6 +220,17 @@ def _as_seen_in(noted: Noted, sessions: frozenset[str]) -> Operation:
     if taken is None or taken.context or not noted.session or not sessions or noted.session in sessions:
         return noted.operation
     return replace(noted.operation, taken=None)
+
+
+def _outline(noted: Noted) -> Noted | None:
+    """Return what is left of a change without its value."""
+    if noted.operation.taken is None or noted.path in SWITCHES or noted.is_outline:
+        return None
+    return replace(noted, operation=ContextChanges({noted.path: noted.operation}).outlines().operations[noted.path])
+
+
+def _told(operation: Operation) -> tuple[object, ...]:
+    return operation.op_id, operation.at, operation.taken, operation.again
 
 
 def _without_digest(noted: Noted, floors: dict[str, int]) -> Noted:

@@ -14,6 +14,7 @@ import pytest
 
 from session_ctx_middleware import continuity
 from session_ctx_middleware.clock import HybridClock
+from session_ctx_middleware.compaction import OnTheirWay
 from session_ctx_middleware.emporix.limits import TimeLimit
 from session_ctx_middleware.emporix.transport import TimeLimitedCall
 from session_ctx_middleware.engine import consistency, standing
@@ -386,6 +387,11 @@ def no_names_of_joins(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(continuity, "_name_of_join", lambda _: secrets.token_hex(8).encode())
 
 
+def no_room_for_others(patch: pytest.MonkeyPatch) -> None:
+    """What may be on its way to a browser takes no room there."""
+    patch.setattr(OnTheirWay, "size", lambda *_: 0)
+
+
 def no_end_of_lag(patch: pytest.MonkeyPatch) -> None:
     """Whenever a document was asked for, it may be that of a replica which is behind."""
     patch.setattr(standing, "LAG", float("inf"))
@@ -447,6 +453,7 @@ GUARDS_OF_SEVERAL: list[tuple[Ablation, str, str, str]] = [
     (no_eras, NOTES, "logouts", "leaks"),
     (no_receipts, NOTES, "overlap before the cart", "wrong"),
     (no_second_look, NOTES, "2xx that changed nothing", "lost"),
+    (no_room_for_others, NOTES, "large attributes", "cookies"),
 ]
 
 
