@@ -137,7 +137,13 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "consent.failed": Kind(
         level=logging.ERROR,
-        remedy="ContinuityPolicy(document=...) raised this, and the shopper's document does not travel. Mend it",
+        remedy="the function that is asked for a shopper's consent raised this, which counts as no: "
+        "ContinuityPolicy(document=...), or StorefrontSessions(persist=...). Mend it",
+        quiet=60,
+    ),
+    "crawler.failed": Kind(
+        level=logging.ERROR,
+        remedy="StorefrontSessions(is_crawler=...) raised this, and the list of known crawlers decided. Mend it",
         quiet=60,
     ),
     "leak.prevented": Kind(

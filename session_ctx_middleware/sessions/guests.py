@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 from starlette.requests import HTTPConnection
 
@@ -22,6 +22,8 @@ from .renewal import Failed, Renewals
 from .visits import IsCrawler, Visits
 
 __all__ = ["StorefrontSessions"]
+
+T = TypeVar("T")
 
 PURPOSE: Final = "session cookie"
 NAME: Final = "storefront_session"
@@ -76,7 +78,8 @@ class StorefrontSessions(SessionSource):
         self._persist = functions(persist, "StorefrontSessions(persist=...) must be a function of the connection.")[0]
         if is_crawler is not None:
             functions(is_crawler, "StorefrontSessions(is_crawler=...) must be a function of the connection.")
-        self._visits = Visits(is_crawler)
+        self._is_crawler = is_crawler
+        Visits()  # says at once what is not installed
         self._keeper: _Keeper | None = None
 
     def __repr__(self) -> str:
@@ -95,10 +98,12 @@ class StorefrontSessions(SessionSource):
             raise ConfigurationError("One StorefrontSessions(...) serves one middleware: give each its own.")
         sealer = setup.keyring.sealer(PURPOSE)
         name = self._name or f"{NAME}.{tenant_tag(setup.tenant, setup.base_url)}"
-        cookie = SessionCookie(sealer, name, https_only=setup.https_only, persist=self._persist, clock=setup.clock)
-        self._keeper = _Keeper(
-            setup, ShopperTokens(setup.tenant, self._client_id, **setup.client), cookie, self._visits
-        )
+        persist = _careful(self._persist, setup.events, "consent.failed", otherwise=False)
+        cookie = SessionCookie(sealer, name, https_only=setup.https_only, persist=persist, clock=setup.clock)
+        asks = self._is_crawler
+        visits = Visits(None if asks is None else _careful(asks, setup.events, "crawler.failed", otherwise=None))
+        tokens = ShopperTokens(setup.tenant, self._client_id, **setup.client)
+        self._keeper = _Keeper(setup, tokens, cookie, visits)
 
     async def find(self, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken | None:
         """Return the token of a request, of a new session where there is none yet and one may begin."""
@@ -248,6 +253,21 @@ class _Keeper:
 
     def _emit(self, name: str, operation: str, outcome: str) -> None:
         self._events.emit(ContextEvent(name=name, operation=operation, outcome=outcome))
+
+
+def _careful(
+    function: Callable[[HTTPConnection], T], events: Events, name: str, *, otherwise: T
+) -> Callable[[HTTPConnection], T]:
+    """Return a function of the shop that breaks no page: where it raises, that is told, and `otherwise` counts."""
+
+    def asked(connection: HTTPConnection) -> T:
+        try:
+            return function(connection)
+        except Exception as error:  # noqa: BLE001 - whatever it is, only its class is told
+            events.emit(ContextEvent(name=name, operation=BEGIN, outcome=type(error).__name__))
+            return otherwise
+
+    return asked
 
 
 def _checked_name(name: str) -> str:
