@@ -316,7 +316,7 @@ def values_of(name: bytes, header: bytes) -> list[bytes]:
 def encoded(sealed: Sealed) -> bytes:
     """Return what is sealed: two lines, of which the second one is the document as Emporix writes it."""
     about = {"f": FORMAT, "t": sealed.token, "e": sealed.era, "a": round(sealed.asked_at, 3)}
-    text = f"{dumps(about)}\n{dumps(sealed.document.to_wire())}"
+    text = f"{dumps(about)}\n{dumps(sealed.document.to_wire(), escaped=False)}"
     return text.encode("utf-8", "surrogatepass")
 
 

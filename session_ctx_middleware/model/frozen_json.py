@@ -157,9 +157,16 @@ def condense(*parsed: Mapping[str, object]) -> bytes | None:
     return None if text.count(b"{") + text.count(b"[") > MAX_DEPTH or _LARGE.search(text) else text
 
 
-def dumps(value: object) -> str:
-    """Return the one compact JSON text of a value: frozen or plain, keys in order."""
-    return json.dumps(value, default=_thaw, separators=(",", ":"), sort_keys=True, allow_nan=False)
+def dumps(value: object, *, escaped: bool = True) -> str:
+    """Return the one compact JSON text of a value: frozen or plain, keys in order.
+
+    Args:
+        value: the value.
+        escaped: whether other letters than those of ASCII are written as escapes, which take more room.
+    """
+    return json.dumps(
+        value, default=_thaw, separators=(",", ":"), sort_keys=True, allow_nan=False, ensure_ascii=escaped
+    )
 
 
 def same(one: object, other: object) -> bool:
