@@ -9,14 +9,12 @@ from ..stores import Notice, Stored
 from ..tasks import Tasks
 from .entries import Entries
 from .entry import Entry
-from .handover import Handover
 from .neighbours import Letter, Unseen, Written
 from .pacing import Pauses
 from .pending import Pending
 from .publishing import Publisher
 from .requirements import Requirements
 from .sharing import Sharing
-from .standing import unseen
 
 __all__ = ["Peers"]
 
@@ -31,7 +29,6 @@ class Peers:
         pending: what is parked.
         publisher: takes announcements as floors.
         requirements: retires what another context has followed.
-        handover: weighs changes against documents.
         pauses: for tokens whose parked changes are to be sent later.
         tasks: run what a notice makes necessary.
         clock: where time comes from.
@@ -42,7 +39,6 @@ class Peers:
     pending: Pending
     publisher: Publisher
     requirements: Requirements
-    handover: Handover
     pauses: Pauses
     tasks: Tasks
     clock: Clock
@@ -100,13 +96,12 @@ class Peers:
             return False
         entry.store_view.hears(-1)
         entry.store_view.disproves(self.publisher.keys.incarnation(known.incarnation), known.floor)
-        entry.learn(given_up)
+        void = known.taken.taken_after(lower)
+        entry.learn(given_up.forgetting(void))
         if document is not None and document.version > lower:
             entry.hide()
-            return True
-        never = unseen(known.taken.taken_after(lower), self.handover.against(document, now))
-        if never:
-            self.tasks.spawn(self.pending.park_again(entry, never))
+        if void:
+            self.tasks.spawn(self.pending.park_again(entry, void.once_more()))
         return True
 
     def _adopts(self, entry: Entry, written: Written) -> bool:
@@ -147,7 +142,7 @@ class Peers:
             version: the one to reach.
         """
         document = entry.document
-        if (identity, floor) == entry.store_view.disproved:
+        if (identity, floor) == entry.store_view.disproved and floor != entry.consistency.floor + 1:
             return document is not None
         entry.learn(entry.consistency.hinted(identity, floor))
         if document is None:

@@ -146,6 +146,13 @@ class ContextChanges(Personal):
 
         return ContextChanges({path: done(path, operation) for path, operation in self.operations.items()})
 
+    def once_more(self) -> ContextChanges:
+        """Return the changes as ones that wait, though Emporix was said to have them; each of them once."""
+        again = {
+            path: replace(each, taken=None, again=True) for path, each in self.operations.items() if not each.again
+        }
+        return ContextChanges(again)
+
     def taken_after(self, version: int) -> ContextChanges:
         """Return the changes that Emporix took with a later version: a document of `version` cannot have them."""
         return self._where(lambda _, operation: operation.taken_version > version)
