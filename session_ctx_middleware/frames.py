@@ -23,7 +23,7 @@ E = TypeVar("E", bound=BaseException)
 PACKAGE: Final = __name__.partition(".")[0]
 # What this package calls, and what stands between; everything else that is called from here is the application's.
 HTTP: Final = ("httpx", "httpx2", "httpcore", "httpcore2", "h11", "h2", "hpack", "anyio", "sniffio", "idna")
-OTHERS: Final = ("aiohttp", "aiohappyeyeballs", "multidict", "yarl", "jwt", "cryptography", "redis")
+OTHERS: Final = ("aiohttp", "aiohappyeyeballs", "aiosignal", "multidict", "yarl", "jwt", "cryptography", "redis")
 CALLED: Final = frozenset({*HTTP, *OTHERS, *sys.stdlib_module_names})
 
 

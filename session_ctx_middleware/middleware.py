@@ -70,7 +70,8 @@ class SessionContextMiddleware:
         upstream: how much of Emporix one request may use, and for how long.
         store: where changes wait that Emporix cannot take yet, and what others have read. Instances that get the same
             object share it; those that get none share one with equal `tenant`, `base_url` and `secret_key`.
-        http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient`` to use; it is never closed here.
+        http_client: an ``httpx.AsyncClient``, ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``, never closed here;
+            or ``"aiohttp"``, ``"httpx2"``, ``"httpx"`` for one of ours; left out, the first of these that is installed.
         on_event: functions, plain or async, that are told every `ContextEvent`; they must not block.
         cookie_name: what the names of the continuity cookies begin with; on https with the prefix ``__Host-``.
         https_only: treat every request as https, for a TLS proxy in front that does not pass the scheme on.

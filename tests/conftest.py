@@ -1,4 +1,4 @@
-"""What all tests share: virtual time, both HTTP libraries, and an eye on everything that must not be left behind."""
+"""What all tests share: virtual time, the HTTP libraries, and an eye on everything that must not be left behind."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ settings.register_profile(
 )
 settings.load_profile("unhurried")
 
-SPEAK_HTTP = {"emporix", "network"}
-"""The directories whose tests are about HTTP itself, and always run with both libraries."""
+SPEAK_HTTP = {"emporix"}
+"""The directory whose tests are about HTTP itself, and always run with all libraries."""
 
 
 def pytest_report_header() -> str:
-    names = ("starlette", "httpx", "httpx2", "cachetools", "pyjwt", "fastapi", "anyio")
+    names = ("starlette", "httpx", "httpx2", "aiohttp", "cachetools", "pyjwt", "fastapi", "anyio")
     return "with " + ", ".join(f"{name} {version(name)}" for name in names)
 
 
@@ -53,7 +53,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to the slow tier what the second HTTP library repeats: nothing but `emporix/` knows which one it is."""
+    """Leave to the slow tier what httpx2 repeats: it shares the adapter of httpx, and is cancelled like aiohttp."""
     for item in items:
         params = (
             item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()

@@ -40,7 +40,7 @@ PUBLIC = (
     ".testing",
     ".testing.store_rules",
 )
-FOREIGN = {"AsyncClient", "SameSite"}  # of httpx, of cookies
+FOREIGN = {"AsyncClient", "ClientSession", "SameSite"}  # of httpx, of aiohttp, of cookies
 POLICIES = (package.ContextDefaults, package.ContinuityPolicy, package.CachePolicy, package.UpstreamPolicy)
 KINDS = (package.SessionContextMiddleware, *POLICIES)
 

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from ..checks import is_visible, matching
 from ..errors import ConfigurationError
 
-__all__ = ["BASE_URL", "check_base_url", "check_tenant", "segment"]
+__all__ = ["BASE_URL", "check_base_url", "check_tenant", "is_loopback", "segment"]
 
 BASE_URL: Final = "https://api.emporix.io"
 
@@ -49,7 +49,7 @@ def check_base_url(url: object) -> str:
         raise ConfigurationError("base_url must not contain credentials.")
     if "?" in str(url) or "#" in str(url):
         raise ConfigurationError("base_url must not contain a query or a fragment.")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ConfigurationError("base_url must begin with https://; http:// is for localhost only.")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
@@ -79,7 +79,8 @@ def _split(url: object) -> SplitResult | None:
     return parts if usable else None
 
 
-def _is_loopback(host: str | None) -> bool:
+def is_loopback(host: str | None) -> bool:
+    """Tell whether a host is the machine itself: ``localhost``, or a loopback address (RFC 1122, RFC 4291)."""
     if host is None or host == "localhost":
         return host is not None
     try:

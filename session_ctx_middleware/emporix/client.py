@@ -29,7 +29,8 @@ class PlatformClient(WithoutLocals):
     Args:
         tenant: the name of the tenant.
         base_url: where Emporix is.
-        http_client: makes the calls, `None` to have one built; `timeout` and `max_connections` are for that one.
+        http_client: makes the calls, `None` or the name of a library to have one built; `timeout` and `max_connections`
+            are for that one.
         timeout: seconds that connecting, sending, or a pause in an answer may take; cut to `total_timeout`.
         total_timeout: seconds that the whole of a call may take.
         max_connections: connections open at once.
@@ -53,8 +54,9 @@ class PlatformClient(WithoutLocals):
         self.tenant: Final = check_tenant(tenant)
         total = number(total_timeout, "total_timeout", above=0, unit="seconds")
         timeout = min(number(timeout, "timeout", above=0, unit="seconds"), total)
+        base_url = check_base_url(base_url)
         options = Options(timeout, total, whole(max_connections, "max_connections"))
-        self._http = Http(check_base_url(base_url), clients_for(http_client, options), clock, total)
+        self._http = Http(base_url, clients_for(http_client, base_url, options), clock, total)
 
     async def aclose(self) -> None:
         """Close the HTTP client where it was built here; a later call builds another."""

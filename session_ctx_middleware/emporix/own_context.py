@@ -21,8 +21,9 @@ class OwnContextClient(PlatformClient):
     Args:
         tenant: the name of the tenant.
         base_url: where Emporix is: https, or http on the machine itself.
-        http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient``, which is never closed here; `None` to have
-            one built, httpx2 where it is installed.
+        http_client: an ``httpx.AsyncClient``, ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``, which is never
+            closed here; ``"aiohttp"``, ``"httpx2"`` or ``"httpx"`` to have one of that library built; `None` for the
+            first of these that is installed.
         timeout: seconds that connecting (at most 2), sending, or a pause in an answer may take, for a client built
             here; cut to `total_timeout`.
         total_timeout: seconds that the whole of a call may take.

@@ -83,8 +83,9 @@ class ServiceToken(PlatformClient):
         client_secret: of the client credentials.
         scope: what the token must allow; several scopes are separated by blanks (RFC 6749, section 3.3).
         base_url: where Emporix is: https, or http on the machine itself.
-        http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient``, which is never closed here; `None` to have
-            one built, httpx2 where it is installed.
+        http_client: an ``httpx.AsyncClient``, ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``, which is never
+            closed here; ``"aiohttp"``, ``"httpx2"`` or ``"httpx"`` to have one of that library built; `None` for the
+            first of these that is installed.
         renew_before: seconds before its expiry when a token is renewed; half its lifetime where that is shorter.
         total_timeout: seconds that the whole of a request may take.
         clock: where time comes from.

@@ -74,7 +74,7 @@ class PublishedKeys:
         base_url, self._path, query = _address(url)
         self._query = dict(parse_qsl(query, keep_blank_values=True)) or None
         options = Options(total_timeout, total_timeout, CONNECTIONS)
-        self._http = Http(base_url, clients_for(http_client, options), clock, total_timeout)
+        self._http = Http(base_url, clients_for(http_client, base_url, options), clock, total_timeout)
         self._algorithms = tuple(algorithms)
         self._ttl = ttl
         self._clock = clock

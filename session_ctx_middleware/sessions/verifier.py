@@ -55,7 +55,7 @@ class JWTVerifier(WithoutLocals, OwnSource):
         source: where the JWT is found in a request.
         ttl: seconds after which the keys of `jwks_url` are fetched again.
         total_timeout: seconds that the whole of such a fetch may take.
-        http_client: makes it, an ``httpx.AsyncClient`` or ``httpx2.AsyncClient``; `None` to have one built.
+        http_client: makes it, see `SessionContextMiddleware`; `None` to have one built.
         clock: where time comes from.
 
     Raises:

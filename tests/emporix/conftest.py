@@ -88,6 +88,13 @@ def library(request: pytest.FixtureRequest) -> ModuleType:
     return library
 
 
+@pytest.fixture(params=["httpx", "httpx2", "aiohttp"])
+def own_library(request: pytest.FixtureRequest) -> str:
+    """The library of clients that we build."""
+    library: str = request.param
+    return library
+
+
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Self
 
@@ -248,11 +247,12 @@ async def answered(own: OwnContextClient) -> ContextDocument:
 
 @pytest.mark.network
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_own_client_is_replaced(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_own_client_is_replaced(own_library: Any) -> None:
     """After ten hanging calls our client is replaced; the old one is closed once they have ended."""
-    if library is httpx:
-        monkeypatch.setitem(sys.modules, "httpx2", None)
-    async with Deaf() as deaf, OwnContextClient("acme", base_url=deaf.url, total_timeout=0.3) as own:
+    async with (
+        Deaf() as deaf,
+        OwnContextClient("acme", base_url=deaf.url, http_client=own_library, total_timeout=0.3) as own,
+    ):
         clients: Any = own._http._clients
         await took(own.get("t"))
         old = clients.current()
@@ -261,11 +261,11 @@ async def test_own_client_is_replaced(library: Any, monkeypatch: pytest.MonkeyPa
         await asyncio.gather(*(took(own.get("t")) for _ in range(4)))
         new = clients.current()
 
-        assert (new is old) == (library is httpx2)
+        assert (new is old) == (own_library != "httpx")
         assert not old.is_closed
         deaf.answers = True
         assert (await answered(own)).version == 3
-        if library is httpx:
+        if own_library == "httpx":
             await until(lambda: old.is_closed)
         assert not new.is_closed
 
@@ -279,7 +279,7 @@ async def test_hung_calls_end_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
         return HttpxTransport(built[-1], 1.0)
 
     monkeypatch.setattr(libraries, "build", build)
-    own = OwnContextClient("acme", total_timeout=1.0)
+    own = OwnContextClient("acme", http_client="httpx", total_timeout=1.0)
     for _ in range(20):
         await asyncio.gather(*(took(own.get("t")) for _ in range(MAX_HUNG)))
         assert silence.waiting <= (60 + 1) * MAX_HUNG
@@ -295,13 +295,11 @@ async def test_hung_calls_end_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.network
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_nothing_is_left_when_closed(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_left_when_closed(own_library: Any) -> None:
     """What hangs in a client of our own ends with it, also in one that was replaced."""
-    if library is httpx:
-        monkeypatch.setitem(sys.modules, "httpx2", None)
     before = asyncio.all_tasks()
     async with Deaf() as deaf:
-        async with OwnContextClient("acme", base_url=deaf.url, total_timeout=0.3) as own:
+        async with OwnContextClient("acme", base_url=deaf.url, http_client=own_library, total_timeout=0.3) as own:
             clients: Any = own._http._clients
             await took(own.get("t"))
             old = clients.current()

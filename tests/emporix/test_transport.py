@@ -6,12 +6,13 @@ import ssl
 import sys
 from typing import Any
 
+import aiohttp
 import httpx
 import httpx2
 import pytest
 
 from session_ctx_middleware.emporix import OwnContextClient, ServiceToken
-from session_ctx_middleware.emporix.transport import Options, OwnClients, libraries
+from session_ctx_middleware.emporix.transport import Options, OwnClients, environment, libraries
 from session_ctx_middleware.emporix.transport.libraries import adopt
 from session_ctx_middleware.errors import ConfigurationError, EmporixUnreachable
 
@@ -40,8 +41,8 @@ async def test_certificates_are_read_once(monkeypatch: pytest.MonkeyPatch) -> No
         read.append(None)
         return ssl.create_default_context()
 
-    monkeypatch.setattr(libraries, "certificates", certificates)
-    clients = OwnClients(Options(1.0, 1.0, 1))
+    monkeypatch.setattr(environment, "certificates", certificates)
+    clients = OwnClients("httpx", Options(1.0, 1.0, 1))
 
     async def leaves() -> None:
         waiting = asyncio.create_task(clients.ready())
@@ -63,8 +64,8 @@ async def test_certificates_are_read_again(monkeypatch: pytest.MonkeyPatch) -> N
             raise answer
         return answer
 
-    monkeypatch.setattr(libraries, "certificates", certificates)
-    clients = OwnClients(Options(1.0, 1.0, 1))
+    monkeypatch.setattr(environment, "certificates", certificates)
+    clients = OwnClients("httpx", Options(1.0, 1.0, 1))
 
     with pytest.raises(OSError, match="too many"):
         await clients.ready()
@@ -101,15 +102,13 @@ ANSWER = b"HTTP/1.1 200 OK\r\nset-cookie: sid=1\r\ncontent-length: %d\r\n\r\n%s"
 
 
 @pytest.mark.network
-async def test_own_client_opens_again(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_own_client_opens_again(own_library: Any) -> None:
     """A client of our own is closed with us and can be opened again."""
-    if library is httpx:
-        monkeypatch.setitem(sys.modules, "httpx2", None)
     server, url = await serve(ANSWER)
-    async with OwnContextClient("acme", base_url=url) as own:
+    async with OwnContextClient("acme", base_url=url, http_client=own_library) as own:
         await own.get("t")
         client: Any = own_clients(own).current()
-        assert isinstance(client.client, library.AsyncClient)
+        assert type(client.client).__module__.partition(".")[0] == own_library
     assert client.is_closed
     assert (await own.get("t")).version == 3
     await own.aclose()
@@ -118,16 +117,14 @@ async def test_own_client_opens_again(library: Any, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.network
-def test_several_event_loops(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_event_loops(own_library: Any) -> None:
     """One client works from several event loops."""
-    if library is httpx:
-        monkeypatch.setitem(sys.modules, "httpx2", None)
     own: OwnContextClient | None = None
 
     async def once() -> Any:
         nonlocal own
         server, url = await serve(ANSWER)
-        own = own or OwnContextClient("acme", base_url="http://127.0.0.1:1")
+        own = own or OwnContextClient("acme", base_url="http://127.0.0.1:1", http_client=own_library)
         own._http._base_url = url
         document = await own.get("t")
         count = len(own_clients(own)._clients)
@@ -153,14 +150,12 @@ def test_closed_loop_is_forgotten() -> None:
 
 
 @pytest.mark.network
-async def test_refused_connection(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_refused_connection(own_library: Any) -> None:
     """A refused connection is `EmporixUnreachable`."""
-    if library is httpx:
-        monkeypatch.setitem(sys.modules, "httpx2", None)
     server, url = await serve(ANSWER)
     server.close()
     await server.wait_closed()
-    async with OwnContextClient("acme", base_url=url) as own:
+    async with OwnContextClient("acme", base_url=url, http_client=own_library) as own:
         with pytest.raises(EmporixUnreachable, match="the connection failed"):
             await own.get("t")
 
@@ -198,7 +193,9 @@ def test_not_a_client(client: Any) -> None:
         lambda: OwnContextClient("acme", http_client=client),
         lambda: ServiceToken("acme", client_id="i", client_secret="s", http_client=client),
     ):
-        with pytest.raises(ConfigurationError, match=r"httpx\.AsyncClient or an httpx2\.AsyncClient"):
+        with pytest.raises(
+            ConfigurationError, match=r"httpx\.AsyncClient, an httpx2\.AsyncClient or an aiohttp\.ClientSession"
+        ):
             build()
 
 
@@ -220,7 +217,7 @@ async def test_httpx_without_httpx2(without_httpx2: None) -> None:
         assert adopted(client) is client
     with pytest.raises(ConfigurationError):
         adopt(object(), 4.0)
-    own: Any = libraries.build(Options(1.0, 1.0, 1), None)
+    own: Any = libraries.build("httpx", Options(1.0, 1.0, 1), None)
     assert isinstance(own.client, httpx.AsyncClient)
     await own.aclose()
 
@@ -245,3 +242,45 @@ def test_bad_connection_counts(count: Any) -> None:
     """Connections must be a whole number."""
     with pytest.raises(ConfigurationError, match="max_connections"):
         OwnContextClient("acme", max_connections=count)
+
+
+def chosen(**options: Any) -> str:
+    return own_clients(OwnContextClient("acme", **options))._library
+
+
+def test_first_installed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Left out, it is the first of aiohttp, httpx2 and httpx that is installed; the log says which."""
+    with caplog.at_level("INFO", "session_ctx_middleware"):
+        assert chosen() == "aiohttp"
+        monkeypatch.setitem(sys.modules, "aiohttp", None)
+        assert chosen() == "httpx2"
+        monkeypatch.setitem(sys.modules, "httpx2", None)
+        assert chosen() == "httpx"
+
+    assert caplog.messages == [f"calls to Emporix are made with {name}" for name in ("aiohttp", "httpx2", "httpx")]
+
+
+@pytest.mark.parametrize("name", ["aiohttp", "httpx2"])
+def test_not_installed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that was asked for and is not installed is a configuration error."""
+    assert chosen(http_client=name) == name
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ConfigurationError, match=f"'{name}' cannot be used: it is not installed"):
+        chosen(http_client=name)
+
+
+async def test_old_aiohttp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An aiohttp that is too old is left alone, and refused where somebody asks for it."""
+    monkeypatch.setattr(aiohttp, "__version__", "3.13.9")
+    assert chosen() == "httpx2"
+    async with aiohttp.ClientSession() as session:
+        for client in ("aiohttp", session):
+            with pytest.raises(ConfigurationError, match=r"aiohttp 3\.13\.9 is too old"):
+                OwnContextClient("acme", http_client=client)
+
+
+@pytest.mark.parametrize("version", ["3.14.0rc1", "3.15.2.dev0", "4.0.0a1", "10.1"])
+def test_new_aiohttp(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes later is used."""
+    monkeypatch.setattr(aiohttp, "__version__", version)
+    assert chosen() == "aiohttp"

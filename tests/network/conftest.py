@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final, Literal
 
-import httpx
 import pytest
 
 from .backend import Network
@@ -24,6 +22,13 @@ OpenShop = Callable[..., Awaitable[RealShop]]
 def anyio_backend() -> str:
     """Real sockets need real time."""
     return "asyncio"
+
+
+@pytest.fixture(params=["httpx", "httpx2", "aiohttp"])
+def http_library(request: pytest.FixtureRequest) -> str:
+    """The library whose client calls Emporix."""
+    library: str = request.param
+    return library
 
 
 @pytest.fixture
@@ -59,14 +64,12 @@ async def network(the_network: Network, nothing_left: None) -> Network:
 
 
 @pytest.fixture
-async def open_shop(network: Network, http_library: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenShop]:
+async def open_shop(network: Network, http_library: str) -> AsyncIterator[OpenShop]:
     """Open shops whose own HTTP client is of the library of this run; all are closed in the end."""
-    if http_library is httpx:
-        monkeypatch.setitem(sys.modules, "httpx2", None)
     shops: list[RealShop] = []
 
     async def open_shop(**options: Any) -> RealShop:
-        shop = RealShop(http_library, options.pop("base_url", network.address), **options)
+        shop = RealShop(options.pop("base_url", network.address), http_client=http_library, **options)
         shops.append(shop)
         await shop.open()
         return shop

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Self
 
+import aiohttp
+import httpx
 from asgi_lifespan import LifespanManager
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -48,11 +50,18 @@ class JumpingClock(SystemClock):
         self._ahead += seconds
 
 
+def busy_connections(client: Any) -> list[str]:
+    """Return the connections of an HTTP client that are not at rest."""
+    if isinstance(client, aiohttp.ClientSession):
+        connector: Any = client.connector
+        return [repr(each) for each in connector._acquired]
+    return [repr(each) for each in client._transport._pool.connections if not each.is_idle()]
+
+
 class RealShop:
     """An application with one page and one form.
 
     Args:
-        library: httpx or httpx2, for the browser.
         base_url: where Emporix is.
         served: stand behind a real server instead of being called directly.
         around: what the server sees instead of the application.
@@ -61,7 +70,6 @@ class RealShop:
 
     def __init__(
         self,
-        library: Any,
         base_url: str,
         *,
         served: bool = False,
@@ -69,7 +77,6 @@ class RealShop:
         **options: Any,
     ) -> None:
         self.clock = JumpingClock()
-        self._library = library
         store = MemoryStore(clock=self.clock)  # as if in a process of its own
         options = {"defaults": DEFAULTS, "clock": self.clock, "store": store, **options}
         self.app = Starlette(
@@ -94,17 +101,17 @@ class RealShop:
         while not isinstance(layer, SessionContextMiddleware):
             layer = layer.app
         clients: Any = layer._emporix._http._clients
-        return [repr(each) for each in clients.current().client._transport._pool.connections if not each.is_idle()]
+        return busy_connections(clients.current().client)
 
     async def open(self) -> None:
         """Start up, and be ready for visitors."""
         if self._server is not None:
             await self._server.start()
-            self._browser = self._library.AsyncClient(base_url=self._server.address, timeout=PATIENCE)
+            self._browser = httpx.AsyncClient(base_url=self._server.address, timeout=PATIENCE)
         else:
             await self._lifespan.__aenter__()
-            transport = self._library.ASGITransport(self.app)
-            self._browser = self._library.AsyncClient(transport=transport, base_url="https://shop.test")
+            transport = httpx.ASGITransport(self.app)
+            self._browser = httpx.AsyncClient(transport=transport, base_url="https://shop.test")
 
     async def close(self) -> None:
         """Shut down; a second time does nothing."""

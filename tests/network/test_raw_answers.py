@@ -8,6 +8,7 @@ import gzip
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -38,13 +39,19 @@ class Answering:
             await writer.wait_closed()
 
 
+def open_client(library: str) -> Any:
+    """Return a client that is passed in."""
+    module = import_module(library)
+    return module.ClientSession() if library == "aiohttp" else module.AsyncClient(trust_env=False)
+
+
 @asynccontextmanager
-async def asked(library: Any, answer: bytes) -> AsyncIterator[tuple[OwnContextClient, Answering]]:
+async def asked(library: str, answer: bytes) -> AsyncIterator[tuple[OwnContextClient, Answering]]:
     """Open a client of a server that gives one answer."""
     answering = Answering(answer)
     server = await asyncio.start_server(answering.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, library.AsyncClient(trust_env=False) as http_client:
+    async with server, open_client(library) as http_client:
         yield OwnContextClient("acme", base_url=f"http://127.0.0.1:{port}", http_client=http_client), answering
 
 
@@ -92,7 +99,7 @@ REFUSED: dict[str, tuple[bytes, type[EmporixError]]] = {
 
 
 @pytest.mark.parametrize("raw", READ.values(), ids=READ)
-async def test_read(raw: bytes, http_library: Any) -> None:
+async def test_read(raw: bytes, http_library: str) -> None:
     """However a context comes, it is read."""
     async with asked(http_library, raw) as (client, answering):
         document = await client.get("token")
@@ -102,7 +109,7 @@ async def test_read(raw: bytes, http_library: Any) -> None:
 
 
 @pytest.mark.parametrize(("raw", "kind"), REFUSED.values(), ids=REFUSED)
-async def test_refused(raw: bytes, kind: type[EmporixError], http_library: Any) -> None:
+async def test_refused(raw: bytes, kind: type[EmporixError], http_library: str) -> None:
     """What is no context is an error of its kind, after one request."""
     async with asked(http_library, raw) as (client, answering):
         with pytest.raises(kind) as caught:

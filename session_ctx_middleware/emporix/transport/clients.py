@@ -6,11 +6,12 @@ import asyncio
 import logging
 import ssl
 from concurrent.futures import Future
+from dataclasses import replace
 from threading import Lock, Thread
 from typing import ClassVar, Final, Protocol
 from weakref import WeakKeyDictionary
 
-from . import libraries
+from . import environment, libraries
 from .port import Options, Transport
 
 __all__ = ["Clients", "InjectedClient", "OwnClients", "clients_for"]
@@ -71,8 +72,8 @@ class InjectedClient:
             self._told = True
             _log.warning(
                 "Calls to Emporix hang in the HTTP client that was passed in, and may use up its connections for good. "
-                "Let it have more of them (limits=...), pass in one of httpx2, or leave http_client=... out: a client "
-                "that is built here is replaced when that happens."
+                "Let it have more of them (limits=...), pass in one of aiohttp, or leave http_client=... out: a "
+                "client that is built here is replaced when that happens."
             )
         return False
 
@@ -84,12 +85,14 @@ class OwnClients:
     """Clients of our own, one per event loop, because open connections belong to the loop they were opened in.
 
     Args:
+        library: the name of an HTTP library.
         options: what they are built for; each event loop has so many connections.
     """
 
     own: ClassVar[bool] = True
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, library: libraries.Name, options: Options) -> None:
+        self._library: Final = library
         self._options: Final = options
         self._tls: ssl.SSLContext | None = None
         self._loading: Future[None] | None = None
@@ -113,12 +116,18 @@ class OwnClients:
 
     def _read(self, loading: Future[None]) -> None:
         try:
-            self._tls = libraries.certificates()
+            self._tls = self._warmed_up()
         except BaseException as error:  # noqa: BLE001 - whoever waits is told
             self._loading = None
             loading.set_exception(error)
         else:
             loading.set_result(None)
+
+    def _warmed_up(self) -> ssl.SSLContext:
+        tls = environment.certificates()
+        if self._library != "aiohttp":  # which imports everything at once
+            libraries.build(self._library, self._options, tls)
+        return tls
 
     def current(self) -> Transport:
         """Return the client of the running loop, a new one for its first call or the first after `aclose`."""
@@ -126,7 +135,7 @@ class OwnClients:
         client = self._clients.get(loop)
         if client is None:
             self._forget_closed_loops()
-            client = self._clients[loop] = libraries.build(self._options, self._tls)
+            client = self._clients[loop] = libraries.build(self._library, self._options, self._tls)
         return client
 
     def replace(self, client: Transport, /) -> bool:
@@ -149,6 +158,18 @@ class OwnClients:
             self._clients.pop(loop, None)
 
 
-def clients_for(client: object, options: Options) -> Clients:
-    """Return the source of clients: around the one passed in, or our own where that is `None`."""
-    return OwnClients(options) if client is None else InjectedClient(client, options.total_timeout)
+def clients_for(client: object, base_url: str, options: Options) -> Clients:
+    """Return the source of clients.
+
+    Args:
+        client: one that was passed in; the name of a library, or `None`, to have clients built.
+        base_url: where they call.
+        options: what those of our own are built for.
+
+    Raises:
+        ConfigurationError: it is neither, or the environment names a proxy that cannot be used.
+    """
+    if client is not None and not isinstance(client, str):
+        return InjectedClient(client, options.total_timeout)
+    proxy = environment.proxy_for(base_url)
+    return OwnClients(libraries.choose(client, proxy), replace(options, proxy=proxy))

@@ -98,6 +98,9 @@ def build_client(library: Library, options: Options, tls: ssl.SSLContext | None)
         # One client serves all shoppers: a cookie set for one of them must not go out with the next call.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
+        # What the environment says has been read for all libraries alike.
+        trust_env=False,
+        proxy=options.proxy,
         verify=True if tls is None else tls,
     )
 

@@ -86,11 +86,13 @@ class Options:
         timeout: seconds that connecting (at most 2), sending, or a pause in the answer may take.
         total_timeout: seconds that the whole of a call may take.
         max_connections: connections open at once.
+        proxy: the address of a proxy; `None` where Emporix is asked directly, whatever the environment says.
     """
 
     timeout: float
     total_timeout: float
     max_connections: int
+    proxy: str | None = None
 
     @property
     def connect_timeout(self) -> float:
@@ -132,8 +134,10 @@ class Transport(Protocol):
     and takes at most 256 KiB of a body, counted after decompression.
     """
 
-    cancellable: bool
-    """Whether a call may be cancelled without costing the client a connection for good."""
+    @property
+    def cancellable(self) -> bool:
+        """Whether a call may be cancelled without costing the client a connection for good."""
+        ...
 
     @property
     def is_closed(self) -> bool:
