@@ -9,6 +9,8 @@ __all__ = ["ATTRIBUTES", "PATHS", "SWITCHES", "Choice", "Person", "Seen"]
 SWITCHES = ("currency", "language", "site_code")
 ATTRIBUTES = ("attributes.a", "attributes.b")
 PATHS = SWITCHES + ATTRIBUTES
+GIVEN_UP = 2
+"""How often a choice is sent in vain."""
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +46,7 @@ class Choice:
         sent: when the request left the browser.
         answered: when the worker had done what it could, whether or not anybody heard of it.
         known: when its answer had reached the browser, and everybody who has to hear of it; `None` for never.
+        swallowed: how often somebody was told that it was taken, and Emporix never saw it.
     """
 
     person: Person
@@ -54,11 +57,14 @@ class Choice:
     sent: float
     answered: float | None = None
     known: float | None = None
+    swallowed: int = 0
 
     @property
     def counts(self) -> bool:
         """Whether its person can expect to find it again."""
         person, path = self.person, self.path
+        if self.swallowed >= GIVEN_UP:
+            return False
         return self.sent >= person.pardoned.get(path, -1.0) and path not in person.orphaned.get(self.token, ())
 
 

@@ -194,6 +194,13 @@ class Judge:
         for path in PATHS:
             self._held[session.name, path].clear()
 
+    def swallowed(self, session: ServerSession, path: str, value: str | None) -> None:
+        """Note that Emporix never saw what it was said to have taken; what that happens to twice is given up."""
+        for choice in self._owners.get((path, value), ()):
+            if _may_be_sent(choice, session):
+                choice.swallowed += 1
+                self._count_again(choice.person)
+
     def changed(self, session: ServerSession, path: str, value: str | None, *, foreign: bool) -> None:
         """Judge a change at Emporix."""
         who = " by somebody else" if foreign else ""

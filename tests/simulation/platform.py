@@ -28,6 +28,10 @@ class Witness(Protocol):
         """Note that a context is another one now, with nothing of ours taken in it."""
         ...
 
+    def swallowed(self, session: ServerSession, path: str, value: str | None) -> None:
+        """Note that somebody was told that a value was taken, and it was not."""
+        ...
+
     def changed(self, session: ServerSession, path: str, value: str | None, *, foreign: bool) -> None:
         """Note that a value is another one from now on."""
         ...
@@ -150,6 +154,15 @@ class Platform:
         session.version += 1
         self._noted(session, before, foreign=False)
         return True
+
+    def swallow(self, session: ServerSession, body: Mapping[str, Any]) -> None:
+        """Do nothing of what a PATCH asks for."""
+        wanted = {path: body[name] for path, name in WIRE.items() if name in body}
+        if "context" in body:
+            wanted |= {path: body["context"].get(key) for path, key in zip(ATTRIBUTES, KEYS, strict=True)}
+        for path, value in wanted.items():
+            if value != session.value(path):
+                self._witness.swallowed(session, path, value)
 
     # What others do
 
