@@ -16,6 +16,8 @@ __all__ = ["RENEW_BEFORE", "KeptSession"]
 
 RENEW_BEFORE: Final = 120.0
 """Seconds before its end from which on an access token is renewed."""
+SKEW: Final = 3600.0
+"""Seconds by which clocks of hosts may differ before one of them gives up a session that Emporix would go on with."""
 SOONER: Final = 0.5
 """Share of its life that a token is used at least: one that lives for a minute is not renewed with every request."""
 MAX_TEXT: Final = 8 * 1024
@@ -96,8 +98,8 @@ class KeptSession(Personal):
         return now >= self.renew_at and bool(self.refresh_token)
 
     def is_over(self, now: float) -> bool:
-        """Tell whether neither token can be of use any more."""
-        ended = not self.refresh_token or 0 < self.refresh_ends <= now
+        """Tell whether neither token can be of use any more; hosts whose clocks differ agree on that."""
+        ended = not self.refresh_token or 0 < self.refresh_ends <= now - SKEW
         return ended and not self.is_good(now)
 
     def encode(self) -> bytes:

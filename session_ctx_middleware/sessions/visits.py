@@ -31,6 +31,8 @@ CHUNK: Final = 25
 TOOLS: Final = frozenset({"http-library", "browser-automation"})
 """Kinds of clients that apps and tests are made of."""
 PREFETCHING: Final = (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
+PROBES: Final = r"health.?check|kube-probe|GoogleHC|^Prometheus/|Blackbox.Exporter"
+"""What load balancers and monitors ask with, every few seconds: the list of crawlers knows few of them."""
 TOP_LEVEL: Final = {b"sec-fetch-mode": b"navigate", b"sec-fetch-dest": b"document"}
 
 
@@ -62,7 +64,7 @@ class Visits:
             return "crawler" if decided else ""
         if b"cookie" in headers:
             return ""
-        if headers.get(b"sec-fetch-site") == b"cross-site" and not _is_navigation(scope, headers):
+        if _is_cross_site(headers) and not _is_navigation(scope, headers):
             return "cross-site"
         return "crawler" if await self._list.has(headers.get(b"user-agent", b"")) else ""
 
@@ -91,11 +93,20 @@ class _Crawlers:
 def _patterns() -> list[re.Pattern[str]]:
     entries: list[dict[str, Any]] = import_module(PACKAGE).CRAWLER_USER_AGENTS_DATA
     crawlers = [each["pattern"] for each in entries if not TOOLS.issuperset(each.get("tags") or ["?"])]
-    return [re.compile("|".join(crawlers[first : first + CHUNK])) for first in range(0, len(crawlers), CHUNK)]
+    chunks = [re.compile("|".join(crawlers[first : first + CHUNK])) for first in range(0, len(crawlers), CHUNK)]
+    return [re.compile(PROBES, re.IGNORECASE), *chunks]
 
 
 def _headers(scope: Scope) -> Mapping[bytes, bytes]:
     return dict(scope["headers"])
+
+
+def _is_cross_site(headers: Mapping[bytes, bytes]) -> bool:
+    """Tell whether another site has made a request; browsers without Fetch Metadata say so by its origin alone."""
+    site, origin = headers.get(b"sec-fetch-site"), headers.get(b"origin")
+    if site is not None or origin is None:
+        return site == b"cross-site"
+    return origin.rpartition(b"//")[2].lower() != headers.get(b"host", b"").lower()
 
 
 def _is_navigation(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:

@@ -12,7 +12,7 @@ from session_ctx_middleware import ContextDefaults, SessionContext
 from session_ctx_middleware.sessions import StorefrontSessions
 from session_ctx_middleware.testing import FakeEmporix, Quirks
 
-from .test_guests import COOKIE, MakeShop
+from .test_guests import COOKIE, MakeShop, who
 
 SECRET = "a secret that all workers of this shop share"
 
@@ -97,3 +97,19 @@ async def test_shop_that_raises(asked: str, event: str, make_shop: MakeShop) -> 
     assert cookies
     assert not any("Max-Age" in each for each in cookies)
     assert [each.outcome for each in shop.named(event)] == ["RuntimeError"]
+
+
+@pytest.mark.parametrize("off", [-3600.0, 3600.0])
+@pytest.mark.parametrize("pause", [10.0, 3500.0, 3700.0, 7200.0, 84_600.0, 86_300.0])
+async def test_clock_skew(pause: float, off: float, make_shop: MakeShop) -> None:
+    """A worker whose clock is an hour wrong ends no session that Emporix would go on with."""
+    emporix = platform("login")
+    one, other = (make_shop(emporix=emporix, token=StorefrontSessions("storefront"), secret_key=SECRET) for _ in "ab")
+    other.clock.wall_offset = off
+    other.browser._cookies = one.browser._cookies  # one browser, before two workers
+    for first, second in ((one, other), (other, one)):
+        session = (await first.visit(who)).text
+        await asyncio.sleep(pause)
+        assert (await second.visit(who)).text == session
+        assert (await first.visit(who)).text == session
+        one.browser.cookies.clear()

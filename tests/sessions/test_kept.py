@@ -50,7 +50,7 @@ def test_renewed_before_its_end() -> None:
     kept = KeptSession.granted(ANSWER, NOW)
     assert [kept.is_due(NOW + seconds) for seconds in (0, 3479, 3481)] == [False, False, True]
     assert [kept.is_good(NOW + seconds) for seconds in (3599, 3601)] == [True, False]
-    assert [kept.is_over(NOW + seconds) for seconds in (3601, 86_399, 86_401)] == [False, False, True]
+    assert [kept.is_over(NOW + seconds) for seconds in (3601, 86_399 + 3600, 86_401 + 3600)] == [False, False, True]
 
     short = KeptSession.granted(TokenAnswer("access-1", 60.0, "refresh-1"), NOW)
     assert [short.is_due(NOW + seconds) for seconds in (29, 31)] == [False, True]

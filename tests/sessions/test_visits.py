@@ -91,3 +91,38 @@ async def test_the_shop_decides_last(decided: Any, crawler: str, human: str) -> 
     visits = Visits(lambda _: decided)
     assert await visits.refusal(connection(user_agent=GOOGLE)) == crawler
     assert await visits.refusal(connection(user_agent=FIREFOX)) == human
+
+
+@pytest.mark.parametrize(
+    "user_agent",
+    [
+        "kube-probe/1.31",
+        "ELB-HealthChecker/2.0",
+        "GoogleHC/1.0",
+        "Consul Health Check",
+        "Amazon-Route53-Health-Check-Service (ref 1; report http://amzn.to/1vsZADi)",
+        "Prometheus/2.53.0",
+        "Blackbox Exporter/0.25.0",
+    ],
+)
+async def test_probes(user_agent: str) -> None:
+    """What asks every few seconds whether a page still comes is no visitor, though lists of crawlers leave it out."""
+    assert await Visits().refusal(connection(user_agent=user_agent)) == "crawler"
+
+
+@pytest.mark.parametrize(
+    ("method", "origin", "why"),
+    [
+        ("POST", "https://pay.example", "cross-site"),
+        ("POST", "null", "cross-site"),
+        ("GET", "https://other.example", "cross-site"),
+        ("POST", "https://shop.test", ""),
+        ("POST", "http://shop.test:80", "cross-site"),
+        ("POST", "", ""),
+        ("GET", "", ""),
+    ],
+)
+async def test_browsers_without_fetch_metadata(method: str, origin: str, why: str, visits: Visits) -> None:
+    """An older browser says by its origin where a request comes from: a payment's return by POST begins nothing."""
+    headers = {"host": "shop.test", "user_agent": FIREFOX, **({"origin": origin} if origin else {})}
+    assert await visits.refusal(connection(method, **headers)) == why
