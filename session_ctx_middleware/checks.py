@@ -210,8 +210,8 @@ def with_methods(value: object, names: Iterable[str], message: str) -> None:
 
 
 def function(value: object, where: str) -> None:
-    """Raise a `ConfigurationError` unless this can be called, and need not be awaited."""
-    if not callable(value):
+    """Raise a `ConfigurationError` unless this can be called, need not be awaited, and is no class."""
+    if not callable(value) or isinstance(value, type):
         raise ConfigurationError(f"{where} must be a function.")
     _check_synchronous(value, where)
 

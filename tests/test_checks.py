@@ -64,6 +64,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: cookie_name("a" * 65, "x", bare=True), f"x must be the name of a cookie, {BARE}."),
     (lambda: number(10**400, "x"), "x must be a number."),
     (lambda: function("secret", "x"), "x must be a function."),
+    (lambda: function(bool, "x"), "x must be a function."),
     (lambda: function(waits, "x"), "x must be a plain function: nobody awaits an async one there."),
     (lambda: flag_or_function(partial(waits), "x"), "x must be a plain function: nobody awaits an async one there."),
     (lambda: flag_or_function(Waits(), "x"), "x must be a plain function: nobody awaits an async one there."),

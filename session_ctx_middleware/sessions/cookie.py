@@ -42,7 +42,7 @@ class SessionCookie:
         self._persist = persist
         self._clock = clock
         # One browser sends the same cookie with every request.
-        self._opened: dict[tuple[str, str], KeptSession | None] = {}
+        self._opened: dict[tuple[str, str], tuple[KeptSession | None]] = {}
 
     def read(self, scope: Scope) -> KeptSession | None:
         """Return the session that a request brings; of several that can be opened, the one that lives longest."""
@@ -77,12 +77,15 @@ class SessionCookie:
 
     def _open(self, name: str, value: str) -> KeptSession | None:
         key = (name, value)
-        if key not in self._opened:
-            opened = self._sealer.open(value, name) if len(value) <= MAX_BYTES else None
-            self._remember(key, None if opened is None else KeptSession.decode(opened))
-        return self._opened[key]
+        known = self._opened.get(key)  # another thread may forget everything meanwhile
+        if known is not None:
+            return known[0]
+        opened = self._sealer.open(value, name) if len(value) <= MAX_BYTES else None
+        kept = None if opened is None else KeptSession.decode(opened)
+        self._remember(key, kept)
+        return kept
 
     def _remember(self, key: tuple[str, str], kept: KeptSession | None) -> None:
         if len(self._opened) >= REMEMBERED:
             self._opened.clear()
-        self._opened[key] = kept
+        self._opened[key] = (kept,)

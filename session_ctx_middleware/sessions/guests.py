@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from starlette.requests import HTTPConnection
 
-from ..checks import cookie_name, functions, printable
+from ..checks import cookie_name, function, printable
 from ..clock import Clock
 from ..credentials import StorefrontToken
 from ..emporix import ShopperTokens
@@ -75,9 +75,10 @@ class StorefrontSessions(SessionSource):
             raise ConfigurationError("StorefrontSessions(keep=...) must be 'cookie'.")
         self._client_id = printable(client_id, "StorefrontSessions(client_id)")
         self._name = None if cookie_name is None else _checked_name(cookie_name)
-        self._persist = functions(persist, "StorefrontSessions(persist=...) must be a function of the connection.")[0]
+        function(persist, "StorefrontSessions(persist=...)")
+        self._persist = persist
         if is_crawler is not None:
-            functions(is_crawler, "StorefrontSessions(is_crawler=...) must be a function of the connection.")
+            function(is_crawler, "StorefrontSessions(is_crawler=...)")
         self._is_crawler = is_crawler
         Visits()  # says at once what is not installed
         self._keeper: _Keeper | None = None

@@ -94,6 +94,22 @@ def test_bent() -> None:
         assert cookie_of().read(request(value[:place] + other + value[place + 1 :]).scope) is None
 
 
+class Forgetful(dict[Any, Any]):
+    """What another thread empties as soon as something is in it."""
+
+    def __setitem__(self, key: Any, value: Any) -> None: ...
+
+
+def test_forgotten_meanwhile() -> None:
+    """What another thread forgets is opened again."""
+    cookie = cookie_of()
+    header = cookie.write(request(), KEPT)
+    assert header is not None
+    cookie._opened = Forgetful()
+
+    assert cookie.read(request(header.decode().partition(";")[0]).scope) == KEPT
+
+
 def test_too_large() -> None:
     """What browsers would drop is not sent."""
     kept = KEPT.renewed(TokenAnswer("access-" + "1" * 4000, 3600.0), WALL_START)

@@ -304,7 +304,9 @@ def test_configuration() -> None:
     SessionContextMiddleware(app, tenant="acme", token=shared, secret_key=SECRET)
     with pytest.raises(ConfigurationError, match="one middleware"):
         SessionContextMiddleware(app, tenant="acme", token=shared, secret_key=SECRET)
-    for options in ({"keep": "nowhere"}, {"cookie_name": "a b"}, {"persist": True}, {"is_crawler": "no"}):
+    none: list[Any] = [True, [], bool, app]  # an async one says always yes
+    wrong: list[dict[str, Any]] = [{"persist": each} for each in none]
+    for options in (*wrong, {"keep": "nowhere"}, {"cookie_name": "a b"}, {"is_crawler": "no"}, {"is_crawler": app}):
         with pytest.raises(ConfigurationError):
             StorefrontSessions("storefront", **options)
     with pytest.raises(ConfigurationError):
