@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ __all__ = ["Jar"]
 
 MAX_PAIR = 4096
 """Bytes of a name and a value together; a browser drops what is larger without a word."""
+KEPT_DOCUMENTS = 20
 MAX_COOKIES = 180
 """Of one host; above that the one goes that has not been used for longest."""
 
@@ -32,6 +34,8 @@ class Jar:
         self._cookies: dict[bytes, _Cookie] = {}
         self.refused: list[str] = []
         """Cookies that no browser would have taken, and why."""
+        self.documents: deque[tuple[bytes, bytes]] = deque(maxlen=KEPT_DOCUMENTS)
+        """The latest cookies that held a document: names and values."""
 
     def __len__(self) -> int:
         return len(self._cookies)
@@ -78,6 +82,8 @@ class Jar:
         if seconds <= 0:
             self._cookies.pop(name, None)
             return
+        if name.endswith(b"doc"):
+            self.documents.append((name, value))
         self._cookies[name] = _Cookie(value, self._now() + seconds, self._now())
         if len(self._cookies) > MAX_COOKIES:
             del self._cookies[min(self._cookies, key=lambda each: self._cookies[each].used)]

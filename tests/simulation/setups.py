@@ -19,6 +19,7 @@ class Setup:
         instances: of the middleware in each worker, as frameworks make them for routes and mounts.
         loops: event loops in each worker.
         notes: whether there is a secret for the continuity cookies.
+        document: whether the browser carries the document, too.
         store: ``none`` for one of each worker's own, else the shared one: ``healthy``, or ``faulty``, which loses
             notices, fails, freezes, refuses writes and is emptied.
         skew: seconds by which the clocks of workers differ at most.
@@ -28,6 +29,7 @@ class Setup:
     instances: int = 1
     loops: int = 1
     notes: bool = False
+    document: bool = False
     store: str = "none"
     skew: float = 0.0
 
@@ -42,6 +44,9 @@ SETUPS: Final[dict[str, Setup]] = {
     "3 workers, nothing shared": Setup(workers=3),
     "3 workers, notes": Setup(workers=3, notes=True),
     "3 workers, notes, clocks an hour apart": Setup(workers=3, notes=True, skew=1800.0),
+    "3 workers, document": Setup(workers=3, notes=True, document=True),
+    "3 workers, document, clocks an hour apart": Setup(workers=3, notes=True, document=True, skew=1800.0),
+    "3 workers, document and store": Setup(workers=3, notes=True, document=True, store="healthy"),
     "3 workers, store": Setup(workers=3, store="healthy"),
     "3 workers, notes and store": Setup(workers=3, notes=True, store="healthy"),
     "3 workers, notes and a store that fails": Setup(workers=3, notes=True, store="faulty"),
@@ -79,6 +84,8 @@ class Situation:
         odd: documents that no description of the API allows, per visit.
         undated: the context does not tell since when it is there.
         mute: a 404 does not tell the session.
+        meddled: how often per visit somebody puts another document cookie into the browser: an older one, that of
+            whoever was there before, a damaged one, or one under another key.
         weather: what the way to Emporix is like, one after the other at random.
     """
 
@@ -108,6 +115,7 @@ class Situation:
     odd: float = 0.0
     undated: float = 0.0
     mute: float = 0.0
+    meddled: float = 0.0
     weather: tuple[Weather, ...] = (CLEAR,)
 
 
@@ -139,6 +147,7 @@ SITUATIONS: Final[dict[str, Situation]] = {
     "dripping": replace(OVERLAP, weather=(CLEAR, Weather(drip=0.3))),
     "odd documents": replace(OVERLAP, created=1.0, odd=4.0),
     "wiped receipts": replace(OVERLAP, created=0.0, wiped=4.0),
+    "meddled documents": replace(OVERLAP, created=1.0, login=1.0, logout=2.0, meddled=12.0, pace=1.0),
     "everything": replace(
         OVERLAP, weather=STORMY, foreign=6.0, login=1.0, logout=1.0, refresh=1.0, undated=0.3, mute=0.0, odd=1.0
     ),

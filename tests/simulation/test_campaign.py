@@ -22,6 +22,7 @@ SEVERAL = "one process, 3 instances, 2 loops"
 NOTES = "3 workers, notes"
 STORE = "3 workers, store"
 FAILING = "3 workers, notes and a store that fails"
+DOCUMENT = "3 workers, document"
 
 STILL_OPEN = {
     (NOTES, "backups"): 2,
@@ -60,7 +61,7 @@ def test_f46_no_seed_shows_a_violation(
     assert violations(setup, situation, seeds) == {}, f"python -m tests.simulation --setup {setup!r} ... --story"
 
 
-@pytest.mark.parametrize(("setup", "situation", "seeds"), [*now(NOTES), *later(STORE, NOTES, FAILING)])
+@pytest.mark.parametrize(("setup", "situation", "seeds"), [*now(NOTES), *later(STORE, NOTES, FAILING, DOCUMENT)])
 def test_f46_three_workers(setup: str, situation: str, seeds: Sequence[int], caplog: pytest.LogCaptureFixture) -> None:
     """F46: No seed shows a violation among three workers, but for the few that are known."""
     caplog.set_level(logging.CRITICAL, "session_ctx_middleware")

@@ -233,6 +233,8 @@ class Visit:
             (situation.odd, self._distort),
             (situation.revoked, self._revoke),
         ]
+        if situation.meddled:
+            happenings.append((situation.meddled, self._meddle))
         for number, what in happenings:
             times = int(number) + (rng.random() < number % 1)
             tasks += [self._at(rng.uniform(0, length), what) for _ in range(times)]
@@ -291,6 +293,20 @@ class Visit:
         if tab.token is not None:
             self.platform.revoked.add(tab.token)
             self.judge.pardon(tab.person, PATHS, float("inf"))
+
+    def _meddle(self) -> None:
+        """Put another document cookie into the browser."""
+        jar, rng = self.browser.jar, self.rng
+        if not jar.documents:
+            return
+        name, value = rng.choice(jar.documents)
+        match rng.choice(("older", "older", "damaged", "under another key")):
+            case "damaged":
+                place = rng.randrange(len(value))
+                value = value[:place] + (b"A" if value[place : place + 1] != b"A" else b"B") + value[place + 1 :]
+            case "under another key":
+                value = bytes(rng.choices(value, k=len(value)))
+        jar.put(name, value, 600)
 
     # What others do
 
