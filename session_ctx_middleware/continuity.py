@@ -101,6 +101,7 @@ class ContinuityCookies:
         encrypted: whether notes are sealed instead of signed.
         max_bytes: of one cookie, name and value.
         clock: where time comes from.
+        beside: how the name of a cookie goes on that begins as theirs do and is no note; nothing where there is none.
     """
 
     def __init__(
@@ -114,11 +115,13 @@ class ContinuityCookies:
         encrypted: bool,
         max_bytes: int,
         clock: Clock,
+        beside: bytes = b"",
     ) -> None:
         prefix = f"{cookie_name(name, 'cookie_name=...', bare=True)}.{tenant_tag(tenant, base_url)}".encode()
         self._prefixes = (prefix, b"__Host-" + prefix)
         self._keys = keyring.signing_keys(PURPOSE)
         self._seals = encrypted
+        self._beside = beside
         # Who only signs opens what others have sealed: workers are told one by one to encrypt, or not to any more.
         self._sealer = keyring.sealer(PURPOSE) if encrypted or (self._keys and can_encrypt()) else None
         self._https_only = https_only
@@ -136,7 +139,7 @@ class ContinuityCookies:
         prefix = self._prefixes[self._https_only or scope.get("scheme") in SECURE]
         header = b""
         for name, value in scope["headers"]:
-            if name == b"cookie" and prefix in value:
+            if name == b"cookie" and prefix in value and self._has_notes(prefix, value):
                 header = header + b"; " + value if header else value
         if not header:
             return NOTHING
@@ -146,6 +149,10 @@ class ContinuityCookies:
             if len(header) <= LONGEST_REMEMBERED:
                 _remember(self._known, (prefix, header), found)
         return found
+
+    def _has_notes(self, prefix: bytes, header: bytes) -> bool:
+        """Tell whether the cookies whose names begin alike are more than the travelling document."""
+        return not self._beside or header.count(prefix) > header.count(prefix + self._beside)
 
     def _joined(self, prefix: bytes, header: bytes) -> Found:
         oldest = self._clock.time() - NOTE_SECONDS

@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 
 from .clock import Clock, HybridClock
 from .continuity import ContinuityCookies
-from .document_cookie import DocumentCookies
+from .document_cookie import DOCUMENT, DocumentCookies
 from .engine import ContextSource, Engine, EngineOptions, Neighbour, Neighbourhood
 from .errors import ConfigurationError
 from .events import ContextEvent, Events
@@ -180,6 +180,7 @@ def cookies_of(
         encrypted=policy.seals,
         max_bytes=policy.max_bytes,
         clock=clock,
+        beside=DOCUMENT if policy.document is not False else b"",
     )
     if policy.document is False:
         return notes, None

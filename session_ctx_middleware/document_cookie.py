@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final, TypeVar
 
 from starlette.types import Scope
@@ -12,28 +11,26 @@ from starlette.types import Scope
 from .checks import cookie_name
 from .clock import Clock
 from .cookies import SECURE, cookie_attributes, cookie_headers, cookies_in
+from .document_codec import Sealed, decoded, digest, encoded
 from .engine import Travelled
 from .events import ContextEvent, Events
 from .model.document import ContextDocument
-from .model.frozen_json import dumps, loads
-from .model.packing import era_of, moment_of
 from .sealing import Keyring, Sealer, tenant_tag
 
 __all__ = [
+    "DOCUMENT",
     "MAX_CARRIED",
     "MAX_SET",
     "NOT_LOOKED_FOR",
     "PASSED_OVER",
     "BroughtDocument",
     "DocumentCookies",
-    "Sealed",
-    "decoded",
-    "encoded",
     "held_after",
 ]
 
+DOCUMENT: Final = b"doc"
+"""How its name goes on after the tag of the tenant, where those of notes have 16 hexadecimal digits."""
 PURPOSE: Final = "travelling document"
-FORMAT: Final = 1
 AHEAD: Final = 2.0
 """Seconds by which another host's clock may be ahead: its document counts as asked for just now, later ones as bent."""
 NEWER: Final = 1.0
@@ -47,7 +44,6 @@ MAX_CARRIED: Final = 6 * 1024
 """Bytes of cookies that a browser is to bring: proxies take 8 KiB of request header for everything."""
 REMEMBERED: Final = 1024
 ATTRIBUTES: Final = 80
-DIGEST: Final = 32
 TAIL: Final = 24
 """Characters at the end of a sealed text that tell it from others: they are of the tag that authenticates it."""
 
@@ -55,28 +51,6 @@ PASSED_OVER: Final = frozenset({"of another token", "from before a logout", "too
 """Reasons for which a document counts for nothing though nothing is wrong with it."""
 
 V = TypeVar("V")
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Sealed:
-    """What one cookie says.
-
-    Args:
-        document: the document.
-        asked_at: when Emporix was asked for it, in seconds since the epoch by the clock of who sealed it.
-        token: the digest of the token that it is of.
-        era: how often its shopper had logged out by then.
-    """
-
-    document: ContextDocument
-    asked_at: float
-    token: str
-    era: int
-
-    @property
-    def order(self) -> tuple[int, float]:
-        """What of two documents tells the later one: the higher version, then the later moment."""
-        return self.document.version, self.asked_at
 
 
 @dataclass(slots=True, repr=False)
@@ -132,7 +106,7 @@ class DocumentCookies:
         clock: Clock,
         events: Events,
     ) -> None:
-        bare = f"{cookie_name(name, 'cookie_name=...', bare=True)}.{tenant_tag(tenant, base_url)}doc".encode()
+        bare = f"{cookie_name(name, 'cookie_name=...', bare=True)}.{tenant_tag(tenant, base_url)}".encode() + DOCUMENT
         self._names = (bare, b"__Host-" + bare)
         self._sealer = keyring.sealer(PURPOSE)
         self._https_only = https_only
@@ -311,30 +285,6 @@ def values_of(name: bytes, header: bytes) -> list[bytes]:
             return [value]
     text = name.decode("latin-1")
     return [value.encode("latin-1", "replace") for key, value in cookies_in(header) if key == text]
-
-
-def encoded(sealed: Sealed) -> bytes:
-    """Return what is sealed: two lines, of which the second one is the document as Emporix writes it."""
-    about = {"f": FORMAT, "t": sealed.token, "e": sealed.era, "a": round(sealed.asked_at, 3)}
-    text = f"{dumps(about)}\n{dumps(sealed.document.to_wire(), escaped=False)}"
-    return text.encode("utf-8", "surrogatepass")
-
-
-def decoded(payload: bytes) -> Sealed | None:
-    """Return what was sealed; `None` for another format."""
-    head, _, body = payload.partition(b"\n")
-    try:
-        about = loads(head)
-        if not isinstance(about, dict) or about.get("f") != FORMAT or not isinstance(about.get("t"), str):
-            return None
-        return Sealed(ContextDocument.parse(body), moment_of(about.get("a")), about["t"], era_of(about.get("e")))
-    except (ValueError, TypeError, LookupError, RecursionError):
-        return None
-
-
-def digest(token: str) -> str:
-    """Return what tells a token from all others: 128 bits, as nobody else's token may open a document."""
-    return sha256(b"document\x1f" + token.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
 
 
 def remember(known: dict[bytes, V], key: bytes, value: V) -> None:

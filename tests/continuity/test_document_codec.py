@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from session_ctx_middleware import ContextEvent
-from session_ctx_middleware.document_cookie import PURPOSE, DocumentCookies, Sealed, decoded, encoded
+from session_ctx_middleware.document_codec import Sealed, decoded, encoded
+from session_ctx_middleware.document_cookie import PURPOSE, DocumentCookies
 from session_ctx_middleware.engine import Travelled
 from session_ctx_middleware.events import Events
 from session_ctx_middleware.model.document import ContextDocument
