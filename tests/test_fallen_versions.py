@@ -485,3 +485,20 @@ async def test_late_notice_is_no_denial(make_shop: Callable[..., Shop], emporix:
 
     assert await tab.look(two) == "GBP en"
     assert emporix.count("context.get") == calls
+
+
+async def test_later_choice_in_a_new_context(sharing: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
+    """A choice that outlives its context does not show over a later one that another worker has sent in the next."""
+    one, two = sharing
+    for shop in sharing:
+        assert await tab.look(shop) == "EUR en"
+    await tab.change(one, currency="USD")
+    anew = {"version": 1, "createdAt": "2026-10-01T00:00:00.000Z"}
+    emporix.rewrite_context(tab.session.session_id, {**held(emporix, tab.session.session_id), "metadata": anew})
+    emporix.edit(tab.session.session_id, currency="EUR")
+    await asyncio.sleep(LAG + 5)
+    await tab.change(two, currency="GBP")
+    await asyncio.sleep(3)
+
+    assert await tab.look(one) == "GBP en"
+    assert currency(emporix, tab) == "GBP"

@@ -192,10 +192,14 @@ class Loads:
             return
         news, entries = entry.store_view.news, self.entries.with_siblings(entry)
         if await self.sharing.deny(entries, document.identity, document.version):
-            for _ in range(ANSWERS_IN):
-                if entry.store_view.news != news:
-                    break
-                await self.clock.sleep(PATIENCE)
+            await self._hear_out(entry, news)
+
+    async def _hear_out(self, entry: Entry, news: int) -> None:
+        """Wait until another worker has changed what is parked, or has had the time to."""
+        for _ in range(ANSWERS_IN):
+            if entry.store_view.news != news:
+                break
+            await self.clock.sleep(PATIENCE)
 
     async def _park_unseen(self, entry: Entry, found: Found) -> None:
         """Park again what an answer said that Emporix had taken, and what the document proves that it has not."""
@@ -203,7 +207,10 @@ class Loads:
         if taken.operations:
             missing = unseen(taken, self.handover.against(found.document, found.asked_at))
             if missing.operations:
+                news = entry.store_view.news
                 await self.pending.park_again(entry, missing)
+                if self.sharing.is_shared:
+                    await self._hear_out(entry, news)  # whoever knows of later ones takes these away
 
     async def _ask(self, flight: Flight, token: str) -> Outcome:
         joined = None if flight.past_caches else self.sharing.flight(flight.entry)
