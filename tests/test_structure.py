@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("http_cache", "policies", "sealing", "tokens"),
     ("emporix", "stores"),
     ("engine", "sessions"),
-    ("compaction", "note_codec"),
+    ("compaction", "document_codec", "note_codec"),
     ("continuity", "document_cookie"),
     ("token_watch",),
     ("assembly", "dependencies", "forms", "recording", "reports"),
