@@ -7,9 +7,15 @@ import time
 from collections.abc import AsyncIterator
 from typing import Literal
 
+import aiohttp
 import pytest
+from opentelemetry.instrumentation.aiohttp_client import create_trace_config
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from session_ctx_middleware.emporix import ShopperTokens, TokenAnswer
+from session_ctx_middleware.emporix import OwnContextClient, ShopperTokens, TokenAnswer
+from session_ctx_middleware.emporix.transport.libraries import Name
 from session_ctx_middleware.errors import EmporixUnreachable
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
@@ -46,14 +52,17 @@ def said(caplog: pytest.LogCaptureFixture) -> str:
 
 @pytest.mark.parametrize("where", ["headers", "body"])
 async def test_dripping(
-    served: tuple[FakeEmporix, str], where: Literal["headers", "body"], caplog: pytest.LogCaptureFixture
+    served: tuple[FakeEmporix, str],
+    where: Literal["headers", "body"],
+    http_library: Name,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """An answer that drips for ever ends with the time of the call, at every endpoint."""
     caplog.set_level(logging.DEBUG)
     upstream = Dripping(where)
     async with (
         upstream.serving() as url,
-        ShopperTokens("acme", "storefront", base_url=url, total_timeout=0.3) as tokens,
+        ShopperTokens("acme", "storefront", base_url=url, total_timeout=0.1, http_client=http_library) as tokens,
     ):
         shopper = await shopper_at(*served, tokens)
         for operation in OPERATIONS:
@@ -67,12 +76,15 @@ async def test_dripping(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_resets(
-    served: tuple[FakeEmporix, str], when: Literal["before", "after"], caplog: pytest.LogCaptureFixture
+    served: tuple[FakeEmporix, str],
+    when: Literal["before", "after"],
+    http_library: Name,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A connection that breaks is an error at once, and the next call works."""
     caplog.set_level(logging.DEBUG)
     emporix, url = served
-    async with ShopperTokens("acme", "storefront", base_url=url) as tokens:
+    async with ShopperTokens("acme", "storefront", base_url=url, http_client=http_library) as tokens:
         shopper = await shopper_at(emporix, url, tokens)
         for operation in OPERATIONS:
             emporix.fault(operation, Fault(drop=when))
@@ -82,13 +94,31 @@ async def test_resets(
     assert shopper.read_in(said(caplog)) == []
 
 
-async def test_logs_of_a_success(served: tuple[FakeEmporix, str], caplog: pytest.LogCaptureFixture) -> None:
+async def test_logs_of_a_success(
+    served: tuple[FakeEmporix, str], http_library: Name, caplog: pytest.LogCaptureFixture
+) -> None:
     """No log of any library has a token, a code or a password, at any level."""
     caplog.set_level(logging.DEBUG)
     emporix, url = served
-    async with ShopperTokens("acme", "storefront", base_url=url) as tokens:
+    async with ShopperTokens("acme", "storefront", base_url=url, http_client=http_library) as tokens:
         shopper = await shopper_at(emporix, url, tokens)
         answers = [await shopper.call(operation) for operation in OPERATIONS[:4]]
         shopper.secrets += [answer.access_token for answer in answers if isinstance(answer, TokenAnswer)]
-    assert "httpcore" in said(caplog)
+    assert http_library == "aiohttp" or "httpcore" in said(caplog)
     assert shopper.read_in(said(caplog)) == []
+
+
+async def test_no_span_of_aiohttp(served: tuple[FakeEmporix, str]) -> None:
+    """Where OpenTelemetry watches a session of aiohttp, no address with a secret reaches a span; others do."""
+    emporix, url = served
+    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    async with aiohttp.ClientSession(trace_configs=[create_trace_config(tracer_provider=provider)]) as session:
+        async with ShopperTokens("acme", "storefront", base_url=url, http_client=session) as tokens:
+            shopper = await shopper_at(emporix, url, tokens)
+            for operation in OPERATIONS[:-1]:
+                await shopper.call(operation)
+        assert exporter.get_finished_spans() == ()
+        await OwnContextClient("acme", base_url=url, http_client=session).get(emporix.new_session().token)
+        assert len(exporter.get_finished_spans()) == 1
+    provider.shutdown()
