@@ -505,6 +505,24 @@ class TestSession:
             with pytest.raises(EmporixUnreachable, match="timed out"):
                 await own.get(TOKEN)
 
+    async def test_closed_meanwhile(self, nothing_left: None) -> None:
+        """Closed by its owner, it cancels nobody who waits for a connection: they learn that it is closed."""
+
+        async def silent(*_: object) -> None:
+            """Send nothing."""
+
+        async with Peer(silent) as peer:
+            session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
+            own = OwnContextClient("acme", base_url=peer.url, http_client=session)
+            calls = [asyncio.ensure_future(own.get(TOKEN)) for _ in range(3)]
+            while not peer.requests:
+                await asyncio.sleep(A_MOMENT)
+            await session.close()
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+
+        assert [type(outcome) for outcome in outcomes] == [EmporixUnreachable] * 3
+        assert all("the HTTP client is closed" in str(outcome) for outcome in outcomes)
+
     async def test_other_loop(self, peer: Peer) -> None:
         """On another event loop than its own nothing is sent."""
         async with aiohttp.ClientSession() as session:

@@ -91,7 +91,21 @@ class AiohttpTransport:
         """Make one call; who has no more time for it cancels it."""
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError(UNUSABLE)
-        response = await self.client.request(
+        try:
+            response = await self._answered(request)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self.client.closed and not (task and task.cancelling()):
+                raise ConnectionError from None  # who closes a session cancels those that wait for a connection
+            raise
+        try:
+            return await _read(response)
+        finally:
+            if not response.closed:
+                response.close()
+
+    async def _answered(self, request: Request) -> aiohttp.ClientResponse:
+        return await self.client.request(
             request.method,
             URL(request.url, encoded=True),
             headers=_without_credentials(request),
@@ -101,11 +115,6 @@ class AiohttpTransport:
             auto_decompress=False,
             middlewares=(_Manners(request.headers.get("authorization")),),
         )
-        try:
-            return await _read(response)
-        finally:
-            if not response.closed:
-                response.close()
 
     def meaning(self, error: Exception, /) -> Reply | str | None:
         """Return what an exception of `send` stands for."""
