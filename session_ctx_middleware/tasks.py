@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import sys
 from collections.abc import AsyncIterator, Coroutine, Hashable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
@@ -96,7 +97,11 @@ class Tasks:
         return len(self._running)
 
     def spawn(
-        self, work: Coroutine[object, object, object], *, context: contextvars.Context | None = None
+        self,
+        work: Coroutine[object, object, object],
+        *,
+        context: contextvars.Context | None = None,
+        eager: bool = False,
     ) -> asyncio.Task[object]:
         """Run `work` to its end.
 
@@ -104,8 +109,9 @@ class Tasks:
             work: what to run.
             context: what context variables it sees; none by default, as work that many requests share must not see
                 those of the one that began it.
+            eager: run it at once as far as it comes without waiting, where this Python can (from 3.12 on).
         """
-        task = asyncio.get_running_loop().create_task(work, context=context or contextvars.Context())
+        task = (_begin_eagerly if eager else _begin)(work, context or contextvars.Context())
         if task.done():  # an eager task factory may have run it to its end already
             self._ended(task)
         else:
@@ -170,6 +176,18 @@ class Tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             # Only the class: the text of an unexpected error is not ours and could quote data.
             _log.error("background work failed unexpectedly: %s", type(error).__name__)
+
+
+def _begin(work: Coroutine[object, object, T], context: contextvars.Context) -> asyncio.Task[T]:
+    return asyncio.get_running_loop().create_task(work, context=context)
+
+
+if sys.version_info >= (3, 12):
+
+    def _begin_eagerly(work: Coroutine[object, object, T], context: contextvars.Context) -> asyncio.Task[T]:
+        return asyncio.Task(work, loop=asyncio.get_running_loop(), context=context, eager_start=True)
+else:
+    _begin_eagerly = _begin
 
 
 class KeyedLock:

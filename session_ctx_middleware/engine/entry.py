@@ -33,7 +33,7 @@ class Fence(NamedTuple):
 OPEN: Final = Fence()
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False)  # frozen, it would take twice as long to make, with every miss
 class Membership:
     """To which session a token belongs.
 

@@ -14,7 +14,7 @@ from .entry import Entry, Fence
 __all__ = ["Failed", "Flight", "Flights", "Found", "Missing", "Outcome", "Rejected"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False, eq=False)  # frozen, it would take twice as long to make, with every miss
 class Found:
     """Emporix sent a document, to this process or to one that shared it.
 

@@ -275,8 +275,11 @@ class Neighbour:
 
     def look_around(self, key: bytes) -> list[tuple[Entry, bool]]:
         """Return what the others keep for a token, and of each whether it has heard of everything."""
+        others = self._neighbourhood.others(self)
+        if not others:
+            return []
         # In this order: what is told after that is not yet acknowledged.
-        seen = ((other.is_up_to_date, other.entry_of(key)) for other in self._neighbourhood.others(self))
+        seen = ((other.is_up_to_date, other.entry_of(key)) for other in others)
         return [(entry, up_to_date) for up_to_date, entry in seen if entry is not None]
 
     @property

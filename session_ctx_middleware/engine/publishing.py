@@ -168,8 +168,8 @@ class Publisher:
 
     def _found(self, flight: Flight, found: Found) -> None:
         entry = flight.entry
-        siblings_write = any(self.entries.is_written(sibling) for sibling in self.entries.siblings(entry))
-        if siblings_write or not self.is_acceptable(entry, found):
+        siblings = self.entries.siblings(entry)
+        if any(map(self.entries.is_written, siblings)) or not self.is_acceptable(entry, found):
             self.stats.count_refused_publication()
             return
         floor = entry.consistency.floor_of(found.document.identity)

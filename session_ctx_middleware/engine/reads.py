@@ -100,7 +100,7 @@ class Reads:
             return self._stale_while_revalidate(entry, token, now)
         if now < entry.retry_at:
             return self.fallback(entry)
-        return await self._wait(entry, self.loads.join(entry, token, store_read), token, until)
+        return await self._wait(entry, self.loads.join(entry, token, store_read, eager=True), token, until)
 
     async def refresh(self, entry: Entry, token: str, until: float) -> Snapshot:
         """Return what Emporix says from now on, past every cache."""

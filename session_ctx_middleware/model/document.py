@@ -171,6 +171,8 @@ class ContextDocument(Personal, _LazyMaps):
         document = cls(
             version=tolerant_version_of(metadata.get("version")),
             receipts=_receipts(data.get("context")),
+            attributes=EMPTY,
+            extra=EMPTY,
             created_at=moments[0],
             modified_at=moments[1],
             **texts,

@@ -188,6 +188,8 @@ def version_of(value: object) -> int:
 
 def tolerant_version_of(value: Any) -> int:
     """Return a version that may have been written as a text or a floating-point number, or raise `ValueError`."""
+    if type(value) is int:
+        return version_of(value)
     written = (isinstance(value, float) and value.is_integer()) or (isinstance(value, str) and _DIGITS.fullmatch(value))
     return version_of(int(value) if written else value)
 
@@ -206,7 +208,7 @@ def text_of(value: object) -> str | None:
 
 def code_of(value: object) -> str | None:
     """Return the text of a field whose values are few: a site, a currency, a language, a country."""
-    text = text_of(value)
+    text = value if type(value) is str and value.isascii() else text_of(value)
     # Few distinct codes stand in very many cached documents.
     return sys.intern(text) if text else None
 

@@ -157,6 +157,7 @@ class _Memory:
         self.tokens = _Parked(max_entries, PARKED_TTL, timer=clock.monotonic)
         # Event loops of several threads may share one store, and the cache's own book-keeping is not atomic.
         self._lock = threading.Lock()
+        self._ever_parked = False
         self.documents = Documents(max_entries, clock) if shared else None
         self.bus = NoticeBus() if shared else None
 
@@ -169,6 +170,8 @@ class _Memory:
 
     def parked(self, names: Sequence[str]) -> ContextChanges:
         found = NO_CHANGES
+        if not self._ever_parked:
+            return found
         with self._lock:
             for name in names:
                 entries = self._entries(name)
@@ -178,6 +181,7 @@ class _Memory:
 
     def park(self, name: str, changes: ContextChanges) -> None:
         with self._lock:
+            self._ever_parked = True
             entries = self._entries(name)
             entries[name] = changes.newest(entries.get(name, NO_CHANGES))
 
