@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Final
 
 from cachetools import TTLCache
@@ -104,6 +105,7 @@ class OnTheirWay:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._sent: TTLCache[str, dict[bytes, tuple[int, float]]] = TTLCache(TOKENS, SECONDS, timer=clock.monotonic)
+        self._lock = Lock()  # event loops of several threads share it
 
     def size(self, token: str, here: Collection[bytes]) -> int:
         """Return the bytes that may be on their way to a browser.
@@ -112,19 +114,21 @@ class OnTheirWay:
             token: the fingerprint of its token.
             here: the names of the notes that it has brought.
         """
-        sent = self._sent.get(token)
-        if sent is None:
-            return 0
-        now = self._clock.monotonic()
-        left = {name: (size, until) for name, (size, until) in sent.items() if until > now and name not in here}
-        self._sent[token] = left
+        with self._lock:
+            sent = self._sent.get(token)
+            if sent is None:
+                return 0
+            now = self._clock.monotonic()
+            left = {name: (size, until) for name, (size, until) in sent.items() if until > now and name not in here}
+            self._sent[token] = left
         return ELSEWHERE * sum(size for size, _ in left.values())
 
     def sends(self, token: str, name: bytes, notes: Notes, size: int) -> None:
         """Remember a note that goes out, if there is an attribute in it which other ones could have to give way for."""
         if any(_is_heavy(each) for each in notes.operations):
-            sent = self._sent.get(token, {})
-            self._sent[token] = {**sent, name: (size, self._clock.monotonic() + SECONDS)}
+            with self._lock:
+                sent = self._sent.get(token, {})
+                self._sent[token] = {**sent, name: (size, self._clock.monotonic() + SECONDS)}
 
 
 def needed(held: Iterable[Held]) -> tuple[Held, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -18,7 +20,21 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from session_ctx_middleware import CachePolicy, SessionContextMiddleware, UpstreamPolicy, get_session_context
+from session_ctx_middleware import (
+    CachePolicy,
+    SessionContextMiddleware,
+    UpstreamPolicy,
+    compaction,
+    get_session_context,
+)
+from session_ctx_middleware.clock import SystemClock
+from session_ctx_middleware.compaction import OnTheirWay
+from session_ctx_middleware.emporix import TokenAnswer
+from session_ctx_middleware.engine.notes import Noted, Notes
+from session_ctx_middleware.model.operation import Operation
+from session_ctx_middleware.sessions import renewal
+from session_ctx_middleware.sessions.kept import KeptSession
+from session_ctx_middleware.sessions.renewal import Renewals
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
@@ -266,6 +282,73 @@ def thread_loop() -> Iterator[Callable[[Coroutine[Any, Any, str]], str]]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+class FastClock(SystemClock):
+    """Lets what is kept for a while be over at once."""
+
+    @staticmethod
+    def monotonic() -> float:
+        return time.monotonic() * 1_000
+
+
+def tell_notes() -> Callable[[random.Random], Any]:
+    notes = Notes((Noted("attributes.k", Operation("v" * 1_000, "id", at=1.0, recorded=1.0), "token", "session"),))
+    sent = OnTheirWay(FastClock())
+
+    async def work(chance: random.Random) -> None:
+        token = str(chance.randrange(100))
+        sent.sends(token, b"name", notes, 1_000)
+        sent.size(token, ())
+
+    return work
+
+
+def refresh_sessions() -> Callable[[random.Random], Any]:
+    async def refresh(kept: KeptSession) -> KeptSession:
+        return kept
+
+    renewals = Renewals(refresh, FastClock())
+
+    async def work(chance: random.Random) -> None:
+        token = TokenAnswer("access", 3600.0, str(chance.randrange(100)), 86_400.0, "session")
+        await renewals.of(KeptSession.granted(token, WALL_START), 60_000.0)
+
+    return work
+
+
+@pytest.mark.parametrize("task", [tell_notes, refresh_sessions])
+def test_threads_do_not_break_what_they_share(
+    task: Callable[[], Callable[[random.Random], Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """C2: What the event loops of several threads keep for a while in one place stays in order."""
+    monkeypatch.setattr(compaction, "TOKENS", 20)
+    monkeypatch.setattr(renewal, "MOST", 20)
+    work, failed = task(), list[Exception]()
+    interval, until = sys.getswitchinterval(), time.monotonic() + 0.5
+
+    async def loop(seed: int) -> None:
+        chance = random.Random(seed)
+        try:
+            while time.monotonic() < until:
+                await work(chance)
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=lambda seed=seed: asyncio.run(loop(seed))) for seed in range(4)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert failed == []
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("gives_up", [False, True])

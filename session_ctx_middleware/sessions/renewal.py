@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from threading import Lock
 from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -67,6 +68,7 @@ class Renewals:
         self._tasks = Tasks(clock)
         self._flights: WeakKeyDictionary[asyncio.AbstractEventLoop, Flights] = WeakKeyDictionary()
         self._known: TTLCache[str, tuple[float, Outcome]] = TTLCache(MOST, LONGEST_PAUSE, timer=clock.monotonic)
+        self._lock = Lock()  # event loops of several threads share what is known
 
     async def of(self, kept: KeptSession, patience: float) -> Outcome | None:
         """Return the session with other tokens, or why there are none; `None` where it takes longer.
@@ -76,7 +78,8 @@ class Renewals:
             patience: seconds to wait; the call goes on in any case.
         """
         key = kept.refresh_token
-        known = self._known.get(key)
+        with self._lock:
+            known = self._known.get(key)
         if known is not None and self._clock.monotonic() < known[0]:
             return known[1]
         return await self._flight(key, kept).wait(patience, self._clock)
@@ -97,7 +100,8 @@ class Renewals:
         try:
             outcome = await self._outcome(kept)
             seconds = outcome.pause if isinstance(outcome, Failed) else HANDED_ON
-            self._known[key] = (self._clock.monotonic() + seconds, outcome)
+            with self._lock:
+                self._known[key] = (self._clock.monotonic() + seconds, outcome)
             return outcome
         finally:
             flights.pop(key, None)
