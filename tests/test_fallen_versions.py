@@ -341,6 +341,30 @@ async def test_switch_after_a_restored_backup(workers: tuple[Shop, Shop], empori
     assert held(emporix, tab.session.session_id)["metadata"]["version"] <= 4
 
 
+async def test_switch_beside_an_older_higher_version(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix, tab: Tab
+) -> None:
+    """A switch that was taken just after the version fell shows over a document of before, whose version is higher."""
+    one, two, three = (make_shop(defaults=DEFAULTS, secret_key=SECRET) for _ in range(3))
+    for value in ("USD", "GBP", "USD", "GBP"):
+        await tab.change(one, currency=value)
+    tab.cookies.clear()
+    assert await tab.look(two) == "GBP en"
+    await asyncio.sleep(1)
+    rewind(emporix, tab, 2, currency="SEK")
+    await tab.change(three, currency="CHF")
+
+    for _ in range(3):
+        assert await tab.look(two) == "CHF en"
+    assert currency(emporix, tab) == "CHF"
+    await asyncio.sleep(70)
+    emporix.edit(tab.session.session_id, currency="NOK")
+    await asyncio.sleep(70)
+    await tab.look(two)
+    await asyncio.sleep(1)
+    assert await tab.look(two) == "NOK en"
+
+
 async def test_blind_switch_after_a_restored_backup(workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
     """A switch that comes before any page is taken, too, and not parked for ever behind a floor of the past."""
     one, two = workers

@@ -100,7 +100,7 @@ class Handover:
         """
         if document is None:
             return Against(None)
-        return Against(document, self.keys.incarnation(document.identity), self.wall(asked_at))
+        return Against(document, self.keys.incarnation(document.identity), self.wall(asked_at), asked_at)
 
     def taken(self, document: ContextDocument | None, more: int) -> Taken:
         """Return what there is to know about changes that a document has, or one that is so many versions later."""

@@ -25,11 +25,13 @@ class Against:
         document: as Emporix answered it; `None` where there is no context, or nobody could be asked.
         context: the fingerprint of that context.
         asked_at: when Emporix was asked for it, in seconds since the epoch.
+        asked: the same in monotonic seconds of this process.
     """
 
     document: ContextDocument | None
     context: str = ""
     asked_at: float = 0.0
+    asked: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -81,6 +83,8 @@ def _once_taken(
     if taken.version < 0:  # Emporix has it, or a later one; a receipt tells whether this document is older
         return operation if path in document.receipts and not isinstance(operation.value, Removed) else None
     differs = not same(document.value_at(path), operation.value)
+    if differs and against.asked < operation.recorded and taken.context == against.context:
+        return operation  # a later version from before the change was made: versions have fallen
     sent_over = differs and document.version >= taken.version and path in document.receipts  # an older one was
     if sent_over or taken.context not in {"", against.context}:
         return replace(operation, taken=None)
