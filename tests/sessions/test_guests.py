@@ -306,7 +306,8 @@ def test_configuration() -> None:
         SessionContextMiddleware(app, tenant="acme", token=shared, secret_key=SECRET)
     none: list[Any] = [True, [], bool, app]  # an async one says always yes
     wrong: list[dict[str, Any]] = [{"persist": each} for each in none]
-    for options in (*wrong, {"keep": "nowhere"}, {"cookie_name": "a b"}, {"is_crawler": "no"}, {"is_crawler": app}):
+    wrong += [{"keep": "nowhere"}, {"cookie_name": "a b"}, {"is_crawler": "no"}, {"is_crawler": app}]
+    for options in wrong:
         with pytest.raises(ConfigurationError):
             StorefrontSessions("storefront", **options)
     with pytest.raises(ConfigurationError):
