@@ -21,9 +21,9 @@ from .figures import Effort, Plot, Section
 
 __all__ = ["Shop", "Sizing", "fetches", "markdown", "run", "size"]
 
-SetUp = Literal["single", "cookie", "redis"]
+SetUp = Literal["single", "cookie", "document", "redis"]
 
-SET_UPS: Final[tuple[SetUp, ...]] = ("single", "cookie", "redis")
+SET_UPS: Final[tuple[SetUp, ...]] = ("single", "cookie", "document", "redis")
 WORKERS: Final = (1, 4, 16, 64, 256, 1000)
 SESSIONS: Final = (100_000, 1_000_000, 10_000_000, 50_000_000)
 DAY: Final = 86_400.0
@@ -45,6 +45,12 @@ IDLE_COMMANDS: Final = 2 / 5
 """Redis commands per second and worker without any traffic: the subscription is watched every 5 seconds."""
 NOTICE_BYTES: Final = 265
 """A notice on the wire to one worker, with the name of the channel."""
+COOKIE_NAME: Final = 31
+"""Bytes of the document cookie's name on https, and the equals sign."""
+SEALED_BYTES: Final = 105
+"""Bytes that are sealed beside a document: its token, its moment, key, nonce and tag."""
+SET_COOKIE: Final = 67
+"""Bytes of the header field that sets it, besides name and value of the cookie, with the end of the line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +59,8 @@ class Shop:
 
     Args:
         set_up: ``single``: the load balancer keeps a shopper on one worker (or there is only one), nothing is shared;
-            ``cookie``: any worker, with the continuity cookie; ``redis``: any worker, with a `RedisStore`.
+            ``cookie``: any worker, with the continuity cookie; ``document``: the same, and the document travels in
+            another one; ``redis``: any worker, with a `RedisStore`.
         workers: processes in all.
         sessions_per_day: visits.
         peak_factor: the busiest hour over the average one.
@@ -107,6 +114,8 @@ class Sizing:
         notices: published per second.
         deliveries: of notices to workers, per second.
         delivery_bytes: of these, per second.
+        request_bytes: that a page of a visit brings for its document.
+        response_bytes: that a page is sent for it, on average.
     """
 
     page_views: float
@@ -123,6 +132,8 @@ class Sizing:
     notices: float = 0.0
     deliveries: float = 0.0
     delivery_bytes: float = 0.0
+    request_bytes: float = 0.0
+    response_bytes: float = 0.0
 
 
 def fetches(pages: float, seconds: float, ttl: float, workers: int, stale: float = 0.0) -> tuple[float, float]:
@@ -167,7 +178,14 @@ def size(shop: Shop) -> Sizing:
         entries=entries,
         worker_bytes=entries * shop.entry_bytes,
     )
+    if shop.set_up == "document":
+        return _with_document(shop, common)
     return _with_redis(shop, common, visits, gets) if shop.set_up == "redis" else common
+
+
+def cookie_bytes(document_bytes: int) -> int:
+    """Return how many bytes the cookie with a document takes, its name included."""
+    return COOKIE_NAME + math.ceil((document_bytes + SEALED_BYTES) * 4 / 3)
 
 
 def _gets(shop: Shop) -> tuple[float, float]:
@@ -185,6 +203,18 @@ def _gets(shop: Shop) -> tuple[float, float]:
         share = touched(shop.workers, touches / gets) / shop.workers
         waits = gets - (gets - waits) * share
     return parts * gets, parts * waits
+
+
+def _with_document(shop: Shop, sizing: Sizing) -> Sizing:
+    """Return what each page takes along: from the second one on it brings what the last GET has sent."""
+    cookie = cookie_bytes(shop.document_bytes)
+    pages = max(shop.pages - shop.pages_without_context, 1.0)
+    return replace(
+        sizing,
+        waits_per_page=sizing.gets_per_page,  # what is stale is renewed while its page waits, for 150 ms at most
+        request_bytes=cookie * (pages - 1) / shop.pages,
+        response_bytes=(cookie + SET_COOKIE) * sizing.gets_per_page,
+    )
 
 
 def _touches(shop: Shop) -> float:
@@ -263,6 +293,8 @@ HEADINGS: Final = (
     "Redis commands/s",
     "notices delivered/s",
     "MiB/s of notices",
+    "bytes a request",
+    "bytes a response",
 )
 
 
@@ -285,6 +317,7 @@ def row(shop: Shop) -> list[str]:
             _short(value) if shop.set_up == "redis" else "-"
             for value in (it.redis_bytes / MIB, it.redis_commands, it.deliveries, it.delivery_bytes / MIB)
         ),
+        *(_short(value) if shop.set_up == "document" else "-" for value in (it.request_bytes, it.response_bytes)),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 import socket
@@ -19,7 +20,7 @@ from starlette.routing import Route
 
 from benchmarks import sizing
 from benchmarks.sizing import SET_UPS, Shop, fetches, size, touched
-from session_ctx_middleware import CachePolicy, SessionContextMiddleware
+from session_ctx_middleware import CachePolicy, ContinuityPolicy, SessionContextMiddleware
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.stores.redis import RedisStore
 from session_ctx_middleware.testing import FakeEmporix
@@ -70,15 +71,35 @@ def test_growth_is_proportional() -> None:
         assert large.gets_per_page == small.gets_per_page
         assert large.deliveries == pytest.approx(16 * large.notices)
     assert size(Shop(pages_without_context=12)).gets_per_page >= 1
-    assert sizing.markdown().count("| 1,000 |") == 3 * len(sizing.SESSIONS)
+    assert sizing.markdown().count("| 1,000 |") == len(SET_UPS) * len(sizing.SESSIONS)
 
 
-@pytest.mark.parametrize(("set_up", "workers"), [("single", 1), ("cookie", 4)])
+async def test_bytes_of_the_document() -> None:
+    """The cookie takes as many bytes as the model says, and so does the header that sets it."""
+    emporix, policy = FakeEmporix(), ContinuityPolicy(document=True)
+    fleet = Fleet(emporix, 1, secret_key=SECRET, clock=VirtualClock(), continuity=policy)
+    for bulk in (0, 300, 1_000):
+        session = emporix.new_session(attributes={"bulk": "x" * bulk})
+        answer = await fleet.page(session.token)
+        document = json.dumps(emporix.document(session.session_id), separators=(",", ":"))
+        (header,) = answer.headers.get_list("set-cookie")
+        pair = header.partition(";")[0]
+        assert len(pair) == pytest.approx(sizing.cookie_bytes(len(document)), abs=8)
+        assert len("set-cookie: \r\n") + len(header) - len(pair) == sizing.SET_COOKIE
+    await fleet.aclose()
+    of_one, over_many = (size(Shop(set_up=each, workers=64)) for each in ("single", "document"))
+    assert over_many.gets == of_one.gets
+    assert over_many.redis_bytes == 0
+    assert 0 < over_many.response_bytes < over_many.request_bytes < sizing.cookie_bytes(600)
+
+
+@pytest.mark.parametrize(("set_up", "workers"), [("single", 1), ("cookie", 4), ("document", 4)])
 async def test_calls_of_the_middleware(set_up: Any, workers: int) -> None:
     """The middleware makes as many calls as the model says."""
     shop = Shop(set_up=set_up, workers=workers, pages=10, switches=1, seconds=300)
     emporix = FakeEmporix()
-    fleet = Fleet(emporix, workers, secret_key=SECRET, clock=VirtualClock(), cache=CachePolicy(ttl=shop.ttl))
+    options = {"cache": CachePolicy(ttl=shop.ttl), "continuity": ContinuityPolicy(document=set_up == "document")}
+    fleet = Fleet(emporix, workers, secret_key=SECRET, clock=VirtualClock(), **options)
     rng = random.Random(2)
     runs = 150
     for _ in range(runs):
@@ -143,8 +164,8 @@ class Fleet:
             httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="https://shop.test") for app in apps
         ]
 
-    async def page(self, token: str, worker: int = 0, cookies: dict[str, str] | None = None) -> None:
-        await self._send("GET", token, worker, cookies)
+    async def page(self, token: str, worker: int = 0, cookies: dict[str, str] | None = None) -> httpx2.Response:
+        return await self._send("GET", token, worker, cookies)
 
     async def switch(self, token: str, worker: int = 0, cookies: dict[str, str] | None = None) -> None:
         await self._send("POST", token, worker, cookies)
@@ -169,13 +190,14 @@ class Fleet:
         for each in (*self._clients, *self._stores, self._upstream):
             await each.aclose()
 
-    async def _send(self, method: str, token: str, worker: int, cookies: dict[str, str] | None) -> None:
+    async def _send(self, method: str, token: str, worker: int, cookies: dict[str, str] | None) -> httpx2.Response:
         client = self._clients[worker]
         client.cookies = cookies or {}
         answer = await client.request(method, "/", headers={"Authorization": f"Bearer {token}"})
         answer.raise_for_status()
         if cookies is not None:
             cookies.update(answer.cookies)
+        return answer
 
 
 def _app(**options: Any) -> Starlette:
@@ -199,7 +221,7 @@ def _constants() -> tuple[int, int, int]:
     return sizing.LOAD_COMMANDS, sizing.SAVE_COMMANDS, sizing.MEETING_COMMANDS
 
 
-async def _commands(server: RedisServer, work: Awaitable[None]) -> int:
+async def _commands(server: RedisServer, work: Awaitable[object]) -> int:
     """Return how many commands clients send because of something, but for those that watch the subscription."""
     before = _counted(server)
     await work
