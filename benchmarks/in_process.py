@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import import_module
 from typing import Any
@@ -18,14 +17,16 @@ from session_ctx_middleware import CachePolicy, SessionContextMiddleware
 from session_ctx_middleware.stores import MemoryStore
 
 from .apps import PATH, SECRET, TENANT, endpoint, make_scope, raw_headers, receive, send, touch
-from .timing import Contender, alternate, over, ratio
+from .timing import Contender
 
-__all__ = ["BARE_GET", "MISS", "MISS_WITH_COOKIE", "added_by_a_miss", "miss_contenders"]
+__all__ = ["BARE_GET", "MISS", "MISS_WITH_COOKIE", "calls_of", "miss_contenders"]
 
 ADDRESS = "https://emporix.test"
 BARE_GET, MISS, MISS_WITH_COOKIE = "bare GET", "miss", "miss, continuity cookie"
 CONTENT_TYPE = (b"content-type", b"application/json")
 NOTE = "n" * 120
+WARM_UP = 60
+"""Requests before: after fifty answers their mean counts, too."""
 
 
 def miss_contenders(library: str) -> list[Contender]:
@@ -110,22 +111,26 @@ def _body(number: int) -> bytes:
     return json.dumps(document).encode()
 
 
-def added_by_a_miss(rounds: int, calls: int, library: str = "httpx2") -> float:
-    """Return what a miss adds to the bare GET, of that GET, in processor time: the machine may be busy.
+def calls_of(contender: Contender, requests: int = 20) -> float:
+    """Return how many functions one request calls, of Python and of C: what no other load on the machine disturbs."""
+    called = 0
 
-    Args:
-        rounds: how often each gets its turn.
-        calls: of one turn.
-        library: ``httpx`` or ``httpx2``.
-    """
+    def note(_frame: object, event: str, _argument: object) -> None:
+        nonlocal called
+        called += event in {"call", "c_call"}
 
-    async def measure() -> float:
-        bare, miss, _ = miss_contenders(library)
-        found = await alternate([bare, miss], rounds=rounds, calls=calls, clock=time.process_time_ns)
-        return ratio(over(found[miss.name], found[bare.name]), found[bare.name])
+    async def count() -> None:
+        for _ in range(WARM_UP):
+            await contender.call(contender.prepare())
+        scopes = [contender.prepare() for _ in range(requests)]
+        sys.setprofile(note)
+        for scope in scopes:
+            await contender.call(scope)
+        sys.setprofile(None)
 
-    return asyncio.run(measure())
+    asyncio.run(count())
+    return called / requests
 
 
 if __name__ == "__main__":
-    print(added_by_a_miss(rounds=int(sys.argv[1]), calls=int(sys.argv[2])))
+    print(json.dumps({each.name: calls_of(each) for each in miss_contenders(sys.argv[1])}))
