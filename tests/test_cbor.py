@@ -64,7 +64,7 @@ def test_not_read(written: str) -> None:
         loads(bytes.fromhex(written))
 
 
-@pytest.mark.parametrize("value", [1.5, {1, 2}, 2**64, -(2**64) - 1, [object()]], ids=str)
+@pytest.mark.parametrize("value", [1.5, {1, 2}, 2**64, -(2**64) - 1, [object()]])
 def test_not_written(value: object) -> None:
     """What notes do not hold is refused."""
     with pytest.raises(ValueError, match=r".+"):
