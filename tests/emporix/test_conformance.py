@@ -272,6 +272,39 @@ async def test_closed_between_calls(own: OwnContextClient, peer: Peer) -> None:
     assert len(peer.requests) == peer.connections == 20
 
 
+OUT_OF_STEP = pytest.mark.xfail(reason="they take it for the answer to the next call: httpx 0.28.1, httpx2 2.16.2")
+
+
+@pytest.mark.parametrize(
+    ("own_library", "when"),
+    [
+        *(("aiohttp", when) for when in ("with the answer", "after it", "half of it")),
+        pytest.param("httpx", "with the answer", marks=OUT_OF_STEP),
+        pytest.param("httpx2", "with the answer", marks=OUT_OF_STEP),
+    ],
+)
+async def test_answer_that_nobody_asked_for(when: str, own_library: Any, nothing_left: None) -> None:
+    """What comes after an answer is not taken for the answer to the next call, which may be another shopper's."""
+    foreign = ANSWER.replace(b'"version":3', b'"version":9')
+
+    async def handle(peer: Peer, _: bytes, writer: asyncio.StreamWriter) -> None:
+        if when == "after it":
+            writer.write(ANSWER)
+            await writer.drain()
+            asyncio.get_running_loop().call_soon(writer.write, foreign)
+        else:
+            writer.write(ANSWER + (foreign if when == "with the answer" else foreign[:30]))
+
+    async with (
+        Peer(handle) as peer,
+        OwnContextClient("acme", base_url=peer.url, http_client=own_library) as own,
+    ):
+        for _ in range(5):
+            with contextlib.suppress(EmporixUnreachable):
+                assert (await own.get(TOKEN)).version == 3
+            await asyncio.sleep(A_MOMENT)
+
+
 async def test_requests_are_the_same(own_library: Any, peer: Peer) -> None:
     """Paths stay as they were encoded, bodies are JSON or a form of known length, and nothing else goes along."""
     odd = "a/../b%2F ~ü+"
