@@ -227,7 +227,9 @@ def _lightened(notes: Notes) -> Notes:
 
 def _rank(held: Held) -> tuple[object, ...]:
     """Order notes: of two that say the same, one is always the higher."""
-    return held.notes.era, held.notes.newest_at, len(held.notes.operations), held.name
+    notes = held.notes
+    seen = max(((floor.at, floor.version, -floor.complete_from) for floor in notes.floors), default=())
+    return notes.era, notes.newest_at, len(notes.operations), seen, held.name
 
 
 def _is_attribute(noted: Noted) -> bool:

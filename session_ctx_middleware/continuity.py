@@ -185,10 +185,11 @@ class ContinuityCookies:
         if len(held) > 1:
             held = [replace(each, weight=self._size(prefix, each.notes.only(ids))) for each in held]
         brought = needed(held)
-        useless = ({each.name for each in held} - {each.name for each in brought}) | {*found.useless}
+        staying = {each.name for each in brought}
+        useless = (*found.useless, *dict.fromkeys(each.name for each in held if each.name not in staying))
         tidy = not useless and is_compact(brought)
         until = min(each.whole_until for each in (notes, *(note for _, note, _ in readable)))
-        return replace(found, notes=notes, brought=brought, useless=tuple(sorted(useless)), until=until, is_tidy=tidy)
+        return replace(found, notes=notes, brought=brought, useless=useless, until=until, is_tidy=tidy)
 
     def _note(self, name: bytes, value: bytes) -> Notes | str:
         """Return a note, or why it is not believed."""
