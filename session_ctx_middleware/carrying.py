@@ -201,7 +201,9 @@ class Carrying(Privacy):
             return False
         if self._told.operations or self._ended is not None:
             return True
-        return self._used and (not self._brought.is_tidy or self._has_news() or self._document_out() is not None)
+        if not self._used or (self._deps.documents is not None and self._document_out() is not None):
+            return self._used
+        return not self._brought.is_tidy or self._has_news()
 
     def _has_news(self) -> bool:
         """Tell whether earlier requests have left something to tell, and take it over."""

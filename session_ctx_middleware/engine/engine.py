@@ -291,13 +291,15 @@ class Engine:
             await parts.peers.catch_up(entry)
         # One question for the document and for what is parked: no page waits for two answers.
         store_read = await parts.sharing.read(entry, self._clock.monotonic())
+        opened = False
         if offer is not None and entry.document is None:
             # Before the notes: what they say is shown over a document that they have left behind.
             opened = await parts.travelling.take(entry, offer, store_read, notes, token.value)
             offer = None if opened else offer
         store_read = await parts.pending.look_unless_read(entry, store_read, again=missed)
         if notes is not None:
-            parts.travelling.reconsider(entry, notes, token.value)
+            if not opened:
+                parts.travelling.reconsider(entry, notes, token.value)
             parts.requirements.note(entry, notes, token.value)
             brought = parts.handover.brought(entry, token.value, notes)
             if brought:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from cachetools import TTLCache
@@ -14,7 +15,7 @@ from ..model.document import NO_RECEIPTS, ContextDocument
 from ..model.operation import SOMEHOW, Taken
 from ..model.view import NOTHING_KNOWN, Snapshot
 from .binding import Binding
-from .entry import Entry
+from .entry import NEVER, Entry
 from .keys import Keys
 from .notes import NOTE_SECONDS, Floor, Noted, Notes
 from .standing import Against, Standing, weigh
@@ -100,7 +101,8 @@ class Handover:
         """
         if document is None:
             return Against(None)
-        return Against(document, self.keys.incarnation(document.identity), self.wall(asked_at), asked_at)
+        asked = inf if asked_at == NEVER else asked_at  # where nobody can say, it is not from before any change
+        return Against(document, self.keys.incarnation(document.identity), self.wall(asked_at), asked)
 
     def taken(self, document: ContextDocument | None, more: int) -> Taken:
         """Return what there is to know about changes that a document has, or one that is so many versions later."""

@@ -475,3 +475,18 @@ async def test_version_that_fell_after_it_came(make_shop: MakeShop, emporix: Fak
     emporix.fault("context.*", Fault(status=503), times=None)
 
     assert await browser.currency(two) == "SEK"
+
+
+async def test_others_write_later(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """What somebody else wrote after the shopper's own choice shows on a worker that got it from the browser."""
+    one, two = travelling(make_shop, 2)
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    await browser.switch(one, currency="USD")
+    emporix.edit(session.session_id, currency="CHF")
+    await asyncio.sleep(1)
+    await browser.visit(one, again)
+    emporix.clear_calls()
+
+    assert [await browser.currency(shop) for shop in (one, two, two)] == ["CHF"] * 3
+    assert emporix.calls == []
