@@ -23,7 +23,7 @@ from ..model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from ..model.operation import SOMEHOW, Taken
 from .incarnations import Floors, Incarnation, floors_besides, precedence, precedes
 from .notes import Floor, Notes, joined_start
-from .verdict import Verdict
+from .verdict import HIDE, OVERLAY, REFRESH, SHOW, Verdict
 
 __all__ = ["FAR_AHEAD", "LAG", "START", "UNKNOWN", "Consistency", "Fingerprint"]
 
@@ -91,15 +91,15 @@ class Consistency:
         """
         incarnation = document.identity
         if self.is_retired(incarnation, now):
-            return Verdict.HIDE
+            return HIDE
         below = self.is_below_required(document, asked_at, fingerprint)
         if not self._is_truth(asked_at):
             if self._is_earlier(incarnation) or self._lacks_unknown(document):
-                return Verdict.HIDE
+                return HIDE
             below = below or self._is_below_floor(document)
         if below or any(other.outdates(document, asked_at) for other in others):
-            return Verdict.OVERLAY
-        return Verdict.REFRESH if self._lacks_taken(document, asked_at) else Verdict.SHOW
+            return OVERLAY
+        return REFRESH if self._lacks_taken(document, asked_at) else SHOW
 
     def is_retired(self, incarnation: Incarnation, now: float) -> bool:
         """Tell whether an incarnation was replaced by another one a moment ago."""

@@ -21,13 +21,12 @@ from .keys import Keys
 from .pacing import Pauses
 from .requirements import Requirements
 from .stats import Stats
-from .verdict import Verdict
+from .verdict import REFRESH, SHOW, Verdict
 
 __all__ = ["UNINFORMED_TTL", "Publisher"]
 
 UNINFORMED_TTL: Final = 2.0
 """Seconds for which a document is believed while others cannot tell this event loop what they do."""
-ACCEPTABLE: Final = frozenset({Verdict.SHOW, Verdict.REFRESH})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,7 +62,8 @@ class Publisher:
 
     def is_acceptable(self, entry: Entry, found: Found) -> bool:
         """Tell whether a document from Emporix may be taken up: it is no older than what the shopper has seen."""
-        return self.judge(entry, found) in ACCEPTABLE
+        verdict = self.judge(entry, found)
+        return verdict is SHOW or verdict is REFRESH
 
     def publish(self, flight: Flight, outcome: Outcome) -> None:
         """Put what a flight brought into its entry, unless a write or something newer came between."""
@@ -105,7 +105,7 @@ class Publisher:
         now = self.clock.monotonic()
         self.apply_hint(entry, document)
         writes = any(self.entries.is_written(each) for each in self.entries.with_siblings(entry))
-        if writes or self.judge(entry, Found(document, NEVER)) is not Verdict.SHOW:
+        if writes or self.judge(entry, Found(document, NEVER)) is not SHOW:
             return False
         retry_at, seen, fresh = entry.retry_at, entry.consistency, now < asked_at + self.cache.ttl
         if fresh:
