@@ -316,11 +316,9 @@ def _checked(found: object) -> StorefrontToken | None:
     )
 
 
-def _plain(value: str, session_id: object, expires_at: object) -> StorefrontToken | None:
+def _plain(value: str, session_id: object, expires_at: float | None) -> StorefrontToken | None:
     """Return a token of plain values: a subclass of `str` may show itself, and compare, as something else."""
     if not isinstance(session_id, str | None):
         raise ConfigurationError("StorefrontToken(session_id=...) must be a string or None.")
-    if isinstance(expires_at, bool) or not isinstance(expires_at, int | float | None):
-        raise ConfigurationError("StorefrontToken(expires_at=...) must be seconds since the epoch, a number, or None.")
     token, session = str.__str__(value), None if session_id is None else str.__str__(session_id)
     return StorefrontToken(token, session, expires_at) if usable(token) else None
