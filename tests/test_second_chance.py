@@ -78,6 +78,7 @@ def test_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert "alone" not in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("never_run", "code"), [("", 0), ("print()", 1)], ids=["all of it", "not all of it"])
 def test_coverage_is_of_both_runs(tmp_path: Path, never_run: str, code: int) -> None:
     """What the first run has measured counts, too; too little of it is too little after the second one."""

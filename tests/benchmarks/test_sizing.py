@@ -93,7 +93,10 @@ async def test_bytes_of_the_document() -> None:
     assert 0 < over_many.response_bytes < over_many.request_bytes < sizing.cookie_bytes(600)
 
 
-@pytest.mark.parametrize(("set_up", "workers"), [("single", 1), ("cookie", 4), ("document", 4)])
+@pytest.mark.parametrize(
+    ("set_up", "workers"),
+    [("single", 1), *(pytest.param(each, 4, marks=pytest.mark.slow) for each in ("cookie", "document"))],
+)
 async def test_calls_of_the_middleware(set_up: Any, workers: int) -> None:
     """The middleware makes as many calls as the model says."""
     shop = Shop(set_up=set_up, workers=workers, pages=10, switches=1, seconds=300)

@@ -507,7 +507,17 @@ def test_the_absence_of_a_guard_is_noticed(
     notices(monkeypatch, ablation, ONE, situation, promise)
 
 
-@pytest.mark.parametrize("guard", GUARDS_OF_SEVERAL, ids=lambda guard: guard[0].__name__)
+LONG = {no_room_for_others, no_settling_of_earlier_changes}
+"""Guards whose absence takes many visits to show."""
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        pytest.param(guard, id=guard[0].__name__, marks=pytest.mark.slow if guard[0] in LONG else ())
+        for guard in GUARDS_OF_SEVERAL
+    ],
+)
 def test_the_absence_of_a_guard_is_noticed_among_several(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, guard: tuple[Ablation, str, str, str]
 ) -> None:
