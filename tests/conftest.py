@@ -32,7 +32,7 @@ settings.register_profile(
     settings(),
     deadline=None,
     derandomize=not EXAMPLES,
-    max_examples=EXAMPLES or 100,
+    max_examples=EXAMPLES or 60,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("unhurried")

@@ -495,7 +495,18 @@ def test_the_absence_of_a_guard_breaks_its_case(
         runner.run(case())
 
 
-@pytest.mark.parametrize(("ablation", "situation", "promise"), GUARDS, ids=lambda value: getattr(value, "__name__", ""))
+LONG = {no_floor, no_parking, no_reachability, no_recheck, no_room_for_others}
+LONG |= {no_settling_of_doubt, no_settling_of_earlier_changes}
+"""Guards whose absence takes many visits to show."""
+
+
+@pytest.mark.parametrize(
+    ("ablation", "situation", "promise"),
+    [
+        pytest.param(*guard, id=guard[0].__name__, marks=pytest.mark.slow if guard[0] in LONG else ())
+        for guard in GUARDS
+    ],
+)
 def test_the_absence_of_a_guard_is_noticed(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -505,10 +516,6 @@ def test_the_absence_of_a_guard_is_noticed(
 ) -> None:
     caplog.set_level(logging.CRITICAL)
     notices(monkeypatch, ablation, ONE, situation, promise)
-
-
-LONG = {no_room_for_others, no_settling_of_earlier_changes}
-"""Guards whose absence takes many visits to show."""
 
 
 @pytest.mark.parametrize(
