@@ -26,6 +26,7 @@ Moment = tuple[str, int, float]
 FORMAT: Final = 1
 MAX_FINGERPRINT: Final = 80
 MICROSECOND: Final = 1_000_000
+MAX_NUMBER: Final = (1 << 64) - 1
 ATTRIBUTE: Final = "."
 """What stands for `ATTRIBUTE_PREFIX`."""
 CODES: Final = {path: code for code, path in enumerate(SWITCHES)}
@@ -249,9 +250,9 @@ def _version(value: object) -> int:
 
 
 def _whole(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER:
         return value
-    raise ValueError("not a whole number")
+    raise ValueError("not a whole number of 64 bits")
 
 
 def _at(values: Sequence[T], index: object) -> T:
