@@ -43,7 +43,7 @@ test: $(READY)
 # What is slow plays the same code for longer: measuring it would take minutes and find no further line.
 test-all: $(READY)
 	$(BIN)/python -m tests.second_chance $(PARALLEL) -m "not slow" --cov --cov-report=term-missing $(ARGS)
-	$(PYTEST) -m slow $(ARGS)
+	$(BIN)/python -m tests.second_chance $(PARALLEL) -m slow $(ARGS)
 
 soak: $(READY)
 	$(BIN)/python -m tests.simulation --setup "one process" --setup "3 workers, store" --seeds 0:120 $(ARGS)
