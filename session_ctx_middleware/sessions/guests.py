@@ -11,7 +11,7 @@ from ..checks import cookie_name, function, printable
 from ..clock import Clock
 from ..credentials import StorefrontToken
 from ..emporix import ShopperTokens
-from ..errors import ConfigurationError, EmporixError, EmporixUnreachable, TokenRejected
+from ..errors import ConfigurationError, EmporixError, EmporixUnreachable
 from ..events import ContextEvent, Events
 from ..sealing import tenant_tag
 from ..tasks import Tasks
@@ -30,9 +30,6 @@ NAME: Final = "storefront_session"
 OPERATION: Final = "anonymous.login"
 BEGIN: Final = "begin"
 RENEW: Final = "renew"
-REFUSED_PAUSE: Final = 30.0
-FAILED_PAUSE: Final = 2.0
-LONGEST_PAUSE: Final = 60.0
 DRAIN_SECONDS: Final = 5.0
 
 
@@ -246,10 +243,7 @@ class _Keeper:
         return kept.token
 
     def _failed(self, error: EmporixError) -> None:
-        pause = REFUSED_PAUSE if isinstance(error, TokenRejected) else FAILED_PAUSE
-        if error.retry_after is not None:
-            pause = min(max(error.retry_after, pause), LONGEST_PAUSE)
-        self._paused_until, self._failing = self._clock.monotonic() + pause, True
+        self._paused_until, self._failing = self._clock.monotonic() + Failed(error).pause, True
         self._emit("session.failed", BEGIN, type(error).__name__)
 
     def _emit(self, name: str, operation: str, outcome: str) -> None:
