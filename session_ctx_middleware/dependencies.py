@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from starlette.requests import HTTPConnection
@@ -147,7 +147,7 @@ class Engines:
 
 
 def cookies_of(
-    secrets: Sequence[bytes],
+    keyring: Keyring,
     place: tuple[str, str],
     policy: ContinuityPolicy,
     *,
@@ -160,7 +160,7 @@ def cookies_of(
     """Return what writes and reads the notes, and the document where that travels along.
 
     Args:
-        secrets: the shop's, newest first.
+        keyring: the shop's secrets.
         place: tenant and address.
         policy: what browsers carry.
         name: what the names of the cookies begin with.
@@ -170,7 +170,6 @@ def cookies_of(
         events: who is told of a document that is too large.
     """
     tenant, base_url = place
-    keyring = Keyring(secrets, tenant, base_url)
     notes = ContinuityCookies(
         keyring,
         tenant=tenant,

@@ -122,8 +122,9 @@ class SessionContextMiddleware:
         keys = keys_of(tenant, base_url, secrets, neighbourhood.store)
         self._events = events = Events(functions(on_event, HOOKS_WANTED), clock)
         continuity = _of_kind(continuity, ContinuityPolicy, "continuity=...").checked(secrets)
+        keyring = Keyring(secrets, tenant, base_url)
         cookies, documents = cookies_of(
-            secrets,
+            keyring,
             (tenant, base_url),
             continuity,
             name=cookie_name,
@@ -169,7 +170,7 @@ class SessionContextMiddleware:
             SessionSetup(
                 tenant=tenant,
                 base_url=base_url,
-                keyring=Keyring(secrets, tenant, base_url),
+                keyring=keyring,
                 client={**client, "clock": clock},
                 https_only=https_only,
                 patience=upstream.deadline,
