@@ -217,8 +217,8 @@ class Carrying(Privacy):
         session = () if self._session_cookie is None else (self._session_cookie,)
         if cookies is None:
             return session
-        ends = self._ended is not None
-        written = cookies.write(self._scope, self._brought, self._own_note(token), ends=ends)
+        ends, taken = self._ended is not None, sum(map(len, session))
+        written = cookies.write(self._scope, self._brought, self._own_note(token), ends=ends, taken=taken)
         if written.left_out:
             lost = "switches of a visitor without a token were dropped"
             became = lost if token is None else await self._engine.keep(token, written.left_out)
@@ -230,9 +230,10 @@ class Carrying(Privacy):
         documents = self._deps.documents
         if documents is None:
             return headers
-        brought, held = self._brought_document(), held_after(self._brought.sizes, headers)
+        sizes = {**self._brought.sizes, **self._deps.tokens.carried(self._scope)}
+        brought, held = self._brought_document(), held_after(sizes, headers)
         if held + documents.size(self._scope, brought, header := self._document_out()) > MAX_CARRIED:
-            self._emit("document.left_out", "respond", "no room beside the notes")
+            self._emit("document.left_out", "respond", "no room beside the others")
             header = documents.clear(self._scope) if brought.values else None
         fits = header is not None and sum(map(len, headers)) + len(header) <= MAX_SET
         return (*headers, header) if fits and header is not None else headers

@@ -20,6 +20,7 @@ from .compaction import Held, OnTheirWay, Room, beside, compact, is_compact, nee
 from .cookies import SECURE, cookie_attributes, cookies_in
 from .engine import NOTE_SECONDS, Noted, Notes, join
 from .note_codec import decode, encode
+from .policies import SMALLEST_COOKIE
 from .sealing import Keyring, Sealer, base64_length, can_encrypt, tenant_tag
 
 __all__ = ["NOTHING", "ContinuityCookies", "Found", "Written"]
@@ -225,7 +226,7 @@ class ContinuityCookies:
 
     # Out
 
-    def write(self, scope: Scope, found: Found, own: Notes | None, *, ends: bool) -> Written:
+    def write(self, scope: Scope, found: Found, own: Notes | None, *, ends: bool, taken: int = 0) -> Written:
         """Return the cookies for what a response has to tell.
 
         What several notes have said goes into one whose name follows from what it says, so that overlapping answers
@@ -237,13 +238,15 @@ class ContinuityCookies:
             found: what it brought.
             own: what the response has to tell, `None` where that is nothing.
             ends: whether the shopper logs out, so that nothing that was brought stays.
+            taken: bytes of the response that the session cookie takes.
         """
+        most = MAX_SET - taken
         prefix = self._prefixes[self._https_only or scope.get("scheme") in SECURE]
         name = prefix + secrets.token_hex(8).encode()
         brought = () if ends else found.brought
         if own is not None and not ends:
             brought, own = beside(brought, Held(name, own, self._size(prefix, own)))
-        done = compact(brought, own, self._room(prefix, found, own))
+        done = compact(brought, own, self._room(prefix, found, own, most))
         headers: list[bytes] = []
         if done.own is not None and (done.own.operations or done.own.floors or ends):
             headers.append(self._header(prefix, name, done.own))
@@ -252,20 +255,21 @@ class ContinuityCookies:
         if done.joined is not None:
             name = prefix + _name_of_join(done.joined)
             header = self._header(prefix, name, done.joined)
-            if sum(map(len, headers)) + len(header) > MAX_SET:
+            if sum(map(len, headers)) + len(header) > most:
                 staying |= {*done.gone}
             elif name not in done.gone:
                 headers.append(header)
             staying.add(name)
         gone = [*found.useless, *(each.name for each in found.brought)]
         headers += self._clearings(
-            prefix, [each for each in gone if each not in staying], MAX_SET - sum(map(len, headers))
+            prefix, [each for each in gone if each not in staying], most - sum(map(len, headers))
         )
         return Written(tuple(headers), done.left_out)
 
-    def _room(self, prefix: bytes, found: Found, own: Notes | None) -> Room:
-        # So much room that the clearings of what was brought go along: else notes would pile up.
-        most = min(self._max_bytes, MAX_SET - ATTRIBUTES - CLEARING * min(len(found.brought), AT_ONCE))
+    def _room(self, prefix: bytes, found: Found, own: Notes | None, most: int) -> Room:
+        # So much room that the clearings of what was brought go along: else notes would pile up. Choices come first.
+        cleared = CLEARING * min(len(found.brought), AT_ONCE)
+        most = min(self._max_bytes, max(most - ATTRIBUTES - cleared, SMALLEST_COOKIE))
         here = {*found.useless, *(each.name for each in found.brought)}
         return Room(partial(self._size, prefix), most, self._on_their_way.size(_token(own), here))
 

@@ -261,10 +261,10 @@ class DocumentCookies:
 
 
 def held_after(brought: Mapping[bytes, int], headers: Iterable[bytes]) -> int:
-    """Return the bytes of notes that a browser has after a response.
+    """Return the bytes of cookies that a browser has after a response.
 
     Args:
-        brought: the notes that it had, and their bytes.
+        brought: those that it had, and their bytes.
         headers: the values of ``Set-Cookie``.
     """
     sizes = dict(brought)

@@ -174,6 +174,10 @@ class SessionSource(OwnSource):
         """Return the token of a request."""
         raise NotImplementedError
 
+    def carried(self, scope: Scope) -> Mapping[bytes, int]:
+        """Return the names of its cookies that a request has brought, and how many bytes each takes."""
+        raise NotImplementedError
+
     async def instead_of(
         self, refused: StorefrontToken, connection: HTTPConnection, visitor: Visitor
     ) -> StorefrontToken | None:
@@ -244,6 +248,10 @@ class TokenChain:
         """
         for source in self._sessions:
             source.bind(setup)
+
+    def carried(self, scope: Scope) -> Mapping[bytes, int]:
+        """Return the names of the cookies of sessions that a request has brought, and how many bytes each takes."""
+        return {name: size for source in self._sessions for name, size in source.carried(scope).items()}
 
     async def instead_of(
         self, refused: StorefrontToken, connection: HTTPConnection, visitor: Visitor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -17,8 +17,10 @@ __all__ = ["Persist", "SessionCookie"]
 
 Persist = Callable[[HTTPConnection], bool]
 
-MAX_BYTES: Final = 4096
-"""Of name and value together: browsers drop what is larger (RFC 6265bis, section 5.7)."""
+MAX_READ: Final = 4096
+"""Bytes of name and value together: browsers drop what is larger (RFC 6265bis, section 5.7)."""
+MAX_BYTES: Final = 2400
+"""Bytes of the whole ``Set-Cookie``: of the 3 KiB of one response, so much is left that a note has room for choices."""
 MOST_VALUES: Final = 4
 REMEMBERED: Final = 2048
 SECURE: Final = frozenset({"https", "wss"})
@@ -53,16 +55,23 @@ class SessionCookie:
         found = [kept for value in values if (kept := self._open(name, value)) is not None]
         return max(found, key=lambda kept: kept.access_ends, default=None)
 
+    def carried(self, scope: Scope) -> Mapping[bytes, int]:
+        """Return its name, and how many bytes of it a request has brought; nothing where it has brought none."""
+        name = self._name(scope)
+        sizes = [len(name) + 1 + len(value) for known, value in cookies(scope) if known == name]
+        return {name.encode(): sum(sizes)} if sizes else {}
+
     def write(self, connection: HTTPConnection, kept: KeptSession) -> bytes | None:
         """Return the value of ``Set-Cookie`` that keeps a session, `None` where it is too large for a cookie."""
         name = self._name(connection.scope)
         value = self._sealer.seal(kept.encode(), name)
-        if len(name) + len(value) > MAX_BYTES:
-            return None
-        self._remember((name, value), kept)
         life = round(max(kept.access_ends, kept.refresh_ends) - self._clock.time())
         lasting = f"; Max-Age={max(1, life)}" if self._persist(connection) else ""
-        return f"{name}={value}; Path=/{lasting}{self._attributes(name)}".encode()
+        header = f"{name}={value}; Path=/{lasting}{self._attributes(name)}".encode()
+        if len(header) > MAX_BYTES:
+            return None
+        self._remember((name, value), kept)
+        return header
 
     def clear(self, scope: Scope) -> bytes:
         """Return the value of ``Set-Cookie`` that removes it."""
@@ -80,7 +89,7 @@ class SessionCookie:
         known = self._opened.get(key)  # another thread may forget everything meanwhile
         if known is not None:
             return known[0]
-        opened = self._sealer.open(value, name) if len(value) <= MAX_BYTES else None
+        opened = self._sealer.open(value, name) if len(value) <= MAX_READ else None
         kept = None if opened is None else KeptSession.decode(opened)
         self._remember(key, kept)
         return kept

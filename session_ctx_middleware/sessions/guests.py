@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from ..checks import cookie_name, function, printable
 from ..clock import Clock
@@ -113,6 +114,10 @@ class StorefrontSessions(SessionSource):
         """Return another token in place of one that Emporix has refused, `None` where there is none."""
         return await self._bound.instead_of(refused, connection, visitor)
 
+    def carried(self, scope: Scope) -> Mapping[bytes, int]:
+        """Return the name of its cookie, and how many bytes of it a request has brought."""
+        return self._bound.carried(scope)
+
     async def aclose(self) -> None:
         """Let refreshes end, then close the connections of the running event loop."""
         if self._keeper is not None:
@@ -165,6 +170,9 @@ class _Keeper:
         if not kept.refresh_token:
             return await self._replace(connection, visitor)
         return await self._renew(kept, connection, visitor, is_good=False)
+
+    def carried(self, scope: Scope) -> Mapping[bytes, int]:
+        return self._cookie.carried(scope)
 
     async def aclose(self) -> None:
         await self._renewals.aclose(DRAIN_SECONDS)
