@@ -32,13 +32,10 @@ settings.register_profile(
     settings(),
     deadline=None,
     derandomize=not EXAMPLES,
-    max_examples=EXAMPLES or 60,
+    max_examples=EXAMPLES or 30,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("unhurried")
-
-SPEAK_HTTP = {"emporix"}
-"""The directory whose tests are about HTTP itself, and always run with all libraries."""
 
 
 def pytest_report_header() -> str:
@@ -58,8 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         params = (
             item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
         )
-        second = any(value == "httpx2" or getattr(value, "__name__", "") == "httpx2" for value in params)
-        if second and not SPEAK_HTTP.intersection(item.path.parts):
+        if any(value == "httpx2" or getattr(value, "__name__", "") == "httpx2" for value in params):
             item.add_marker(pytest.mark.slow)
 
 

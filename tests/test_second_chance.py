@@ -110,6 +110,7 @@ def test_next():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("passes", "blamed"), [(False, "test_leaves"), (True, "test_next")])
 def test_failure_stays_alone(tmp_path: Path, passes: bool, blamed: str) -> None:
     """What a failed test has left open does not fail the next one; that of a test that passed is somebody's failure."""

@@ -88,7 +88,7 @@ def library(request: pytest.FixtureRequest) -> ModuleType:
     return library
 
 
-@pytest.fixture(params=["httpx", pytest.param("httpx2", marks=pytest.mark.slow), "aiohttp"])
+@pytest.fixture(params=["httpx", "httpx2", "aiohttp"])
 def own_library(request: pytest.FixtureRequest) -> str:
     """The library of clients that we build."""
     library: str = request.param

@@ -18,7 +18,7 @@ from .shop import IN_TIME, QUICK, RealShop, Stopwatch, until
 
 pytestmark = pytest.mark.network
 
-CROWD = 150
+CROWD = 100
 ROUNDS = 2
 LONGEST_VISIT = 0.02
 STORMY = UpstreamPolicy(deadline=1.5, commit_deadline=1.5, timeout=0.5, max_concurrency=15)

@@ -11,7 +11,7 @@ from .setups import SETUPS, SITUATIONS
 from .visit import play
 
 STEPS = 60
-QUICK, SLOW = 1, 12
+QUICK, SLOW = 1, 8
 """Seeds of each situation."""
 
 SELDOM = 1

@@ -11,7 +11,7 @@ from .shoppers import Tally, wander
 pytestmark = pytest.mark.network
 
 SECRET = ["a secret that every worker of this shop has"]
-SHOPPERS, STEPS = 40, 30
+SHOPPERS, STEPS = 30, 20
 
 
 async def test_cookie_alone(open_fleet: OpenFleet, make_shoppers: MakeShoppers, tally: Tally) -> None:
@@ -40,10 +40,10 @@ async def test_redis_alone(
 ) -> None:
     """With Redis alone, every worker shows what was switched on any."""
     fleet = open_fleet(redis=redis.url)
-    await wander(make_shoppers(SHOPPERS), fleet.addresses, steps=20)
+    await wander(make_shoppers(SHOPPERS), fleet.addresses, steps=STEPS)
 
     assert tally.violations == []
-    assert tally.statuses == {200: SHOPPERS * 20}
+    assert tally.statuses == {200: SHOPPERS * STEPS}
 
 
 async def test_workers_of_one_uvicorn(open_uvicorn: OpenUvicorn, make_shoppers: MakeShoppers, tally: Tally) -> None:
