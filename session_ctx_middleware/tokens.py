@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from .checks import cookie_name, functions, header_names
-from .clock import Clock
 from .cookies import cookies_in
 from .credentials import USABLE, StorefrontToken, usable
 from .errors import ConfigurationError
 from .events import Events
-from .sealing import Keyring
+from .sources import ANY_HEADER, OwnSource, SessionSetup, SessionSource, TokenSource, Visitor
 
 __all__ = [
     "BearerToken",
@@ -32,10 +30,6 @@ __all__ = [
     "Visitor",
 ]
 
-Found: TypeAlias = "str | StorefrontToken | None"
-TokenSource: TypeAlias = Callable[[HTTPConnection], "Found | Awaitable[Found]"]
-
-ANY_HEADER: Final = ("Authorization", "Cookie")
 REMEMBERED: Final = 1024
 LONGEST_REMEMBERED: Final = 8 * 1024
 NEEDED: Final = (
@@ -93,96 +87,6 @@ class CookieToken:
 
     def __repr__(self) -> str:
         return f"CookieToken({self._name!r})"
-
-
-class OwnSource:
-    """A token source of this package that may need more than a request: somebody to tell, and an end.
-
-    Its `repr` says how it was configured, and holds no secret.
-    """
-
-    vary: tuple[str, ...] = ANY_HEADER
-    """The request headers that its tokens come from."""
-
-    def __call__(self, connection: HTTPConnection) -> Found | Awaitable[Found]:
-        """Return the token of a request."""
-        raise NotImplementedError
-
-    def tell(self, events: Events) -> None:
-        """Have a middleware's operators told of what goes wrong."""
-
-    async def aclose(self) -> None:
-        """Close what was opened on the running event loop."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class SessionSetup:
-    """What a source that takes care of sessions gets from the middleware that it is given to.
-
-    Args:
-        tenant: the Emporix tenant.
-        base_url: where Emporix is.
-        keyring: the shop's secrets.
-        client: how calls are made: keywords of every client of the platform.
-        https_only: whether every request counts as https.
-        patience: seconds for which a request waits for a token.
-        clock: where time comes from.
-        events: who is told what happens.
-    """
-
-    tenant: str
-    base_url: str
-    keyring: Keyring
-    client: Mapping[str, Any]
-    https_only: bool
-    patience: float
-    clock: Clock
-    events: Events
-
-
-class Visitor:
-    """Who a token is sought for, and what his browser is to keep from then on.
-
-    Args:
-        choices: returns what the shopper has chosen so far, or the shop has by default, by the names of the switches.
-        is_answered: tells whether the response has started, so that the browser cannot be given anything any more.
-    """
-
-    __slots__ = ("choices", "header", "is_answered", "session")
-
-    def __init__(self, choices: Callable[[], Mapping[str, str]], is_answered: Callable[[], bool]) -> None:
-        self.choices = choices
-        self.is_answered = is_answered
-        self.session: object = None
-        """The session that the request goes on with, where it is another one than it brought."""
-        self.header: bytes | None = None
-        """The value of ``Set-Cookie`` for it."""
-
-    def keeps(self, session: object, header: bytes) -> None:
-        """Note what the browser is to keep."""
-        self.session, self.header = session, header
-
-
-class SessionSource(OwnSource):
-    """A source that begins sessions, and refreshes their tokens."""
-
-    def bind(self, setup: SessionSetup) -> None:
-        """Serve one middleware, and no other."""
-        raise NotImplementedError
-
-    async def find(self, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken | None:
-        """Return the token of a request."""
-        raise NotImplementedError
-
-    def carried(self, scope: Scope) -> Mapping[bytes, int]:
-        """Return the names of its cookies that a request has brought, and how many bytes each takes."""
-        raise NotImplementedError
-
-    async def instead_of(
-        self, refused: StorefrontToken, connection: HTTPConnection, visitor: Visitor
-    ) -> StorefrontToken | None:
-        """Return another token in place of one that Emporix has refused, `None` where there is none."""
-        raise NotImplementedError
 
 
 class TokenChain:

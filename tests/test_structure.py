@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("hooks",),
     ("events",),
     ("credentials", "hybrid_clock", "model"),
-    ("http_cache", "policies", "sealing", "tokens"),
+    ("http_cache", "policies", "sealing", "sources", "tokens"),
     ("emporix", "stores"),
     ("engine", "sessions"),
     ("compaction", "document_codec", "note_codec"),
