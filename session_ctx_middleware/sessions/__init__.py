@@ -2,6 +2,7 @@
 
 from .guests import StorefrontSessions
 from .storefront_cookies import EmporixSdkCookies, ShowcaseCookie
+from .token_store import TokenStore
 from .verifier import JWTVerifier
 
-__all__ = ["EmporixSdkCookies", "JWTVerifier", "ShowcaseCookie", "StorefrontSessions"]
+__all__ = ["EmporixSdkCookies", "JWTVerifier", "ShowcaseCookie", "StorefrontSessions", "TokenStore"]

@@ -16,6 +16,7 @@ from ..model.document import ContextDocument
 from .bus import NoticeBus
 from .documents import Documents
 from .protocol import PARKED_TTL, Attachment, Listener, Notice, Stored
+from .tokens import MemoryTokens
 
 __all__ = ["MemoryStore"]
 
@@ -46,7 +47,7 @@ class MemoryStore:
 
     Args:
         max_entries: sessions with parked changes; the least recently used one goes first. With ``shared=True`` also
-            the number of documents.
+            the number of documents; in any case also that of sessions that `StorefrontSessions` keeps here.
         shared: keep documents too, and notify everybody else who is attached.
         clock: where time comes from.
     """
@@ -71,6 +72,11 @@ class MemoryStore:
 
     def __repr__(self) -> str:
         return "<MemoryStore shared>" if self.shared else "<MemoryStore>"
+
+    @property
+    def tokens(self) -> MemoryTokens:
+        """Keeps sealed sessions for whoever shares this memory (`sessions.TokenStore`)."""
+        return self._memory.kept
 
     @property
     def losses(self) -> Mapping[str, int]:
@@ -160,6 +166,7 @@ class _Memory:
         self._ever_parked = False
         self.documents = Documents(max_entries, clock) if shared else None
         self.bus = NoticeBus() if shared else None
+        self.kept = MemoryTokens(max_entries, clock)
 
     def load(self, name: str) -> Stored | None:
         found = None if self.documents is None else self.documents.load(name)

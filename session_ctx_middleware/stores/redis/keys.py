@@ -26,3 +26,11 @@ class Keys:
     def parked(self, name: str) -> str:
         """Return the key of parked changes."""
         return f"{self._prefix}parked:{name}"
+
+    def tokens(self, name: str) -> str:
+        """Return the key of a sealed session."""
+        return f"{self._prefix}tokens:{name}"
+
+    def claim(self, name: str) -> str:
+        """Return the key that says that somebody is at work."""
+        return f"{self._prefix}claim:{name}"

@@ -25,6 +25,7 @@ from .commands import milliseconds, raise_floor, unpark
 from .keys import Keys
 from .recovery import RecoveryQueue
 from .scripts import FORGET, GET, PARK, PUT, READ, Command, ReadAnswer
+from .tokens import RedisTokens
 
 try:
     from .connection import LoopConnection, Settings
@@ -94,6 +95,7 @@ class RedisStore:
         self._recovery = RecoveryQueue(self._clock)
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopConnection] = WeakKeyDictionary()
         self._lock = threading.Lock()
+        self._tokens = RedisTokens(self._keys, self._run, self.aclose)
         after_fork(self)
 
     def __repr__(self) -> str:
@@ -103,6 +105,11 @@ class RedisStore:
     def losses(self) -> Mapping[str, int]:
         """How often something was given up, by the reason: what Redis was to be told, or could not be decrypted."""
         return {"no room": self._recovery.lost, "unreadable": self._codec.unreadable}
+
+    @property
+    def tokens(self) -> RedisTokens:
+        """Keeps sealed sessions for all processes that use this Redis (`sessions.TokenStore`)."""
+        return self._tokens
 
     def attach(self, listener: Listener) -> Attachment:
         """Begin to notify the running event loop of what others change."""
@@ -225,6 +232,9 @@ class RedisStore:
                 connection.recovery.start()
             raise
         connection.recovery.start_now()
+
+    async def _run(self, commands: Sequence[Command]) -> list[Any]:
+        return await self._connection().run(commands)
 
     def _read_command(self, name: str) -> Command:
         keys = self._keys

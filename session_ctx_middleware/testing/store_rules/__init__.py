@@ -1,4 +1,4 @@
-"""What every `ContextStore` has to do, as functions to run against yours.
+"""What every `ContextStore`, and every `TokenStore`, has to do, as functions to run against yours.
 
     import pytest
     from session_ctx_middleware.testing.store_rules import store_rules
@@ -25,10 +25,12 @@ from .checks import MakeStore
 from .documents import DocumentRules
 from .notices import NoticeRules
 from .parking import ParkingRules
+from .tokens import MakeTokenStore, TokenRules
 
-__all__ = ["MakeStore", "Rule", "store_rules"]
+__all__ = ["MakeStore", "MakeTokenStore", "Rule", "TokenRule", "store_rules", "token_store_rules"]
 
 Rule: TypeAlias = Callable[[MakeStore], Awaitable[None]]
+TokenRule: TypeAlias = Callable[[MakeTokenStore], Awaitable[None]]
 
 KINDS: Final = (DocumentRules, ParkingRules, NoticeRules)
 
@@ -44,3 +46,13 @@ def store_rules(clock: Clock | None = None) -> list[Rule]:
     """
     kinds = [(kind, kind(clock or SystemClock())) for kind in KINDS]
     return [getattr(rules, name) for kind, rules in kinds for name in vars(kind) if not name.startswith("_")]
+
+
+def token_store_rules(clock: Clock | None = None) -> list[TokenRule]:
+    """Return the rules of stores that `StorefrontSessions` keeps tokens in; as for `store_rules`.
+
+    Args:
+        clock: of the stores under test, where it is not the system's.
+    """
+    rules = TokenRules(clock or SystemClock())
+    return [getattr(rules, name) for name in vars(TokenRules) if not name.startswith("_")]
