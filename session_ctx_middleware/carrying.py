@@ -30,8 +30,8 @@ class Carrying(Privacy):
     _token_sought = False
     _seeking: asyncio.Task[StorefrontToken | None] | None = None
     """The search for the token, where it has to be awaited."""
-    _session_cookie: bytes | None = None
-    """What the browser is to keep of a session that was begun or refreshed in this request."""
+    _visitor: Visitor | None = None
+    """Who it is, to a source that takes care of sessions, and what the browser is to keep of that."""
     _brought: Found = NOTHING
     """What the continuity cookies say, once they were read."""
     _cookies_read = False
@@ -66,23 +66,21 @@ class Carrying(Privacy):
         return self._token
 
     async def _seek(self) -> StorefrontToken | None:
-        visitor = self._visitor()
-        found = await self._deps.tokens.find(HTTPConnection(self._scope), visitor)
-        self._session_cookie = visitor.header
-        return found
+        visitor = self._visiting() if self._deps.tokens.begins_sessions else None
+        return await self._deps.tokens.find(HTTPConnection(self._scope), visitor)
 
     async def _another_token(self, refused: StorefrontToken) -> StorefrontToken | None:
         """Return another token of the shopper in place of one that Emporix has refused, `None` where there is none."""
         if not self._deps.tokens.begins_sessions:
             return None
-        visitor = self._visitor()
-        found = await self._deps.tokens.instead_of(refused, HTTPConnection(self._scope), visitor)
-        self._session_cookie = visitor.header or self._session_cookie
+        found = await self._deps.tokens.instead_of(refused, HTTPConnection(self._scope), self._visiting())
         self._found = found or self._found
         return found
 
-    def _visitor(self) -> Visitor:
-        return Visitor(self._choices, lambda: self._cannot_answer)
+    def _visiting(self) -> Visitor:
+        if self._visitor is None:
+            self._visitor = Visitor(self._choices, lambda: self._cannot_answer, lambda: self._era)
+        return self._visitor
 
     def _choices(self) -> dict[str, str]:
         """Return what a session should begin with: what was chosen before there was one, and else the defaults."""
@@ -195,7 +193,7 @@ class Carrying(Privacy):
 
     def _owes_cookies(self) -> bool:
         """Tell whether the browser should carry something else than what it brought along."""
-        if self._session_cookie is not None:
+        if self._visitor is not None and self._visitor.headers:
             return True
         if self._deps.cookies is None:
             return False
@@ -214,7 +212,7 @@ class Carrying(Privacy):
     async def _cookies_out(self) -> tuple[bytes, ...]:
         """Return the values of ``Set-Cookie``."""
         cookies, token = self._deps.cookies, await self._credentials()
-        session = () if self._session_cookie is None else (self._session_cookie,)
+        session = () if self._visitor is None else self._visitor.headers
         if cookies is None:
             return session
         ends, taken = self._ended is not None, sum(map(len, session))

@@ -237,7 +237,8 @@ class SessionContext(ContextReading, PlainForm):
         self._change()  # a logout that a cache answers would reach nobody
         self._changes = self._told = NO_CHANGES
         self._known = NOTHING_KNOWN
-        self._ended = Notes(era=self._era + 1, ended=self._deps.timestamps.next(self._newest_at()))
+        before = self._era if self._visitor is None else max(self._era, self._visitor.session_era)
+        self._ended = Notes(era=before + 1, ended=self._deps.timestamps.next(self._newest_at()))
         if token is not None:
             with self._budget(READING) as until:
                 await self._engine.forget(token, until)

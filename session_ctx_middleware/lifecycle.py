@@ -268,7 +268,7 @@ class RequestLifecycle(Carrying):
         """Start the response with its first message; return `False` if `_finish` must be awaited first."""
         if self._changes.operations or (self._known is not None and self._drains()):
             return False
-        if (self._cookies_read or self._session_cookie is not None) and self._owes_cookies():
+        if (self._cookies_read or self._visitor is not None) and self._owes_cookies():
             return False
         self._sealed = True
         self._response = message

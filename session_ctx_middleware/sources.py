@@ -73,21 +73,40 @@ class Visitor:
     Args:
         choices: returns what the shopper has chosen so far, or the shop has by default, by the names of the switches.
         is_answered: tells whether the response has started, so that the browser cannot be given anything any more.
+        era: returns how often the shopper has logged out in this browser; a session from before that is nobody's.
     """
 
-    __slots__ = ("choices", "header", "is_answered", "session")
+    __slots__ = ("choices", "era", "headers", "is_answered", "session", "session_era")
 
-    def __init__(self, choices: Callable[[], Mapping[str, str]], is_answered: Callable[[], bool]) -> None:
+    def __init__(
+        self, choices: Callable[[], Mapping[str, str]], is_answered: Callable[[], bool], era: Callable[[], int]
+    ) -> None:
         self.choices = choices
         self.is_answered = is_answered
+        self.era = era
         self.session: object = None
-        """The session that the request goes on with, where it is another one than it brought."""
-        self.header: bytes | None = None
-        """The value of ``Set-Cookie`` for it."""
+        """The session that the request goes on with."""
+        self.session_era = 0
+        """The era that it was begun in."""
+        self.headers: tuple[bytes, ...] = ()
+        """The values of ``Set-Cookie`` that the browser is to get of it."""
 
-    def keeps(self, session: object, header: bytes) -> None:
-        """Note what the browser is to keep."""
-        self.session, self.header = session, header
+    def is_of(self, session: object, era: int) -> None:
+        """Note the session that the request brought.
+
+        Args:
+            session: as the source knows it.
+            era: that it was begun in.
+        """
+        self.session, self.session_era = session, era
+
+    def keeps(self, session: object, era: int, headers: tuple[bytes, ...]) -> None:
+        """Note that the request goes on with another session than it brought, or with other tokens, and keeps them."""
+        self.session, self.session_era, self.headers = session, era, headers
+
+    def clears(self, headers: tuple[bytes, ...]) -> None:
+        """Note that the browser is to lose what counts no more."""
+        self.headers = headers
 
 
 class SessionSource(OwnSource):

@@ -1,8 +1,15 @@
-"""The session cookie: the tokens of a shopper, sealed, so that neither the browser nor anybody else can read them."""
+"""The session cookie: the tokens of a shopper, sealed, so that neither the browser nor anybody else can read them.
+
+Browsers keep the last cookie of a name, and answers arrive in any order. So a session that follows another one (after a
+login, for another company, of a guest after a logout) has a name of its own, and what a slow answer of the earlier one
+sets does not replace it: of several the last one counts, and the others are cleared.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -13,7 +20,7 @@ from ..cookies import cookies
 from ..sealing import Sealer
 from .kept import KeptSession
 
-__all__ = ["Persist", "SessionCookie"]
+__all__ = ["Brought", "Persist", "SessionCookie"]
 
 Persist = Callable[[HTTPConnection], bool]
 
@@ -21,9 +28,26 @@ MAX_READ: Final = 4096
 """Bytes of name and value together: browsers drop what is larger (RFC 6265bis, section 5.7)."""
 MAX_BYTES: Final = 2400
 """Bytes of the whole ``Set-Cookie``: of the 3 KiB of one response, so much is left that a note has room for choices."""
-MOST_VALUES: Final = 4
+MOST_VALUES: Final = 6
 REMEMBERED: Final = 2048
 SECURE: Final = frozenset({"https", "wss"})
+LINE: Final = r"(?:\.\d{1,7}\.\d{1,7})?"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Brought:
+    """What a request brought.
+
+    Args:
+        kept: the session, `None` where there is none.
+        void: the names of the cookies of others that it has followed, or that have been logged out of.
+    """
+
+    kept: KeptSession | None = None
+    void: tuple[str, ...] = ()
+
+
+NOTHING: Final = Brought()
 
 
 class SessionCookie:
@@ -31,7 +55,7 @@ class SessionCookie:
 
     Args:
         sealer: of the shop's secrets, for this purpose, tenant and platform.
-        name: of the cookie; on https it gets the prefix ``__Host-`` (RFC 6265bis, section 4.1.3.2).
+        name: what its name begins with; on https that gets the prefix ``__Host-`` (RFC 6265bis, section 4.1.3.2).
         https_only: treat every request as https, for a TLS proxy that does not say so.
         persist: tells whether the cookie outlives the browser's session.
         clock: where time comes from.
@@ -40,49 +64,74 @@ class SessionCookie:
     def __init__(self, sealer: Sealer, name: str, *, https_only: bool, persist: Persist, clock: Clock) -> None:
         self._sealer = sealer
         self._names = (name, f"__Host-{name}")
+        self._forms = tuple(re.compile(re.escape(each) + LINE) for each in self._names)
         self._https_only = https_only
         self._persist = persist
         self._clock = clock
         # One browser sends the same cookie with every request.
         self._opened: dict[tuple[str, str], tuple[KeptSession | None]] = {}
 
-    def read(self, scope: Scope) -> KeptSession | None:
-        """Return the session that a request brings; of several that can be opened, the one that lives longest."""
-        name = self._name(scope)
-        if not any(key == b"cookie" and name.encode() in value for key, value in scope["headers"]):
-            return None
-        values = [value for known, value in cookies(scope) if known == name][:MOST_VALUES]
-        found = [kept for value in values if (kept := self._open(name, value)) is not None]
-        return max(found, key=lambda kept: kept.access_ends, default=None)
+    def read(self, scope: Scope, era: int = 0) -> Brought:
+        """Return the session that a request brings: of several the last one, of equal ones that which lives longest.
+
+        Args:
+            scope: of the request.
+            era: how often its browser has seen a logout; what was kept before counts for nothing.
+        """
+        values = self._values(scope)[:MOST_VALUES]
+        opened = [(name, kept) for name, value in values if (kept := self._open(name, value)) is not None]
+        if not opened:
+            return NOTHING
+        best = max((kept for _, kept in opened), key=lambda kept: (kept.line, kept.access_ends))
+        kept = best if best.era >= era else None
+        staying = "" if kept is None else self._name_of(scope, kept)
+        return Brought(kept, tuple({name: None for name, _ in opened if name != staying}))
 
     def carried(self, scope: Scope) -> Mapping[bytes, int]:
-        """Return its name, and how many bytes of it a request has brought; nothing where it has brought none."""
-        name = self._name(scope)
-        sizes = [len(name) + 1 + len(value) for known, value in cookies(scope) if known == name]
-        return {name.encode(): sum(sizes)} if sizes else {}
+        """Return the names of such cookies that a request has brought, and how many bytes each takes."""
+        sizes: dict[bytes, int] = {}
+        for name, value in self._values(scope):
+            sizes[name.encode()] = sizes.get(name.encode(), 0) + len(name) + 1 + len(value)
+        return sizes
 
-    def write(self, connection: HTTPConnection, kept: KeptSession) -> bytes | None:
-        """Return the value of ``Set-Cookie`` that keeps a session, `None` where it is too large for a cookie."""
-        name = self._name(connection.scope)
+    def write(self, connection: HTTPConnection, kept: KeptSession) -> tuple[bytes, ...] | None:
+        """Return the values of ``Set-Cookie`` that keep a session, and clear those that it follows.
+
+        `None` where it is too large for a cookie.
+        """
+        name = self._name_of(connection.scope, kept)
         value = self._sealer.seal(kept.encode(), name)
         life = round(max(kept.access_ends, kept.refresh_ends) - self._clock.time())
         lasting = f"; Max-Age={max(1, life)}" if self._persist(connection) else ""
-        header = f"{name}={value}; Path=/{lasting}{self._attributes(name)}".encode()
+        header = f"{name}={value}; Path=/{lasting}{_attributes(name)}".encode()
         if len(header) > MAX_BYTES:
             return None
         self._remember((name, value), kept)
-        return header
+        brought = self.read(connection.scope)
+        others = {*brought.void, *([] if brought.kept is None else [self._name_of(connection.scope, brought.kept)])}
+        return (header, *self.clear(sorted(others - {name})))
 
-    def clear(self, scope: Scope) -> bytes:
-        """Return the value of ``Set-Cookie`` that removes it."""
-        name = self._name(scope)
-        return f"{name}=; Path=/; Max-Age=0{self._attributes(name)}".encode()
+    def clear(self, names: Iterable[str]) -> tuple[bytes, ...]:
+        """Return the values of ``Set-Cookie`` that remove cookies.
 
-    def _name(self, scope: Scope) -> str:
-        return self._names[self._https_only or scope.get("scheme") in SECURE]
+        Args:
+            names: as `read` has told them.
+        """
+        return tuple(f"{name}=; Path=/; Max-Age=0{_attributes(name)}".encode() for name in names)
 
-    def _attributes(self, name: str) -> str:
-        return "; HttpOnly; SameSite=Lax" + ("; Secure" if name == self._names[1] else "")
+    def _values(self, scope: Scope) -> list[tuple[str, str]]:
+        secure = self._is_secure(scope)
+        name, form = self._names[secure].encode(), self._forms[secure]
+        if not any(key == b"cookie" and name in value for key, value in scope["headers"]):
+            return []
+        return [(known, value) for known, value in cookies(scope) if form.fullmatch(known)]
+
+    def _name_of(self, scope: Scope, kept: KeptSession) -> str:
+        name = self._names[self._is_secure(scope)]
+        return name if kept.line == (0, 0) else f"{name}.{kept.era}.{kept.generation}"
+
+    def _is_secure(self, scope: Scope) -> bool:
+        return self._https_only or scope.get("scheme") in SECURE
 
     def _open(self, name: str, value: str) -> KeptSession | None:
         key = (name, value)
@@ -98,3 +147,7 @@ class SessionCookie:
         if len(self._opened) >= REMEMBERED:
             self._opened.clear()
         self._opened[key] = (kept,)
+
+
+def _attributes(name: str) -> str:
+    return "; HttpOnly; SameSite=Lax" + ("; Secure" if name.startswith("__Host-") else "")

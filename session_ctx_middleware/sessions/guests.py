@@ -154,7 +154,7 @@ class _Keeper:
         self._trying = 0
 
     async def find(self, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken | None:
-        kept, now = self._cookie.read(connection.scope), self._clock.time()
+        kept, now = self._brought(connection, visitor), self._clock.time()
         if kept is None or kept.is_over(now):
             return await self._begin(connection, visitor)
         if not kept.is_due(now) or visitor.is_answered():
@@ -164,8 +164,8 @@ class _Keeper:
     async def instead_of(
         self, refused: StorefrontToken, connection: HTTPConnection, visitor: Visitor
     ) -> StorefrontToken | None:
-        kept = visitor.session if isinstance(visitor.session, KeptSession) else self._cookie.read(connection.scope)
-        if kept is None or kept.access_token != refused.value or visitor.is_answered():
+        kept = visitor.session
+        if not isinstance(kept, KeptSession) or kept.access_token != refused.value or visitor.is_answered():
             return None
         if not kept.refresh_token:
             return await self._replace(connection, visitor)
@@ -205,7 +205,7 @@ class _Keeper:
             self._emit("session.none", BEGIN, why)
             return None
         unanswered = EmporixUnreachable(OPERATION, None, "no answer in time")
-        begun = self._tasks.share(self._new(visitor.choices()), otherwise=unanswered)
+        begun = self._tasks.share(self._new(visitor), otherwise=unanswered)
         kept = await begun.wait(self._patience, self._clock)
         if kept is None:
             self._failed(unanswered)
@@ -216,11 +216,11 @@ class _Keeper:
         """Whether Emporix is left alone; after a failure one visitor at a time tries whether it is over."""
         return self._clock.monotonic() < self._paused_until or (self._failing and self._trying > 0)
 
-    async def _new(self, choices: Mapping[str, str]) -> KeptSession | EmporixError:
+    async def _new(self, visitor: Visitor) -> KeptSession | EmporixError:
         asked_at = self._clock.time()
         self._trying += 1
         try:
-            answer = await self._tokens.begin(**choices)
+            answer = await self._tokens.begin(**visitor.choices())
         except EmporixError as error:
             self._failed(error)
             return error
@@ -229,7 +229,8 @@ class _Keeper:
         self._failing = False
         self._events.over("session.failed", BEGIN)
         self._emit("session.begun", BEGIN, "ok")
-        return KeptSession.granted(answer, asked_at)
+        before = visitor.session if isinstance(visitor.session, KeptSession) else None
+        return KeptSession.granted(answer, asked_at).following(before, visitor.era())
 
     async def _refresh(self, kept: KeptSession) -> KeptSession:
         asked_at = self._clock.time()
@@ -242,12 +243,21 @@ class _Keeper:
         self._emit("session.renewed", RENEW, "ok")
         return kept.renewed(answer, asked_at)
 
+    def _brought(self, connection: HTTPConnection, visitor: Visitor) -> KeptSession | None:
+        """Return the session that a request brings, and have its browser lose those that it has followed."""
+        brought = self._cookie.read(connection.scope, visitor.era())
+        if brought.void and not visitor.is_answered():
+            visitor.clears(self._cookie.clear(brought.void))
+        if brought.kept is not None:
+            visitor.is_of(brought.kept, brought.kept.era)
+        return brought.kept
+
     def _keep(self, kept: KeptSession, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken:
-        header = self._cookie.write(connection, kept)
-        if header is None:
+        headers = self._cookie.write(connection, kept)
+        if headers is None:
             self._emit("session.unkept", "respond", "too large")
         else:
-            visitor.keeps(kept, header)
+            visitor.keeps(kept, kept.era, headers)
         return kept.token
 
     def _failed(self, error: EmporixError) -> None:

@@ -22,6 +22,9 @@ SOONER: Final = 0.5
 """Share of its life that a token is used at least: one that lives for a minute is not renewed with every request."""
 MAX_TEXT: Final = 8 * 1024
 FIELDS: Final = 9
+LATER: Final = (0, 0, 0, "", "", 0, -1)
+"""What counts where an earlier release has kept a session, and did not know these fields."""
+MOST: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -38,6 +41,14 @@ class KeptSession(Personal):
         saas_token: of a customer, for carts and orders; empty for guests.
         legal_entity_id: the company that a customer acts for; empty where that is none.
         is_customer: whether these are a customer's tokens, which are refreshed elsewhere than a guest's.
+        era: how often the shopper had logged out in this browser before; a session of an earlier era is nobody's.
+        generation: how many others of its era it has followed; of several the last one counts, however late the answers
+            come that keep them.
+        saas_ends: when the saas token ends.
+        guest_refresh: gets a guest's token of the session that the customer has logged in to; empty for none.
+        who: a fingerprint of who has logged in; empty where nobody knows, or for guests.
+        is_assisted: whether somebody of the shop's staff acts for the customer.
+        companies: how many companies the customer may act for; below 0 where nobody has asked.
     """
 
     access_token: str
@@ -49,6 +60,13 @@ class KeptSession(Personal):
     saas_token: str = ""
     legal_entity_id: str = ""
     is_customer: bool = False
+    era: int = 0
+    generation: int = 0
+    saas_ends: float = 0.0
+    guest_refresh: str = ""
+    who: str = ""
+    is_assisted: bool = False
+    companies: int = -1
 
     @classmethod
     def granted(cls, answer: TokenAnswer, now: float, *, is_customer: bool = False) -> KeptSession:
@@ -84,6 +102,21 @@ class KeptSession(Personal):
             saas_token=answer.saas_token or self.saas_token,
         )
 
+    def following(self, before: KeptSession | None, era: int) -> KeptSession:
+        """Return the same session in the place of another one of its browser.
+
+        Args:
+            before: the other one, `None` where there was none.
+            era: of the browser.
+        """
+        generation = before.generation + 1 if before is not None and before.era == era else 0
+        return replace(self, era=era, generation=generation)
+
+    @property
+    def line(self) -> tuple[int, int]:
+        """What a later session of the same browser has a higher one of."""
+        return self.era, self.generation
+
     @property
     def token(self) -> StorefrontToken:
         """The access token, and what is known about it."""
@@ -115,6 +148,13 @@ class KeptSession(Personal):
                 self.saas_token,
                 self.legal_entity_id,
                 int(self.is_customer),
+                self.era,
+                self.generation,
+                round(self.saas_ends),
+                self.guest_refresh,
+                self.who,
+                int(self.is_assisted),
+                self.companies,
             ]
         )
 
@@ -127,13 +167,38 @@ class KeptSession(Personal):
             return None
         if not isinstance(found, list) or len(found) < FIELDS:
             return None
-        access, ends, renew_at, refresh, refresh_ends, session, saas, company, customer = found[:FIELDS]
-        texts = (refresh, session, saas, company)
+        every = [*found, *LATER[len(found) - FIELDS :]] if len(found) < FIELDS + len(LATER) else found
+        access, ends, renew_at, refresh, refresh_ends, session, saas, company, customer = every[:FIELDS]
+        era, generation, saas_ends, guest_refresh, who, assisted, companies = every[FIELDS : FIELDS + len(LATER)]
+        texts = (refresh, session, saas, company, guest_refresh, who)
         if not is_visible(access) or not all(isinstance(text, str) and len(text) <= MAX_TEXT for text in texts):
             return None
-        if not all(_is_moment(moment) for moment in (ends, renew_at, refresh_ends)):
+        if not all(_is_moment(moment) for moment in (ends, renew_at, refresh_ends, saas_ends)):
             return None
-        return cls(access, ends, renew_at, refresh, refresh_ends, session, saas, company, bool(customer))
+        if not all(_is_count(count) for count in (era, generation, companies)):
+            return None
+        return cls(
+            access,
+            ends,
+            renew_at,
+            refresh,
+            refresh_ends,
+            session,
+            saas,
+            company,
+            bool(customer),
+            era,
+            generation,
+            saas_ends,
+            guest_refresh,
+            who,
+            bool(assisted),
+            companies,
+        )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -1 <= value <= MOST
 
 
 def _is_moment(value: object) -> bool:

@@ -39,9 +39,9 @@ def request(*cookies: str, scheme: str = "https") -> HTTPConnection:
 
 
 def written(cookie: SessionCookie, kept: KeptSession = KEPT, **options: Any) -> str:
-    header = cookie.write(request(**options), kept)
-    assert header is not None
-    return header.decode()
+    headers = cookie.write(request(**options), kept)
+    assert headers is not None
+    return headers[0].decode()
 
 
 def brought(header: str) -> str:
@@ -52,10 +52,10 @@ def test_comes_back() -> None:
     """What was written is read, by any worker with the secret, and by nobody else."""
     header = written(cookie_of())
 
-    assert cookie_of().read(request(brought(header)).scope) == KEPT
-    assert cookie_of(NEW, OLD).read(request(brought(header)).scope) == KEPT, "keys are rotated worker by worker"
+    assert cookie_of().read(request(brought(header)).scope).kept == KEPT
+    assert cookie_of(NEW, OLD).read(request(brought(header)).scope).kept == KEPT, "keys are rotated worker by worker"
     for other in (cookie_of(NEW), cookie_of(tenant="other"), cookie_of(name="other")):
-        assert other.read(request(brought(header)).scope) is None
+        assert other.read(request(brought(header)).scope).kept is None
     assert not any(secret in header for secret in ("access-1", "refresh-1", "session-1"))
 
 
@@ -66,7 +66,8 @@ def test_attributes() -> None:
     assert written(cookie_of(), scheme="http").startswith("shop=")
     assert written(cookie_of(), scheme="http").endswith("; Path=/; HttpOnly; SameSite=Lax")
     assert "; Max-Age=86400; " in written(cookie_of(persist=True))
-    assert cookie_of().clear(request().scope) == b"__Host-shop=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"
+    cleared = b"__Host-shop=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"
+    assert cookie_of().clear(["__Host-shop"]) == (cleared,)
 
 
 def test_several_of_one_name() -> None:
@@ -76,14 +77,14 @@ def test_several_of_one_name() -> None:
     older, newer = brought(written(cookie)), brought(written(cookie, later))
 
     for order in ([older, newer], [newer, older], ["__Host-shop=rubbish", newer, older]):
-        assert cookie.read(request(*order).scope) == later
-    assert cookie.read(request(brought(written(cookie, scheme="http"))).scope) is None, "set without TLS"
+        assert cookie.read(request(*order).scope).kept == later
+    assert cookie.read(request(brought(written(cookie, scheme="http"))).scope).kept is None, "set without TLS"
 
 
 @pytest.mark.parametrize("value", ["", "rubbish", "e30", "=" * 50, "\xff" * 20, "A" * 5000])
 def test_garbage(value: str) -> None:
     """Anything else is no session."""
-    assert cookie_of().read(request(f"__Host-shop={value}").scope) is None
+    assert cookie_of().read(request(f"__Host-shop={value}").scope).kept is None
 
 
 def test_bent() -> None:
@@ -91,7 +92,7 @@ def test_bent() -> None:
     value = brought(written(cookie_of()))
     for place in range(len("__Host-shop="), len(value), 7):
         other = "A" if value[place] != "A" else "B"
-        assert cookie_of().read(request(value[:place] + other + value[place + 1 :]).scope) is None
+        assert cookie_of().read(request(value[:place] + other + value[place + 1 :]).scope).kept is None
 
 
 class Forgetful(dict[Any, Any]):
@@ -103,14 +104,32 @@ class Forgetful(dict[Any, Any]):
 def test_forgotten_meanwhile() -> None:
     """What another thread forgets is opened again."""
     cookie = cookie_of()
-    header = cookie.write(request(), KEPT)
-    assert header is not None
+    header = written(cookie)
     cookie._opened = Forgetful()
 
-    assert cookie.read(request(header.decode().partition(";")[0]).scope) == KEPT
+    assert cookie.read(request(brought(header)).scope).kept == KEPT
 
 
 def test_too_large() -> None:
     """What browsers would drop is not sent."""
     kept = KEPT.renewed(TokenAnswer("access-" + "1" * 4000, 3600.0), WALL_START)
     assert cookie_of().write(request(), kept) is None
+
+
+def test_late_answer_of_an_earlier_session() -> None:
+    """A session that follows another one has a name of its own; of both the later counts, and the other is cleared."""
+    cookie = cookie_of()
+    customer = KEPT.following(KEPT, 0)
+    anew = KEPT.following(customer, 1)
+    headers = [brought(written(cookie, each)) for each in (KEPT, customer, anew)]
+    names = [header.partition("=")[0] for header in headers]
+    assert len({*names}) == 3
+
+    both = cookie.read(request(*headers[:2]).scope)
+    assert (both.kept, both.void) == (customer, (names[0],))
+    after = cookie.read(request(headers[1]).scope, era=1)
+    assert (after.kept, after.void) == (None, (names[1],)), "logged out meanwhile"
+    assert cookie.read(request(*headers).scope, era=1).kept == anew
+    cleared = cookie.write(request(*headers[:2]), anew)
+    assert cleared is not None
+    assert {each.partition(b"=")[0].decode() for each in cleared} == {*names}
