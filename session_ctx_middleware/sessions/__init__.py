@@ -1,6 +1,6 @@
 """Whose session a request is of: token sources besides header and cookie (extra ``sessions``)."""
 
-from .guests import StorefrontSessions
+from .storefront import StorefrontSessions
 from .storefront_cookies import EmporixSdkCookies, ShowcaseCookie
 from .token_store import TokenStore
 from .verifier import JWTVerifier
