@@ -1,4 +1,4 @@
-"""The session context in templates."""
+"""Puts the session context into every template."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from .access import STATE_KEY, get_session_context
+from ..access import STATE_KEY, get_session_context
 
 __all__ = ["context_processor"]
 
