@@ -12,6 +12,7 @@ from starlette.requests import Request
 from session_ctx_middleware import SessionContext, SessionContextMiddleware
 from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.stores import MemoryStore
+from session_ctx_middleware.stores.protocol import METHODS
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .support.shop import Shop, held, patches
@@ -197,6 +198,70 @@ async def test_read_elsewhere_though_no_answer_came(
     emporix.fault("context.*", Fault(status=503), times=None)
 
     assert await language(two, session.token) != "en"
+
+
+async def test_worker_that_was_never_told(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """What waits for a session shows on a worker to which Emporix has not told whose token it is."""
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(store=each) for each in (store, store.sibling()))
+    session = emporix.new_session(exists=False)
+    emporix.fault("context.*", Fault(status=503), times=4)
+    assert await two.currency(session.token) is None
+    await two.switch(session.token, currency="USD")
+    await asyncio.sleep(10)
+    assert await one.currency(session.token) == "USD"  # Emporix tells this one the session
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await one.switch(session.token, currency="CHF")
+
+    assert await two.currency(session.token) == "CHF"
+
+
+class OwnStore:
+    """A store of somebody's own, with the nine methods and no more."""
+
+    shared = True
+
+    def __init__(self, memory: MemoryStore) -> None:
+        for name in METHODS:
+            setattr(self, name, getattr(memory, name))
+
+
+async def test_store_without_an_index(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A store that does not know whose a token is keeps what waits for it as before."""
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(store=OwnStore(each)) for each in (store, store.sibling()))
+    session = emporix.new_session(exists=False)
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await one.switch(session.token, currency="USD")
+    assert await two.currency(session.token) == "USD"
+    emporix.clear_faults()
+    await asyncio.sleep(10)
+    assert await one.currency(session.token) == "USD"  # keeps it under the session's name from now on
+    emporix.create_context(session.session_id)
+
+    await asyncio.sleep(10)
+    await two.currency(session.token)
+
+    assert held(emporix, session.session_id)["currency"] == "USD"
+
+
+async def test_logout_where_nobody_was_told(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A logout takes away what waits for the session, though Emporix has not told that worker whose token it is."""
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(store=each) for each in (store, store.sibling()))
+    session = emporix.new_session(exists=False)
+    await one.switch(session.token, currency="CHF")
+    emporix.fault("context.*", Fault(status=503), times=None)
+    assert await two.currency(session.token) == "CHF"
+
+    async def log_out(ctx: SessionContext, _: Request) -> None:
+        await ctx.forget()
+
+    await two.visit(log_out, token=session.token)
+
+    emporix.clear_faults()
+    await asyncio.sleep(10)
+    assert not await one.currency(emporix.new_token(session.session_id))
 
 
 async def test_sent_while_another_is_parked(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:

@@ -53,4 +53,4 @@ class Binding:
         known = entry.session
         if known is None or (not known.proven and notes.sessions_of(token, "")):
             return ""
-        return self.of_session(known.session_id)
+        return self.of_session(known.session_id) if known.session_id else ""

@@ -91,7 +91,7 @@ class Entries:
     def obtain(self, key: bytes, session_id: str | None) -> Entry:
         """Return the entry of a key, a new one where nothing is known."""
         entry = self.get(key) or Entry(key)
-        if session_id is not None and entry.session is None:
+        if session_id is not None and (entry.session is None or not entry.session.session_id):
             self._move(entry, session_id, proven=False)
         return entry
 
@@ -104,6 +104,12 @@ class Entries:
         for sibling in self.siblings(entry):
             if sibling.proven_session is not None:
                 entry.learn(entry.consistency.merged(sibling.consistency))
+
+    def link(self, entry: Entry, name: str) -> None:
+        """Let notices for a session reach a token of which nobody but a store says that it is of that session."""
+        if name and (entry.session is None or not entry.session.session_id):
+            self._unindex(entry)
+            self._join(entry, Membership("", name, proven=False))
 
     def pinned(self, entry: Entry) -> Pinned:
         """Return what keeps an entry reachable inside a ``with`` block."""
@@ -203,7 +209,10 @@ class Entries:
             self._unindex(entry)
             if entry.proven_session is not None:
                 entry.learn(entry.consistency.moved(session_id))
-        entry.joins(Membership(session_id, name, proven))
+        self._join(entry, Membership(session_id, name, proven))
+
+    def _join(self, entry: Entry, session: Membership) -> None:
+        entry.joins(session)
         if self._in_reach(entry.key):
             self._index(entry)
 

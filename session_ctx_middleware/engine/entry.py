@@ -38,7 +38,7 @@ class Membership:
     """To which session a token belongs.
 
     Args:
-        session_id: the session at Emporix.
+        session_id: the session at Emporix; empty where a store has only told its name.
         name: its name outside this process.
         proven: whether an authenticated answer says so; what an application says counts for less.
     """

@@ -153,7 +153,7 @@ class Handover:
             receipts: whether a change of the shopper has been parked.
         """
         mine, known = self.binding.of_token(token), entry.session
-        session = "" if known is None else self.binding.of_session(known.session_id)
+        session = "" if known is None or not known.session_id else self.binding.of_session(known.session_id)
         proven = known is not None and known.proven
         operations = tuple(
             Noted(path, told.operations[path], mine, session, proven) for path in sorted(told.operations)

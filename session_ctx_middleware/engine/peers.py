@@ -55,6 +55,7 @@ class Peers:
                 entry.store_view.parked_changed()
                 self.tasks.spawn(self.pending.look(entry))
             elif notice.kind == "forgotten":
+                entry.store_view.is_linked("")
                 self.log_out(entry)
             elif written is not None and self._adopts(entry, written):
                 continue

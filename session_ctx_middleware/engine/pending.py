@@ -65,17 +65,18 @@ class Pending:
             Whether the store was asked. What has been read before is then older than what is parked: somebody may have
             sent that in between, and announced a later version.
         """
-        names, view = self._known_names(entry), entry.store_view
-        session = _session(names)
+        session, view = self._known_session(entry), entry.store_view
         if not again and session == view.looked_under and view.looked == view.news:
             if entry.snapshot.parked.operations:
-                await self._left_of(entry.snapshot.parked, names, entry, document)
+                await self._left_of(entry.snapshot.parked, entry, document)
             return False
         news = view.news
-        parked = await self._still_parked(names, entry, document)
-        if view.looked_under is not None and session != view.looked_under and parked:
-            await self._move(names, parked)
-            await self._show(entry)  # other tokens of the session have looked before it was there
+        parked = await self._still_parked(entry, document)
+        if session and session != view.looked_under and parked:
+            await self._link(entry)
+            if view.looked_under is not None:
+                await self._move(entry, parked)
+                await self.show(entry)  # other tokens of the session have looked before it was there
         view.has_looked(news, session)  # a page that comes before this looks itself
         entry.show_parked(parked)
         return True
@@ -89,10 +90,10 @@ class Pending:
 
     def has_nothing(self, entry: Entry, read: StoreRead) -> bool:
         """Tell whether a read of the store says that nothing is parked; then `look` has nothing left to do."""
-        names = self._known_names(entry)
-        if not self._sharing.has_nothing_parked(names, entry, read):
+        session = self._known_session(entry)
+        if not self._sharing.has_nothing_parked(_names(entry), entry, read):
             return False
-        entry.store_view.has_looked(read.news, _session(names))
+        entry.store_view.has_looked(read.news, session)
         entry.show_parked(NO_CHANGES)
         return True
 
@@ -123,13 +124,13 @@ class Pending:
         """
         if job.parking is not None or job.parked or job.entry.snapshot.parked:
             for changes in (job.own, job.parked) if with_parked else (job.own,):
-                await self._sharing.unpark(self._names(job.entry), changes)
-            await self._show(job.entry)
+                await self._sharing.unpark(_names(job.entry), changes)
+            await self.show(job.entry)
 
     async def drop(self, entry: Entry, changes: ContextChanges) -> None:
         """Forget changes that Emporix does not want."""
-        await self._sharing.unpark(self._names(entry), changes)
-        await self._show(entry)
+        await self._sharing.unpark(_names(entry), changes)
+        await self.show(entry)
 
     def tell_refused(self, job: Job, refused: EmporixError) -> None:
         """Tell operators of parked changes that Emporix refused: no request waits to be told."""
@@ -146,74 +147,93 @@ class Pending:
     async def hand_over(self, entry: Entry, changes: ContextChanges) -> None:
         """Take changes out of the store that the shopper's browser keeps from now on."""
         if entry.snapshot.parked:
-            await self._sharing.unpark(self._names(entry), changes)
-            await self._show(entry)
+            await self._sharing.unpark(_names(entry), changes)
+            await self.show(entry)
 
     async def park_again(self, entry: Entry, changes: ContextChanges) -> None:
-        """Park changes that Emporix has said it had taken, and has not."""
+        """Park changes that Emporix has said it had taken, and has not, and show them."""
+        await self.offer_again(entry, changes)
+        await self.show(entry)
+
+    async def offer_again(self, entry: Entry, changes: ContextChanges) -> None:
+        """Do that without showing them: whoever knows of later ones takes these away."""
         self.forget_taken(entry, changes)
-        self._sharing.unseen(self._names(entry), changes)
-        await self._park(self._names(entry)[-1], changes)
-        await self._show(entry)
+        self._sharing.unseen(_names(entry), changes)
+        await self._park(entry, changes)
 
     def forget_taken(self, entry: Entry, changes: ContextChanges) -> None:
         """Count changes as taken no more: Emporix has never seen them."""
         entry.learn(entry.consistency.forgetting(changes))
-        self._taken.pop(self._names(entry)[-1], None)
+        self._taken.pop(_home(entry), None)
 
     async def forget(self, entries: Iterable[Entry]) -> None:
         """Forget everything kept for these entries and their sessions."""
         for entry in entries:
             if entry.session is not None:
                 self._taken.pop(entry.session.name, None)
-            await self._sharing.forget(self._names(entry))
+            await self._sharing.forget(_names(entry))
+            entry.store_view.is_linked("")
 
     async def _keep(self, job: Job) -> None:
         entry = job.entry
-        names = self._names(entry)
         wanted = job.own.minus(entry.consistency.taken)
         if wanted:
-            there = await self._sharing.parked(names, entry.snapshot.parked)
-            await self._park(names[-1], wanted, there)
+            there = await self._stored(entry)
+            await self._park(entry, wanted, there)
             if job.is_forgotten:
-                await self._sharing.unpark(names, wanted)  # the shopper has logged out meanwhile
+                await self._sharing.unpark(_names(entry), wanted)  # the shopper has logged out meanwhile
                 return
             entry.show_parked(wanted.newest(there))
         result = job.result.result
         if result is not None and result.is_taken:
             await self.unpark(job)  # it was sent after all while it was being parked
         else:
-            await self._show(entry)
+            await self.show(entry)
 
-    async def _park(self, name: str, changes: ContextChanges, there: ContextChanges = NO_CHANGES) -> None:
+    async def _park(self, entry: Entry, changes: ContextChanges, there: ContextChanges = NO_CHANGES) -> None:
         """Park changes beside those that are there already; somebody may send those at this moment."""
+        name = _home(entry)
         every = changes.newest(there)
         kept = every.within(MAX_ATTRIBUTES, MAX_ATTRIBUTE_BYTES)
         if len(kept) < len(every):
             self._events.emit(ContextEvent(name="changes.lost", operation="park", outcome="no room"))
             await self._sharing.unpark([name], every.without(kept.ids))
         await self._sharing.park(name, changes.only(kept.ids))
+        await self._link(entry)
 
-    async def _move(self, names: tuple[str, ...], parked: ContextChanges) -> None:
+    async def _link(self, entry: Entry) -> None:
+        """Let workers to which Emporix has told less find what is parked for the session, where that is known here."""
+        session = entry.proven_session
+        if session is not None:
+            every = self._entries.with_siblings(entry)
+            await self._sharing.link([each for each in every if each.proven_session is not None], session.name)
+
+    async def _move(self, entry: Entry, parked: ContextChanges) -> None:
         """Keep under the session's name, which other tokens share, what was parked before the session was known."""
-        await self._park(names[-1], parked)
-        await self._sharing.unpark(names[:-1], parked)
+        await self._park(entry, parked)
+        await self._sharing.unpark([entry.name], parked)
 
-    async def _show(self, entry: Entry) -> None:
+    async def show(self, entry: Entry) -> None:
+        """Show what is parked now to all tokens of a session."""
         for each in self._entries.with_siblings(entry):
-            each.show_parked(await self._still_parked(self._names(each), each))
+            each.show_parked(await self._still_parked(each))
 
-    async def _still_parked(
-        self, names: tuple[str, ...], entry: Entry, document: ContextDocument | None = None
-    ) -> ContextChanges:
-        if self._sharing.has_none(names):
+    async def _still_parked(self, entry: Entry, document: ContextDocument | None = None) -> ContextChanges:
+        if self._sharing.has_none(_names(entry)):
             return NO_CHANGES
-        parked = await self._sharing.parked(names, entry.snapshot.parked)
-        return await self._left_of(parked, names, entry, document)
+        return await self._left_of(await self._stored(entry), entry, document)
 
-    async def _left_of(
-        self, parked: ContextChanges, names: tuple[str, ...], entry: Entry, document: ContextDocument | None
-    ) -> ContextChanges:
+    async def _stored(self, entry: Entry) -> ContextChanges:
+        """Return what is parked for a token; the store may know of which session it is where Emporix has not told."""
+        if entry.proven_session is not None:
+            return await self._sharing.parked(_names(entry), entry.snapshot.parked)
+        parked, session = await self._sharing.look(entry, entry.snapshot.parked)
+        if entry.proven_session is None:
+            entry.store_view.is_linked(session)
+            self._entries.link(entry, session)
+        return parked
+
+    async def _left_of(self, parked: ContextChanges, entry: Entry, document: ContextDocument | None) -> ContextChanges:
         """Return what still waits of `parked`, and forget the rest: neither this entry nor another will always know."""
         left = parked.minus(entry.consistency.taken)
         for each in (document, entry.document):
@@ -223,7 +243,7 @@ class Pending:
                 await self._sharing.tell(self._entries.with_siblings(entry), each.identity, each.version)
                 left = waiting
         if len(left) < len(parked):
-            await self._sharing.unpark(names, parked.without(left.ids))
+            await self._sharing.unpark(_names(entry), parked.without(left.ids))
         return left
 
     def _show_received(self, entry: Entry, document: ContextDocument, received: ContextChanges) -> None:
@@ -234,25 +254,28 @@ class Pending:
                 later = sibling.snapshot.overlay.taken_after(document.version)
                 sibling.lay_over(later.over(received.held(document, NO_CHANGES)))
 
-    def _known_names(self, entry: Entry) -> tuple[str, ...]:
+    def _known_session(self, entry: Entry) -> str:
+        """Return the name of the session of a token, empty where Emporix has told it to nobody in this process."""
         if entry.proven_session is not None:
             self._known_sessions.learn(entry.key, entry.proven_session.session_id)
         else:
             self._entries.prove(entry, self._known_sessions.of(entry.key))
-        names = self._names(entry)
-        if _session(names) != entry.store_view.looked_under and names[-1] in self._taken:
+        session = "" if entry.proven_session is None else entry.proven_session.name
+        if session and session != entry.store_view.looked_under and session in self._taken:
             known = entry.consistency
-            entry.learn(known.remembering(known.taken.newest(self._taken.get(names[-1], NO_CHANGES))))
-        return names
-
-    def _names(self, entry: Entry) -> tuple[str, ...]:
-        """Return the names to look under; the last one, of the session where it is proven, is the one to park under."""
-        session = entry.proven_session
-        return (entry.name,) if session is None else (entry.name, session.name)
+            entry.learn(known.remembering(known.taken.newest(self._taken.get(session, NO_CHANGES))))
+        return session
 
 
-def _session(names: tuple[str, ...]) -> str:
-    return names[1] if len(names) > 1 else ""
+def _names(entry: Entry) -> tuple[str, ...]:
+    """Return the names to look under: of the token, and of its session, as far as Emporix or the store has told it."""
+    session = entry.store_view.linked if entry.proven_session is None else entry.proven_session.name
+    return (entry.name, session) if session else (entry.name,)
+
+
+def _home(entry: Entry) -> str:
+    """Return the name to park under: only Emporix' word tells whose a change is."""
+    return entry.name if entry.proven_session is None else entry.proven_session.name
 
 
 def left_parked(changes: ContextChanges, job: Job) -> ContextChanges:

@@ -12,7 +12,7 @@ from ..events import ContextEvent, Events
 from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
 from ..model.view import Snapshot
-from ..stores import Attachment, ContextStore, MemoryStore, Notice, Stored
+from ..stores import Attachment, ContextStore, MemoryStore, Notice, SessionIndex, Stored
 from ..stores.reported import losses_of
 from .entry import NEVER, Entry, Fence
 from .flights import Flight
@@ -67,6 +67,7 @@ class Sharing:
         "_clock",
         "_events",
         "_fallback",
+        "_index",
         "_keys",
         "_lifetime",
         "_lost",
@@ -88,6 +89,7 @@ class Sharing:
         neighbour: Neighbour | None = None,
     ) -> None:
         self._store = store
+        self._index = store if isinstance(store, SessionIndex) and store.shared else None
         self._clock = clock
         self._neighbour = neighbour
         self._fallback = MemoryStore(clock=clock) if neighbour is None else neighbour.neighbourhood.fallback
@@ -183,10 +185,33 @@ class Sharing:
             names: of a token, and of its session last.
             known: what was parked the last time: it still counts when the store cannot be asked.
         """
-        left = await self._fallback.parked(names)
-        if left and await self._takes(names[-1], left):
-            await self._fallback.unpark(names, left)
+        left = await self._left(names)
         return left.newest(await or_default(self._store.parked(names), known))
+
+    async def look(self, entry: Entry, known: ContextChanges) -> tuple[ContextChanges, str]:
+        """Return what is parked for a token of which Emporix has told no session here, and the name that a store has.
+
+        Args:
+            entry: of the token.
+            known: what was parked the last time.
+        """
+        if self._index is None:
+            return await self.parked((entry.name,), known), ""
+        left = await self._left((entry.name,))
+        looked = await or_default(self._index.look(entry.name), None)
+        if looked is None:
+            return left.newest(known), entry.store_view.linked
+        return left.newest(looked.changes), looked.session
+
+    async def link(self, entries: Iterable[Entry], session: str) -> None:
+        """Let workers to which Emporix has not told whose tokens these are find what is parked for their session."""
+        unknown = [entry for entry in entries if entry.store_view.linked != session]
+        if self._index is None or not unknown:
+            return
+        failed = self._index.link([entry.name for entry in unknown], session)
+        if await or_default(failed, session) is None:
+            for entry in unknown:
+                entry.store_view.is_linked(session)
 
     def has_none(self, names: Sequence[str]) -> bool:
         """Tell whether nothing is parked under any of `names`; a store that has to be asked cannot tell."""
@@ -263,6 +288,13 @@ class Sharing:
         if latest is None:
             return None
         return Stored(latest, self._clock.monotonic() - read_at, self._keys.incarnation(latest.identity))
+
+    async def _left(self, names: Sequence[str]) -> ContextChanges:
+        """Return what the store could not take before, and have it take that now, under the last of `names`."""
+        left = await self._fallback.parked(names)
+        if left and await self._takes(names[-1], left):
+            await self._fallback.unpark(names, left)
+        return left
 
     async def _takes(self, name: str, changes: ContextChanges) -> bool:
         """Tell whether the store has taken changes."""

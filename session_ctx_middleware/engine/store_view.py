@@ -38,13 +38,15 @@ class StoreView:
         news: how often others have changed what is parked.
         looked: that number when the store was asked last.
         looked_under: the session under whose name it was asked as well: empty for none, `None` when it never was.
+        linked: the name of the token's session as the store has it: an index, where Emporix has not told here.
     """
 
-    __slots__ = ("_doubts", "epoch", "looked", "looked_under", "news")
+    __slots__ = ("_doubts", "epoch", "linked", "looked", "looked_under", "news")
 
     def __init__(self) -> None:
         self.epoch = self.news = self.looked = 0
         self.looked_under: str | None = None
+        self.linked = ""
         self._doubts = NO_DOUBTS  # most entries share it
 
     @property
@@ -83,8 +85,8 @@ class StoreView:
         return True
 
     def caught_up(self, epoch: int) -> None:
-        """Note the epoch in which the entry was compared with the store."""
-        self.epoch = epoch
+        """Note the epoch in which the entry was compared with the store, which may have lost what it had."""
+        self.epoch, self.linked = epoch, ""
 
     def parked_changed(self) -> None:
         """Note that others have changed what is parked."""
@@ -93,6 +95,10 @@ class StoreView:
     def has_looked(self, news: int, under: str | None) -> None:
         """Note that the store was asked what is parked, at that number of news, also under a session's name."""
         self.looked, self.looked_under = news, under
+
+    def is_linked(self, session: str) -> None:
+        """Note the session with which the store has linked the token; empty for none."""
+        self.linked = session
 
     def look_again(self) -> None:
         """Have the next reader ask the store what is parked."""

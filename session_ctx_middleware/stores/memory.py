@@ -15,7 +15,7 @@ from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument
 from .bus import NoticeBus
 from .documents import Documents
-from .protocol import PARKED_TTL, Attachment, Listener, Notice, Stored
+from .protocol import PARKED_TTL, Attachment, Listener, Notice, Parked, Stored
 from .tokens import MemoryTokens
 
 __all__ = ["MemoryStore"]
@@ -24,8 +24,9 @@ SESSION_PREFIX: Final = "session-"
 
 if TYPE_CHECKING:
     _Cache = TTLCache[str, ContextChanges]
+    _Links = TTLCache[str, str]
 else:
-    _Cache = TTLCache
+    _Cache = _Links = TTLCache
 
 
 class _Parked(_Cache):
@@ -117,8 +118,18 @@ class MemoryStore:
         return self._memory.parked(names)
 
     def holds(self, names: Sequence[str]) -> bool:
-        """Tell whether anything is parked under any of `names`."""
-        return bool(self._memory.parked(names))
+        """Tell whether anything is parked under any of `names`, or of the sessions that they were linked with."""
+        return bool(self._memory.parked((*names, *self._memory.linked(names))))
+
+    async def link(self, names: Sequence[str], session: str) -> None:
+        """Note to which session tokens belong."""
+        self._memory.link(names, session)
+        self._publish(Notice("parked", tuple(names)))
+
+    async def look(self, name: str) -> Parked:
+        """Return what is parked under the name of a token and under that of its session, where that is known."""
+        session = self._memory.linked((name,))
+        return Parked(self._memory.parked((name, *session)), *session)
 
     async def park(self, name: str, changes: ContextChanges) -> None:
         """Keep `changes`; of two changes of one field the later one stays."""
@@ -161,6 +172,7 @@ class _Memory:
         # Two caches, so that made-up tokens do not push out what is parked for sessions that Emporix knows.
         self.sessions = _Parked(max_entries, PARKED_TTL, timer=clock.monotonic)
         self.tokens = _Parked(max_entries, PARKED_TTL, timer=clock.monotonic)
+        self._links = _Links(max_entries, PARKED_TTL, timer=clock.monotonic)
         # Event loops of several threads may share one store, and the cache's own book-keeping is not atomic.
         self._lock = threading.Lock()
         self._ever_parked = False
@@ -173,7 +185,19 @@ class _Memory:
         if found is None:
             return None
         stored, session = found
-        return replace(stored, unparked=tuple(each for each in (name, session) if each and not self.parked([each])))
+        names = [each for each in (name, session) if each and not self.parked((each, *self.linked((each,))))]
+        return replace(stored, unparked=tuple(names))
+
+    def link(self, names: Sequence[str], session: str) -> None:
+        with self._lock:
+            self._links.update(dict.fromkeys(names, session))
+
+    def linked(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the sessions that names of tokens were linked with."""
+        if not self._links:
+            return ()
+        with self._lock:
+            return tuple(self._links[name] for name in names if name in self._links)
 
     def parked(self, names: Sequence[str]) -> ContextChanges:
         found = NO_CHANGES
@@ -211,6 +235,7 @@ class _Memory:
         with self._lock:
             for name in names:
                 self._entries(name).pop(name, None)
+                self._links.pop(name, None)
         if self.documents is not None:
             self.documents.forget(names)
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 from ..checks import with_methods
-from ..model.changes import ContextChanges
+from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument
 
 __all__ = [
@@ -20,6 +20,8 @@ __all__ = [
     "ContextStoreUnavailable",
     "Listener",
     "Notice",
+    "Parked",
+    "SessionIndex",
     "Stored",
     "check_store",
 ]
@@ -57,6 +59,19 @@ class Stored:
     identity: str = ""
     floor: int = -1
     unparked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Parked:
+    """What waits for the holder of a token; see `SessionIndex`.
+
+    Args:
+        changes: parked under the name of the token, or of its session.
+        session: the name of that session; empty where nobody has linked the token with one.
+    """
+
+    changes: ContextChanges = NO_CHANGES
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +130,8 @@ class ContextStore(Protocol):
     take. They are used by every event loop of the process. What they raise is logged, unless it is a
     `ContextStoreUnavailable`, and pages go on without them. What `invalidate`, `forget` or `unpark` could not remove,
     they must not return to this process again, and must remove as soon as that is possible. A store that has to give
-    something up, such as for lack of room, may count that in a property ``losses``, by the reason; it is told then.
+    something up, such as for lack of room, may count that in a property ``losses``, by the reason; it is told then. It
+    may be a `SessionIndex`, too.
     """
 
     shared: bool
@@ -175,6 +191,29 @@ class ContextStore(Protocol):
 
     async def aclose(self) -> None:
         """Close what belongs to the running event loop; a later call opens it again."""
+        ...
+
+
+@runtime_checkable
+class SessionIndex(Protocol):
+    """Which session a token is of, as the workers know that Emporix has told; a store may keep that, too.
+
+    With it a worker to which Emporix has not said a word yet, as it is down, finds what waits for the session, not only
+    what waits for the token. It is an index and nothing more: nothing is parked or sent by what it says. A store
+    without these two methods is never asked.
+    """
+
+    async def link(self, names: Sequence[str], session: str) -> None:
+        """Note for 24 hours to which session tokens belong, and notify the others as `ContextStore.park` does.
+
+        Args:
+            names: of the tokens; `ContextStore.forget` of one of them forgets its link, too.
+            session: the name of their session.
+        """
+        ...
+
+    async def look(self, name: str) -> Parked:
+        """Return what is parked under the name of a token and under that of its session, where that is known."""
         ...
 
 

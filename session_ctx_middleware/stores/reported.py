@@ -9,7 +9,7 @@ from ..events import ContextEvent, Events
 from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
 from .memory import MemoryStore
-from .protocol import Attachment, ContextStore, ContextStoreUnavailable, Listener, Stored
+from .protocol import Attachment, ContextStore, ContextStoreUnavailable, Listener, Parked, SessionIndex, Stored
 
 __all__ = ["losses_of", "reported"]
 
@@ -23,7 +23,9 @@ def reported(store: ContextStore, events: Events) -> ContextStore:
         store: what keeps everything.
         events: who is told.
     """
-    return store if isinstance(store, MemoryStore) else _ReportedStore(store, events)
+    if isinstance(store, MemoryStore):
+        return store
+    return _ReportedIndex(store, store, events) if isinstance(store, SessionIndex) else _ReportedStore(store, events)
 
 
 def losses_of(store: ContextStore) -> Mapping[str, int]:
@@ -98,6 +100,22 @@ class _ReportedStore:
             raise
         self._events.over("store.failed", operation)
         return found
+
+
+class _ReportedIndex(_ReportedStore):
+    """The same for a store that knows which session a token is of."""
+
+    def __init__(self, store: ContextStore, index: SessionIndex, events: Events) -> None:
+        super().__init__(store, events)
+        self._index = index
+
+    async def link(self, names: Sequence[str], session: str) -> None:
+        """Note to which session tokens belong."""
+        await self._told("link", self._index.link(names, session))
+
+    async def look(self, name: str) -> Parked:
+        """Return what is parked for a token and its session."""
+        return await self._told("look", self._index.look(name))
 
 
 def _failed(operation: str, error: Exception) -> ContextEvent:

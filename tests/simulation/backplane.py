@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.model.document import ContextDocument
-from session_ctx_middleware.stores import Attachment, Listener, MemoryStore, Notice, Stored
+from session_ctx_middleware.stores import Attachment, Listener, MemoryStore, Notice, Parked, Stored
 
 from .loops import SimulatedClock
 
@@ -149,6 +149,18 @@ class SimulatedStore:
             if set(owed.names) & set(names):
                 found = owed.left(found)
         return found
+
+    async def look(self, name: str) -> Parked:
+        await self._way()
+        found = await self._memory.look(name)
+        for owed in self._owed:
+            if {name, found.session} & set(owed.names):
+                found = replace(found, changes=owed.left(found.changes))
+        return found
+
+    async def link(self, names: Sequence[str], session: str) -> None:
+        await self._way(writing=True)
+        await self._memory.link(names, session)
 
     async def park(self, name: str, changes: ContextChanges) -> None:
         await self._way(writing=True)

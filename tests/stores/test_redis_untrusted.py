@@ -240,3 +240,18 @@ async def test_eras_are_kept(make_redis_store: MakeRedisStore, server: RedisServ
     await store.park("session-1", parked)
 
     assert (await store.parked(["session-1"])).operations["currency"].era == 3
+
+
+async def test_links_of_others(make_redis_store: MakeRedisStore, server: RedisServer, namespace: str) -> None:
+    """Which session a token is of is not believed where it was copied from another token, or is no name."""
+    store, session = make_redis_store(server.url, encryption_key=b"k" * 32), f"session-{'0' * 32}"
+    await store.link(["token-1"], session)
+    copied = server.command("HGET", f"{namespace}:v1:parked:token-1", "session")
+    server.command("HSET", f"{namespace}:v1:parked:token-2", "session", copied)
+    plain = make_redis_store(server.url)
+    server.command("HSET", f"{namespace}:v1:parked:token-3", "session", f"{session}:and:more")
+
+    assert (await store.look("token-1")).session == session
+    assert not (await store.look("token-2")).session
+    assert not (await plain.look("token-3")).session
+    assert store.losses["unreadable"] == plain.losses["unreadable"] == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -35,6 +36,9 @@ MAX_FIELDS: Final = 4 * (MAX_ATTRIBUTES + len(SWITCHES))
 """Parked changes that are read of one session: far more than anybody could have parked."""
 MAX_DOCUMENT: Final = 1024 * 1024
 """Characters of a stored document: four times what Emporix may answer."""
+LINK: Final = "session"
+"""The field, beside those of parked changes, that names the session of a token."""
+SESSION_NAME: Final = re.compile(r"session-[0-9a-f]{32}")
 KINDS: Final = ("written", "forgotten", "parked")
 
 
@@ -152,12 +156,28 @@ class Codec:
     def changes(self, key: str, fields: Mapping[object, object]) -> ContextChanges:
         """Return stored changes without those that cannot be read."""
         found = ContextChanges()
-        for path, raw in islice(fields.items(), MAX_FIELDS):
+        for name, raw in islice(fields.items(), MAX_FIELDS):
+            path = text_of(name)
             try:
-                found = self._change(key, text_of(path), text_of(raw)).over(found)
+                found = found if path == LINK else self._change(key, path, text_of(raw)).over(found)
             except ValueError:
                 self.unreadable += 1
         return found
+
+    def link(self, key: str, session: str) -> tuple[str, str]:
+        """Return the field that names the session of a token, and its stored form."""
+        return LINK, self._cipher.encrypt(_place(key, LINK), session)
+
+    def linked(self, key: str, fields: Mapping[object, object]) -> str:
+        """Return the name of the session of a token; empty where none is stored, or none that can be believed."""
+        raw = next((raw for name, raw in islice(fields.items(), MAX_FIELDS) if text_of(name) == LINK), None)
+        if raw is None:
+            return ""
+        try:
+            name = self._cipher.decrypt(_place(key, LINK), text_of(raw))
+        except ValueError:
+            return ""
+        return name if SESSION_NAME.fullmatch(name) else ""
 
     def _change(self, key: str, path: str, raw: str) -> ContextChanges:
         field = loads(raw)

@@ -11,6 +11,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -19,7 +20,7 @@ from ...clock import Clock, SystemClock
 from ...frames import without_locals
 from ...model.changes import NO_CHANGES, ContextChanges
 from ...model.document import ContextDocument
-from ..protocol import PARKED_TTL, Attachment, Listener, Notice, Stored
+from ..protocol import PARKED_TTL, Attachment, Listener, Notice, Parked, Stored
 from .codec import Codec, EncryptionKey, number_of, text_of
 from .commands import milliseconds, raise_floor, unpark
 from .keys import Keys
@@ -171,13 +172,26 @@ class RedisStore:
 
     async def parked(self, names: Sequence[str]) -> ContextChanges:
         """Return what was parked under any of `names` in the last 24 hours, the latest change of each field."""
-        connection = self._connection()
         found = NO_CHANGES
-        keys = [self._keys.parked(name) for name in names]
-        answers = await connection.run([("HGETALL", key) for key in keys])
-        for name, key, fields in zip(names, keys, answers, strict=True):
-            found = self._recovery.still_parked(name, self._codec.changes(key, fields)).newest(found)
-        return found.since(self._clock.time() - PARKED_TTL)
+        for each in await self._fields(names):
+            found = each.changes.newest(found)
+        return found
+
+    async def link(self, names: Sequence[str], session: str) -> None:
+        """Note to which session tokens belong, beside what is parked for them."""
+        commands: list[Command] = []
+        for name in names:
+            key = self._keys.parked(name)
+            commands.append(("HSET", key, *self._codec.link(key, session)))
+            commands.append(("PEXPIRE", key, milliseconds(PARKED_TTL)))
+        await self._change(Notice("parked", tuple(names)), commands)
+
+    async def look(self, name: str) -> Parked:
+        """Return what is parked under the name of a token and under that of its session, where that is known."""
+        (found,) = await self._fields([name])
+        if not found.session:
+            return found
+        return replace(found, changes=found.changes.newest(await self.parked([found.session])))
 
     async def park(self, name: str, changes: ContextChanges) -> None:
         """Keep `changes`; of two changes of one field the later one stays."""
@@ -235,6 +249,19 @@ class RedisStore:
 
     async def _run(self, commands: Sequence[Command]) -> list[Any]:
         return await self._connection().run(commands)
+
+    async def _fields(self, names: Sequence[str]) -> list[Parked]:
+        """Return what is kept beside each other under each of `names`."""
+        keys = [self._keys.parked(name) for name in names]
+        answers = await self._connection().run([("HGETALL", key) for key in keys])
+        oldest, kept = self._clock.time() - PARKED_TTL, zip(names, keys, answers, strict=True)
+        return [
+            Parked(
+                self._recovery.still_parked(name, self._codec.changes(key, fields)).since(oldest),
+                self._codec.linked(key, fields),
+            )
+            for name, key, fields in kept
+        ]
 
     def _read_command(self, name: str) -> Command:
         keys = self._keys

@@ -23,6 +23,7 @@ from typing import Final, TypeAlias
 from ...clock import Clock, SystemClock
 from .checks import MakeStore
 from .documents import DocumentRules
+from .links import LinkRules
 from .notices import NoticeRules
 from .parking import ParkingRules
 from .tokens import MakeTokenStore, TokenRules
@@ -32,7 +33,7 @@ __all__ = ["MakeStore", "MakeTokenStore", "Rule", "TokenRule", "store_rules", "t
 Rule: TypeAlias = Callable[[MakeStore], Awaitable[None]]
 TokenRule: TypeAlias = Callable[[MakeTokenStore], Awaitable[None]]
 
-KINDS: Final = (DocumentRules, ParkingRules, NoticeRules)
+KINDS: Final = (DocumentRules, ParkingRules, LinkRules, NoticeRules)
 
 
 def store_rules(clock: Clock | None = None) -> list[Rule]:
