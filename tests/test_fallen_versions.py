@@ -524,5 +524,11 @@ async def test_later_choice_in_a_new_context(sharing: tuple[Shop, Shop], emporix
     await tab.change(two, currency="GBP")
     await asyncio.sleep(3)
 
+    async def refreshed(ctx: SessionContext, _: Request) -> str | None:
+        await ctx.refresh()
+        return ctx.currency
+
+    pages = [one.visit(refreshed, token=tab.session.token) for _ in range(3)]
+    assert [page.text for page in await asyncio.gather(*pages)] == ["GBP"] * 3  # nor to whoever asks meanwhile
     assert await tab.look(one) == "GBP en"
     assert currency(emporix, tab) == "GBP"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..clock import Clock
 from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixNotAsked, EmporixUnreachable, TokenRejected
+from ..model.changes import ContextChanges
 from ..policies import CachePolicy
 from ..stores import Stored
-from ..tasks import Tasks
+from ..tasks import SharedResult, Tasks
 from .entries import Entries
 from .entry import Entry
 from .flights import Failed, Flight, Flights, Found, Missing, Outcome, Rejected
@@ -47,6 +49,7 @@ class Loads:
         tasks: runs them.
         cache: how old a shared document may be.
         clock: where time comes from.
+        hearings: whose changes, parked again, others are asked about at this moment.
     """
 
     source: GuardedSource
@@ -59,6 +62,7 @@ class Loads:
     tasks: Tasks
     cache: CachePolicy
     clock: Clock
+    hearings: dict[Hashable, SharedResult[str]] = field(default_factory=dict)
 
     @property
     def probe_patience(self) -> float | None:
@@ -211,14 +215,26 @@ class Loads:
 
     async def _park_unseen(self, entry: Entry, found: Found) -> None:
         """Park again what an answer said that Emporix had taken, and what the document proves that it has not."""
+        hearing = self.hearings.get(entry.owner) if self.hearings else None
+        if hearing is not None:
+            await hearing.get()
         taken = entry.consistency.taken
-        if taken.operations:
-            missing = unseen(taken, self.handover.against(found.document, found.asked_at))
-            if missing.operations:
-                news = entry.store_view.news
-                await self.pending.park_again(entry, missing)
-                if self.sharing.is_shared:
-                    await self._hear_out(entry, news)  # whoever knows of later ones takes these away
+        missing = unseen(taken, self.handover.against(found.document, found.asked_at)) if taken.operations else taken
+        if missing.operations:
+            await self._park_again(entry, missing)
+
+    async def _park_again(self, entry: Entry, missing: ContextChanges) -> None:
+        """Park changes again, and show them once whoever knows of later ones has had the time to take them away."""
+        owner, news = entry.owner, entry.store_view.news
+        hearing = self.hearings[owner] = SharedResult[str]()
+        try:
+            await self.pending.offer_again(entry, missing)
+            if self.sharing.is_shared:
+                await self._hear_out(entry, news)
+        finally:
+            self.hearings.pop(owner, None)
+            hearing.resolve("heard")
+        await self.pending.show(entry)
 
     async def _ask(self, flight: Flight, token: str) -> Outcome:
         joined = None if flight.past_caches else self.sharing.flight(flight.entry)

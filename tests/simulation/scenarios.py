@@ -357,3 +357,37 @@ async def what_is_known_shows_while_emporix_is_down() -> None:
         finally:
             await other.browser.aclose()
             await other.upstream_client.aclose()
+
+
+@asynccontextmanager
+async def two_workers() -> AsyncIterator[tuple[FakeEmporix, Shop, Shop]]:
+    """Two workers that share a store, and no cookie."""
+    store = MemoryStore(shared=True, clock=VirtualClock())
+    async with shop_with(store=store) as (emporix, shop):
+        other = Shop(emporix, httpx2, store=store.sibling())
+        try:
+            yield emporix, shop, other
+        finally:
+            await other.browser.aclose()
+            await other.upstream_client.aclose()
+
+
+async def what_waits_shows_where_emporix_has_told_nothing() -> None:
+    async with two_workers() as (emporix, shop, other):
+        session = emporix.new_session(exists=False)
+        await shop.switch(session.token, currency="USD")
+        emporix.fault("context.*", Fault(status=503), times=None)
+        assert await other.currency(session.token) == "USD"
+
+
+async def an_outlived_choice_does_not_show_over_a_later_one() -> None:
+    async with two_workers() as (emporix, shop, other):
+        session = emporix.new_session(currency="EUR")
+        await other.currency(session.token)
+        await shop.switch(session.token, currency="USD")
+        anew = {"version": 1, "createdAt": "2026-10-01T00:00:00.000Z"}
+        emporix.rewrite_context(session.session_id, {**held(emporix, session.session_id), "metadata": anew})
+        await asyncio.sleep(15)
+        await other.switch(session.token, currency="GBP")
+        await asyncio.sleep(3)
+        assert (await shop.visit(refresh, token=session.token)).text == "GBP"

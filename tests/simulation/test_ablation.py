@@ -382,6 +382,22 @@ def no_asking_around(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Loads, "_ask_around", nobody)
 
 
+def no_index_of_sessions(patch: pytest.MonkeyPatch) -> None:
+    """A store does not know whose a token is."""
+
+    async def nothing(*_: object) -> None: ...
+
+    patch.setattr(MemoryStore, "link", nothing)
+
+
+def no_hearing_of_others(patch: pytest.MonkeyPatch) -> None:
+    """What is parked again shows before whoever knows of later choices can say so."""
+
+    async def at_once(*_: object) -> None: ...
+
+    patch.setattr(Loads, "_hear_out", at_once)
+
+
 def no_names_of_joins(patch: pytest.MonkeyPatch) -> None:
     """Each page that joins notes gives what it writes a name of its own."""
     patch.setattr(continuity, "_name_of_join", lambda _: secrets.token_hex(8).encode())
@@ -479,6 +495,8 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_end_of_lag, scenarios.a_version_that_fell_is_believed_after_a_while),
     (no_proof_by_version, scenarios.a_swallowed_change_is_sent_again_though_others_write),
     (no_asking_around, scenarios.a_swallowed_change_is_sent_though_another_worker_is_asked),
+    (no_index_of_sessions, scenarios.what_waits_shows_where_emporix_has_told_nothing),
+    (no_hearing_of_others, scenarios.an_outlived_choice_does_not_show_over_a_later_one),
     (no_time_limit, scenarios.answers_that_drip_take_no_permit_for_good),
 ]
 
