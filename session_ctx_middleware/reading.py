@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import Final
 
 from .errors import ContextNotLoaded
-from .lifecycle import RequestLifecycle
 from .model import view
 from .model.document import ContextDocument
 from .model.frozen_json import Json
 from .model.view import NOTHING_KNOWN, Source
+from .own_calls import OwnCalls
 
 __all__ = ["ContextReading"]
 
 ANONYMOUS: Final = "ANONYMOUS"
 
 
-class ContextReading(RequestLifecycle):
+class ContextReading(OwnCalls):
     """The attributes of a context, once it was loaded."""
 
     @property

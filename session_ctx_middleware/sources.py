@@ -124,6 +124,10 @@ class SessionSource(OwnSource):
         """Return the names of its cookies that a request has brought, and how many bytes each takes."""
         raise NotImplementedError
 
+    def saas_token(self, token: StorefrontToken, visitor: Visitor) -> str | None:
+        """Return the customer's saas token that goes with a token, `None` where there is none that is good."""
+        raise NotImplementedError
+
     async def instead_of(
         self, refused: StorefrontToken, connection: HTTPConnection, visitor: Visitor
     ) -> StorefrontToken | None:

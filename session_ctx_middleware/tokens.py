@@ -167,6 +167,10 @@ class TokenChain:
                 return token
         return None
 
+    def saas_token(self, token: StorefrontToken, visitor: Visitor) -> str | None:
+        """Return the customer's saas token that goes with a token, `None` where no source has one that is good."""
+        return next((found for source in self._sessions if (found := source.saas_token(token, visitor))), None)
+
     async def find(self, connection: HTTPConnection, visitor: Visitor | None = None) -> StorefrontToken | None:
         """Return the token of a request, `None` where no source finds a usable one.
 

@@ -28,6 +28,7 @@ ORDER = (
         ),
     ),
     ("Send", ("commit", "cart_created", "forget")),
+    ("Call Emporix", ("auth",)),
 )
 
 

@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("privacy",),
     ("carrying",),
     ("lifecycle",),
+    ("own_calls",),
     ("reading",),
     ("context",),
     ("access",),

@@ -227,6 +227,13 @@ class Engine:
         """Return the document that the shopper's browser may take to other workers."""
         return self._parts.travelling.given_along(self._parts.entries.peek(self.key(token.value)))
 
+    def session_of(self, token: StorefrontToken) -> str | None:
+        """Return the session of a token: as Emporix has told it to this process, else as the application says."""
+        entry = self._parts.entries.peek(self.key(token.value))
+        if entry is not None and entry.session is not None:
+            return entry.session.session_id
+        return token.session_id or self.neighbour.neighbourhood.known_sessions.of(self.key(token.value))
+
     def may_drain(self, token: StorefrontToken) -> bool:
         """Tell whether it is worth sending parked changes now: not shortly after that failed."""
         key = self.key(token.value)

@@ -71,6 +71,13 @@ class Guests:
             return await self._replace(connection, visitor)
         return await self._renew(kept, connection, visitor, is_good=False)
 
+    def saas_token(self, token: StorefrontToken, visitor: Visitor) -> str | None:
+        """Return the saas token that goes with a token of these sessions, as long as it is good."""
+        kept = visitor.session
+        if not isinstance(kept, KeptSession) or kept.access_token != token.value:
+            return None
+        return kept.good_saas_token(self._clock.time())
+
     def carried(self, scope: Scope) -> Mapping[bytes, int]:
         """Return the names of cookies of sessions that a request has brought, and how many bytes each takes."""
         return self._cookie.carried(scope)

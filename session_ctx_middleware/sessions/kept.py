@@ -122,6 +122,13 @@ class KeptSession(Personal):
         """The access token, and what is known about it."""
         return StorefrontToken(self.access_token, self.session_id or None, self.access_ends)
 
+    def good_saas_token(self, now: float) -> str | None:
+        """Return the saas token, `None` where there is none, or its ``exp`` has passed."""
+        if not self.saas_token:
+            return None
+        ends = self.saas_ends or StorefrontToken(self.saas_token).ends_at()
+        return None if ends is not None and ends <= now else self.saas_token
+
     def is_good(self, now: float) -> bool:
         """Tell whether the access token has not ended."""
         return now < self.access_ends

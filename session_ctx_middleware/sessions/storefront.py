@@ -107,6 +107,10 @@ class StorefrontSessions(SessionSource):
         """Return another token in place of one that Emporix has refused, `None` where there is none."""
         return await self._bound.instead_of(refused, connection, visitor)
 
+    def saas_token(self, token: StorefrontToken, visitor: Visitor) -> str | None:
+        """Return the saas token that goes with a token of these sessions, as long as it is good."""
+        return self._bound.saas_token(token, visitor)
+
     def carried(self, scope: Scope) -> Mapping[bytes, int]:
         """Return the name of its cookie, and how many bytes of it a request has brought."""
         return self._bound.carried(scope)
