@@ -176,6 +176,7 @@ class SessionContextMiddleware:
                 patience=upstream.deadline,
                 clock=clock,
                 events=events,
+                store=neighbourhood.store,
             )
         )
         self._instant = tokens.instant
@@ -233,6 +234,7 @@ class SessionContextMiddleware:
 
         Async hooks get up to 5 seconds more to end. Whoever passed in an HTTP client or a Redis client closes that.
         """
+        await self._deps.tokens.settle()
         await self._engines.close(DRAIN_SECONDS)
         await self._emporix.aclose()
         await self._deps.tokens.aclose()

@@ -223,6 +223,18 @@ KINDS: Final[dict[str, Kind]] = {
         over="token.accepted",
     ),
     "token.accepted": Kind(level=INFO, remedy="Emporix accepts tokens again"),
+    "tokens.failed": Kind(
+        level=WARNING,
+        remedy="the store of StorefrontSessions fails. Where it keeps the sessions, visitors see the defaults, and no "
+        "session is begun or replaced; else each worker refreshes for itself. Check the store",
+        remedies={
+            "unreadable": "a session in the store of StorefrontSessions cannot be opened, and counts for nothing. Give "
+            "every worker the same secret_key=..., and keep the old key behind the new one for a day",
+        },
+        quiet=10,
+        over="tokens.answered",
+    ),
+    "tokens.answered": Kind(level=INFO, remedy="the store of StorefrontSessions works again"),
     "session.begun": Kind(),
     "session.renewed": Kind(),
     "session.none": Kind(),
@@ -234,8 +246,12 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "session.unkept": Kind(
         level=WARNING,
-        remedy="the tokens of a session are too large for a cookie, so that every request begins another one. Ask "
-        "Emporix for shorter tokens",
+        remedy="the tokens of a session are too large for a cookie, so that every request begins another one. Keep "
+        "them in a store: StorefrontSessions(keep=...)",
+        remedies={
+            "store": "a session was begun that the store of StorefrontSessions could not keep, and the page shows the "
+            "defaults. Check the store",
+        },
         quiet=60,
     ),
     "session.failed": Kind(

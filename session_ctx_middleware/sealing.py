@@ -19,7 +19,16 @@ from .errors import ConfigurationError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["Keyring", "Sealer", "base64_length", "can_encrypt", "hkdf", "require_encryption", "tenant_tag"]
+__all__ = [
+    "Keyring",
+    "Sealer",
+    "base64_length",
+    "can_encrypt",
+    "fingerprint",
+    "hkdf",
+    "require_encryption",
+    "tenant_tag",
+]
 
 LABEL: Final = "session_ctx_middleware"
 FORMAT: Final = b"\x01"
@@ -153,8 +162,12 @@ def tenant_tag(tenant: str, base_url: str) -> str:
         tenant: the tenant.
         base_url: where Emporix is; a slash at its end makes no difference.
     """
-    place = _unambiguous("tenant tag", tenant, base_url.rstrip("/"))
-    return sha256(place).hexdigest()[:TENANT_TAG_LENGTH]
+    return fingerprint("tenant tag", tenant, base_url.rstrip("/"))[:TENANT_TAG_LENGTH]
+
+
+def fingerprint(*parts: str) -> str:
+    """Return 64 characters that stand for texts, and tell nothing about one among them that nobody can guess."""
+    return sha256(_unambiguous(*parts)).hexdigest()
 
 
 def hkdf(secret: bytes, *, salt: bytes, info: bytes, length: int) -> bytes:

@@ -38,6 +38,9 @@ class OwnSource:
     def tell(self, events: Events) -> None:
         """Have a middleware's operators told of what goes wrong."""
 
+    async def settle(self) -> None:
+        """Let calls end while what they need is open."""
+
     async def aclose(self) -> None:
         """Close what was opened on the running event loop."""
 
@@ -55,6 +58,7 @@ class SessionSetup:
         patience: seconds for which a request waits for a token.
         clock: where time comes from.
         events: who is told what happens.
+        store: what the middleware shares with others; `None` for nothing.
     """
 
     tenant: str
@@ -65,6 +69,7 @@ class SessionSetup:
     patience: float
     clock: Clock
     events: Events
+    store: object = None
 
 
 class Visitor:

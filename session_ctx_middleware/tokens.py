@@ -138,6 +138,12 @@ class TokenChain:
             if isinstance(source, OwnSource):
                 source.tell(events)
 
+    async def settle(self) -> None:
+        """Let calls of sources of this package end while what they need is open."""
+        for source in self._sources:
+            if isinstance(source, OwnSource):
+                await source.settle()
+
     async def aclose(self) -> None:
         """Close what sources of this package have opened on the running event loop."""
         for source in self._sources:

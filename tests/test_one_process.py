@@ -33,7 +33,7 @@ from session_ctx_middleware.compaction import OnTheirWay
 from session_ctx_middleware.emporix import TokenAnswer
 from session_ctx_middleware.engine.notes import Noted, Notes
 from session_ctx_middleware.model.operation import Operation
-from session_ctx_middleware.sessions import renewal
+from session_ctx_middleware.sessions import once
 from session_ctx_middleware.sessions.kept import KeptSession
 from session_ctx_middleware.sessions.renewal import Renewals
 from session_ctx_middleware.stores import MemoryStore
@@ -328,7 +328,7 @@ def test_threads_do_not_break_what_they_share(
     """C2: What the event loops of several threads keep for a while in one place stays in order."""
     blockbuster.deactivate()  # they wait for each other for some microseconds
     monkeypatch.setattr(compaction, "TOKENS", 20)
-    monkeypatch.setattr(renewal, "MOST", 20)
+    monkeypatch.setattr(once, "MOST", 20)
     work, failed = task(), list[Exception]()
     interval, until = sys.getswitchinterval(), time.monotonic() + 0.5
 

@@ -41,10 +41,12 @@ class Brought:
     Args:
         kept: the session, `None` where there is none.
         void: the names of the cookies of others that it has followed, or that have been logged out of.
+        refusal: why no other session may take the place of one that is not there; empty where one may.
     """
 
     kept: KeptSession | None = None
     void: tuple[str, ...] = ()
+    refusal: str = ""
 
 
 NOTHING: Final = Brought()
@@ -78,14 +80,17 @@ class SessionCookie:
             scope: of the request.
             era: how often its browser has seen a logout; what was kept before counts for nothing.
         """
-        values = self._values(scope)[:MOST_VALUES]
-        opened = [(name, kept) for name, value in values if (kept := self._open(name, value)) is not None]
+        opened = self._all(scope)
         if not opened:
             return NOTHING
         best = max((kept for _, kept in opened), key=lambda kept: (kept.line, kept.access_ends))
         kept = best if best.era >= era else None
         staying = "" if kept is None else self._name_of(scope, kept)
         return Brought(kept, tuple({name: None for name, _ in opened if name != staying}))
+
+    def opened(self, scope: Scope) -> list[KeptSession]:
+        """Return every session that a request brings, in the order of the browser."""
+        return [kept for _, kept in self._all(scope)]
 
     def carried(self, scope: Scope) -> Mapping[bytes, int]:
         """Return the names of such cookies that a request has brought, and how many bytes each takes."""
@@ -118,6 +123,10 @@ class SessionCookie:
             names: as `read` has told them.
         """
         return tuple(f"{name}=; Path=/; Max-Age=0{_attributes(name)}".encode() for name in names)
+
+    def _all(self, scope: Scope) -> list[tuple[str, KeptSession]]:
+        values = self._values(scope)[:MOST_VALUES]
+        return [(name, kept) for name, value in values if (kept := self._open(name, value)) is not None]
 
     def _values(self, scope: Scope) -> list[tuple[str, str]]:
         secure = self._is_secure(scope)

@@ -11,13 +11,16 @@ from starlette.types import Scope
 from ..clock import Clock
 from ..credentials import StorefrontToken
 from ..emporix import ShopperTokens
-from ..errors import EmporixError, EmporixUnreachable
+from ..errors import EmporixError, EmporixFailed, EmporixUnreachable
 from ..events import ContextEvent, Events
 from ..tasks import Tasks
 from ..tokens import SessionSetup, Visitor
-from .cookie import SessionCookie
+from .cookie import Brought
+from .keeping import Keeping
 from .kept import KeptSession
-from .renewal import Failed, Renewals
+from .once import Failed, Once, Sharing
+from .renewal import Renewals
+from .sealed_tokens import TokensUnavailable
 from .visits import Visits
 
 __all__ = ["BEGIN", "Guests"]
@@ -34,18 +37,27 @@ class Guests:
     Args:
         setup: what the middleware was built with.
         tokens: makes the calls.
-        cookie: keeps the tokens.
+        keeping: keeps the tokens.
         visits: tells whether a session may begin.
+        sharing: how workers agree on who refreshes a session; `None` where this process knows no other.
     """
 
-    def __init__(self, setup: SessionSetup, tokens: ShopperTokens, cookie: SessionCookie, visits: Visits) -> None:
+    def __init__(
+        self,
+        setup: SessionSetup,
+        tokens: ShopperTokens,
+        keeping: Keeping,
+        visits: Visits,
+        sharing: Sharing | None = None,
+    ) -> None:
         self._events: Events = setup.events
         self._clock: Clock = setup.clock
         self._patience = setup.patience
         self._tokens = tokens
-        self._cookie = cookie
+        self._keeping = keeping
         self._visits = visits
-        self._renewals = Renewals(self._refresh, setup.clock)
+        self._renewals = Renewals(self._refresh, setup.clock, sharing)
+        self._replacements = Once(OPERATION, setup.clock, sharing)
         self._tasks = Tasks(setup.clock)
         self._paused_until = 0.0
         self._failing = False
@@ -53,10 +65,14 @@ class Guests:
 
     async def find(self, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken | None:
         """Return the token of a request, of a new session where there is none yet and one may begin."""
-        kept, now = self._brought(connection, visitor), self._clock.time()
+        brought, now = await self._brought(connection, visitor), self._clock.time()
+        kept = brought.kept
+        if brought.refusal:
+            self._emit("session.none", BEGIN, brought.refusal)
+            return None
         if kept is None or kept.is_over(now):
             return await self._begin(connection, visitor)
-        if not kept.is_due(now) or visitor.is_answered():
+        if not kept.is_due(now) or self._is_too_late(visitor):
             return kept.token if kept.is_good(now) else None
         return await self._renew(kept, connection, visitor, is_good=kept.is_good(now))
 
@@ -65,10 +81,10 @@ class Guests:
     ) -> StorefrontToken | None:
         """Return another token in place of one that Emporix has refused, `None` where there is none."""
         kept = visitor.session
-        if not isinstance(kept, KeptSession) or kept.access_token != refused.value or visitor.is_answered():
+        if not isinstance(kept, KeptSession) or kept.access_token != refused.value or self._is_too_late(visitor):
             return None
         if not kept.refresh_token:
-            return await self._replace(connection, visitor)
+            return await self._replace(kept, connection, visitor)
         return await self._renew(kept, connection, visitor, is_good=False)
 
     def saas_token(self, token: StorefrontToken, visitor: Visitor) -> str | None:
@@ -80,13 +96,25 @@ class Guests:
 
     def carried(self, scope: Scope) -> Mapping[bytes, int]:
         """Return the names of cookies of sessions that a request has brought, and how many bytes each takes."""
-        return self._cookie.carried(scope)
+        return self._keeping.carried(scope)
+
+    async def settle(self) -> None:
+        """Let calls end while what they need can be reached."""
+        await self._renewals.settle(DRAIN_SECONDS)
+        await self._replacements.settle(DRAIN_SECONDS)
+        await self._tasks.settle(DRAIN_SECONDS)
 
     async def aclose(self) -> None:
         """Let refreshes end, then close the connections of the running event loop."""
         await self._renewals.aclose(DRAIN_SECONDS)
+        await self._replacements.aclose(DRAIN_SECONDS)
         await self._tasks.drain(DRAIN_SECONDS)
+        await self._keeping.aclose(DRAIN_SECONDS)
         await self._tokens.aclose()
+
+    def _is_too_late(self, visitor: Visitor) -> bool:
+        """Tell whether nobody would keep other tokens of the session."""
+        return self._keeping.needs_answer and visitor.is_answered()
 
     async def _renew(
         self, kept: KeptSession, connection: HTTPConnection, visitor: Visitor, *, is_good: bool
@@ -96,50 +124,76 @@ class Guests:
             return self._keep(outcome, connection, visitor)
         if is_good:
             return kept.token
-        if isinstance(outcome, Failed) and outcome.is_definite:
-            return await self._replace(connection, visitor)
+        if self._renewals.is_final(kept, outcome):
+            return await self._replace(kept, connection, visitor)
         return None
 
-    async def _replace(self, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken | None:
-        token = await self._begin(connection, visitor)
-        if token is not None:
-            self._emit("session.replaced", BEGIN, "refused")
-        return token
+    async def _replace(self, kept: KeptSession, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken | None:
+        """Return the token of the one session that takes the place of another, whoever of its holders begins it."""
+        if not await self._may_begin(connection, visitor):
+            return None
+        before = kept.refresh_token or kept.access_token
+        outcome = await self._replacements.of(before, lambda: self._another(connection, visitor), self._patience)
+        return self._keep(outcome, connection, visitor) if isinstance(outcome, KeptSession) else None
 
     async def _begin(self, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken | None:
-        if visitor.is_answered() or self._is_pausing:
-            return None
-        why = await self._visits.refusal(connection)
-        if why:
-            self._emit("session.none", BEGIN, why)
+        if not await self._may_begin(connection, visitor):
             return None
         unanswered = EmporixUnreachable(OPERATION, None, "no answer in time")
-        begun = self._tasks.share(self._new(visitor), otherwise=unanswered)
+        begun = self._tasks.share(self._begun(connection, visitor), otherwise=unanswered)
         kept = await begun.wait(self._patience, self._clock)
         if kept is None:
             self._failed(unanswered)
         return self._keep(kept, connection, visitor) if isinstance(kept, KeptSession) else None
+
+    async def _may_begin(self, connection: HTTPConnection, visitor: Visitor) -> bool:
+        if visitor.is_answered() or self._is_pausing:
+            return False
+        why = await self._visits.refusal(connection) or self._keeping.refusal
+        if why:
+            self._emit("session.none", BEGIN, why)
+        return not why
 
     @property
     def _is_pausing(self) -> bool:
         """Whether Emporix is left alone; after a failure one visitor at a time tries whether it is over."""
         return self._clock.monotonic() < self._paused_until or (self._failing and self._trying > 0)
 
-    async def _new(self, visitor: Visitor) -> KeptSession | EmporixError:
+    async def _another(self, connection: HTTPConnection, visitor: Visitor) -> KeptSession:
+        kept = await self._new(connection, visitor)
+        self._emit("session.replaced", BEGIN, "refused")
+        return kept
+
+    async def _begun(self, connection: HTTPConnection, visitor: Visitor) -> KeptSession | EmporixError:
+        try:
+            return await self._new(connection, visitor)
+        except EmporixError as error:
+            return error
+
+    async def _new(self, connection: HTTPConnection, visitor: Visitor) -> KeptSession:
         asked_at = self._clock.time()
         self._trying += 1
         try:
             answer = await self._tokens.begin(**visitor.choices())
         except EmporixError as error:
             self._failed(error)
-            return error
+            raise
         finally:
             self._trying -= 1
         self._failing = False
         self._events.over("session.failed", BEGIN)
-        self._emit("session.begun", BEGIN, "ok")
         before = visitor.session if isinstance(visitor.session, KeptSession) else None
-        return KeptSession.granted(answer, asked_at).following(before, visitor.era())
+        kept = await self._placed(KeptSession.granted(answer, asked_at).following(before, visitor.era()), connection)
+        self._emit("session.begun", BEGIN, "ok")
+        return kept
+
+    async def _placed(self, kept: KeptSession, connection: HTTPConnection) -> KeptSession:
+        try:
+            return await self._keeping.place(kept, connection)
+        except TokensUnavailable:
+            # Nobody would find it again, nor what is chosen in it.
+            self._emit("session.unkept", BEGIN, "store")
+            raise EmporixFailed(OPERATION, None, "the session cannot be kept") from None
 
     async def _refresh(self, kept: KeptSession) -> KeptSession:
         asked_at = self._clock.time()
@@ -150,23 +204,25 @@ class Guests:
             raise
         self._events.over("session.failed", RENEW)
         self._emit("session.renewed", RENEW, "ok")
-        return kept.renewed(answer, asked_at)
+        renewed = kept.renewed(answer, asked_at)
+        await self._keeping.renewed(renewed)
+        return renewed
 
-    def _brought(self, connection: HTTPConnection, visitor: Visitor) -> KeptSession | None:
+    async def _brought(self, connection: HTTPConnection, visitor: Visitor) -> Brought:
         """Return the session that a request brings, and have its browser lose those that it has followed."""
-        brought = self._cookie.read(connection.scope, visitor.era())
+        brought = await self._keeping.read(connection.scope, visitor.era())
         if brought.void and not visitor.is_answered():
-            visitor.clears(self._cookie.clear(brought.void))
+            visitor.clears(self._keeping.clear(brought.void))
         if brought.kept is not None:
             visitor.is_of(brought.kept, brought.kept.era)
-        return brought.kept
+        return brought
 
     def _keep(self, kept: KeptSession, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken:
-        headers = self._cookie.write(connection, kept)
+        headers = self._keeping.write(connection, kept)
         if headers is None:
             self._emit("session.unkept", "respond", "too large")
         else:
-            visitor.keeps(kept, kept.era, headers)
+            visitor.keeps(kept, kept.era, () if visitor.is_answered() else headers)
         return kept.token
 
     def _failed(self, error: EmporixError) -> None:

@@ -22,9 +22,11 @@ SOONER: Final = 0.5
 """Share of its life that a token is used at least: one that lives for a minute is not renewed with every request."""
 MAX_TEXT: Final = 8 * 1024
 FIELDS: Final = 9
-LATER: Final = (0, 0, 0, "", "", 0, -1)
+LATER: Final = (0, 0, 0, "", "", 0, -1, "")
 """What counts where an earlier release has kept a session, and did not know these fields."""
 MOST: Final = 1_000_000
+UNTOLD: Final = 24 * 3600.0
+"""Seconds for which a refresh token is kept in a store where nobody has told when it ends."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -49,6 +51,7 @@ class KeptSession(Personal):
         who: a fingerprint of who has logged in; empty where nobody knows, or for guests.
         is_assisted: whether somebody of the shop's staff acts for the customer.
         companies: how many companies the customer may act for; below 0 where nobody has asked.
+        key: the id that it is kept under in a store; empty where the browser has it all.
     """
 
     access_token: str
@@ -67,6 +70,7 @@ class KeptSession(Personal):
     who: str = ""
     is_assisted: bool = False
     companies: int = -1
+    key: str = ""
 
     @classmethod
     def granted(cls, answer: TokenAnswer, now: float, *, is_customer: bool = False) -> KeptSession:
@@ -110,7 +114,25 @@ class KeptSession(Personal):
             era: of the browser.
         """
         generation = before.generation + 1 if before is not None and before.era == era else 0
-        return replace(self, era=era, generation=generation)
+        return replace(self, era=era, generation=generation, key="")
+
+    @property
+    def ticket(self) -> KeptSession:
+        """What a browser needs of a session that is kept elsewhere: its id, and which of several it is."""
+        return KeptSession(
+            "",
+            self.access_ends,
+            0.0,
+            refresh_ends=self.refresh_ends,
+            era=self.era,
+            generation=self.generation,
+            key=self.key,
+        )
+
+    def lives_for(self, now: float) -> float:
+        """Return for how many seconds it may be of use; hosts whose clocks differ agree on that."""
+        ends = self.refresh_ends if self.refresh_ends or not self.refresh_token else now + UNTOLD
+        return max(1.0, max(ends, self.access_ends) + SKEW - now)
 
     @property
     def line(self) -> tuple[int, int]:
@@ -162,6 +184,7 @@ class KeptSession(Personal):
                 self.who,
                 int(self.is_assisted),
                 self.companies,
+                self.key,
             ]
         )
 
@@ -176,9 +199,9 @@ class KeptSession(Personal):
             return None
         every = [*found, *LATER[len(found) - FIELDS :]] if len(found) < FIELDS + len(LATER) else found
         access, ends, renew_at, refresh, refresh_ends, session, saas, company, customer = every[:FIELDS]
-        era, generation, saas_ends, guest_refresh, who, assisted, companies = every[FIELDS : FIELDS + len(LATER)]
-        texts = (refresh, session, saas, company, guest_refresh, who)
-        if not is_visible(access) or not all(isinstance(text, str) and len(text) <= MAX_TEXT for text in texts):
+        era, generation, saas_ends, guest_refresh, who, assisted, companies, key = every[FIELDS : FIELDS + len(LATER)]
+        texts = (refresh, session, saas, company, guest_refresh, who, key)
+        if not all(isinstance(text, str) and len(text) <= MAX_TEXT for text in texts) or not _has_token(access, key):
             return None
         if not all(_is_moment(moment) for moment in (ends, renew_at, refresh_ends, saas_ends)):
             return None
@@ -201,7 +224,12 @@ class KeptSession(Personal):
             who,
             bool(assisted),
             companies,
+            key,
         )
+
+
+def _has_token(access: object, key: str) -> bool:
+    return is_visible(access) or (access == "" and key != "")
 
 
 def _is_count(value: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 
 from starlette.requests import HTTPConnection
@@ -14,9 +14,14 @@ from ..emporix import ShopperTokens
 from ..errors import ConfigurationError
 from ..events import ContextEvent, Events
 from ..sealing import tenant_tag
+from ..stores import MemoryStore
 from ..tokens import SessionSetup, SessionSource, Visitor
 from .cookie import Persist, SessionCookie
 from .guests import BEGIN, Guests
+from .keeping import Keeping, KeepsInBrowser, KeepsInStore
+from .once import Sharing
+from .sealed_tokens import SealedTokens
+from .token_store import HasTokens, TokenStore, token_store, token_store_of
 from .visits import IsCrawler, Visits
 
 __all__ = ["StorefrontSessions"]
@@ -24,7 +29,10 @@ __all__ = ["StorefrontSessions"]
 T = TypeVar("T")
 
 PURPOSE: Final = "session cookie"
+ID_PURPOSE: Final = "session id"
 NAME: Final = "storefront_session"
+COOKIE: Final = "cookie"
+SPARE_SECONDS: Final = 1.0
 
 
 def _for_the_session(_connection: HTTPConnection) -> bool:
@@ -41,7 +49,8 @@ class StorefrontSessions(SessionSource):
 
     Args:
         client_id: of the storefront, from the Emporix Developer Portal; it is public.
-        keep: where tokens are kept: ``"cookie"``.
+        keep: where tokens are kept: ``"cookie"``, or a store such as `RedisStore`, which all workers share; the browser
+            has an id then.
         cookie_name: of the cookie; on https with the prefix ``__Host-``. By default one of the tenant's own.
         persist: tells of a request whether the cookie is to outlive the browser's session.
         is_crawler: decides for the shop which requests are a crawler's; `None` leaves it to the known user agents. Who
@@ -57,13 +66,12 @@ class StorefrontSessions(SessionSource):
         self,
         client_id: str,
         *,
-        keep: str = "cookie",
+        keep: str | TokenStore | HasTokens = COOKIE,
         cookie_name: str | None = None,
         persist: Persist = _for_the_session,
         is_crawler: IsCrawler | None = None,
     ) -> None:
-        if keep != "cookie":
-            raise ConfigurationError("StorefrontSessions(keep=...) must be 'cookie'.")
+        self._store = None if keep == COOKIE else token_store(keep)
         self._client_id = printable(client_id, "StorefrontSessions(client_id)")
         self._name = None if cookie_name is None else _checked_name(cookie_name)
         function(persist, "StorefrontSessions(persist=...)")
@@ -73,6 +81,7 @@ class StorefrontSessions(SessionSource):
         self._is_crawler = is_crawler
         Visits()  # says at once what is not installed
         self._guests: Guests | None = None
+        self._closes: Callable[[], Awaitable[None]] | None = None
 
     def __repr__(self) -> str:
         return f"StorefrontSessions({self._client_id!r})"
@@ -88,14 +97,32 @@ class StorefrontSessions(SessionSource):
         """
         if self._guests is not None:
             raise ConfigurationError("One StorefrontSessions(...) serves one middleware: give each its own.")
-        sealer = setup.keyring.sealer(PURPOSE)
-        name = self._name or f"{NAME}.{tenant_tag(setup.tenant, setup.base_url)}"
-        persist = _careful(self._persist, setup.events, "consent.failed", otherwise=False)
-        cookie = SessionCookie(sealer, name, https_only=setup.https_only, persist=persist, clock=setup.clock)
         asks = self._is_crawler
         visits = Visits(None if asks is None else _careful(asks, setup.events, "crawler.failed", otherwise=None))
         tokens = ShopperTokens(setup.tenant, self._client_id, **setup.client)
-        self._guests = Guests(setup, tokens, cookie, visits)
+        sharing = self._sharing(setup)
+        self._guests = Guests(setup, tokens, self._keeping(setup, sharing), visits, sharing)
+        if self._store is not None and self._store is not token_store_of(setup.store):
+            self._closes = getattr(self._store, "aclose", None)
+
+    def _keeping(self, setup: SessionSetup, sharing: Sharing | None) -> Keeping:
+        name = self._name or f"{NAME}.{tenant_tag(setup.tenant, setup.base_url)}"
+        sealer = setup.keyring.sealer(PURPOSE if self._store is None else ID_PURPOSE)
+        persist = _careful(self._persist, setup.events, "consent.failed", otherwise=False)
+        cookie = SessionCookie(sealer, name, https_only=setup.https_only, persist=persist, clock=setup.clock)
+        if self._store is None or sharing is None:
+            return KeepsInBrowser(cookie)
+        return KeepsInStore(cookie, sharing.tokens, setup.clock)
+
+    def _sharing(self, setup: SessionSetup) -> Sharing | None:
+        """Return how workers agree: by way of where sessions are kept, or else of the shop's other store."""
+        store = self._store or token_store_of(setup.store)
+        if store is None:
+            return None
+        place = (setup.tenant, setup.base_url)
+        tokens = SealedTokens(store, setup.keyring, place, clock=setup.clock, events=setup.events)
+        everybody = self._store is not None or not isinstance(setup.store, MemoryStore)
+        return Sharing(tokens, setup.client["total_timeout"] + SPARE_SECONDS, everybody)
 
     async def find(self, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken | None:
         """Return the token of a request, of a new session where there is none yet and one may begin."""
@@ -115,10 +142,17 @@ class StorefrontSessions(SessionSource):
         """Return the name of its cookie, and how many bytes of it a request has brought."""
         return self._bound.carried(scope)
 
+    async def settle(self) -> None:
+        """Let refreshes end while the store and Emporix can be reached."""
+        if self._guests is not None:
+            await self._guests.settle()
+
     async def aclose(self) -> None:
         """Let refreshes end, then close the connections of the running event loop."""
         if self._guests is not None:
             await self._guests.aclose()
+        if self._closes is not None:
+            await self._closes()
 
     @property
     def _bound(self) -> Guests:

@@ -274,7 +274,7 @@ async def log_in(shop: Shop, emporix: FakeEmporix) -> None:
 
     async def page(ctx: SessionContext, request: Request) -> Response:
         source: Any = ctx._deps.tokens._sources[0]
-        header = source._guests._cookie.write(request, kept)
+        header = source._guests._keeping.write(request, kept)
         return Response(headers={"set-cookie": header[0].decode()})
 
     await shop.visit(page)

@@ -1,0 +1,237 @@
+"""Tokens that stay on the server: browsers have an id, workers share sessions, and whoever reads the store nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from session_ctx_middleware import ContextDefaults, SessionContext
+from session_ctx_middleware.errors import ConfigurationError
+from session_ctx_middleware.sessions import StorefrontSessions
+from session_ctx_middleware.stores import MemoryStore
+from session_ctx_middleware.testing import FakeEmporix, Fault
+
+from ..support.shop import Shop
+from ..support.virtual_time import VirtualClock
+from .test_guests import COOKIE, SECRET, currency, kept, who
+
+MakeShop = Callable[..., Shop]
+
+
+@pytest.fixture
+def emporix() -> FakeEmporix:
+    return FakeEmporix(context_at="login", now=lambda: 1_800_000_000.0 + asyncio.get_running_loop().time())
+
+
+class Shelf:
+    """A token store of somebody else, which can be looked into, and which fails as it is told."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+        self.claims: set[str] = set()
+        self.failing: Callable[[str], Awaitable[None]] | None = None
+        self.calls: list[str] = []
+
+    async def load(self, key: str) -> str | None:
+        await self._may("load")
+        return self.texts.get(key)
+
+    async def save(self, key: str, sealed: str, lifetime: float) -> None:
+        await self._may("save")
+        self.texts.pop(key, None)
+        if lifetime > 0:
+            self.texts[key] = sealed
+
+    async def claim(self, key: str, _seconds: float) -> bool:
+        await self._may("claim")
+        first = key not in self.claims
+        self.claims.add(key)
+        return first
+
+    async def _may(self, call: str) -> None:
+        self.calls.append(call)
+        if self.failing is not None:
+            await self.failing(call)
+
+
+async def refuses(_: str) -> None:
+    raise OSError("the store is gone")
+
+
+async def hangs(_: str) -> None:
+    await asyncio.sleep(3600.0)
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+def workers(make_shop: MakeShop, keep: Any, number: int = 1, **options: Any) -> list[Shop]:
+    """Return workers of one shop, before which one browser stands."""
+    defaults = ContextDefaults(currency="EUR")
+    shops = [
+        make_shop(token=StorefrontSessions("storefront", keep=keep), secret_key=SECRET, defaults=defaults, **options)
+        for _ in range(number)
+    ]
+    for shop in shops[1:]:
+        shop.browser._cookies = shops[0].browser._cookies
+    return shops
+
+
+async def test_every_worker(make_shop: MakeShop, emporix: FakeEmporix, shelf: Shelf) -> None:
+    """All workers that share the store know the session; the browser has an id, and the store what it cannot read."""
+    one, other = workers(make_shop, shelf, 2)
+    session = (await one.visit(who)).text
+
+    assert session
+    assert (await other.visit(who)).text == session
+    assert emporix.count("anonymous.login") == 1
+    secrets = [session, *emporix._world.access, *emporix._world.refresh]
+    assert not [each for each in secrets if each in repr((shelf.texts, shelf.claims, kept(one)))]
+    assert len(kept(one)) < 200
+
+
+async def test_refresh_sets_nothing(make_shop: MakeShop, emporix: FakeEmporix, shelf: Shelf) -> None:
+    """A refresh reaches all workers at once by way of the store, and the browser keeps what it has."""
+    one, other = workers(make_shop, shelf, 2)
+    session = (await one.visit(who)).text
+    cookie = kept(one)
+    for _ in range(3):
+        await asyncio.sleep(3500.0)
+        pages = await asyncio.gather(*(shop.visit(who) for shop in (one, other) for _ in range(5)))
+        assert {page.text for page in pages} == {session}
+        assert not [each for page in pages for each in page.headers.get_list("set-cookie") if COOKIE in each]
+
+    assert emporix.count("anonymous.refresh") == 3
+    assert kept(one) == cookie
+
+
+@pytest.mark.parametrize("failing", [refuses, hangs])
+async def test_store_fails(
+    failing: Callable[[str], Awaitable[None]], make_shop: MakeShop, emporix: FakeEmporix, shelf: Shelf
+) -> None:
+    """While the store fails, pages show the defaults in time, nothing is begun, replaced or cleared, and it is told."""
+    (shop,) = workers(make_shop, shelf)
+    session = (await shop.visit(who)).text
+    cookie = kept(shop)
+    shelf.failing = failing
+    loop, times = asyncio.get_running_loop(), []
+    for _ in range(20):
+        began = loop.time()
+        assert (await shop.visit(currency)).text == "EUR"
+        times.append(loop.time() - began)
+    stranger = await shop.visit(currency, headers={"cookie": "a=b"})
+
+    assert max(times) <= 0.6
+    assert sum(times) <= 3.0
+    assert not stranger.headers.get_list("set-cookie")
+    assert emporix.count("anonymous.login") == 1
+    assert kept(shop) == cookie
+    assert shop.named("tokens.failed")
+    shelf.failing = None
+    await asyncio.sleep(5.0)
+    assert (await shop.visit(who)).text == session
+    await asyncio.sleep(10.0)
+    assert (await shop.visit(who)).text == session
+    assert shop.named("tokens.answered")
+
+
+async def test_nobody_would_find_it_again(make_shop: MakeShop, emporix: FakeEmporix, shelf: Shelf) -> None:
+    """A session that cannot be kept is used for nothing: a choice waits for one that can."""
+    (shop,) = workers(make_shop, shelf)
+
+    async def cannot_write(call: str) -> None:
+        if call == "save":
+            raise OSError("read only")
+
+    async def choose(ctx: SessionContext, _: Any) -> None:
+        ctx.switch(currency="CHF")
+
+    shelf.failing = cannot_write
+    answer = await shop.visit(choose, method="POST")
+    assert not [each for each in answer.headers.get_list("set-cookie") if COOKIE in each]
+    assert [event.outcome for event in shop.named("session.unkept")] == ["store"]
+    assert emporix.count("context.patch") == 0
+
+    shelf.failing = None
+    await asyncio.sleep(5.0)
+    assert (await shop.visit(currency)).text == "CHF"
+
+
+async def test_tokens_outlive_a_store_that_fails(make_shop: MakeShop, emporix: FakeEmporix, shelf: Shelf) -> None:
+    """Tokens that a refresh has brought while the store took nothing are kept as soon as it does."""
+    (shop,) = workers(make_shop, shelf)
+    session = (await shop.visit(who)).text
+    await asyncio.sleep(3500.0)
+
+    async def cannot_write(call: str) -> None:
+        if call == "save":
+            raise OSError("read only")
+
+    shelf.failing = cannot_write
+    assert (await shop.visit(who)).text == session
+    shelf.failing = None
+    await asyncio.sleep(3500.0)
+
+    assert (await shop.visit(who)).text == session
+    assert emporix.count("anonymous.login") == 1
+
+
+@pytest.mark.parametrize("text", ["", "rubbish", "s" * 20_000, None, 7])
+async def test_whatever_the_store_answers(text: Any, make_shop: MakeShop, emporix: FakeEmporix, shelf: Shelf) -> None:
+    """What somebody has written there is no session; another one begins under another id."""
+    (shop,) = workers(make_shop, shelf)
+    session, cookie = (await shop.visit(who)).text, kept(shop)
+    shelf.texts = dict.fromkeys(shelf.texts, text)
+
+    assert (await shop.visit(who)).text not in {"", session}
+    assert kept(shop) != cookie
+
+
+async def test_swapped(make_shop: MakeShop, shelf: Shelf) -> None:
+    """Whoever can write to the store cannot give one shopper the session of another one."""
+    (one,), (other,) = workers(make_shop, shelf), workers(make_shop, shelf)
+    first, second = (await one.visit(who)).text, (await other.visit(who)).text
+    keys = [key for key in shelf.texts if key.startswith("session-")]
+    shelf.texts.update(zip(keys, [shelf.texts[key] for key in reversed(keys)], strict=True))
+
+    assert (await one.visit(who)).text not in {first, second}
+    assert (await other.visit(who)).text not in {first, second}
+
+
+async def test_memory_of_this_process(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """The store of contexts of one process serves as well."""
+    store = MemoryStore(clock=VirtualClock())
+    one, other = workers(make_shop, store, 2, store=store)
+
+    assert (await one.visit(who)).text == (await other.visit(who)).text
+    assert emporix.count("anonymous.login") == 1
+
+
+@pytest.mark.parametrize("keep", ["nowhere", None, MemoryStore, object(), {"load": 1}])
+def test_configuration(keep: Any) -> None:
+    """What is no store is said at construction."""
+    with pytest.raises(ConfigurationError, match="TokenStore"):
+        StorefrontSessions("storefront", keep=keep)
+
+
+async def test_store_hangs_while_refreshing(make_shop: MakeShop, emporix: FakeEmporix, shelf: Shelf) -> None:
+    """A page whose token is due is not kept by a store that hangs after it has answered once."""
+    (shop,) = workers(make_shop, shelf)
+    session = (await shop.visit(who)).text
+    await asyncio.sleep(3500.0)
+
+    async def hangs_later(call: str) -> None:
+        if call != "load":
+            await asyncio.sleep(3600.0)
+
+    shelf.failing = hangs_later
+    began = asyncio.get_running_loop().time()
+    assert (await shop.visit(who)).text == session
+    assert asyncio.get_running_loop().time() - began <= 2.1
+    emporix.fault("anonymous.refresh", Fault(status=503), times=None)
+    assert (await shop.visit(who)).text == session
