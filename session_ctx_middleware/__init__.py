@@ -30,6 +30,7 @@ from .errors import (
 from .events import ContextEvent
 from .middleware import SessionContextMiddleware
 from .model.document import ContextDocument
+from .model.transition import Transition
 from .model.view import ContextDefaults
 from .policies import CachePolicy, ContinuityPolicy, UpstreamPolicy
 from .tokens import BearerToken, CookieToken, StorefrontToken
@@ -67,6 +68,7 @@ __all__ = [
     "StorefrontToken",
     "TokenRejected",
     "TooManyRequests",
+    "Transition",
     "UnknownField",
     "UpstreamPolicy",
     "VersionConflict",

@@ -6,16 +6,17 @@ from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Self
 
-from .engine import Commit, Notes, without_token
+from .engine import Commit, without_token
 from .errors import ContextUnavailable, NoToken, TokenRejected
 from .forms import PlainForm
 from .lifecycle import READING
 from .model.changes import NO_CHANGES
 from .model.document import ATTRIBUTE_PREFIX, REMOVED
 from .model.fields import checked_attribute, checked_key, checked_switch
-from .model.view import NOTHING_KNOWN
+from .model.transition import Transition
 from .reading import ContextReading
 from .recording import batch_of_changes, recording
+from .tokens import StorefrontToken, checked_token
 
 __all__ = ["SessionContext"]
 
@@ -232,13 +233,26 @@ class SessionContext(ContextReading, PlainForm):
         """Drop everything cached, parked or recorded for this session: the shopper logs out."""
         if self._is_abroad():
             await self._at_home(self.forget())
-            return
-        token = await self._credentials()
-        self._change()  # a logout that a cache answers would reach nobody
-        self._changes = self._told = NO_CHANGES
-        self._known = NOTHING_KNOWN
-        before = self._era if self._visitor is None else max(self._era, self._visitor.session_era)
-        self._ended = Notes(era=before + 1, ended=self._deps.timestamps.next(self._newest_at()))
-        if token is not None:
-            with self._budget(READING) as until:
-                await self._engine.forget(token, until)
+        else:
+            await self._end(await self._credentials())
+
+    async def adopt(self, token: StorefrontToken) -> Transition:
+        """Go on with another token of the shopper: the shop has logged him in or out, or has refreshed the token.
+
+        What he has chosen, and what waits for Emporix, goes along, also to another session. What belonged to another
+        customer is shown to nobody any more, on any worker. Emporix is asked whose the token is, unless that is known.
+
+        Args:
+            token: the one that later requests bring; the shop has to see to that.
+
+        Returns:
+            What has become of session, choices and cart.
+
+        Raises:
+            ConfigurationError: this is no token that can be sent.
+            ContextSealed: the response has started.
+        """
+        if self._is_abroad():
+            return await self._at_home(self.adopt(token))
+        self._may_move()
+        return await self._go_over(checked_token(token))

@@ -185,10 +185,11 @@ class RequestLifecycle(Carrying):
 
     # Committing
 
-    async def _commit(self, operation: str, *, parks: bool) -> CommitResult:
+    async def _commit(self, operation: str, *, parks: bool, changes: ContextChanges | None = None) -> CommitResult:
+        """Send what is recorded, or just these changes."""
         if self._is_abroad():
-            return await self._at_home(self._commit(operation, parks=parks))
-        changes = self._changes
+            return await self._at_home(self._commit(operation, parks=parks, changes=changes))
+        changes = self._changes if changes is None else changes
         if not changes and not self._drains():
             return CommitResult(Commit.NOTHING)
         began = self._deps.clock.monotonic()

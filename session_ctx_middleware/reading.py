@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from .errors import ContextNotLoaded
 from .model import view
 from .model.document import ContextDocument
 from .model.frozen_json import Json
+from .model.transition import ANONYMOUS
 from .model.view import NOTHING_KNOWN, Source
-from .own_calls import OwnCalls
+from .moving import Moving
 
 __all__ = ["ContextReading"]
 
-ANONYMOUS: Final = "ANONYMOUS"
 
-
-class ContextReading(OwnCalls):
+class ContextReading(Moving):
     """The attributes of a context, once it was loaded."""
 
     @property

@@ -238,6 +238,7 @@ KINDS: Final[dict[str, Kind]] = {
     "session.begun": Kind(),
     "session.renewed": Kind(),
     "session.none": Kind(),
+    "session.moved": Kind(),
     "session.replaced": Kind(
         level=WARNING,
         remedy="Emporix has refused a session's tokens, and another session was begun; choices that the browser knows "

@@ -28,6 +28,7 @@ __all__ = [
     "TokenChain",
     "TokenSource",
     "Visitor",
+    "checked_token",
 ]
 
 REMEMBERED: Final = 1024
@@ -224,6 +225,18 @@ def _in_cookies(value: bytes, name: str) -> str | None:
 
 
 _remembered = lru_cache(REMEMBERED)(_in_cookies)
+
+
+def checked_token(token: object) -> StorefrontToken:
+    """Return a token that an application gives.
+
+    Raises:
+        ConfigurationError: it is none that can be sent.
+    """
+    found = _checked(token) if isinstance(token, StorefrontToken) else None
+    if found is None:
+        raise ConfigurationError("This must be StorefrontToken(value), of 1 to 8192 visible ASCII characters.")
+    return found
 
 
 def _checked(found: object) -> StorefrontToken | None:

@@ -27,7 +27,7 @@ ORDER = (
             *("set_attribute", "remove_attribute", "discard", "late_changes"),
         ),
     ),
-    ("Send", ("commit", "cart_created", "forget")),
+    ("Send", ("commit", "cart_created", "forget", "adopt")),
     ("Call Emporix", ("auth",)),
 )
 

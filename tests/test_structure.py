@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("carrying",),
     ("lifecycle",),
     ("own_calls",),
+    ("moving",),
     ("reading",),
     ("context",),
     ("access",),

@@ -174,6 +174,17 @@ class Engine:
                 self._parts.peers.log_out(each)
             await self._parts.pending.forget(every)
 
+    async def leave(self, token: StorefrontToken) -> None:
+        """Show what is cached for a token and its session to nobody any more; what is parked stays."""
+        with self._pinned(token) as entry:
+            await self._prepare(entry, token)
+            await self._parts.moves.leave(entry)
+
+    def changed(self, token: StorefrontToken, notes: Notes | None) -> ContextChanges:
+        """Return the last change of each field that the shopper has made, as far as is known here or to his browser."""
+        with self._pinned(token) as entry:
+            return self._parts.moves.changed(entry, token.value, notes)
+
     def view(self, token: StorefrontToken, notes: Notes | None = None) -> Snapshot | None:
         """Return what this process would show for a token right now without asking; `None` if it knows nothing."""
         entry = self._parts.entries.get(self.key(token.value))

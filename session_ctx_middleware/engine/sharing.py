@@ -168,8 +168,13 @@ class Sharing:
         """Tell everybody else that a context has this version, and no later one; tell whether there is anybody."""
         if self._has_others:
             await self.tell(entries, incarnation, version)
-            await self._invalidate(Notice("written", _names(entries), NO_IDENTITY, 0))  # what was kept is void
+            await self.void(entries)
         return self._has_others
+
+    async def void(self, entries: Sequence[Entry]) -> None:
+        """Take away the documents of tokens, and of their session, wherever they are kept."""
+        if self._has_others:
+            await self._invalidate(Notice("written", _names(entries), NO_IDENTITY, 0))
 
     async def reject(self, entry: Entry) -> None:
         """Take away the document of a token that was rejected."""

@@ -19,6 +19,7 @@ from .flights import Flights
 from .handover import Handover, new_untold
 from .keys import Keys
 from .loads import Loads
+from .moves import Moves
 from .neighbours import Neighbour
 from .pacing import Pauses, TokenBuckets
 from .patching import Patching
@@ -81,6 +82,7 @@ class Parts:
         source: Emporix, protected.
         flights: GETs in the air.
         travelling: documents that browsers bring and take along.
+        moves: what goes along to another token.
     """
 
     tasks: Tasks
@@ -96,6 +98,7 @@ class Parts:
     source: ProtectedSource
     flights: Flights
     travelling: Travelling
+    moves: Moves
 
 
 def build(options: EngineOptions, source: ContextSource, attachment: Attachment, neighbour: Neighbour) -> Parts:
@@ -223,4 +226,5 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         source=protected,
         flights=flights,
         travelling=travelling,
+        moves=Moves(entries=entries, handover=handover, sharing=sharing),
     )

@@ -1,0 +1,194 @@
+"""The move of a request to another token: what goes along, and what nobody is shown any more.
+
+Private to `context`, and to sources that take care of sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from .engine import Notes
+from .errors import ContextSealed
+from .lifecycle import READING
+from .model.changes import NO_CHANGES, ContextChanges
+from .model.document import ATTRIBUTE_PREFIX, Value
+from .model.fields import SWITCHES
+from .model.transition import Belongings, Side, Transition, TransitionKind, fate, is_another, kind_of
+from .model.view import NOTHING_KNOWN, Snapshot, source, switch_value
+from .own_calls import OwnCalls
+from .recording import new_operation
+from .tokens import StorefrontToken
+
+__all__ = ["Moving"]
+
+HIS_OWN: Final = frozenset({"change", "parked", "document"})
+"""Where values come from that are the shopper's, and not the shop's by default."""
+
+
+class Moving(OwnCalls):
+    """The part of a request that goes over to another token."""
+
+    def _may_move(self) -> None:
+        """Raise where the browser cannot be told any more.
+
+        Raises:
+            ContextSealed: the response has started, or it is a WebSocket.
+        """
+        if self._sealed or self._cannot_answer:
+            raise ContextSealed
+
+    async def _belongings(self, *, everything: bool) -> Belongings:
+        """Return what the shopper has under the token of this request.
+
+        Args:
+            everything: load the context for it; else that is done only where something is known that he has chosen.
+        """
+        token = await self._credentials()
+        made = self._made(token)
+        if everything or made.operations:
+            await self._load_ahead()
+        known = self._known or NOTHING_KNOWN
+        return self._belonging_to(token, known, made, self._values(known))
+
+    async def _belongings_of_before(self) -> Belongings:
+        """Return what the shopper had before the application has made him somebody else.
+
+        Emporix is asked only where nothing is known from before: what it says now may be what a login has made of it.
+        """
+        token = await self._credentials()
+        made = self._made(token)
+        known = self._known or self._known_already(token)
+        if known is not None:
+            return self._belonging_to(token, known, made, self._values(known))
+        await self._load_ahead()
+        known = self._known or NOTHING_KNOWN
+        chosen = {name: each.value for name, each in made.operations.items() if isinstance(each.value, str)}
+        return self._belonging_to(token, known, made, self._values(known) | chosen)
+
+    def _known_already(self, token: StorefrontToken | None) -> Snapshot | None:
+        """Return what can be known without asking Emporix."""
+        shown = None if token is None else self._engine.view(token, self._notes())
+        if shown is not None and not (shown.degraded or shown.rejected):
+            return shown
+        offer = self._offer()
+        travelled = None if offer is None else offer()
+        return None if travelled is None else Snapshot(document=travelled.document)
+
+    def _belonging_to(
+        self, token: StorefrontToken | None, known: Snapshot, made: ContextChanges, values: Mapping[str, Value]
+    ) -> Belongings:
+        return Belongings(
+            Side.of(known, None if token is None else self._engine.session_of(token)),
+            known.document,
+            {name: value for name, value in values.items() if name in SWITCHES and isinstance(value, str)},
+            frozenset(SWITCHES) & {*made, *known.parked, *known.overlay},
+            {path: each.value for path, each in known.parked.operations.items() if path.startswith(ATTRIBUTE_PREFIX)},
+        )
+
+    async def _end(self, token: StorefrontToken | None) -> None:
+        """Drop everything cached, parked or recorded for a session, wherever it is; what the browser has is void."""
+        self._change()  # a logout that a cache answers would reach nobody
+        self._changes = self._told = NO_CHANGES
+        self._known = NOTHING_KNOWN
+        before = self._era if self._visitor is None else max(self._era, self._visitor.session_era)
+        self._ended = Notes(era=before + 1, ended=self._deps.timestamps.next(self._newest_at()))
+        if token is not None:
+            with self._budget(READING) as until:
+                await self._engine.forget(token, until)
+
+    async def _go_over(self, to: StorefrontToken) -> Transition:
+        """Go on with a token that the application has; what that means shows when Emporix is asked."""
+        before, old = await self._belongings_of_before(), self._token
+        self._goes_on_with(to)
+        await self._load_ahead()
+        after = self._side(to)
+        kind, another = kind_of(before.side, after), is_another(before.side, after)
+        if another:
+            await self._end(old)
+        elif kind == "company" and old is not None:
+            await self._engine.leave(old)
+        return await self._move(before, to, kind, follows=not another)
+
+    async def _move(
+        self, before: Belongings, to: StorefrontToken | None, kind: TransitionKind, *, follows: bool
+    ) -> Transition:
+        """Go on with another token, under which the shopper gets what he takes along.
+
+        Args:
+            before: what he had.
+            to: the token, `None` where there is none yet.
+            kind: what happens.
+            follows: whether attributes that wait follow to another session.
+        """
+        self._change()
+        self._goes_on_with(to)
+        await self._load_ahead()
+        after = Side() if to is None else self._side(to)
+        same = before.side.session_id is not None and before.side.session_id == after.session_id
+        taken = _taken_along(before, kind, same=same, follows=follows)
+        if not same:
+            self._told = self._told.switches()
+        await self._carry({} if same and kind == "refresh" else taken, kind)
+        self._emit("session.moved", kind, "same session" if same else "another session")
+        return self._transition(before, kind, taken, same=same)
+
+    def _goes_on_with(self, to: StorefrontToken | None) -> None:
+        self._found, self._token_sought, self._renewing = to, True, None
+        self._known = NOTHING_KNOWN if to is None else None
+
+    def _made(self, token: StorefrontToken | None) -> ContextChanges:
+        """Return the changes that the shopper has made, as far as is known here or to his browser."""
+        notes = self._notes()
+        if token is not None:
+            made = self._engine.changed(token, notes)
+        else:
+            made = NO_CHANGES if notes is None else notes.of("", "")
+        return self._changes.over(self._told.newest(made))
+
+    def _values(self, known: Snapshot) -> dict[str, Value]:
+        """Return the values that the shopper sees, but for the shop's defaults."""
+        defaults = self._deps.defaults
+        own = (name for name in SWITCHES if source(name, self._changes, known, defaults) in HIS_OWN)
+        values = ((name, switch_value(name, self._changes, known, defaults)) for name in own)
+        return {name: value for name, value in values if value is not None}
+
+    def _side(self, token: StorefrontToken) -> Side:
+        return Side.of(self._known or NOTHING_KNOWN, self._engine.session_of(token))
+
+    async def _carry(self, values: Mapping[str, Value], kind: TransitionKind) -> None:
+        """Have the session get values now: whatever the application does next, they are not lost."""
+        at = self._deps.timestamps.next(self._newest_at())
+        era, clock = self._era, self._deps.clock
+        missing = (path for path in values if path not in self._changes)  # what is recorded goes at the end
+        carried = ContextChanges({path: new_operation(values[path], at, era, clock) for path in missing})
+        if carried:
+            outcome = await self._commit(kind, parks=True, changes=carried)
+            if outcome.commit is None and not outcome.is_refused:
+                self._changes = self._changes.over(carried)  # for the end of the request
+
+    def _transition(
+        self, before: Belongings, kind: TransitionKind, taken: Mapping[str, Value], *, same: bool
+    ) -> Transition:
+        known = self._known or NOTHING_KNOWN
+        fates = {path: path in taken and self._has(path, taken[path], known) for path in _had(before, kind)}
+        fates |= fate(before, known.document, kind, session_kept=same)
+        kept = tuple(sorted(path for path, stays in fates.items() if stays))
+        return Transition(kind, same, kept, tuple(sorted(fates.keys() - {*kept})))
+
+    def _has(self, path: str, value: Value, known: Snapshot) -> bool:
+        if path in SWITCHES:
+            return switch_value(path, self._changes, known, self._deps.defaults) == value
+        waits = path in self._changes or path in known.parked or path in known.overlay
+        return waits or (known.document is not None and known.document.value_at(path) == value)
+
+
+def _taken_along(before: Belongings, kind: TransitionKind, *, same: bool, follows: bool) -> dict[str, Value]:
+    """Return what the shopper takes along: what he has chosen, and after a logout all that he has seen."""
+    names = before.switches if kind == "logout" else before.chosen
+    chosen = {name: value for name, value in before.switches.items() if name in names}
+    return {**chosen, **(before.waiting if follows and not same else {})}
+
+
+def _had(before: Belongings, kind: TransitionKind) -> set[str]:
+    return {*(before.switches if kind == "logout" else before.chosen), *before.waiting}
