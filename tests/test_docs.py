@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx2
+import jinja2
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -22,11 +23,18 @@ from session_ctx_middleware import SessionContextMiddleware
 from session_ctx_middleware.emporix.transport import libraries
 from session_ctx_middleware.emporix.transport.httpx_adapter import HttpxTransport
 from session_ctx_middleware.stores import MemoryStore
+from session_ctx_middleware.templating import install
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 ROOT = Path(__file__).parent.parent
 TESTS = ROOT / "tests"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), TESTS / "README.md"])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def read_files() -> None:
+    """Read what an application reads when it starts: pages are run on the event loop, where nobody may wait."""
+    install(jinja2.Environment(autoescape=True), languages=["en", "de", "fr"], time_zone="Europe/Berlin")
 
 
 @pytest.fixture
@@ -85,7 +93,7 @@ async def visit(app: Any, method: str, path: str, token: str | None = None) -> h
             ],
         ),
         ("docs/quickstart.md", "api", [("PUT", "/currency/USD", "USD"), ("GET", "/currency", "USD")]),
-        ("docs/templates.md", "app", [("GET", "/page", "1,299.50")]),
+        ("docs/templates.md", "app", [("GET", "/page", "1,299.50"), ("GET", "/front", "Preise in")]),
         ("docs/observability.md", "app", [("GET", "/ready", '"emporix":true,"breaker":true,"store":true')]),
     ],
 )

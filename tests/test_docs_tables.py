@@ -36,6 +36,7 @@ PUBLIC = (
     ".sessions",
     ".stores",
     ".stores.redis",
+    ".switcher",
     ".templating",
     ".testing",
     ".testing.store_rules",

@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("hooks",),
     ("events",),
     ("credentials", "hybrid_clock", "model"),
-    ("http_cache", "policies", "sealing", "sources", "tokens"),
+    ("http_cache", "policies", "same_origin", "sealing", "sources", "tokens"),
     ("emporix", "stores"),
     ("engine", "sessions"),
     ("compaction", "document_codec", "note_codec"),
@@ -38,7 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("context",),
     ("access",),
     ("middleware",),
-    ("__init__", "fastapi", "templating", "testing"),
+    ("__init__", "fastapi", "switcher", "templating", "testing"),
 )
 PURE = frozenset({"asyncio", "time", "random", "threading", "socket"})
 MAX_LINES = 345

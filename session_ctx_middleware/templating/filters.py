@@ -13,6 +13,7 @@ from ..context import SessionContext
 from ..errors import ConfigurationError
 from .formats import Formats, locale_of, zone_named
 from .processor import context_processor
+from .switcher_form import switcher_form
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -46,7 +47,8 @@ def install(
     """Add the session context and its filters to templates.
 
     The filters are ``money``, ``number``, ``percent``, ``date``, ``time``, ``country``, ``language`` and ``currency``:
-    see `Formats`. ``formats()`` is the `Formats` of the request, for ``lang`` and ``dir``.
+    see `Formats`. ``formats()`` is the `Formats` of the request, for ``lang`` and ``dir``;
+    ``switcher({"currency": ["EUR", "CHF"]})`` is the form of `switcher_routes`.
 
     Args:
         templates: Starlette's templates, or an environment of Jinja whose templates are rendered with ``session_ctx``.
@@ -67,6 +69,7 @@ def install(
     for name, method in FILTERS.items():
         environment.filters[name] = _filter(method, formats)
     environment.globals["formats"] = _with_context(formats)
+    environment.globals["switcher"] = switcher_form(context_of, formats)
     processors: list[Any] | None = getattr(templates, "context_processors", None)
     if processors is not None and context_processor not in processors:
         processors.append(context_processor)

@@ -25,6 +25,7 @@ LANGUAGES = ("ar", "de", "de-AT", "de-CH", "en", "fr", "xx")
 @pytest.fixture(autouse=True, scope="module")
 def read_files() -> None:
     """Read what the first page in a language, or of a zone, would wait a few milliseconds for."""
+    install(templates_of(""))
     ZoneInfo("Asia/Tokyo")
     for tag in LANGUAGES:
         formats = Formats(tag)
