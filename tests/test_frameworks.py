@@ -13,12 +13,20 @@ import jinja2
 import pytest
 from fastapi import FastAPI, WebSocket
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.templating import Jinja2Templates
 
-from session_ctx_middleware import ContextNotLoaded, SessionContext, SessionContextMiddleware
-from session_ctx_middleware.fastapi import SessionCtx
+from session_ctx_middleware import (
+    ConfigurationError,
+    ContextNotLoaded,
+    InvalidChange,
+    SessionContext,
+    SessionContextMiddleware,
+    get_session_context,
+)
+from session_ctx_middleware.fastapi import SessionCtx, install
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.templating import context_processor
 from session_ctx_middleware.testing import FakeEmporix
@@ -116,6 +124,53 @@ async def test_fastapi_sync_and_websocket(emporix: FakeEmporix, http_library: An
                 return [socket.receive_text(), client.get("/sync", headers=headers).json()]
 
     assert await asyncio.to_thread(visit) == ["EUR", {"currency": "EUR"}]
+
+
+async def test_fastapi_form_of_an_invalid_change(emporix: FakeEmporix, http_library: Any) -> None:
+    """With `install`, an invalid change has the form of FastAPI's own errors, and takes nothing else along."""
+    session = emporix.new_session(currency="EUR")
+    app = fastapi_shop(emporix, http_library, clock=VirtualClock())
+    before = app.openapi()
+    install(app)
+
+    @app.post("/both/{code}", include_in_schema=False)
+    async def both(code: str, ctx: SessionCtx) -> None:
+        ctx.switch_language("de")
+        ctx.switch_currency(code)
+
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://shop") as browser:
+        answer = await browser.post("/both/dollars", headers={"Authorization": f"Bearer {session.token}"})
+
+    (detail,) = answer.json()["detail"]
+    assert (answer.status_code, detail["type"], detail["loc"]) == (422, "invalid_change", ["session_ctx"])
+    assert "ISO 4217" in detail["msg"]
+    assert emporix.count("context.patch") == 0
+    app.openapi_schema = None
+    assert app.openapi() == before
+
+
+async def test_fastapi_websocket_with_an_invalid_change(emporix: FakeEmporix, http_library: Any) -> None:
+    """A WebSocket is closed because of an invalid change, as because of any mistake."""
+    app = fastapi_shop(emporix, http_library)
+    install(app)
+
+    @app.websocket("/wrong")
+    async def wrong(websocket: WebSocket) -> None:
+        await websocket.accept()
+        get_session_context(websocket).switch_currency("dollars")
+
+    def visit() -> None:
+        with TestClient(app) as client, client.websocket_connect("/wrong") as socket:
+            socket.receive_text()
+
+    with pytest.raises(InvalidChange):
+        await asyncio.to_thread(visit)
+
+
+def test_install_into_something_else() -> None:
+    """Only a FastAPI application can be installed into."""
+    with pytest.raises(ConfigurationError, match="FastAPI"):
+        install(Starlette())  # type: ignore[arg-type]
 
 
 def test_no_extra_is_imported() -> None:

@@ -76,7 +76,7 @@ def switcher_form(
 def _template() -> Template:
     from jinja2 import Environment, PackageLoader
 
-    environment = Environment(loader=PackageLoader(__package__, ""), autoescape=True, trim_blocks=True)
+    environment = Environment(loader=PackageLoader(__name__.rpartition(".")[0], ""), autoescape=True, trim_blocks=True)
     return environment.get_template("switcher.html")
 
 
