@@ -17,6 +17,7 @@ from .model.changes import NO_CHANGES, ContextChanges
 from .model.fields import SWITCHES
 from .model.view import Snapshot
 from .privacy import Privacy
+from .tasks import SharedResult
 from .tokens import StorefrontToken, Visitor
 
 __all__ = ["Carrying"]
@@ -32,6 +33,8 @@ class Carrying(Privacy):
     """The search for the token, where it has to be awaited."""
     _visitor: Visitor | None = None
     """Who it is, to a source that takes care of sessions, and what the browser is to keep of that."""
+    _noticing: SharedResult[Exception | str] | None = None
+    """The look for the context after a call of the shop has created a cart; there is a `_visitor` then."""
     _brought: Found = NOTHING
     """What the continuity cookies say, once they were read."""
     _cookies_read = False
@@ -192,8 +195,8 @@ class Carrying(Privacy):
         return self._response is not None or self._scope["type"] == "websocket"
 
     def _owes_cookies(self) -> bool:
-        """Tell whether the browser should carry something else than what it brought along."""
-        if self._visitor is not None and self._visitor.headers:
+        """Tell whether the browser should carry something else than what it brought along, or may have to."""
+        if self._visitor is not None and (self._visitor.headers or self._noticing is not None):
             return True
         if self._deps.cookies is None:
             return False

@@ -24,7 +24,6 @@ from .model.fields import checked_switch
 from .model.view import NOTHING_KNOWN, Snapshot
 from .recording import new_operation, recording, with_operation
 from .reports import commit_event, load_event
-from .tasks import SharedResult
 
 __all__ = ["READING", "THREAD_PATIENCE", "RequestLifecycle"]
 
@@ -53,8 +52,6 @@ class RequestLifecycle(Carrying):
     """The operations of the `late_changes` blocks that are open."""
     _unsent: frozenset[str] = frozenset()
     """The operations with which Emporix could not be reached: at the end they are parked without another attempt."""
-    _noticing: SharedResult[Exception | str] | None = None
-    """The look for the context after one of the shop's own calls has created a cart."""
     _sending: frozenset[str] = frozenset()
     """The operations of commits that are under way, which go on without this request."""
 
@@ -270,7 +267,7 @@ class RequestLifecycle(Carrying):
 
     def _starts(self, message: Message) -> bool:
         """Start the response with its first message; return `False` if `_finish` must be awaited first."""
-        if self._changes.operations or self._noticing or (self._known is not None and self._drains()):
+        if self._changes.operations or (self._known is not None and self._drains()):
             return False
         if (self._cookies_read or self._visitor is not None) and self._owes_cookies():
             return False
@@ -287,6 +284,7 @@ class RequestLifecycle(Carrying):
         self._sealed = True  # what is recorded from now on would not be sent any more
         if self._noticing is not None:
             await self._noticing.get()
+            self._noticing = None
         await self._end_with(message["status"])
         headers = await self._cookies_out() if self._owes_cookies() else ()
         self._used = self._used or bool(headers)

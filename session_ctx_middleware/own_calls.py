@@ -132,6 +132,7 @@ class OwnCalls(RequestLifecycle):
         token = self._token
         if token is None or self._ended is not None or self._shows_cart(token, cart_id):
             return
+        self._visiting()
         self._noticing = self._engine.detached(self._look_for_cart(token, cart_id))
 
     def _shows_cart(self, token: StorefrontToken, cart_id: str | None) -> bool:

@@ -182,6 +182,7 @@ async def test_created_cart_is_noticed(guests: Shop, emporix: FakeEmporix, clien
     await guests.visit(switching("CHF"), method="POST")
     assert (await guests.visit(cart)).text == "CHF None"
 
+    emporix.latency = 0.2
     assert (await guests.visit(calling(client, "POST", CART, json=NEW_CART), method="POST")).text == "201"
 
     assert [patch["currency"] for patch in patches(emporix)] == ["CHF"]
