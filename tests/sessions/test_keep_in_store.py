@@ -235,3 +235,32 @@ async def test_store_hangs_while_refreshing(make_shop: MakeShop, emporix: FakeEm
     assert asyncio.get_running_loop().time() - began <= 2.1
     emporix.fault("anonymous.refresh", Fault(status=503), times=None)
     assert (await shop.visit(who)).text == session
+
+
+async def test_refused_for_good(make_shop: MakeShop, emporix: FakeEmporix, shelf: Shelf) -> None:
+    """Where all workers agree by way of one store nobody was faster: a session that was refused is replaced at once."""
+    one, other = workers(make_shop, shelf, 2)
+    session, cookie = (await one.visit(who)).text, kept(one)
+    emporix._world.refresh.clear()
+    await asyncio.sleep(7200.0)
+    emporix.fault("anonymous.login", Fault(delay=0.3), times=None)
+
+    pages = await asyncio.gather(*(shop.visit(who) for shop in (one, other) for _ in range(4)))
+
+    assert len({page.text for page in pages}) == 1
+    assert pages[0].text not in {"", session}
+    assert kept(one) != cookie
+    assert emporix.count("anonymous.login") == 2
+    assert len([*one.named("session.replaced"), *other.named("session.replaced")]) == 1
+
+
+async def test_id_of_a_session_that_is_over(make_shop: MakeShop, emporix: FakeEmporix, shelf: Shelf) -> None:
+    """An id whose session is gone from the store is given to nobody again: the next session has another one."""
+    (shop,) = workers(make_shop, shelf)
+    session, cookie = (await shop.visit(who)).text, kept(shop)
+    before = set(shelf.texts)
+    shelf.texts.clear()
+
+    assert (await shop.visit(who)).text not in {"", session}
+    assert kept(shop) != cookie
+    assert not before & set(shelf.texts)
