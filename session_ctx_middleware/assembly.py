@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .clock import Clock
+from .emporix.address import check_base_url, is_insecure
 from .engine import PROCESS_SECRET, Keys, Neighbourhood
 from .events import ContextEvent, Events
 from .policies import CachePolicy, UpstreamPolicy
@@ -15,17 +16,20 @@ from .stores import ContextStore, MemoryStore
 if TYPE_CHECKING:
     from .emporix import HttpClient
 
-__all__ = ["calling", "keys_of", "neighbourhood_of", "warn_of_several_workers"]
+__all__ = ["calling", "keys_of", "neighbourhood_of", "warn_of_insecure_http", "warn_of_several_workers"]
 
 # Names that processes share must be the same in all of them; tokens and session ids cannot be guessed in any case.
 SHARED_SECRET: Final = b"session_ctx_middleware"
 SPARE_CONNECTIONS: Final = 10
 
 
-def calling(base_url: str, http_client: HttpClient | None, upstream: UpstreamPolicy) -> dict[str, Any]:
+def calling(
+    base_url: str, http_client: HttpClient | None, upstream: UpstreamPolicy, *, insecure_http: bool
+) -> dict[str, Any]:
     """Return how all clients of the platform make their calls."""
     return {
-        "base_url": base_url,
+        "base_url": check_base_url(base_url, insecure_http=insecure_http),
+        "insecure_http": insecure_http,
         "http_client": http_client,
         "timeout": upstream.timeout,
         "total_timeout": upstream.total_timeout,
@@ -45,6 +49,12 @@ def neighbourhood_of(
 def keys_of(tenant: str, base_url: str, secrets: Sequence[bytes], store: ContextStore) -> Keys:
     """Return what makes the names of tokens and sessions: the same in all processes that share them."""
     return Keys(tenant, base_url, secrets[0] if secrets else SHARED_SECRET if store.shared else PROCESS_SECRET)
+
+
+def warn_of_insecure_http(base_url: str, events: Events) -> None:
+    """Tell operators where tokens go through a network that anybody may read."""
+    if is_insecure(base_url):
+        events.emit(ContextEvent(name="upstream.insecure", operation="start", outcome="http"))
 
 
 def warn_of_several_workers(secrets: Sequence[bytes], store: ContextStore, events: Events) -> None:

@@ -14,13 +14,12 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access import SCOPE_KEY, STATE_KEY, inside_another
-from .assembly import calling, keys_of, neighbourhood_of, warn_of_several_workers
+from .assembly import calling, keys_of, neighbourhood_of, warn_of_insecure_http, warn_of_several_workers
 from .checks import flag, flag_or_function, functions, instance, secret_keys, with_methods
 from .clock import Clock, SystemClock
 from .context import SessionContext
 from .dependencies import Engines, RequestDependencies, cookies_of
 from .emporix import OwnContextClient
-from .emporix.address import check_base_url
 from .emporix.reported import ReportedContexts
 from .engine import EngineOptions, Stats
 from .errors import InvalidChange, SharedCacheLeak
@@ -61,6 +60,7 @@ class SessionContextMiddleware:
         app: the application.
         tenant: the Emporix tenant: 3 to 16 lower-case letters and digits, the first one a letter.
         base_url: where Emporix is: https, or http on a loopback address.
+        insecure_http: allow http towards other hosts, for a fake Emporix in a network of containers; told at the start.
         token: one token source or several, of which the first hit wins.
         secret_key: 32 bytes or more that every worker and host of this shop shares, or several keys, newest first.
         continuity: what the browser carries from one worker to the next, where there is a `secret_key`.
@@ -89,6 +89,7 @@ class SessionContextMiddleware:
         *,
         tenant: str,
         base_url: str = "https://api.emporix.io",
+        insecure_http: bool = False,
         token: TokenSource | Sequence[TokenSource] = BearerToken(),  # noqa: B008 - it holds no state
         secret_key: SecretKey | None = None,
         continuity: ContinuityPolicy | None = None,
@@ -114,9 +115,9 @@ class SessionContextMiddleware:
         flag_or_function(preload, "preload=...")
         self._preload = preload
         self._stats = Stats()
-        client = calling(base_url, http_client, upstream)
+        client = calling(base_url, http_client, upstream, insecure_http=insecure_http)
         self._emporix = OwnContextClient(tenant, **client)  # it keeps the connections of each event loop apart
-        base_url = check_base_url(base_url)
+        base_url = client["base_url"]
         place = (tenant, base_url, *(sha256(secret).digest() for secret in secrets))
         neighbourhood = neighbourhood_of(place, store, cache, clock)
         keys = keys_of(tenant, base_url, secrets, neighbourhood.store)
@@ -182,6 +183,7 @@ class SessionContextMiddleware:
         self._instant = tokens.instant
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()))))
         self._shared_state_told = False
+        warn_of_insecure_http(base_url, events)
         warn_of_several_workers(secrets, neighbourhood.store, events)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -298,6 +298,11 @@ KINDS: Final[dict[str, Kind]] = {
         remedy="Emporix fails or is too slow. Pages show the last known values or the defaults, changes wait, and it "
         "is asked again every few seconds. Check base_url=..., the network, and whether Emporix is up",
     ),
+    "upstream.insecure": Kind(
+        level=WARNING,
+        remedy="insecure_http=True sends tokens without encryption: whoever is on the way reads them. Do that for a "
+        "fake Emporix only, in a network of your own",
+    ),
     "upstream.restored": Kind(level=WARNING, remedy="Emporix answers again, and what waited is sent"),
     "upstream.shed": Kind(
         level=WARNING,

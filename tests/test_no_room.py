@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from session_ctx_middleware import (
+    ConfigurationError,
     ContextEvent,
     SessionContext,
     SessionContextMiddleware,
@@ -200,6 +201,26 @@ async def test_choices_that_end_with_the_process(
 
 async def ignore(_: Any) -> None:
     """Send nothing anywhere."""
+
+
+async def test_insecure_http(caplog: pytest.LogCaptureFixture) -> None:
+    """Tokens that go out without encryption are allowed only where somebody wants that, and told at the start."""
+    heard: list[ContextEvent] = []
+
+    def build(**options: Any) -> SessionContextMiddleware:
+        base_url = "http://emporix-fake:8900"
+        return SessionContextMiddleware(Starlette(), tenant="acme", base_url=base_url, on_event=heard.append, **options)
+
+    for refused in ({}, {"insecure_http": "yes"}):
+        with pytest.raises(ConfigurationError, match="insecure_http"):
+            build(**refused)
+    middleware = build(insecure_http=True)
+
+    assert [event.name for event in heard] == ["upstream.insecure"]
+    assert middleware.stats()["upstream.insecure"] == 1
+    assert len(warnings(caplog, "upstream.insecure")) == 1
+    SessionContextMiddleware(Starlette(), tenant="acme", insecure_http=True, on_event=heard.append)
+    assert len(heard) == 1
 
 
 async def test_workers_apart(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -46,6 +46,7 @@ WRONG_KINDS: dict[str, list[Any]] = {
     "on_event": ["log", 3, [print, "log"], ContextEvent],
     "cookie_name": [3, "", "a b", "__Host-x", None],
     "https_only": ["yes", 1, None],
+    "insecure_http": ["yes", 1, None],
     "strict": ["yes", 0, None],
     "clock": [3, time, SystemClock],
 }

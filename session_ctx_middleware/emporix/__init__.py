@@ -1,5 +1,6 @@
 """Clients of the Emporix platform, each usable without the middleware: the only place that knows HTTP libraries."""
 
+from .client import ClientOptions
 from .managed_context import ManagedContextClient
 from .own_context import OwnContextClient
 from .service_token import ServiceToken
@@ -8,6 +9,7 @@ from .token_answer import TokenAnswer, ValidToken
 from .transport import HttpClient
 
 __all__ = [
+    "ClientOptions",
     "HttpClient",
     "ManagedContextClient",
     "OwnContextClient",

@@ -7,10 +7,10 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, quote, urlsplit
 
-from ..checks import is_visible, matching
+from ..checks import flag, is_visible, matching
 from ..errors import ConfigurationError
 
-__all__ = ["BASE_URL", "check_base_url", "check_tenant", "is_loopback", "segment"]
+__all__ = ["BASE_URL", "check_base_url", "check_tenant", "is_insecure", "is_loopback", "segment"]
 
 BASE_URL: Final = "https://api.emporix.io"
 
@@ -32,15 +32,17 @@ def check_tenant(tenant: object) -> str:
     return matching(tenant, _TENANT, _TENANT_RULE)
 
 
-def check_base_url(url: object) -> str:
+def check_base_url(url: object, *, insecure_http: object = False) -> str:
     """Return a base address without a slash at its end.
 
     Args:
         url: an https address; http only towards the machine itself. A path prefix is allowed.
+        insecure_http: allow http towards other hosts as well.
 
     Raises:
         ConfigurationError: not such an address, or one with credentials, a query or a fragment.
     """
+    may_be_read = flag(insecure_http, "insecure_http=...")
     parts = _split(url)
     if parts is None:
         raise ConfigurationError(f"base_url must be an absolute address such as {BASE_URL}.")
@@ -49,9 +51,18 @@ def check_base_url(url: object) -> str:
         raise ConfigurationError("base_url must not contain credentials.")
     if "?" in str(url) or "#" in str(url):
         raise ConfigurationError("base_url must not contain a query or a fragment.")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ConfigurationError("base_url must begin with https://; http:// is for localhost only.")
+    if is_insecure(url) and not may_be_read:
+        raise ConfigurationError(
+            "base_url must begin with https://; http:// is for localhost, or with insecure_http=True for a fake "
+            "Emporix in a network of containers."
+        )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def is_insecure(url: object) -> bool:
+    """Tell whether everybody on the way to an address reads the tokens that are sent there."""
+    parts = _split(url)
+    return parts is not None and parts.scheme == "http" and not is_loopback(parts.hostname)
 
 
 def segment(text: object) -> str:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from ..checks import number, whole
 from ..clock import Clock, SystemClock
 from ..frames import WithoutLocals
-from .address import check_base_url, check_tenant
+from .address import BASE_URL, check_base_url, check_tenant
 from .http import Http
 from .transport import HttpClient, Options, clients_for
 
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["MAX_CONNECTIONS", "SYSTEM_CLOCK", "TIMEOUT", "TOTAL_TIMEOUT", "PlatformClient"]
+__all__ = ["SYSTEM_CLOCK", "TIMEOUT", "TOTAL_TIMEOUT", "ClientOptions", "PlatformClient"]
 
 TIMEOUT: Final = 5.0
 TOTAL_TIMEOUT: Final = 4.0
@@ -23,18 +23,37 @@ MAX_CONNECTIONS: Final = 60
 SYSTEM_CLOCK: Final[Clock] = SystemClock()
 
 
+class ClientOptions(TypedDict, total=False):
+    """The keywords that all clients of the platform have.
+
+    Args:
+        base_url: where Emporix is: https, or http on the machine itself.
+        insecure_http: allow http towards other hosts, for a fake Emporix in a network of containers.
+        http_client: an ``httpx.AsyncClient``, ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``, which is never
+            closed here; ``"aiohttp"``, ``"httpx2"`` or ``"httpx"`` to have one of that library built; `None` for the
+            first of these that is installed.
+        timeout: seconds that connecting (at most 2), sending, or a pause in an answer may take, for a client built
+            here; cut to `total_timeout`.
+        total_timeout: seconds that the whole of a call may take.
+        max_connections: connections open at once, for a client built here.
+        clock: where time comes from.
+    """
+
+    base_url: str
+    insecure_http: bool
+    http_client: HttpClient | None
+    timeout: float
+    total_timeout: float
+    max_connections: int
+    clock: Clock
+
+
 class PlatformClient(WithoutLocals):
     """A client of one service for one tenant; works from several event loops.
 
     Args:
         tenant: the name of the tenant.
-        base_url: where Emporix is.
-        http_client: makes the calls, `None` or the name of a library to have one built; `timeout` and `max_connections`
-            are for that one.
-        timeout: seconds that connecting, sending, or a pause in an answer may take; cut to `total_timeout`.
-        total_timeout: seconds that the whole of a call may take.
-        max_connections: connections open at once.
-        clock: where time comes from.
+        base_url, insecure_http, http_client, timeout, total_timeout, max_connections, clock: see `ClientOptions`.
 
     Raises:
         ConfigurationError: one of them cannot work.
@@ -44,18 +63,20 @@ class PlatformClient(WithoutLocals):
         self,
         tenant: str,
         *,
-        base_url: str,
-        http_client: HttpClient | None,
-        timeout: float,
-        total_timeout: float,
-        max_connections: int,
-        clock: Clock,
+        base_url: str = BASE_URL,
+        insecure_http: bool = False,
+        http_client: HttpClient | None = None,
+        timeout: float = TIMEOUT,
+        total_timeout: float = TOTAL_TIMEOUT,
+        max_connections: int = MAX_CONNECTIONS,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.tenant: Final = check_tenant(tenant)
         total = number(total_timeout, "total_timeout", above=0, unit="seconds")
         timeout = min(number(timeout, "timeout", above=0, unit="seconds"), total)
-        base_url = check_base_url(base_url)
+        base_url = check_base_url(base_url, insecure_http=insecure_http)
         options = Options(timeout, total, whole(max_connections, "max_connections"))
+        self._clock = clock
         self._http = Http(base_url, clients_for(http_client, base_url, options), clock, total)
 
     async def aclose(self) -> None:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from ..checks import is_visible
-from ..clock import Clock
 from ..errors import ConfigurationError, ContextNotFound, TokenRejected
 from ..model.document import ContextDocument
-from .address import BASE_URL, segment
+from .address import segment
 from .answers import Answer, document_of, require_success
 from .attributes import attribute_body, attribute_segment
-from .client import MAX_CONNECTIONS, SYSTEM_CLOCK, TIMEOUT, TOTAL_TIMEOUT, PlatformClient
+from .client import ClientOptions, PlatformClient
 from .service_token import REFUSED_PAUSE, ServiceToken
-from .transport import HttpClient
 
 __all__ = ["ManagedContextClient"]
 
@@ -29,15 +27,7 @@ class ManagedContextClient(PlatformClient):
     Args:
         tenant: the name of the tenant.
         service_token: with the scope ``sessioncontext.context_manage``; it is not closed here.
-        base_url: where Emporix is: https, or http on the machine itself.
-        http_client: an ``httpx.AsyncClient``, ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``, which is never
-            closed here; ``"aiohttp"``, ``"httpx2"`` or ``"httpx"`` to have one of that library built; `None` for the
-            first of these that is installed.
-        timeout: seconds that connecting (at most 2), sending, or a pause in an answer may take, for a client built
-            here; cut to `total_timeout`.
-        total_timeout: seconds that the whole of a call may take.
-        max_connections: connections open at once, for a client built here.
-        clock: where time comes from.
+        options: see `ClientOptions`.
 
     Raises:
         ConfigurationError: one of them cannot work.
@@ -48,24 +38,10 @@ class ManagedContextClient(PlatformClient):
         tenant: str,
         *,
         service_token: ServiceToken,
-        base_url: str = BASE_URL,
-        http_client: HttpClient | None = None,
-        timeout: float = TIMEOUT,
-        total_timeout: float = TOTAL_TIMEOUT,
-        max_connections: int = MAX_CONNECTIONS,
-        clock: Clock = SYSTEM_CLOCK,
+        **options: Unpack[ClientOptions],
     ) -> None:
-        super().__init__(
-            tenant,
-            base_url=base_url,
-            http_client=http_client,
-            timeout=timeout,
-            total_timeout=total_timeout,
-            max_connections=max_connections,
-            clock=clock,
-        )
+        super().__init__(tenant, **options)
         self._service_token = _checked(service_token, self.tenant)
-        self._clock = clock
         self._refused_until = -math.inf
 
     async def get(self, session_id: str) -> ContextDocument:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Unpack
 
-from ..clock import Clock
 from ..model.document import ContextDocument
-from .address import BASE_URL
 from .answers import document_of, require_success
 from .attributes import attribute_body, attribute_segment
-from .client import MAX_CONNECTIONS, SYSTEM_CLOCK, TIMEOUT, TOTAL_TIMEOUT, PlatformClient
-from .transport import HttpClient
+from .client import ClientOptions, PlatformClient
 
 __all__ = ["OwnContextClient"]
 
@@ -20,15 +18,7 @@ class OwnContextClient(PlatformClient):
 
     Args:
         tenant: the name of the tenant.
-        base_url: where Emporix is: https, or http on the machine itself.
-        http_client: an ``httpx.AsyncClient``, ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``, which is never
-            closed here; ``"aiohttp"``, ``"httpx2"`` or ``"httpx"`` to have one of that library built; `None` for the
-            first of these that is installed.
-        timeout: seconds that connecting (at most 2), sending, or a pause in an answer may take, for a client built
-            here; cut to `total_timeout`.
-        total_timeout: seconds that the whole of a call may take.
-        max_connections: connections open at once, for a client built here.
-        clock: where time comes from.
+        options: see `ClientOptions`.
 
     Raises:
         ConfigurationError: one of them cannot work.
@@ -37,23 +27,9 @@ class OwnContextClient(PlatformClient):
     def __init__(
         self,
         tenant: str,
-        *,
-        base_url: str = BASE_URL,
-        http_client: HttpClient | None = None,
-        timeout: float = TIMEOUT,
-        total_timeout: float = TOTAL_TIMEOUT,
-        max_connections: int = MAX_CONNECTIONS,
-        clock: Clock = SYSTEM_CLOCK,
+        **options: Unpack[ClientOptions],
     ) -> None:
-        super().__init__(
-            tenant,
-            base_url=base_url,
-            http_client=http_client,
-            timeout=timeout,
-            total_timeout=total_timeout,
-            max_connections=max_connections,
-            clock=clock,
-        )
+        super().__init__(tenant, **options)
         self._path = f"/session-context/{self.tenant}/me/context"
 
     async def get(self, token: str) -> ContextDocument:

@@ -83,6 +83,7 @@ class ServiceToken(PlatformClient):
         client_secret: of the client credentials.
         scope: what the token must allow; several scopes are separated by blanks (RFC 6749, section 3.3).
         base_url: where Emporix is: https, or http on the machine itself.
+        insecure_http: allow http towards other hosts, for a fake Emporix in a network of containers.
         http_client: an ``httpx.AsyncClient``, ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``, which is never
             closed here; ``"aiohttp"``, ``"httpx2"`` or ``"httpx"`` to have one of that library built; `None` for the
             first of these that is installed.
@@ -103,6 +104,7 @@ class ServiceToken(PlatformClient):
         client_secret: str,
         scope: str = "sessioncontext.context_manage",
         base_url: str = BASE_URL,
+        insecure_http: bool = False,
         http_client: HttpClient | None = None,
         renew_before: float = 60.0,
         total_timeout: float = TOTAL_TIMEOUT,
@@ -111,6 +113,7 @@ class ServiceToken(PlatformClient):
         super().__init__(
             tenant,
             base_url=base_url,
+            insecure_http=insecure_http,
             http_client=http_client,
             timeout=TIMEOUT,
             total_timeout=total_timeout,

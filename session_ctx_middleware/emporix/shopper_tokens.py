@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from ..checks import is_visible, printable
-from ..clock import Clock
 from ..errors import EmporixError, EmporixFailed, LoginRefused, MalformedAnswer, TokenRejected, TooManyRequests
 from ..frames import without_locals
 from ..model.fields import checked_switch
-from .address import BASE_URL, segment
+from .address import segment
 from .answers import FOREIGN, Answer, error_of
-from .client import MAX_CONNECTIONS, SYSTEM_CLOCK, TIMEOUT, TOTAL_TIMEOUT, PlatformClient
+from .client import ClientOptions, PlatformClient
 from .forms import gateway_code
 from .token_answer import TokenAnswer, ValidToken, json_object
-from .transport import HttpClient
 
 __all__ = ["ShopperTokens"]
 
@@ -57,12 +55,7 @@ class ShopperTokens(PlatformClient):
     Args:
         tenant: the name of the tenant.
         client_id: of the storefront; it is public, and no shopper's.
-        base_url: where Emporix is: https, or http on the machine itself.
-        http_client: makes the calls, and is never closed here; `None` to have one built.
-        timeout: seconds that connecting (at most 2), sending, or a pause in an answer may take; cut to `total_timeout`.
-        total_timeout: seconds that the whole of a call may take.
-        max_connections: connections open at once, for a client built here.
-        clock: where time comes from.
+        options: see `ClientOptions`.
 
     Raises:
         ConfigurationError: one of them cannot work.
@@ -72,23 +65,9 @@ class ShopperTokens(PlatformClient):
         self,
         tenant: str,
         client_id: str,
-        *,
-        base_url: str = BASE_URL,
-        http_client: HttpClient | None = None,
-        timeout: float = TIMEOUT,
-        total_timeout: float = TOTAL_TIMEOUT,
-        max_connections: int = MAX_CONNECTIONS,
-        clock: Clock = SYSTEM_CLOCK,
+        **options: Unpack[ClientOptions],
     ) -> None:
-        super().__init__(
-            tenant,
-            base_url=base_url,
-            http_client=http_client,
-            timeout=timeout,
-            total_timeout=total_timeout,
-            max_connections=max_connections,
-            clock=clock,
-        )
+        super().__init__(tenant, **options)
         self._client_id = printable(client_id, "client_id")
         self._customer = f"/customer/{self.tenant}"
 
