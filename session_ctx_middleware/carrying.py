@@ -9,6 +9,7 @@ import asyncio
 
 from starlette.requests import HTTPConnection
 
+from .clock import Budget
 from .continuity import NOTHING, Found
 from .document_cookie import MAX_CARRIED, MAX_SET, NOT_LOOKED_FOR, PASSED_OVER, BroughtDocument, held_after
 from .engine import DocumentOffer, Engine, Noted, Notes, Travelled
@@ -20,7 +21,9 @@ from .privacy import Privacy
 from .tasks import SharedResult
 from .tokens import StorefrontToken, Visitor
 
-__all__ = ["Carrying"]
+__all__ = ["COMMITTING", "READING", "Carrying"]
+
+READING, COMMITTING = 0, 1
 
 
 class Carrying(Privacy):
@@ -31,6 +34,8 @@ class Carrying(Privacy):
     _token_sought = False
     _seeking: asyncio.Task[StorefrontToken | None] | None = None
     """The search for the token, where it has to be awaited."""
+    _budgets: tuple[Budget, Budget] | None = None
+    """What is left for waiting: for reading, and for committing."""
     _visitor: Visitor | None = None
     """Who it is, to a source that takes care of sessions, and what the browser is to keep of that."""
     _noticing: SharedResult[Exception | str] | None = None
@@ -69,14 +74,19 @@ class Carrying(Privacy):
         return self._token
 
     async def _seek(self) -> StorefrontToken | None:
-        visitor = self._visiting() if self._deps.tokens.begins_sessions else None
-        return await self._deps.tokens.find(HTTPConnection(self._scope), visitor)
+        connection = HTTPConnection(self._scope)
+        if not self._deps.tokens.begins_sessions:
+            return await self._deps.tokens.find(connection)
+        with self._budget(READING) as until:
+            return await self._deps.tokens.find(connection, self._visiting().waiting(until))
 
     async def _another_token(self, refused: StorefrontToken) -> StorefrontToken | None:
         """Return another token of the shopper in place of one that Emporix has refused, `None` where there is none."""
         if not self._deps.tokens.begins_sessions:
             return None
-        found = await self._deps.tokens.instead_of(refused, HTTPConnection(self._scope), self._visiting())
+        with self._budget(READING) as until:
+            visitor = self._visiting().waiting(until)
+            found = await self._deps.tokens.instead_of(refused, HTTPConnection(self._scope), visitor)
         self._found = found or self._found
         return found
 
@@ -84,6 +94,12 @@ class Carrying(Privacy):
         if self._visitor is None:
             self._visitor = Visitor(self._choices, lambda: self._cannot_answer, lambda: self._era)
         return self._visitor
+
+    def _budget(self, which: int) -> Budget:
+        """Measure one wait: up to its response a request has one budget for all its waits, then a new one for each."""
+        if self._budgets is None or self._response is not None or self._scope["type"] == "websocket":
+            self._budgets = self._engine.budgets()
+        return self._budgets[which]
 
     def _choices(self) -> dict[str, str]:
         """Return what a session should begin with: what was chosen before there was one, and else the defaults."""

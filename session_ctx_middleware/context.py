@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Self
 
+from .carrying import READING
 from .engine import Commit, without_token
 from .errors import ContextUnavailable, NoToken, TokenRejected
 from .forms import PlainForm
-from .lifecycle import READING
 from .model.changes import NO_CHANGES
 from .model.document import ATTRIBUTE_PREFIX, REMOVED
 from .model.fields import checked_attribute, checked_key, checked_switch

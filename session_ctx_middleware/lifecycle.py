@@ -12,8 +12,7 @@ from typing import Final, TypeVar
 
 from starlette.types import Message, Scope
 
-from .carrying import Carrying
-from .clock import Budget
+from .carrying import COMMITTING, READING, Carrying
 from .dependencies import RequestDependencies
 from .engine import Commit, CommitResult, without_token
 from .errors import ContextNotLoaded, ContextSealed, ContextUnavailable, NoToken, TokenRejected
@@ -25,11 +24,10 @@ from .model.view import NOTHING_KNOWN, Snapshot
 from .recording import new_operation, recording, with_operation
 from .reports import commit_event, load_event
 
-__all__ = ["READING", "THREAD_PATIENCE", "RequestLifecycle"]
+__all__ = ["THREAD_PATIENCE", "RequestLifecycle"]
 
 T = TypeVar("T")
 
-READING, COMMITTING = 0, 1
 COMMITTED: Final = "committed"
 THREAD_PATIENCE: Final = 1.0  # seconds that a worker thread waits longer for a load than it may take
 
@@ -44,8 +42,6 @@ class RequestLifecycle(Carrying):
     """
 
     # Defaults live on the class: a request that never touches its context pays for its three attributes only.
-    _budgets: tuple[Budget, Budget] | None = None
-    """What is left for waiting: for reading, and for committing."""
     _changes: ContextChanges = NO_CHANGES
     """What is recorded and not yet sent."""
     _batches: tuple[set[str], ...] = ()
@@ -147,14 +143,6 @@ class RequestLifecycle(Carrying):
             self._touch()
         known = self._known
         return self._load_from_thread() if known is None else known
-
-    # How long it may wait
-
-    def _budget(self, which: int) -> Budget:
-        """Measure one wait: up to its response a request has one budget for all its waits, then a new one for each."""
-        if self._budgets is None or self._response is not None or self._scope["type"] == "websocket":
-            self._budgets = self._engine.budgets()
-        return self._budgets[which]
 
     # Recording
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from .carrying import READING
 from .engine import Notes
 from .errors import ContextSealed
-from .lifecycle import READING
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import ATTRIBUTE_PREFIX, Value
 from .model.fields import SWITCHES

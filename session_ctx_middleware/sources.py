@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
@@ -81,7 +81,7 @@ class Visitor:
         era: returns how often the shopper has logged out in this browser; a session from before that is nobody's.
     """
 
-    __slots__ = ("choices", "era", "headers", "is_answered", "session", "session_era")
+    __slots__ = ("choices", "era", "headers", "is_answered", "session", "session_era", "until")
 
     def __init__(
         self, choices: Callable[[], Mapping[str, str]], is_answered: Callable[[], bool], era: Callable[[], int]
@@ -95,6 +95,13 @@ class Visitor:
         """The era that it was begun in."""
         self.headers: tuple[bytes, ...] = ()
         """The values of ``Set-Cookie`` that the browser is to get of it."""
+        self.until = float("inf")
+        """Until when the request waits, in monotonic seconds."""
+
+    def waiting(self, until: float) -> Self:
+        """Return the same visitor, whose request waits until then (monotonic seconds)."""
+        self.until = until
+        return self
 
     def is_of(self, session: object, era: int) -> None:
         """Note the session that the request brought.

@@ -29,6 +29,8 @@ OPERATION: Final = "anonymous.login"
 BEGIN: Final = "begin"
 RENEW: Final = "renew"
 DRAIN_SECONDS: Final = 5.0
+FOR_A_GOOD_TOKEN: Final = 0.5
+"""Share of its time that a page waits for the next token while the one that it has is good: the rest is for reading."""
 
 
 class Guests:
@@ -52,7 +54,6 @@ class Guests:
     ) -> None:
         self._events: Events = setup.events
         self._clock: Clock = setup.clock
-        self._patience = setup.patience
         self._tokens = tokens
         self._keeping = keeping
         self._visits = visits
@@ -112,6 +113,10 @@ class Guests:
         await self._keeping.aclose(DRAIN_SECONDS)
         await self._tokens.aclose()
 
+    def _left(self, visitor: Visitor) -> float:
+        """Return for how many seconds a request may still wait."""
+        return max(0.0, visitor.until - self._clock.monotonic())
+
     def _is_too_late(self, visitor: Visitor) -> bool:
         """Tell whether nobody would keep other tokens of the session."""
         return self._keeping.needs_answer and visitor.is_answered()
@@ -119,7 +124,7 @@ class Guests:
     async def _renew(
         self, kept: KeptSession, connection: HTTPConnection, visitor: Visitor, *, is_good: bool
     ) -> StorefrontToken | None:
-        outcome = await self._renewals.of(kept, self._patience)
+        outcome = await self._renewals.of(kept, self._left(visitor) * (FOR_A_GOOD_TOKEN if is_good else 1))
         if isinstance(outcome, KeptSession):
             return self._keep(outcome, connection, visitor)
         if is_good:
@@ -133,7 +138,7 @@ class Guests:
         if not await self._may_begin(connection, visitor):
             return None
         before = kept.refresh_token or kept.access_token
-        outcome = await self._replacements.of(before, lambda: self._another(connection, visitor), self._patience)
+        outcome = await self._replacements.of(before, lambda: self._another(connection, visitor), self._left(visitor))
         return self._keep(outcome, connection, visitor) if isinstance(outcome, KeptSession) else None
 
     async def _begin(self, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken | None:
@@ -141,7 +146,7 @@ class Guests:
             return None
         unanswered = EmporixUnreachable(OPERATION, None, "no answer in time")
         begun = self._tasks.share(self._begun(connection, visitor), otherwise=unanswered)
-        kept = await begun.wait(self._patience, self._clock)
+        kept = await begun.wait(self._left(visitor), self._clock)
         if kept is None:
             self._failed(unanswered)
         return self._keep(kept, connection, visitor) if isinstance(kept, KeptSession) else None

@@ -312,3 +312,18 @@ def test_configuration() -> None:
             StorefrontSessions("storefront", **options)
     with pytest.raises(ConfigurationError):
         StorefrontSessions("")
+
+
+@pytest.mark.parametrize("pause", [3500.0, 3700.0])
+async def test_one_budget(pause: float, make_guests: MakeShop, emporix: FakeEmporix) -> None:
+    """A page waits no longer than its deadline in all: for a token, and for what it reads with that."""
+    one, other = make_guests(), make_guests()
+    other.browser._cookies = one.browser._cookies
+    await one.visit(who)
+    await asyncio.sleep(pause)
+    emporix.fault("*", Fault(hang=True), times=None)
+    loop = asyncio.get_running_loop()
+    for shop in (other, one, other):
+        began = loop.time()
+        assert (await shop.visit(currency)).text == "EUR"
+        assert loop.time() - began <= 2.01
