@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,11 +11,11 @@ import pytest
 from redis.asyncio import Redis
 
 from session_ctx_middleware import ContextDefaults, SessionContext, UpstreamPolicy
-from session_ctx_middleware.clock import SystemClock
 from session_ctx_middleware.sessions import StorefrontSessions
 from session_ctx_middleware.stores.redis import RedisStore
 from session_ctx_middleware.testing import FakeEmporix, Fault, Quirks
 
+from ..support.hours import Hours
 from ..support.redis_server import RedisServer
 from ..support.shop import Shop
 from .conftest import PATIENT
@@ -27,25 +26,6 @@ pytestmark = pytest.mark.redis
 SECRET = "a secret that all workers of this shop share"
 MakeWorker = Callable[..., Shop]
 UNHURRIED = UpstreamPolicy(deadline=60.0, commit_deadline=60.0, timeout=60.0, total_timeout=60.0)
-
-
-class Hours:
-    """A clock on which hours can pass, for shop and platform alike."""
-
-    def __init__(self) -> None:
-        self.passed = 0.0
-
-    def now(self) -> float:
-        return time.time() + self.passed
-
-    def clock(self) -> Any:
-        hours = self
-
-        class Clock(SystemClock):
-            def time(self) -> float:
-                return hours.now()
-
-        return Clock()
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +41,7 @@ def hours() -> Hours:
 
 @pytest.fixture
 def emporix(hours: Hours) -> FakeEmporix:
-    return FakeEmporix(context_at="login", quirks=Quirks(refresh_reuse="refused"), now=hours.now)
+    return FakeEmporix(context_at="login", quirks=Quirks(refresh_reuse="refused"), now=hours.time)
 
 
 @pytest.fixture
@@ -72,7 +52,7 @@ async def make_worker(emporix: FakeEmporix, hours: Hours) -> AsyncIterator[MakeW
     def make(store: RedisStore, *, keep: Any = "cookie") -> Shop:
         sessions = StorefrontSessions("storefront", keep=keep)
         defaults = ContextDefaults(currency="EUR")
-        options = {"secret_key": SECRET, "defaults": defaults, "upstream": UNHURRIED, "clock": hours.clock()}
+        options = {"secret_key": SECRET, "defaults": defaults, "upstream": UNHURRIED, "clock": hours}
         worker = Shop(emporix, httpx2, token=sessions, store=store, **options)
         if workers:
             worker.browser._cookies = workers[0].browser._cookies
