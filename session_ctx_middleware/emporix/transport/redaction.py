@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Final
 
@@ -27,8 +27,22 @@ class _NameInsteadOfUrl(logging.Filter):
         return True
 
 
-_FILTER: Final = _NameInsteadOfUrl()
-_LOGGERS: Final = (logging.getLogger("httpx"), logging.getLogger("httpx2"))
+class _NoHeaderFields(logging.Filter):
+    """Keeps what HTTP/2 says of the fields of our calls to itself, and what is left of them in its tables.
+
+    The tables belong to a connection: what one call has put there may be mentioned during any other.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        fields = record.args if isinstance(record.args, tuple) else ()
+        return _operation.get(None) is None and not any(name in _FIELDS for name in fields)
+
+
+_FIELDS: Final = frozenset({b":path", b"authorization", b"session-id", b"saas-token"})
+_FILTERS: Final[tuple[tuple[logging.Filter, tuple[logging.Logger, ...]], ...]] = (
+    (_NameInsteadOfUrl(), (logging.getLogger("httpx"), logging.getLogger("httpx2"))),
+    (_NoHeaderFields(), (logging.getLogger("hpack.hpack"), logging.getLogger("hpack.table"))),
+)
 
 
 class RedactedRequestLines:
@@ -44,8 +58,9 @@ class RedactedRequestLines:
         self._operation = operation
 
     def __enter__(self) -> None:
-        for logger in _LOGGERS:
-            logger.addFilter(_FILTER)  # added once, however often it is asked for
+        for redaction, loggers in _FILTERS:
+            for logger in loggers:
+                logger.addFilter(redaction)  # added once, however often it is asked for
         self._token = _operation.set(self._operation)
 
     def __exit__(self, *_: object) -> None:
@@ -54,13 +69,17 @@ class RedactedRequestLines:
 
 @contextmanager
 def kept_out_of_traces() -> Iterator[None]:
-    """Have no instrumentation of the HTTP client begin a span, whose ``url.full`` would have the whole address."""
-    context = sys.modules.get("opentelemetry.context")
-    if context is None:  # then nobody traces
+    """Have no tracer that watches the HTTP client note a call, whose address would come with it.
+
+    OpenTelemetry's instrumentations look for a value in the current context. Those of Sentry write spans and
+    breadcrumbs into the current scope: a call has one of its own.
+    """
+    with ExitStack() as stack:
+        telemetry, sentry = sys.modules.get("opentelemetry.context"), sys.modules.get("sentry_sdk")
+        if telemetry is not None:
+            token = telemetry.attach(telemetry.set_value(SUPPRESSED, value=True))
+            stack.callback(telemetry.detach, token)
+        if sentry is not None and hasattr(sentry, "isolation_scope"):
+            stack.enter_context(sentry.isolation_scope())
+            sentry.get_current_scope().clear()
         yield
-        return
-    token = context.attach(context.set_value(SUPPRESSED, value=True))
-    try:
-        yield
-    finally:
-        context.detach(token)
