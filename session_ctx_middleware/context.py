@@ -234,7 +234,7 @@ class SessionContext(ContextReading, PlainForm):
         if self._is_abroad():
             await self._at_home(self.forget())
         else:
-            await self._end(await self._credentials())
+            await self._end(await self._credentials(), self._next_era())
 
     async def adopt(self, token: StorefrontToken) -> Transition:
         """Go on with another token of the shopper: the shop has logged him in or out, or has refreshed the token.

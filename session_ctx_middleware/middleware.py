@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .access import SCOPE_KEY, STATE_KEY, inside_another
+from .access import SCOPE_KEY, STATE_KEY, get_session_context, inside_another
 from .assembly import calling, keys_of, neighbourhood_of, warn_of_insecure_http, warn_of_several_workers
 from .checks import flag, flag_or_function, functions, instance, secret_keys, with_methods
 from .clock import Clock, SystemClock
@@ -22,7 +22,7 @@ from .dependencies import Engines, RequestDependencies, cookies_of
 from .emporix import OwnContextClient
 from .emporix.reported import ReportedContexts
 from .engine import EngineOptions, Stats
-from .errors import InvalidChange, SharedCacheLeak
+from .errors import ConfigurationError, InvalidChange, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
 from .frames import clear_frames, without_locals
 from .health import REMEMBERED, Health
@@ -34,7 +34,7 @@ from .sealing import Keyring
 from .stores import ContextStore
 from .stores.protocol import check_store
 from .token_watch import TokenWatch
-from .tokens import BearerToken, SessionSetup, TokenChain, TokenSource
+from .tokens import BearerToken, Movable, SessionSetup, TokenChain, TokenSource
 
 if TYPE_CHECKING:
     from .emporix import HttpClient
@@ -177,6 +177,7 @@ class SessionContextMiddleware:
                 patience=upstream.deadline,
                 clock=clock,
                 events=events,
+                moving=self._moving,
                 store=neighbourhood.store,
             )
         )
@@ -241,6 +242,12 @@ class SessionContextMiddleware:
         await self._emporix.aclose()
         await self._deps.tokens.aclose()
         await self._events.drain(DRAIN_SECONDS)
+
+    def _moving(self, connection: HTTPConnection) -> Movable:
+        context = get_session_context(connection)
+        if context._deps is not self._deps:
+            raise ConfigurationError("This request's session context is of another middleware than this token source.")
+        return context._movable()
 
     def _starting(self, context: SessionContext, send: Send) -> Send:
         def send_wrapper(message: Message) -> Awaitable[None]:

@@ -14,11 +14,11 @@ from .errors import ContextSealed
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import ATTRIBUTE_PREFIX, Value
 from .model.fields import SWITCHES
-from .model.transition import Belongings, Side, Transition, TransitionKind, fate, is_another, kind_of
+from .model.transition import Belongings, Follows, Side, Transition, TransitionKind, fate, is_another, kind_of
 from .model.view import NOTHING_KNOWN, Snapshot, source, switch_value
 from .own_calls import OwnCalls
 from .recording import new_operation
-from .tokens import StorefrontToken
+from .tokens import Movable, StorefrontToken
 
 __all__ = ["Moving"]
 
@@ -37,6 +37,23 @@ class Moving(OwnCalls):
         """
         if self._sealed or self._cannot_answer:
             raise ContextSealed
+
+    def _movable(self) -> Movable:
+        """Return this request as those see it who give its shopper another token."""
+        return Movable(
+            visitor=self._visiting(),
+            check=self._may_move,
+            run=lambda work: self._at_home(work) if self._is_abroad() else work,
+            credentials=self._credentials,
+            another_token=self._another_token,
+            belongings=lambda: self._belongings(everything=True),
+            choices=lambda: self._belongings(everything=False),
+            belongings_of_before=self._belongings_of_before,
+            next_era=self._next_era,
+            goes_on_with=self._goes_on_with,
+            end=self._end,
+            move=self._move,
+        )
 
     async def _belongings(self, *, everything: bool) -> Belongings:
         """Return what the shopper has under the token of this request.
@@ -79,6 +96,7 @@ class Moving(OwnCalls):
         self, token: StorefrontToken | None, known: Snapshot, made: ContextChanges, values: Mapping[str, Value]
     ) -> Belongings:
         return Belongings(
+            token,
             Side.of(known, None if token is None else self._engine.session_of(token)),
             known.document,
             {name: value for name, value in values.items() if name in SWITCHES and isinstance(value, str)},
@@ -86,32 +104,38 @@ class Moving(OwnCalls):
             {path: each.value for path, each in known.parked.operations.items() if path.startswith(ATTRIBUTE_PREFIX)},
         )
 
-    async def _end(self, token: StorefrontToken | None) -> None:
-        """Drop everything cached, parked or recorded for a session, wherever it is; what the browser has is void."""
+    def _next_era(self) -> int:
+        """Return the era of what comes after a logout."""
+        return 1 + (self._era if self._visitor is None else max(self._era, self._visitor.session_era))
+
+    async def _end(self, token: StorefrontToken | None, era: int) -> None:
+        """Drop everything cached, parked or recorded for a session, wherever it is; what the browser has is void.
+
+        Args:
+            token: of the session.
+            era: of what comes after it.
+        """
         self._change()  # a logout that a cache answers would reach nobody
         self._changes = self._told = NO_CHANGES
         self._known = NOTHING_KNOWN
-        before = self._era if self._visitor is None else max(self._era, self._visitor.session_era)
-        self._ended = Notes(era=before + 1, ended=self._deps.timestamps.next(self._newest_at()))
+        self._ended = Notes(era=era, ended=self._deps.timestamps.next(self._newest_at()))
         if token is not None:
             with self._budget(READING) as until:
                 await self._engine.forget(token, until)
 
     async def _go_over(self, to: StorefrontToken) -> Transition:
         """Go on with a token that the application has; what that means shows when Emporix is asked."""
-        before, old = await self._belongings_of_before(), self._token
+        before = await self._belongings_of_before()
         self._goes_on_with(to)
         await self._load_ahead()
         after = self._side(to)
         kind, another = kind_of(before.side, after), is_another(before.side, after)
         if another:
-            await self._end(old)
-        elif kind == "company" and old is not None:
-            await self._engine.leave(old)
-        return await self._move(before, to, kind, follows=not another)
+            await self._end(before.token, self._next_era())
+        return await self._move(before, to, kind, "choices" if another else "everything")
 
     async def _move(
-        self, before: Belongings, to: StorefrontToken | None, kind: TransitionKind, *, follows: bool
+        self, before: Belongings, to: StorefrontToken | None, kind: TransitionKind, follows: Follows
     ) -> Transition:
         """Go on with another token, under which the shopper gets what he takes along.
 
@@ -119,14 +143,16 @@ class Moving(OwnCalls):
             before: what he had.
             to: the token, `None` where there is none yet.
             kind: what happens.
-            follows: whether attributes that wait follow to another session.
+            follows: what the shopper takes along.
         """
         self._change()
+        if kind == "company" and before.token is not None:
+            await self._engine.leave(before.token)
         self._goes_on_with(to)
         await self._load_ahead()
         after = Side() if to is None else self._side(to)
         same = before.side.session_id is not None and before.side.session_id == after.session_id
-        taken = _taken_along(before, kind, same=same, follows=follows)
+        taken = _taken_along(before, kind, follows, same=same)
         if not same:
             self._told = self._told.switches()
         await self._carry({} if same and kind == "refresh" else taken, kind)
@@ -183,11 +209,13 @@ class Moving(OwnCalls):
         return waits or (known.document is not None and known.document.value_at(path) == value)
 
 
-def _taken_along(before: Belongings, kind: TransitionKind, *, same: bool, follows: bool) -> dict[str, Value]:
+def _taken_along(before: Belongings, kind: TransitionKind, follows: Follows, *, same: bool) -> dict[str, Value]:
     """Return what the shopper takes along: what he has chosen, and after a logout all that he has seen."""
+    if follows == "nothing":
+        return {}
     names = before.switches if kind == "logout" else before.chosen
     chosen = {name: value for name, value in before.switches.items() if name in names}
-    return {**chosen, **(before.waiting if follows and not same else {})}
+    return {**chosen, **(before.waiting if follows == "everything" and not same else {})}
 
 
 def _had(before: Belongings, kind: TransitionKind) -> set[str]:

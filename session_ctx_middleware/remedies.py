@@ -239,6 +239,11 @@ KINDS: Final[dict[str, Kind]] = {
     "session.renewed": Kind(),
     "session.none": Kind(),
     "session.moved": Kind(),
+    "logout.untold": Kind(
+        level=WARNING,
+        remedy="Emporix could not be told that a customer has logged out, and is told later. Here he is logged out",
+        quiet=60,
+    ),
     "session.replaced": Kind(
         level=WARNING,
         remedy="Emporix has refused a session's tokens, and another session was begun; choices that the browser knows "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self, TypeAlias
 
@@ -12,9 +12,10 @@ from starlette.types import Scope
 from .clock import Clock
 from .credentials import StorefrontToken
 from .events import Events
+from .model.transition import Belongings, Follows, Transition, TransitionKind
 from .sealing import Keyring
 
-__all__ = ["ANY_HEADER", "OwnSource", "SessionSetup", "SessionSource", "TokenSource", "Visitor"]
+__all__ = ["ANY_HEADER", "Movable", "OwnSource", "SessionSetup", "SessionSource", "TokenSource", "Visitor"]
 
 Found: TypeAlias = "str | StorefrontToken | None"
 TokenSource: TypeAlias = Callable[[HTTPConnection], "Found | Awaitable[Found]"]
@@ -58,6 +59,7 @@ class SessionSetup:
         patience: seconds for which a request waits for a token.
         clock: where time comes from.
         events: who is told what happens.
+        moving: returns a request of the middleware as it goes over to another token.
         store: what the middleware shares with others; `None` for nothing.
     """
 
@@ -69,6 +71,7 @@ class SessionSetup:
     patience: float
     clock: Clock
     events: Events
+    moving: Callable[[HTTPConnection], Movable]
     store: object = None
 
 
@@ -119,6 +122,39 @@ class Visitor:
     def clears(self, headers: tuple[bytes, ...]) -> None:
         """Note that the browser is to lose what counts no more."""
         self.headers = headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Movable:
+    """A request as those see it who give its shopper another token.
+
+    Args:
+        visitor: who it is, and what his browser is to keep.
+        check: raises `ContextSealed` where the browser cannot be given anything any more.
+        run: awaits what works on the request, on the event loop that serves it.
+        credentials: returns the token that it goes on with.
+        another_token: returns another one in place of one that Emporix has refused.
+        belongings: returns what the shopper has before the move.
+        choices: the same, or less where nothing is known that he has chosen: then Emporix is not asked.
+        belongings_of_before: the same where Emporix may have moved him already.
+        next_era: returns the era of what comes after a logout.
+        goes_on_with: has the request go on with a token, or none, and nothing else.
+        end: has nothing of a token's session shown any more, and all that the browser has be void.
+        move: has the request go on with a token, and the shopper's belongings follow.
+    """
+
+    visitor: Visitor
+    check: Callable[[], None]
+    run: Callable[[Coroutine[object, object, Transition]], Awaitable[Transition]]
+    credentials: Callable[[], Awaitable[StorefrontToken | None]]
+    another_token: Callable[[StorefrontToken], Awaitable[StorefrontToken | None]]
+    belongings: Callable[[], Awaitable[Belongings]]
+    choices: Callable[[], Awaitable[Belongings]]
+    belongings_of_before: Callable[[], Awaitable[Belongings]]
+    next_era: Callable[[], int]
+    goes_on_with: Callable[[StorefrontToken | None], None]
+    end: Callable[[StorefrontToken | None, int], Awaitable[None]]
+    move: Callable[[Belongings, StorefrontToken | None, TransitionKind, Follows], Awaitable[Transition]]
 
 
 class SessionSource(OwnSource):

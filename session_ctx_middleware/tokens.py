@@ -16,11 +16,12 @@ from .cookies import cookies_in
 from .credentials import USABLE, StorefrontToken, usable
 from .errors import ConfigurationError
 from .events import Events
-from .sources import ANY_HEADER, OwnSource, SessionSetup, SessionSource, TokenSource, Visitor
+from .sources import ANY_HEADER, Movable, OwnSource, SessionSetup, SessionSource, TokenSource, Visitor
 
 __all__ = [
     "BearerToken",
     "CookieToken",
+    "Movable",
     "OwnSource",
     "SessionSetup",
     "SessionSource",

@@ -1,6 +1,7 @@
 """Clients of the Emporix platform, each usable without the middleware: the only place that knows HTTP libraries."""
 
 from .client import ClientOptions
+from .customer_profile import Company, CustomerProfile
 from .managed_context import ManagedContextClient
 from .own_context import OwnContextClient
 from .service_token import ServiceToken
@@ -10,6 +11,8 @@ from .transport import HttpClient
 
 __all__ = [
     "ClientOptions",
+    "Company",
+    "CustomerProfile",
     "HttpClient",
     "ManagedContextClient",
     "OwnContextClient",

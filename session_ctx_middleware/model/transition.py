@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
+from ..credentials import StorefrontToken
 from .document import ContextDocument, Value
 from .personal import Personal
 from .view import Snapshot
@@ -14,6 +15,7 @@ __all__ = [
     "ANONYMOUS",
     "COMPANY",
     "Belongings",
+    "Follows",
     "Side",
     "Transition",
     "TransitionKind",
@@ -23,6 +25,8 @@ __all__ = [
 ]
 
 TransitionKind: TypeAlias = Literal["login", "logout", "company", "refresh", "replaced"]
+Follows: TypeAlias = Literal["everything", "choices", "nothing"]
+"""What a shopper takes along: also attributes that wait, just the four switches, or nothing at all."""
 
 ANONYMOUS: Final = "ANONYMOUS"
 """What some contexts name as the customer of a guest's session; others name nobody."""
@@ -88,13 +92,15 @@ class Belongings(Personal):
     """What a shopper has before he gets another token.
 
     Args:
-        side: whose the token is.
+        token: that he has; `None` for none.
+        side: whose it is.
         document: the context.
         switches: the values that the shopper sees, but for the shop's defaults.
         chosen: the names of those that he has chosen, as far as is known here or to his browser.
         waiting: the changes of attributes that Emporix does not have yet, by their paths.
     """
 
+    token: StorefrontToken | None
     side: Side
     document: ContextDocument | None = None
     switches: Mapping[str, str] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -10,8 +10,15 @@ from starlette.types import Scope
 
 from ..clock import Clock
 from ..credentials import StorefrontToken
-from ..emporix import ShopperTokens
-from ..errors import EmporixError, EmporixFailed, EmporixUnreachable
+from ..emporix import ShopperTokens, TokenAnswer
+from ..errors import (
+    ConfigurationError,
+    ContextUnavailable,
+    EmporixError,
+    EmporixFailed,
+    EmporixNotAsked,
+    EmporixUnreachable,
+)
 from ..events import ContextEvent, Events
 from ..tasks import Tasks
 from ..tokens import SessionSetup, Visitor
@@ -19,13 +26,15 @@ from .cookie import Brought
 from .keeping import Keeping
 from .kept import KeptSession
 from .once import Failed, Once, Sharing
+from .refreshing import Refreshing
 from .renewal import Renewals
 from .sealed_tokens import TokensUnavailable
 from .visits import Visits
 
-__all__ = ["BEGIN", "Guests"]
+__all__ = ["BEGIN", "DRAIN_SECONDS", "Guests"]
 
 OPERATION: Final = "anonymous.login"
+REFRESH: Final = "customer.refresh"
 BEGIN: Final = "begin"
 RENEW: Final = "renew"
 DRAIN_SECONDS: Final = 5.0
@@ -41,6 +50,7 @@ class Guests:
         tokens: makes the calls.
         keeping: keeps the tokens.
         visits: tells whether a session may begin.
+        refreshing: gets the next tokens.
         sharing: how workers agree on who refreshes a session; `None` where this process knows no other.
     """
 
@@ -50,6 +60,8 @@ class Guests:
         tokens: ShopperTokens,
         keeping: Keeping,
         visits: Visits,
+        *,
+        refreshing: Refreshing,
         sharing: Sharing | None = None,
     ) -> None:
         self._events: Events = setup.events
@@ -57,6 +69,7 @@ class Guests:
         self._tokens = tokens
         self._keeping = keeping
         self._visits = visits
+        self._refreshing = refreshing
         self._renewals = Renewals(self._refresh, setup.clock, sharing)
         self._replacements = Once(OPERATION, setup.clock, sharing)
         self._tasks = Tasks(setup.clock)
@@ -117,6 +130,70 @@ class Guests:
         """Return for how many seconds a request may still wait."""
         return max(0.0, visitor.until - self._clock.monotonic())
 
+    # For customers
+
+    async def running(self, connection: HTTPConnection, visitor: Visitor) -> KeptSession | None:
+        """Return the session of a request, without beginning or refreshing one."""
+        if visitor.session is None:
+            await self._brought(connection, visitor)
+        return visitor.session if isinstance(visitor.session, KeptSession) else None
+
+    async def fresh(self, visitor: Visitor) -> TokenAnswer:
+        """Return tokens of a guest's session that nobody keeps.
+
+        Raises:
+            EmporixError: Emporix could not be asked, or is left alone just now.
+        """
+        if self._is_pausing:
+            raise EmporixNotAsked(OPERATION, None, "Emporix is left alone after a failure")
+        return await self._granted(visitor)
+
+    async def enter(self, kept: KeptSession, connection: HTTPConnection, visitor: Visitor) -> None:
+        """Keep a session in place of the one that the browser brought.
+
+        Raises:
+            ContextUnavailable: there is no place to keep it at the moment.
+            ConfigurationError: it is too large for a cookie.
+        """
+        placed = await self.place(kept, connection)
+        headers = self._keeping.write(connection, placed)
+        if headers is None:
+            raise ConfigurationError(
+                "The tokens of this customer are too large for a cookie: let StorefrontSessions(keep=RedisStore(...)) "
+                "keep them."
+            )
+        visitor.keeps(placed, placed.era, headers)
+
+    async def place(self, kept: KeptSession, connection: HTTPConnection) -> KeptSession:
+        """Return a session with a place to be kept at; those that the request brought are over.
+
+        Raises:
+            ContextUnavailable: there is none at the moment.
+        """
+        try:
+            return await self._keeping.place(kept, connection)
+        except TokensUnavailable:
+            raise ContextUnavailable("The store that keeps sessions could not be reached.") from None
+
+    async def leave(self, era: int, connection: HTTPConnection, visitor: Visitor) -> None:
+        """Have the browser, and the store, forget all sessions that a request brings."""
+        await self._keeping.end(connection)
+        names = [name.decode() for name in self._keeping.carried(connection.scope)]
+        visitor.keeps(None, era, self._keeping.clear(names))
+
+    async def renewed(
+        self, kept: KeptSession, work: Callable[[], Awaitable[KeptSession]], patience: float
+    ) -> KeptSession:
+        """Return what `work` makes of a session, unless another request has refreshed it a moment ago.
+
+        Raises:
+            EmporixError: what it has ended with.
+        """
+        outcome = await self._renewals.instead(kept, work, patience)
+        if isinstance(outcome, KeptSession):
+            return outcome
+        raise EmporixUnreachable(REFRESH, None, "no answer in time") if outcome is None else outcome.error.again()
+
     def _is_too_late(self, visitor: Visitor) -> bool:
         """Tell whether nobody would keep other tokens of the session."""
         return self._keeping.needs_answer and visitor.is_answered()
@@ -126,7 +203,7 @@ class Guests:
     ) -> StorefrontToken | None:
         outcome = await self._renewals.of(kept, self._left(visitor) * (FOR_A_GOOD_TOKEN if is_good else 1))
         if isinstance(outcome, KeptSession):
-            return self._keep(outcome, connection, visitor)
+            return self.keep(outcome, connection, visitor)
         if is_good:
             return kept.token
         if self._renewals.is_final(kept, outcome):
@@ -139,7 +216,7 @@ class Guests:
             return None
         before = kept.refresh_token or kept.access_token
         outcome = await self._replacements.of(before, lambda: self._another(connection, visitor), self._left(visitor))
-        return self._keep(outcome, connection, visitor) if isinstance(outcome, KeptSession) else None
+        return self.keep(outcome, connection, visitor) if isinstance(outcome, KeptSession) else None
 
     async def _begin(self, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken | None:
         if not await self._may_begin(connection, visitor):
@@ -149,7 +226,7 @@ class Guests:
         kept = await begun.wait(self._left(visitor), self._clock)
         if kept is None:
             self._failed(unanswered)
-        return self._keep(kept, connection, visitor) if isinstance(kept, KeptSession) else None
+        return self.keep(kept, connection, visitor) if isinstance(kept, KeptSession) else None
 
     async def _may_begin(self, connection: HTTPConnection, visitor: Visitor) -> bool:
         if visitor.is_answered() or self._is_pausing:
@@ -177,6 +254,13 @@ class Guests:
 
     async def _new(self, connection: HTTPConnection, visitor: Visitor) -> KeptSession:
         asked_at = self._clock.time()
+        answer = await self._granted(visitor)
+        before = visitor.session if isinstance(visitor.session, KeptSession) else None
+        kept = await self._placed(KeptSession.granted(answer, asked_at).following(before, visitor.era()), connection)
+        self._emit("session.begun", BEGIN, "ok")
+        return kept
+
+    async def _granted(self, visitor: Visitor) -> TokenAnswer:
         self._trying += 1
         try:
             answer = await self._tokens.begin(**visitor.choices())
@@ -187,10 +271,7 @@ class Guests:
             self._trying -= 1
         self._failing = False
         self._events.over("session.failed", BEGIN)
-        before = visitor.session if isinstance(visitor.session, KeptSession) else None
-        kept = await self._placed(KeptSession.granted(answer, asked_at).following(before, visitor.era()), connection)
-        self._emit("session.begun", BEGIN, "ok")
-        return kept
+        return answer
 
     async def _placed(self, kept: KeptSession, connection: HTTPConnection) -> KeptSession:
         try:
@@ -201,15 +282,13 @@ class Guests:
             raise EmporixFailed(OPERATION, None, "the session cannot be kept") from None
 
     async def _refresh(self, kept: KeptSession) -> KeptSession:
-        asked_at = self._clock.time()
         try:
-            answer = await self._tokens.refresh_guest(kept.refresh_token)
+            renewed = await self._refreshing.next_of(kept)
         except EmporixError as error:
             self._emit("session.failed", RENEW, type(error).__name__)
             raise
         self._events.over("session.failed", RENEW)
         self._emit("session.renewed", RENEW, "ok")
-        renewed = kept.renewed(answer, asked_at)
         await self._keeping.renewed(renewed)
         return renewed
 
@@ -222,7 +301,8 @@ class Guests:
             visitor.is_of(brought.kept, brought.kept.era)
         return brought
 
-    def _keep(self, kept: KeptSession, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken:
+    def keep(self, kept: KeptSession, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken:
+        """Have the browser keep a session that it has, with other tokens."""
         headers = self._keeping.write(connection, kept)
         if headers is None:
             self._emit("session.unkept", "respond", "too large")

@@ -21,8 +21,10 @@ SKEW: Final = 3600.0
 SOONER: Final = 0.5
 """Share of its life that a token is used at least: one that lives for a minute is not renewed with every request."""
 MAX_TEXT: Final = 8 * 1024
+SAAS_SECONDS: Final = 4 * 3600.0
+"""Seconds for which a saas token is good whose text does not say so."""
 FIELDS: Final = 9
-LATER: Final = (0, 0, 0, "", "", 0, -1, "")
+LATER: Final = (0, 0, 0, "", "", 0, "")
 """What counts where an earlier release has kept a session, and did not know these fields."""
 MOST: Final = 1_000_000
 UNTOLD: Final = 24 * 3600.0
@@ -50,7 +52,6 @@ class KeptSession(Personal):
         guest_refresh: gets a guest's token of the session that the customer has logged in to; empty for none.
         who: a fingerprint of who has logged in; empty where nobody knows, or for guests.
         is_assisted: whether somebody of the shop's staff acts for the customer.
-        companies: how many companies the customer may act for; below 0 where nobody has asked.
         key: the id that it is kept under in a store; empty where the browser has it all.
     """
 
@@ -69,7 +70,6 @@ class KeptSession(Personal):
     guest_refresh: str = ""
     who: str = ""
     is_assisted: bool = False
-    companies: int = -1
     key: str = ""
 
     @classmethod
@@ -95,15 +95,20 @@ class KeptSession(Personal):
         refresh_ends = self.refresh_ends
         if answer.refresh_token is not None:
             refresh_ends = now + (answer.refresh_expires_in or 0.0) if answer.refresh_expires_in else 0.0
+        renew_at = ends - min(RENEW_BEFORE, SOONER * answer.expires_in)
+        if self.is_customer and answer.refresh_expires_in:
+            # It ends weeks before the access token, and with it the way to another company, or to other tokens at all.
+            renew_at = min(renew_at, now + SOONER * answer.refresh_expires_in)
         return replace(
             self,
             access_token=answer.access_token,
             access_ends=ends,
-            renew_at=ends - min(RENEW_BEFORE, SOONER * answer.expires_in),
+            renew_at=renew_at,
             refresh_token=answer.refresh_token or self.refresh_token,
             refresh_ends=refresh_ends,
             session_id=answer.session_id or self.session_id,
             saas_token=answer.saas_token or self.saas_token,
+            saas_ends=now + SAAS_SECONDS if answer.saas_token else self.saas_ends,
         )
 
     def following(self, before: KeptSession | None, era: int) -> KeptSession:
@@ -113,6 +118,7 @@ class KeptSession(Personal):
             before: the other one, `None` where there was none.
             era: of the browser.
         """
+        era = era if before is None else max(era, before.era)
         generation = before.generation + 1 if before is not None and before.era == era else 0
         return replace(self, era=era, generation=generation, key="")
 
@@ -148,7 +154,7 @@ class KeptSession(Personal):
         """Return the saas token, `None` where there is none, or its ``exp`` has passed."""
         if not self.saas_token:
             return None
-        ends = self.saas_ends or StorefrontToken(self.saas_token).ends_at()
+        ends = StorefrontToken(self.saas_token, expires_at=self.saas_ends or None).ends_at()
         return None if ends is not None and ends <= now else self.saas_token
 
     def is_good(self, now: float) -> bool:
@@ -156,13 +162,15 @@ class KeptSession(Personal):
         return now < self.access_ends
 
     def is_due(self, now: float) -> bool:
-        """Tell whether the access token should be renewed."""
-        return now >= self.renew_at and bool(self.refresh_token)
+        """Tell whether the access token should be renewed, and can be."""
+        return now >= self.renew_at and bool(self.refresh_token) and not self._is_past_refresh(now)
 
     def is_over(self, now: float) -> bool:
         """Tell whether neither token can be of use any more; hosts whose clocks differ agree on that."""
-        ended = not self.refresh_token or 0 < self.refresh_ends <= now - SKEW
-        return ended and not self.is_good(now)
+        return (not self.refresh_token or self._is_past_refresh(now)) and not self.is_good(now)
+
+    def _is_past_refresh(self, now: float) -> bool:
+        return 0 < self.refresh_ends <= now - SKEW
 
     def encode(self) -> bytes:
         """Return it as bytes, without those that end soon of themselves."""
@@ -183,7 +191,6 @@ class KeptSession(Personal):
                 self.guest_refresh,
                 self.who,
                 int(self.is_assisted),
-                self.companies,
                 self.key,
             ]
         )
@@ -199,13 +206,13 @@ class KeptSession(Personal):
             return None
         every = [*found, *LATER[len(found) - FIELDS :]] if len(found) < FIELDS + len(LATER) else found
         access, ends, renew_at, refresh, refresh_ends, session, saas, company, customer = every[:FIELDS]
-        era, generation, saas_ends, guest_refresh, who, assisted, companies, key = every[FIELDS : FIELDS + len(LATER)]
+        era, generation, saas_ends, guest_refresh, who, assisted, key = every[FIELDS : FIELDS + len(LATER)]
         texts = (refresh, session, saas, company, guest_refresh, who, key)
         if not all(isinstance(text, str) and len(text) <= MAX_TEXT for text in texts) or not _has_token(access, key):
             return None
         if not all(_is_moment(moment) for moment in (ends, renew_at, refresh_ends, saas_ends)):
             return None
-        if not all(_is_count(count) for count in (era, generation, companies)):
+        if not all(_is_count(count) for count in (era, generation)):
             return None
         return cls(
             access,
@@ -223,7 +230,6 @@ class KeptSession(Personal):
             guest_refresh,
             who,
             bool(assisted),
-            companies,
             key,
         )
 
@@ -233,7 +239,7 @@ def _has_token(access: object, key: str) -> bool:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and -1 <= value <= MOST
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST
 
 
 def _is_moment(value: object) -> bool:

@@ -98,17 +98,19 @@ class Once:
         self._refused: TTLCache[str, float] = TTLCache(MOST, REMEMBERED, timer=clock.monotonic)
         self._lock = Lock()  # event loops of several threads share what is known
 
-    async def of(self, token: str, work: Work, patience: float) -> Outcome | None:
+    async def of(self, token: str, work: Work, patience: float, *, anew: bool = False) -> Outcome | None:
         """Return what the call has brought, or why it has brought nothing; `None` where it takes longer.
 
         Args:
             token: the refresh token.
             work: makes the call, unless somebody else does or did.
             patience: seconds to wait; the call goes on in any case.
+            anew: whether a failure of a moment ago does not count.
         """
         with self._lock:
             known = self._known.get(token)
-        if known is not None and self._clock.monotonic() < known[0]:
+        counts = known is not None and not (anew and isinstance(known[1], Failed))
+        if counts and known is not None and self._clock.monotonic() < known[0]:
             return known[1]
         return await self._flight(token, work).wait(patience, self._clock)
 

@@ -38,6 +38,12 @@ class Renewals:
         """
         return await self._once.of(kept.refresh_token, lambda: self._refresh(kept), patience)
 
+    async def instead(
+        self, kept: KeptSession, work: Callable[[], Awaitable[KeptSession]], patience: float
+    ) -> Outcome | None:
+        """Do `work` in place of a refresh, unless one has just been done; what failed a moment ago is tried again."""
+        return await self._once.of(kept.refresh_token, work, patience, anew=True)
+
     def is_final(self, kept: KeptSession, outcome: Outcome | None) -> bool:
         """Tell whether Emporix has refused a refresh token for good, and not because another worker was faster.
 

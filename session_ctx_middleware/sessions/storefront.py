@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Final, TypeVar
 
 from starlette.requests import HTTPConnection
@@ -10,16 +10,21 @@ from starlette.types import Scope
 
 from ..checks import cookie_name, function, printable
 from ..credentials import StorefrontToken
-from ..emporix import ShopperTokens
+from ..emporix import ShopperTokens, ValidToken
 from ..errors import ConfigurationError
 from ..events import ContextEvent, Events
+from ..frames import without_locals
+from ..model.transition import Transition
 from ..sealing import tenant_tag
 from ..stores import MemoryStore
 from ..tokens import SessionSetup, SessionSource, Visitor
+from .account import Account, Companies
 from .cookie import Persist, SessionCookie
+from .customers import Customers
 from .guests import BEGIN, Guests
 from .keeping import Keeping, KeepsInBrowser, KeepsInStore
 from .once import Sharing
+from .refreshing import Refreshing
 from .sealed_tokens import SealedTokens
 from .token_store import HasTokens, TokenStore, token_store, token_store_of
 from .visits import IsCrawler, Visits
@@ -33,6 +38,7 @@ ID_PURPOSE: Final = "session id"
 NAME: Final = "storefront_session"
 COOKIE: Final = "cookie"
 SPARE_SECONDS: Final = 1.0
+UNBOUND: Final = "StorefrontSessions(...) has to be the token=... of a SessionContextMiddleware."
 
 
 def _for_the_session(_connection: HTTPConnection) -> bool:
@@ -81,6 +87,7 @@ class StorefrontSessions(SessionSource):
         self._is_crawler = is_crawler
         Visits()  # says at once what is not installed
         self._guests: Guests | None = None
+        self._customers: Customers | None = None
         self._closes: Callable[[], Awaitable[None]] | None = None
 
     def __repr__(self) -> str:
@@ -100,8 +107,11 @@ class StorefrontSessions(SessionSource):
         asks = self._is_crawler
         visits = Visits(None if asks is None else _careful(asks, setup.events, "crawler.failed", otherwise=None))
         tokens = ShopperTokens(setup.tenant, self._client_id, **setup.client)
-        sharing = self._sharing(setup)
-        self._guests = Guests(setup, tokens, self._keeping(setup, sharing), visits, sharing)
+        sharing, refreshing = self._sharing(setup), Refreshing(tokens, setup.clock)
+        self._guests = Guests(
+            setup, tokens, self._keeping(setup, sharing), visits, refreshing=refreshing, sharing=sharing
+        )
+        self._customers = Customers(setup, tokens, self._guests, refreshing)
         if self._store is not None and self._store is not token_store_of(setup.store):
             self._closes = getattr(self._store, "aclose", None)
 
@@ -123,6 +133,120 @@ class StorefrontSessions(SessionSource):
         tokens = SealedTokens(store, setup.keyring, place, clock=setup.clock, events=setup.events)
         everybody = self._store is not None or not isinstance(setup.store, MemoryStore)
         return Sharing(tokens, setup.client["total_timeout"] + SPARE_SECONDS, everybody)
+
+    # Customers
+
+    @without_locals
+    async def login(self, request: HTTPConnection, email: str, password: str) -> Transition:
+        """Log a customer in to the running session: it stays, with its cart and what the shopper has chosen.
+
+        Args:
+            request: that has brought the form.
+            email: of the customer.
+            password: of the customer.
+
+        Returns:
+            What has become of session, choices and cart. The response takes the tokens to the browser.
+
+        Raises:
+            LoginRefused: not this password, or not this customer; or another site has sent the form.
+            ContextUnavailable: Emporix could not be asked; the session is as it was.
+            ContextSealed: the response has started, or it is a WebSocket.
+        """
+        return await self._moved(request, lambda customers: customers.log_in(request, email, password))
+
+    @without_locals
+    async def login_with(self, request: HTTPConnection, answer: Mapping[str, object]) -> Transition:
+        """Log a customer in with what another login at Emporix has answered: social login, token exchange, opt-in.
+
+        Args:
+            request: that goes on with the session. That nobody else has made the browser send it (login CSRF) is for
+                the shop to see to, as by the ``state`` of a social login (RFC 6749, section 10.12).
+            answer: the token answer, as Emporix spells it.
+
+        Returns:
+            What has become of session, choices and cart.
+
+        Raises:
+            MalformedAnswer: there is no access token in it.
+            ContextUnavailable: the session could not be kept; it is as it was.
+            ContextSealed: the response has started, or it is a WebSocket.
+        """
+        return await self._moved(request, lambda customers: customers.log_in_with(request, answer))
+
+    async def logout(self, request: HTTPConnection) -> Transition:
+        """Log the customer out: nothing of him is shown any more, on any worker, whether Emporix can be told or not.
+
+        The four switches stay as they were seen, and the next page that needs a session begins one, of a guest.
+
+        Args:
+            request: of the customer.
+
+        Raises:
+            ContextSealed: the response has started, or it is a WebSocket.
+        """
+        return await self._moved(request, lambda customers: customers.log_out(request))
+
+    async def switch_company(self, request: HTTPConnection, legal_entity_id: str | None) -> Transition:
+        """Have the customer act for another company: what was cached for the one before is not shown any more.
+
+        Args:
+            request: of the customer.
+            legal_entity_id: of the company, `None` for none.
+
+        Raises:
+            TokenRejected: nobody is logged in, or it is so long ago that the customer has to log in again.
+            ChangeRefused: the customer does not act for this company.
+            ContextUnavailable: Emporix could not be asked; the session is as it was.
+            ContextSealed: the response has started, or it is a WebSocket.
+        """
+        return await self._moved(request, lambda customers: customers.act_for(request, legal_entity_id))
+
+    async def companies(self, request: HTTPConnection) -> Companies:
+        """Return the companies that the customer may act for, and whether he has to choose one. One call of Emporix.
+
+        Args:
+            request: of the customer.
+
+        Raises:
+            TokenRejected: nobody is logged in, or Emporix does not take the token any more.
+            ContextUnavailable: Emporix could not be asked.
+        """
+        return await self._for_customers.companies(request)
+
+    async def account(self, request: HTTPConnection) -> Account:
+        """Return who is logged in, and whether a checkout needs another login. Emporix is not asked.
+
+        Args:
+            request: of anybody.
+        """
+        return await self._for_customers.account(request)
+
+    async def validate(self, request: HTTPConnection) -> ValidToken:
+        """Return what Emporix says the customer's token is good for. Emporix bills the call: it is none for every page.
+
+        Args:
+            request: of the customer.
+
+        Raises:
+            TokenRejected: nobody is logged in, or Emporix does not take the token any more.
+            ContextUnavailable: Emporix could not be asked.
+        """
+        return await self._for_customers.validated(request)
+
+    async def _moved(
+        self, request: HTTPConnection, work: Callable[[Customers], Coroutine[object, object, Transition]]
+    ) -> Transition:
+        customers = self._for_customers
+        return await customers.run(request, lambda: work(customers))
+
+    @property
+    def _for_customers(self) -> Customers:
+        if self._customers is None:
+            raise ConfigurationError(UNBOUND)
+        return self._customers
+
+    # For the middleware
 
     async def find(self, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken | None:
         """Return the token of a request, of a new session where there is none yet and one may begin."""
@@ -149,6 +273,8 @@ class StorefrontSessions(SessionSource):
 
     async def aclose(self) -> None:
         """Let refreshes end, then close the connections of the running event loop."""
+        if self._customers is not None:
+            await self._customers.aclose()
         if self._guests is not None:
             await self._guests.aclose()
         if self._closes is not None:
@@ -157,7 +283,7 @@ class StorefrontSessions(SessionSource):
     @property
     def _bound(self) -> Guests:
         if self._guests is None:
-            raise ConfigurationError("StorefrontSessions(...) has to be the token=... of a SessionContextMiddleware.")
+            raise ConfigurationError(UNBOUND)
         return self._guests
 
 

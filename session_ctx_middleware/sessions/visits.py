@@ -20,7 +20,7 @@ from starlette.types import Scope
 
 from ..errors import ConfigurationError
 
-__all__ = ["IsCrawler", "Visits"]
+__all__ = ["IsCrawler", "Visits", "is_cross_site"]
 
 IsCrawler: TypeAlias = Callable[[HTTPConnection], "bool | None"]
 
@@ -95,6 +95,11 @@ def _patterns() -> list[re.Pattern[str]]:
     crawlers = [each["pattern"] for each in entries if not TOOLS.issuperset(each.get("tags") or ["?"])]
     chunks = [re.compile("|".join(crawlers[first : first + CHUNK])) for first in range(0, len(crawlers), CHUNK)]
     return [re.compile(PROBES, re.IGNORECASE), *chunks]
+
+
+def is_cross_site(connection: HTTPConnection) -> bool:
+    """Tell whether another site has sent a request, as browsers say that know Fetch Metadata (all since 2023)."""
+    return _headers(connection.scope).get(b"sec-fetch-site") == b"cross-site"
 
 
 def _headers(scope: Scope) -> Mapping[bytes, bytes]:

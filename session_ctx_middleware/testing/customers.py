@@ -16,6 +16,7 @@ __all__ = [
     "assisted_login",
     "customer_login",
     "customer_logout",
+    "customer_profile",
     "customer_refresh",
     "customer_validate",
     "exchange",
@@ -85,6 +86,25 @@ def customer_validate(call: Incoming) -> Answer:
             session_name(call.world, "sessionId"): token.session.session_id,
             "email": token.customer.email,
             "legalEntityId": token.company,
+        }
+    )
+
+
+def customer_profile(call: Incoming) -> Answer:
+    """Tell who the customer is, and the companies that he may act for; nobody in particular for a guest."""
+    token = call.token
+    if token is None or token.session is None:
+        return call.unauthorized()
+    if token.customer is None:
+        return json_answer({"id": "00000000", "customerNumber": "00000000", "accounts": []})
+    companies = [{"id": each, "name": each.removeprefix("le-").title()} for each in token.customer.companies]
+    return json_answer(
+        {
+            "id": token.customer.customer_id,
+            "customerNumber": token.customer.customer_id,
+            "accounts": [{"id": token.customer.email}],
+            "businessModel": "B2B" if companies else "B2C",
+            **({"b2b": {"legalEntities": companies}} if companies else {}),
         }
     )
 

@@ -53,6 +53,7 @@ _ROUTES: Final = (
     _route("customer.refresh", "GET", _CUSTOMER + "/refreshauthtoken", customers.customer_refresh),
     _route("customer.logout", "GET", _CUSTOMER + "/logout", customers.customer_logout),
     _route("customer.validate", "GET", _CUSTOMER + "/validateauthtoken", customers.customer_validate),
+    _route("customer.profile", "GET", _CUSTOMER + "/me", customers.customer_profile),
     _route("customer.exchange", "POST", _CUSTOMER + "/exchangeauthtoken", customers.exchange),
     _route("customer.social_login", "POST", _CUSTOMER + "/socialLogin", customers.social_login),
     _route("customer.opt_in", "GET", _CUSTOMER + "/signup/optin/{code}", customers.opt_in),

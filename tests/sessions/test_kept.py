@@ -32,7 +32,6 @@ sessions = st.builds(
     texts,
     texts,
     st.booleans(),
-    st.integers(-1, 100),
 )
 
 

@@ -98,6 +98,7 @@ SUCCESS: Final[dict[str, tuple[int, Any]]] = {
     "anonymous.refresh": (200, ANONYMOUS_TOKEN),
     "customer.login": (200, {**CUSTOMER_TOKEN, "saas_token": str, "saasToken": str, "initialPassword": bool}),
     "customer.refresh": (200, CUSTOMER_TOKEN),
+    "customer.profile": (200, {"id": str, "customerNumber": str, "accounts": [{"id": str}], "businessModel": str}),
     "customer.validate": (
         200,
         {

@@ -103,6 +103,7 @@ CALLS: dict[str, Success] = {
     "customer.login": lambda platform: platform.login(JANE),
     "customer.refresh": lambda platform: _customer(platform, "refreshauthtoken", "refreshToken", "refresh_token"),
     "customer.validate": lambda platform: _customer(platform, "validateauthtoken"),
+    "customer.profile": lambda platform: _customer(platform, "me"),
     "customer.logout": lambda platform: _customer(platform, "logout", "accessToken"),
     "customer.exchange": lambda platform: _by_code(platform, "POST", "exchangeauthtoken", "subjectAccessToken"),
     "customer.social_login": lambda platform: _by_code(platform, "POST", "socialLogin", "code"),

@@ -1,0 +1,327 @@
+"""Customers: logging in and out, and acting for companies. Each goes out with the token of the running session."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
+from typing import Final, TypeAlias, TypeVar
+
+from starlette.requests import HTTPConnection
+
+from ..emporix import CustomerProfile, ShopperTokens, TokenAnswer, ValidToken
+from ..errors import ChangeRefused, ContextUnavailable, EmporixError, EmporixUnreachable, LoginRefused, TokenRejected
+from ..events import ContextEvent
+from ..model.transition import Belongings, Follows, Transition
+from ..tasks import Tasks
+from ..tokens import Movable, SessionSetup, StorefrontToken, Visitor
+from .account import Account, Companies
+from .guests import DRAIN_SECONDS, Guests
+from .kept import KeptSession
+from .refreshing import Refreshing
+from .visits import is_cross_site
+
+__all__ = ["Customers"]
+
+T = TypeVar("T")
+
+LOGIN: Final = "customer.login"
+LOGOUT: Final = "customer.logout"
+REFRESH: Final = "customer.refresh"
+WHO: Final = 16
+TRIES: Final = 3
+LATER: Final = (2.0, 10.0)
+"""Seconds after which Emporix is told again that a customer has logged out, where it could not be told at once."""
+UNTOUCHED: Final = "Emporix could not be asked, and the session is as it was."
+
+Bearer: TypeAlias = tuple[str, str]
+"""A guest's token, and what refreshes it."""
+Login: TypeAlias = Callable[..., Awaitable[TokenAnswer]]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Caller:
+    """A request whose shopper logs in or out.
+
+    Args:
+        moving: the request, as it goes over to another token.
+        connection: the same, as Starlette has it.
+    """
+
+    moving: Movable
+    connection: HTTPConnection
+
+    @property
+    def visitor(self) -> Visitor:
+        """Who it is, to a source that takes care of sessions."""
+        return self.moving.visitor
+
+    @property
+    def session(self) -> KeptSession | None:
+        """The session that the request goes on with."""
+        kept = self.visitor.session
+        return kept if isinstance(kept, KeptSession) else None
+
+
+class Customers:
+    """Logs customers in and out, for one middleware.
+
+    Args:
+        setup: what the middleware was built with.
+        tokens: makes the calls.
+        guests: begins, keeps and refreshes sessions.
+        refreshing: gets the next tokens.
+    """
+
+    def __init__(self, setup: SessionSetup, tokens: ShopperTokens, guests: Guests, refreshing: Refreshing) -> None:
+        self._moving = setup.moving
+        self._events = setup.events
+        self._clock = setup.clock
+        self._patience = setup.patience
+        self._tokens = tokens
+        self._guests = guests
+        self._refreshing = refreshing
+        self._profile = CustomerProfile(setup.tenant, **setup.client)
+        self._tasks = Tasks(setup.clock)
+
+    async def aclose(self) -> None:
+        """Let calls end, then close the connections of the running event loop."""
+        await self._tasks.drain(DRAIN_SECONDS)
+        await self._profile.aclose()
+
+    async def run(
+        self, connection: HTTPConnection, work: Callable[[], Coroutine[object, object, Transition]]
+    ) -> Transition:
+        """Do what changes a request on the event loop that serves it."""
+        run = self._moving(connection).run
+        return await run(work())
+
+    # In
+
+    async def log_in(self, connection: HTTPConnection, email: str, password: str) -> Transition:
+        """Log a customer in with a password; see `StorefrontSessions.login`."""
+        if is_cross_site(connection):
+            # A form on somebody else's site would have the shopper buy in that one's account (login CSRF).
+            raise LoginRefused(LOGIN, None, "another site has sent this request")
+        caller, who = await self._caller(connection), _fingerprint(email)
+        before = await caller.moving.choices()
+        another = caller.session is not None and caller.session.is_customer and caller.session.who != who
+        call, asked_at = partial(self._tokens.log_in, email, password), self._clock.time()
+        answer, guest_refresh = await self._asked(self._granted(caller, call, anew=another))
+        customer = replace(_customer(answer, asked_at), who=who, guest_refresh=guest_refresh)
+        return await self._enter(caller, before, customer, "choices" if another else "everything")
+
+    async def log_in_with(
+        self, connection: HTTPConnection, answer: Mapping[str, object], *, is_assisted: bool = False
+    ) -> Transition:
+        """Log a customer in with a token answer; see `StorefrontSessions.login_with`."""
+        customer = _customer(TokenAnswer.parse(LOGIN, answer), self._clock.time())
+        caller = await self._caller(connection)
+        before, old = await caller.moving.belongings_of_before(), caller.session
+        if is_assisted:
+            return await self._enter(caller, before, replace(customer, is_assisted=True), "nothing")
+        if old is not None and old.is_customer:
+            return await self._enter(caller, before, customer, "choices")
+        if old is not None and customer.session_id == old.session_id:
+            customer = replace(customer, guest_refresh=old.refresh_token)
+        return await self._enter(caller, before, customer, "everything")
+
+    async def _enter(self, caller: Caller, before: Belongings, customer: KeptSession, follows: Follows) -> Transition:
+        """Have a request, and its browser, go on with a customer's session.
+
+        Args:
+            caller: the request.
+            before: what the shopper had.
+            customer: the session.
+            follows: what of that goes along; where it is not all of it, nothing else of it is shown any more.
+        """
+        moving, ends = caller.moving, follows != "everything"
+        era, old = moving.next_era() if ends else caller.visitor.era(), await moving.credentials()
+        await self._guests.enter(customer.following(caller.session, era), caller.connection, caller.visitor)
+        if ends:
+            await moving.end(old, era)
+        return await moving.move(before, customer.token, "login", follows)
+
+    async def _granted(self, caller: Caller, login: Login, *, anew: bool) -> tuple[TokenAnswer, str]:
+        """Return what a login gives, and what refreshes a guest's token of its session.
+
+        Args:
+            caller: the request.
+            login: makes the call, with a guest's token.
+            anew: whether that is to be of another session than the running one.
+        """
+        refused: TokenRejected | None = None
+        for way in self._bearers(caller, anew=anew):
+            bearer = await way()
+            if bearer is None:
+                continue
+            try:
+                return await login(guest_token=bearer[0]), bearer[1]
+            except TokenRejected as error:
+                refused = error
+        raise refused or EmporixUnreachable(LOGIN, None, "no session to log in to")
+
+    def _bearers(self, caller: Caller, *, anew: bool) -> tuple[Callable[[], Awaitable[Bearer | None]], ...]:
+        """Return ways to a guest's token: first of the running session, last of one of its own."""
+        session = caller.session
+        if anew:
+            return (partial(self._fresh, caller),)
+        if session is not None and session.is_customer:  # once more, for a saas token
+            return partial(self._guest_of, session), partial(self._fresh, caller)
+        return partial(self._running, caller), partial(self._refreshed, caller), partial(self._fresh, caller)
+
+    async def _running(self, caller: Caller) -> Bearer | None:
+        return _bearer(await caller.moving.credentials(), caller.session)
+
+    async def _refreshed(self, caller: Caller) -> Bearer | None:
+        refused = await caller.moving.credentials()
+        another = None if refused is None else await caller.moving.another_token(refused)
+        return _bearer(another, caller.session)
+
+    async def _guest_of(self, customer: KeptSession) -> Bearer | None:
+        answer = await self._refreshing.guest_of(customer)
+        return None if answer is None else (answer.access_token, answer.refresh_token or customer.guest_refresh)
+
+    async def _fresh(self, caller: Caller) -> Bearer:
+        answer = await self._guests.fresh(caller.visitor)
+        return answer.access_token, answer.refresh_token or ""
+
+    # Out
+
+    async def log_out(self, connection: HTTPConnection) -> Transition:
+        """Log whoever it is out; see `StorefrontSessions.logout`."""
+        caller = await self._caller(connection)
+        moving = caller.moving
+        if await self._guests.running(connection, caller.visitor) is None:
+            moving.goes_on_with(None)  # nobody begins a session to end it
+        before, token = await moving.belongings(), await moving.credentials()
+        if caller.session is not None and caller.session.is_customer:
+            await self._revoke(caller.session.access_token)
+        era = moving.next_era()
+        await self._guests.leave(era, connection, caller.visitor)
+        await moving.end(token, era)
+        return await moving.move(before, None, "logout", "choices")
+
+    async def _revoke(self, token: str) -> None:
+        """Have Emporix end a token; where it cannot be told now, the customer is logged out here all the same."""
+        await self._tasks.share(self._tell(token), otherwise=False).wait(self._patience, self._clock)
+
+    async def _tell(self, token: str) -> bool:
+        told = await self._is_told(token)
+        if not told:
+            self._tasks.spawn(self._tell_later(token))
+        return told
+
+    async def _is_told(self, token: str) -> bool:
+        try:
+            await self._tokens.log_out(token)
+        except TokenRejected:
+            return True  # it has ended already
+        except EmporixError as error:
+            self._emit("logout.untold", LOGOUT, type(error).__name__)
+            return False
+        return True
+
+    async def _tell_later(self, token: str) -> None:
+        for seconds in LATER:
+            await self._clock.sleep(seconds)
+            if await self._is_told(token):
+                return
+
+    # Who, and for whom
+
+    async def account(self, connection: HTTPConnection) -> Account:
+        """Return who is logged in; see `StorefrontSessions.account`."""
+        moving = self._moving(connection)
+        return Account.of(await self._guests.running(connection, moving.visitor), self._clock.time())
+
+    async def companies(self, connection: HTTPConnection) -> Companies:
+        """Return the companies of a customer; see `StorefrontSessions.companies`."""
+        caller = Caller(self._moving(connection), connection)
+        every = await self._asked(self._with_customers_token(caller, self._profile.companies))
+        return Companies(every, None if caller.session is None else caller.session.legal_entity_id or None)
+
+    async def validated(self, connection: HTTPConnection) -> ValidToken:
+        """Return what a customer's token is good for; see `StorefrontSessions.validate`."""
+        caller = Caller(self._moving(connection), connection)
+        return await self._asked(self._with_customers_token(caller, self._tokens.validate))
+
+    async def act_for(self, connection: HTTPConnection, legal_entity_id: str | None) -> Transition:
+        """Have a customer act for another company; see `StorefrontSessions.switch_company`."""
+        caller = await self._caller(connection)
+        before, session = await caller.moving.belongings(), await self._customer_of(caller)
+        scoped = await self._asked(self._scoped(caller, session, legal_entity_id or ""))
+        self._guests.keep(scoped, connection, caller.visitor)
+        return await caller.moving.move(before, scoped.token, "company", "everything")
+
+    async def _scoped(self, caller: Caller, session: KeptSession, company: str) -> KeptSession:
+        """Return a customer's session with tokens for a company, whoever else is refreshing it."""
+
+        async def scoped(latest: KeptSession) -> KeptSession:
+            return await self._guests.place(await self._refreshing.for_company(latest, company), caller.connection)
+
+        for _ in range(TRIES):
+            found = await self._guests.renewed(session, partial(scoped, session), self._patience)
+            if found.legal_entity_id == company and found.line > session.line:
+                return found
+            session = found  # somebody else has refreshed it a moment ago
+        raise EmporixUnreachable(REFRESH, None, "others refresh it all the time")
+
+    async def _with_customers_token(self, caller: Caller, call: Callable[[str], Awaitable[T]]) -> T:
+        """Return what a call says that wants a customer's token; one that is refused is refreshed once."""
+        session = await self._customer_of(caller)
+        try:
+            return await call(session.access_token)
+        except TokenRejected:
+            if await caller.moving.another_token(session.token) is None:
+                raise
+        return await call((await self._customer_of(caller)).access_token)
+
+    async def _customer_of(self, caller: Caller) -> KeptSession:
+        await caller.moving.credentials()
+        session = caller.session
+        if session is None or not session.is_customer:
+            raise TokenRejected(REFRESH, None, "nobody is logged in")
+        return session
+
+    # What all of them need
+
+    async def _caller(self, connection: HTTPConnection) -> Caller:
+        caller = Caller(self._moving(connection), connection)
+        caller.moving.check()
+        await self._guests.running(connection, caller.visitor)
+        return caller
+
+    async def _asked(self, work: Awaitable[T]) -> T:
+        """Return what a call of Emporix says.
+
+        Raises:
+            LoginRefused, ChangeRefused, TokenRejected: as Emporix has it.
+            ContextUnavailable: Emporix could not be asked.
+        """
+        try:
+            return await work
+        except (LoginRefused, ChangeRefused, TokenRejected):
+            raise
+        except EmporixError as error:
+            why = type(error).__name__
+        raise ContextUnavailable(f"{UNTOUCHED} ({why})")
+
+    def _emit(self, name: str, operation: str, outcome: str) -> None:
+        self._events.emit(ContextEvent(name=name, operation=operation, outcome=outcome))
+
+
+def _customer(answer: TokenAnswer, now: float) -> KeptSession:
+    return KeptSession.granted(answer, now, is_customer=True)
+
+
+def _bearer(token: StorefrontToken | None, session: KeptSession | None) -> Bearer | None:
+    if token is None:
+        return None
+    own = session is not None and session.access_token == token.value
+    return token.value, session.refresh_token if own and session is not None else ""
+
+
+def _fingerprint(email: str) -> str:
+    return sha256(email.strip().casefold().encode("utf-8", "surrogatepass")).hexdigest()[:WHO]
