@@ -45,7 +45,7 @@ class Shop:
             "http_client", emporix.client(library, base_url="http://emporix.test")
         )
         self.app = Starlette(
-            routes=[Route("/{number}", self._endpoint, methods=["GET", "POST"])],
+            routes=[Route("/{number}", self._endpoint, methods=["GET", "POST", "HEAD"])],
             middleware=[Middleware(SessionContextMiddleware, tenant=emporix.tenant, clock=self.clock, **options)],
         )
         self.browser = httpx2.AsyncClient(transport=httpx2.ASGITransport(self.app), base_url="https://shop.test")
