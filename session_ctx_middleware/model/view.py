@@ -9,8 +9,8 @@ from typing import Final, Literal, TypeAlias
 from ..errors import ConfigurationError, InvalidChange, UnknownField
 from .changes import NO_CHANGES, ContextChanges
 from .document import ATTRIBUTE_PREFIX, ContextDocument, Removed
-from .fields import READ_ONLY, SWITCHES, checked_switch
-from .frozen_json import EMPTY, FrozenDict, Json
+from .fields import READ_ONLY, SWITCHES, checked_key, checked_switch
+from .frozen_json import EMPTY, FrozenDict, Json, code_of
 from .personal import Personal
 
 __all__ = [
@@ -61,14 +61,22 @@ class ContextDefaults:
         currency: ISO 4217 code, upper case.
         language: BCP 47 tag.
         target_location: ISO 3166-1 alpha-2 country code, upper case.
+        language_attribute: the custom attribute in which an older storefront keeps the language; it counts before
+            `language`, where the context itself has none. `None` where there is no such storefront.
     """
 
     site_code: str | None = None
     currency: str | None = None
     language: str | None = None
     target_location: str | None = None
+    language_attribute: str | None = None
 
     def __post_init__(self) -> None:
+        if self.language_attribute is not None:
+            try:
+                checked_key(self.language_attribute)
+            except InvalidChange as error:
+                raise ConfigurationError(f"ContextDefaults(language_attribute=...): {error}") from None
         for field in SWITCHES:
             value = getattr(self, field)
             if value is not None:
@@ -90,7 +98,7 @@ def switch_value(field: str, changes: ContextChanges, known: Snapshot, defaults:
                 return operation.value
     value: str | None = getattr(known.document, field, None)
     if value is None:
-        value = getattr(defaults, field)
+        value = _in_attribute(field, changes, known, defaults) or getattr(defaults, field)
     return value
 
 
@@ -126,7 +134,7 @@ def source(field: str, changes: ContextChanges, known: Snapshot, defaults: Conte
         return "change"
     if field in known.parked:
         return "parked"
-    if _in_document(field, known):
+    if _in_document(field, known) or _in_attribute(field, changes, known, defaults):
         return "document"
     return "default" if getattr(defaults, field, None) is not None else "unset"
 
@@ -139,3 +147,10 @@ def _in_document(field: str, known: Snapshot) -> bool:
         return False
     value = known.document.value_at(field)
     return value is not None and not isinstance(value, Removed)
+
+
+def _in_attribute(field: str, changes: ContextChanges, known: Snapshot, defaults: ContextDefaults) -> str | None:
+    """Return the language that an older storefront keeps among the attributes, where the shop has such a one."""
+    if field != "language" or defaults.language_attribute is None:
+        return None
+    return code_of(attributes(changes, known).get(defaults.language_attribute))
