@@ -182,3 +182,28 @@ async def test_version_that_fell(shop: Shop, emporix: FakeEmporix) -> None:
 
     for token in (session.token, other) * 2:
         assert (await shop.visit(language, token=token)).text == "sv False"
+
+
+async def test_receipt_beside_earlier_changes(shop: Shop, emporix: FakeEmporix) -> None:
+    """What a receipt tells of is not covered by an earlier change of the same field, also where others wait."""
+    session = emporix.new_session(currency="EUR", language="en")
+    other = emporix.new_token(session.session_id)
+    await read(shop, other)
+    await read(shop, session.token)
+    await switched(shop, session.token, language="fr")  # shown over the document, until a GET brings a later one
+    emporix.fault("context", Fault(status=503), times=None)
+    await switched(shop, session.token, language="it")  # waits
+    await asyncio.sleep(5)
+    emporix.clear_faults()
+    emporix.fault("context.patch", Fault(drop="after"))
+    await switched(shop, other, currency="USD")  # takes it along; only a GET tells that
+    assert held(emporix, session.session_id)["language"] == "it"
+    emporix.fault("context", Fault(status=503), times=None)
+    await switched(shop, session.token, site_code="other")  # waits
+
+    async def language(ctx: SessionContext, _: Request) -> str:
+        await ctx
+        return f"{ctx.language} {ctx.currency} {ctx.site_code}"
+
+    for token in (session.token, other):
+        assert (await shop.visit(language, token=token)).text == "it USD other"

@@ -59,7 +59,7 @@ class Handover:
         shown = stands.overlay
         if snapshot.document is None:  # what this process alone knows may be past
             shown = shown.only(self.binding.changes(entry, notes, token).ids)
-        overlay = shown.over(snapshot.overlay)
+        overlay = shown.newest(snapshot.overlay)
         same_overlay = overlay.operations == snapshot.overlay.operations
         if stands.pending.operations == snapshot.parked.operations and same_overlay:
             return snapshot
