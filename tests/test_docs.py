@@ -166,7 +166,21 @@ def test_documented_test(tmp_path: Path) -> None:
     (tmp_path / "test_shop.py").write_text(block, "utf-8")
 
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", "."],
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:asyncio",
+            "--rootdir",
+            ".",
+            ".",
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,

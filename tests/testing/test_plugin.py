@@ -1,0 +1,164 @@
+"""The fixtures for the tests of a shop, in a project of its own: with anyio's plugin and with pytest-asyncio."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SHOP = """
+import httpx
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from session_ctx_middleware import SessionContextMiddleware
+
+async def prices(request):
+    ctx = await request.state.session_ctx
+    return PlainTextResponse(f"Prices in {ctx.currency}")
+
+async def cart(request):
+    await request.state.session_ctx.cart_created()
+    return PlainTextResponse("")
+
+
+async def switch(request):
+    request.state.session_ctx.switch_currency(request.query_params["to"])
+    return PlainTextResponse("")
+
+app = Starlette(
+    routes=[Route("/", prices), Route("/switch", switch, methods=["POST"]), Route("/cart", cart, methods=["POST"])],
+    middleware=[Middleware(SessionContextMiddleware, tenant="acme")],
+)
+"""
+TESTS = """
+import pytest
+
+from session_ctx_middleware import Commit, ContextUnavailable
+from session_ctx_middleware.testing import Fault
+from shop import app
+
+{mark}
+
+
+async def test_page(emporix_fake, emporix_client):
+    session = emporix_fake.new_session(currency="EUR")
+    async with emporix_client(app, session) as client:
+        assert (await client.get("/")).text == "Prices in EUR"
+        await client.post("/switch?to=USD")
+        assert (await client.get("/")).text == "Prices in USD"
+    assert emporix_fake.count("context.patch") == 1
+
+
+async def test_outage(emporix_fake, emporix_client):
+    emporix_fake.fault("context", Fault(status=503), times=None)
+    for _ in range(6):  # enough for a breaker to open
+        async with emporix_client(app, emporix_fake.new_session()) as client:
+            assert (await client.get("/")).text == "Prices in None"
+
+
+async def test_nothing_is_left_of_an_outage(emporix_fake, emporix_client):
+    async with emporix_client(app, emporix_fake.new_session(currency="CHF")) as client:
+        assert (await client.get("/")).text == "Prices in CHF"
+
+
+async def test_choice_before_the_cart(emporix_fake, emporix_client):
+    session = emporix_fake.new_session(exists=False)
+    async with emporix_client(app, session) as client:
+        await client.post("/switch?to=USD")
+        assert (await client.get("/")).text == "Prices in USD"
+        emporix_fake.create_context(session.session_id, currency="EUR")  # Emporix does so with the first cart
+        await client.post("/cart")
+    assert emporix_fake.document(session.session_id)["currency"] == "USD"
+
+
+async def test_context_alone(emporix_fake, emporix_context):
+    async with emporix_context(currency="EUR", attributes={{"tier": "gold"}}) as ctx:
+        assert (ctx.currency, ctx.attributes["tier"]) == ("EUR", "gold")
+        ctx.switch_currency("USD")
+        assert emporix_fake.count("context.patch") == 0
+    assert emporix_fake.count("context.patch") == 1
+
+
+async def test_context_that_fails(emporix_fake, emporix_context):
+    with pytest.raises(ZeroDivisionError):
+        async with emporix_context(currency="EUR") as ctx:
+            ctx.switch_currency("USD")
+            1 / 0
+    assert emporix_fake.count("context.patch") == 0
+
+
+async def test_commit_in_the_block(emporix_context):
+    async with emporix_context(currency="EUR") as ctx:
+        ctx.switch_currency("USD")
+        assert await ctx.commit() is Commit.APPLIED
+
+
+async def test_tenant(emporix_fake, emporix_tenant):
+    assert emporix_fake.tenant == emporix_tenant == "acme"
+"""
+ANYIO = """
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+pytestmark = pytest.mark.anyio
+"""
+
+
+SETTINGS = """
+[tool.pytest.ini_options]
+pythonpath = ["."]
+{setting}
+"""
+WITHOUT_ASYNCIO = ("-p", "no:asyncio")
+LOOP = 'asyncio_default_fixture_loop_scope = "function"'  # as pytest-asyncio wants it to be said
+
+
+def run(directory: Path, *arguments: str) -> str:
+    command = [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    done = subprocess.run(
+        [*command, "-p", "no:cov", *arguments, "."],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("mark", "options", "setting"),
+    [
+        (ANYIO, WITHOUT_ASYNCIO, ""),
+        pytest.param("", ("-p", "no:anyio"), f'{LOOP}\nasyncio_mode = "auto"', marks=pytest.mark.slow),
+        pytest.param("pytestmark = pytest.mark.asyncio", (), LOOP, marks=pytest.mark.slow),
+        pytest.param(
+            'pytestmark = pytest.mark.asyncio(loop_scope="session")',
+            (),
+            LOOP.replace("function", "session"),
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["anyio", "pytest-asyncio, auto", "pytest-asyncio, strict", "pytest-asyncio, one loop"],
+)
+def test_fixtures(tmp_path: Path, mark: str, options: tuple[str, ...], setting: str) -> None:
+    """The fixtures work with each async plugin, in a project that configures nothing for them."""
+    (tmp_path / "shop.py").write_text(SHOP, "utf-8")
+    (tmp_path / "test_shop.py").write_text(TESTS.format(mark=mark), "utf-8")
+    (tmp_path / "pyproject.toml").write_text(SETTINGS.format(setting=setting), "utf-8")
+
+    assert "8 passed" in (output := run(tmp_path, *options)), output
+
+
+def test_fixtures_are_listed(tmp_path: Path) -> None:
+    """`pytest --fixtures` says what each of them is for."""
+    output = run(tmp_path, *WITHOUT_ASYNCIO, "--fixtures")
+    for name in ("emporix_fake", "emporix_client", "emporix_context", "emporix_tenant"):
+        assert f"\n{name} -- " in output
