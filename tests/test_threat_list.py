@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "security.md"
 THREATS = (
     *("Theft", "Fixation", "Cookie tossing", "Duplicated cookies", "Cross-tenant", "Cross-host", "Forged claims"),
-    *("Refresh races", "Replay after logout"),
+    *("Login CSRF", "Refresh races", "Replay after logout"),
 )
 
 

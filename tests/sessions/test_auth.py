@@ -9,13 +9,10 @@ from typing import Any
 
 import pytest
 from starlette.requests import Request
-from starlette.responses import Response
 
 from session_ctx_middleware import ConfigurationError, ContextNotLoaded, NoToken, SessionContext, StorefrontToken
-from session_ctx_middleware.emporix import ShopperTokens
 from session_ctx_middleware.emporix.shop_calls import ShopCalls
 from session_ctx_middleware.sessions import StorefrontSessions
-from session_ctx_middleware.sessions.kept import KeptSession
 from session_ctx_middleware.testing import FakeEmporix, Fault, Quirks
 
 from ..emporix.test_token_endpoints import KIM
@@ -256,7 +253,7 @@ async def test_session_is_learnt(make_shop: MakeShop, emporix: FakeEmporix, clie
 @pytest.mark.parametrize("quirks", [{"cart_headers": "required"}])
 async def test_saas_token(guests: Shop, emporix: FakeEmporix, wire: Wire, client: Any) -> None:
     """A customer's carts go out with the saas token for as long as that is good, and nothing else does."""
-    await log_in(guests, emporix)
+    await log_in(guests)
 
     assert (await guests.visit(calling(client, "POST", CART, json=NEW_CART), method="POST")).text == "201"
     await guests.visit(calling(client, "GET", SITES))
@@ -267,18 +264,14 @@ async def test_saas_token(guests: Shop, emporix: FakeEmporix, wire: Wire, client
     assert refused.text == "400"
 
 
-async def log_in(shop: Shop, emporix: FakeEmporix) -> None:
+async def log_in(shop: Shop) -> None:
     """Have the browser keep the session of a customer."""
-    tokens = ShopperTokens("acme", "storefront", base_url=URL, http_client=shop.upstream_client)
-    answer = await tokens.log_in(*KIM, guest_token=(await tokens.begin()).access_token)
-    kept = KeptSession.granted(answer, emporix.now(), is_customer=True)
 
-    async def page(ctx: SessionContext, request: Request) -> Response:
-        source: Any = ctx._deps.tokens._sources[0]
-        header = source._guests._keeping.write(request, kept)
-        return Response(headers={"set-cookie": header[0].decode()})
+    async def page(ctx: SessionContext, request: Request) -> None:
+        sessions: Any = ctx._deps.tokens._sources[0]
+        await sessions.login(request, *KIM)
 
-    await shop.visit(page)
+    await shop.visit(page, method="POST")
 
 
 @pytest.mark.parametrize("follows", ["the client", "the call"])

@@ -9,12 +9,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from session_ctx_middleware import SessionContext
+from session_ctx_middleware import LoginRefused, SessionContext
 from session_ctx_middleware.sessions import StorefrontSessions
 from session_ctx_middleware.testing import FakeEmporix
 
 from ..support.shop import Shop
 from ..support.virtual_time import WALL_START
+from .customers import JANE, JOE, CustomerShop, platform
 from .keys import SECRET
 
 PREFIX = "__Host-"
@@ -116,3 +117,35 @@ async def test_stolen_note(shop: Shop, attacker: httpx2.AsyncClient) -> None:
 
     assert seen.text == "None"
     assert (await shop.visit(read)).text == "for Ann"
+
+
+async def test_login_by_another_site(make_shop: MakeShop) -> None:
+    """A form on another site logs nobody in: the shopper would buy in the attacker's account (login CSRF)."""
+    emporix = platform()
+    shop = CustomerShop(make_shop, emporix)
+    before = await shop.page()
+
+    with pytest.raises(LoginRefused):
+        await shop.login(JOE, headers={"sec-fetch-site": "cross-site", "origin": "https://evil.example"})
+
+    assert emporix.count("customer.login") == 0
+    assert (await shop.page())["session"] == before["session"]
+    assert (await shop.login(JANE, headers={"sec-fetch-site": "same-origin"})).kind == "login"
+
+
+async def test_replay_after_logout(make_shop: MakeShop) -> None:
+    """Cookies of before a logout show nothing of the customer: not in her browser, and not in a thief's."""
+    shop = CustomerShop(make_shop, platform())
+    await shop.login(JANE)
+    await shop.note(gift="for Ann")
+    await shop.page()
+    stolen = "; ".join(f"{each.name}={each.value}" for each in shop.shop.browser.cookies.jar)
+    await shop.logout()
+    marks = "; ".join(f"{each.name}={each.value}" for each in shop.shop.browser.cookies.jar)
+    shop.shop.browser.cookies.clear()
+
+    for cookies in (f"{stolen}; {marks}", f"{marks}; {stolen}", stolen):
+        seen = await shop.page(headers={"cookie": cookies})
+        shop.shop.browser.cookies.clear()
+        assert seen["customer"] in {None, "ANONYMOUS"}
+        assert (seen["attributes"], seen["is_logged_in"]) == ({}, False)
