@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
+from .timers import call_later
+
 __all__ = ["Budget", "Clock", "HybridClock", "SystemClock", "TimerHandle", "wait"]
 
 STEP: Final = 1e-6
@@ -56,10 +58,7 @@ class SystemClock:
     time = staticmethod(time.time)
     random = staticmethod(random.random)
     sleep = staticmethod(asyncio.sleep)
-
-    def call_later(self, delay: float, callback: Callable[[], object]) -> TimerHandle:
-        """Call `callback` on the running loop after `delay` seconds."""
-        return asyncio.get_running_loop().call_later(delay, callback)
+    call_later = staticmethod(call_later)
 
 
 class HybridClock:

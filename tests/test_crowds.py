@@ -124,7 +124,8 @@ async def test_fair_turns(make_shop: MakeShop, emporix: FakeEmporix) -> None:
 
     await asyncio.gather(*(visit(number, session) for number, session in enumerate(known(emporix, 40))))
 
-    assert order == sorted(order)
+    # Of two that are answered in one moment, either may be the first.
+    assert all(abs(place - number) < 2 for place, number in enumerate(order))
 
 
 async def test_crowd_of_switches(make_shop: MakeShop, emporix: FakeEmporix) -> None:

@@ -22,14 +22,14 @@ class Http:
     Args:
         base_url: a checked base address.
         clients: where the HTTP client comes from.
-        clock: measures how far away a date in ``Retry-After`` is.
+        clock: measures how long a call takes, and how far away a date in ``Retry-After`` is.
         total_timeout: seconds that the whole of a call may take.
     """
 
     def __init__(self, base_url: str, clients: Clients, clock: Clock, total_timeout: float) -> None:
         self._base_url = base_url
         self._clients = clients
-        self._limit = TimeLimit(total_timeout, clients)
+        self._limit = TimeLimit(total_timeout, clients, clock)
         self._clock = clock
 
     async def aclose(self) -> None:
