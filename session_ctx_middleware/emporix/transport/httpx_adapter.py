@@ -7,7 +7,7 @@ import ssl
 import sys
 from collections.abc import AsyncGenerator
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, TypeAlias, cast
 
 import anyio
 import httpx
@@ -32,7 +32,10 @@ __all__ = ["HttpxTransport", "Library", "build_client", "is_client"]
 
 ADDRESSES: Final = 16
 OF_TOTAL: Final = 0.95
+BODIED: Final = frozenset({"POST", "PUT", "PATCH"})
+"""Methods whose requests say that they have no body (RFC 9110, section 8.6)."""
 NEVER_SENT: Final = frozenset({b"cookie", b"authorization", b"accept-encoding"})
+Fields: TypeAlias = "list[tuple[bytes, bytes]]"
 OF_ANYIO: Final = (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream)
 
 
@@ -43,6 +46,7 @@ class Library(Protocol):
     Request: type[httpx.Request]
     Headers: type[httpx.Headers]
     URL: type[httpx.URL]
+    ByteStream: type[httpx.ByteStream]
     Limits: type[httpx.Limits]
     Timeout: type[httpx.Timeout]
     HTTPError: type[httpx.HTTPError]
@@ -125,7 +129,7 @@ class HttpxTransport:
         self._cut: tuple[httpx.Timeout | None, dict[str, float]] = (None, {})
         # Parsing the same address and the same headers again would be a good part of a call.
         self._urls: dict[str, httpx.URL] = {}
-        self._last: tuple[list[tuple[bytes, bytes]], httpx.Headers] | None = None
+        self._last: tuple[Fields, bytes, Fields] | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -164,16 +168,21 @@ class HttpxTransport:
         return UNUSABLE if type(error) is RuntimeError else FAILED
 
     def _made(self, request: Request) -> httpx.Request:
-        fields = self._library.Headers(self._kept(self.client.headers.raw))
-        for name, value in request.headers.items():
-            fields[name] = value
-        return self._library.Request(
+        url, content = self._url(request.url), request.content or b""
+        own = {name.lower().encode("ascii"): value.encode("ascii") for name, value in request.headers.items()}
+        if content or request.method in BODIED:
+            own[b"content-length"] = b"%d" % len(content)
+        kept = [(name, value) for name, value in self._kept(self.client.headers.raw, url) if name not in own]
+        # With a stream, the library adds nothing: what it would add is known, and takes longer than all the rest.
+        made = self._library.Request(
             request.method,
-            self._url(request.url),
-            headers=fields,
-            content=request.content,
+            url,
+            headers=[*kept, *own.items()],
+            stream=self._library.ByteStream(content),
             extensions={"timeout": self._timeouts()},
         )
+        made.read()  # hooks of a client that was passed in may look at the content
+        return made
 
     def _timeouts(self) -> dict[str, float]:
         """Return the client's timeouts, short enough that a silent call ends by itself and need not be left behind."""
@@ -193,12 +202,14 @@ class HttpxTransport:
             url = self._urls[text] = self._library.URL(text)
         return url
 
-    def _kept(self, raw: list[tuple[bytes, bytes]]) -> httpx.Headers:
+    def _kept(self, raw: Fields, url: httpx.URL) -> Fields:
         """Return the client's headers without credentials: one that was passed in may add a shopper's, or its own."""
-        if self._last is None or self._last[0] != raw:
-            kept = [(name, value) for name, value in raw if name.lower() not in NEVER_SENT]
-            self._last = raw, self._library.Headers([*kept, (b"accept-encoding", ACCEPTED.encode())])
-        return self._last[1]
+        if self._last is None or self._last[:2] != (raw, url.netloc):
+            lowered = ((name.lower(), value) for name, value in raw)
+            kept = [(name, value) for name, value in lowered if name not in NEVER_SENT]
+            host = [] if any(name == b"host" for name, _ in kept) else [(b"host", url.netloc)]
+            self._last = raw, url.netloc, [*host, *kept, (b"accept-encoding", ACCEPTED.encode())]
+        return self._last[2]
 
     async def _read(self, response: httpx.Response, call: TimeLimitedCall) -> Reply:
         headers = response.headers
