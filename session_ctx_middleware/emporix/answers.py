@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, eq=False, repr=False)  # frozen, it would take twice as long to make, with every call
 class Answer:
     """One answer, read to its end.
 

@@ -134,7 +134,7 @@ class Loads:
         return self.pending.has_nothing(entry, store_read)
 
     async def _fly(self, flight: Flight, token: str, store_read: StoreRead | None) -> None:
-        outcome: Outcome = Failed(EmporixUnreachable(OPERATION, None, "the application is shutting down"))
+        outcome: Outcome | None = None
         try:
             outcome = await self._find(flight, token, store_read)
             asked = await self._look(flight.entry, outcome)
@@ -143,7 +143,7 @@ class Loads:
                 outcome = await self._find(flight, token, None)
                 await self._look(flight.entry, outcome)
         finally:
-            self._land(flight, outcome)
+            self._land(flight, _shut_down() if outcome is None else outcome)
         await self._share(flight.entry, outcome)
 
     async def _find(self, flight: Flight, token: str, store_read: StoreRead | None) -> Outcome:
@@ -273,3 +273,8 @@ class Loads:
             await self.sharing.reject(entry)
         elif isinstance(outcome, Found) and not outcome.shared and entry.document is outcome.document:
             await self.sharing.save(entry, outcome.document, self.clock.monotonic() - outcome.asked_at)
+
+
+def _shut_down() -> Failed:
+    """Return what becomes of a flight that is cut short."""
+    return Failed(EmporixUnreachable(OPERATION, None, "the application is shutting down"))

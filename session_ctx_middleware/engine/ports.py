@@ -12,7 +12,7 @@ from ..model.document import ContextDocument
 __all__ = ["Caller", "ContextSource", "GuardedSource"]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(slots=True, eq=False, repr=False)  # frozen, it would take twice as long to make, with every call
 class Caller:
     """For whom a call is made.
 

@@ -12,7 +12,7 @@ from ..model.document import ContextDocument
 from ..model.view import Snapshot
 from ..policies import CachePolicy
 from ..stores import Attachment
-from .consistency import FAR_AHEAD
+from .consistency import FAR_AHEAD, START
 from .entries import Entries
 from .entry import NEVER, Entry
 from .flights import Failed, Flight, Found, Missing, Outcome, Rejected
@@ -55,10 +55,11 @@ class Publisher:
 
     def judge(self, entry: Entry, found: Found) -> Verdict:
         """Decide what may be done with a document that has arrived."""
-        now = self.clock.monotonic()
         others = [sibling.consistency for sibling in self.entries.siblings(entry)]
         known = entry.known_besides(found.document)
-        return known.judge(found.document, found.asked_at, now, self.keys.incarnation, others)
+        if known is START and not others:  # as of most sessions: nothing is known that a document could fail
+            return SHOW
+        return known.judge(found.document, found.asked_at, self.clock.monotonic(), self.keys.incarnation, others)
 
     def is_acceptable(self, entry: Entry, found: Found) -> bool:
         """Tell whether a document from Emporix may be taken up: it is no older than what the shopper has seen."""

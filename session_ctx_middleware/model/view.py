@@ -27,9 +27,9 @@ __all__ = [
 Source: TypeAlias = Literal["change", "parked", "document", "default", "unset"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False)  # frozen, it would take four times as long to make, with every miss
 class Snapshot(Personal):
-    """What one read found; immutable, so that a cache hit hands out the same object again.
+    """What one read found; nobody changes it, so that a cache hit hands out the same object again.
 
     Args:
         document: the context as Emporix sent it.
