@@ -147,12 +147,10 @@ async def touch(request: Request) -> str:
     return str(ctx.currency)
 
 
-async def touch_or_switch(request: Request) -> str:
-    """Read one value of the session context, or change it with the method POST."""
-    if request.method == "POST":
-        request.state.session_ctx.switch(currency="EUR")
-        return ""
-    return await touch(request)
+async def switch(request: Request) -> str:
+    """Change one value of the session context."""
+    request.state.session_ctx.switch(currency="EUR")
+    return ""
 
 
 @dataclass(frozen=True)
@@ -212,17 +210,16 @@ async def touched(shop: Shop) -> Candidate:
 
 
 async def cookie(shop: Shop) -> Candidate:
-    """The same with a note in the request, made by a switch."""
-    app = await shop.middleware(endpoint(touch_or_switch), secret_key=SECRET)
+    """The same with a note in the request, made by a switch on another worker."""
+    app = await shop.middleware(endpoint(touch), secret_key=SECRET)
+    switching = await shop.middleware(endpoint(switch), secret_key=SECRET)
     messages: list[Message] = []
 
     async def keep(message: Message) -> None:
         messages.append(message)
 
     token = shop.emporix.new_session(site_code="main", currency="USD", language="en", target_location="DE").token
-    scope = make_scope(raw_headers(token))
-    scope["method"] = "POST"
-    await app(scope, receive, keep)
+    await switching(make_scope(raw_headers(token)), receive, keep)
     carried = next(value for name, value in messages[0]["headers"] if name == b"set-cookie")
     return Candidate("touched, hit, notes", app, token, carried.partition(b";")[0])
 

@@ -255,7 +255,8 @@ class RequestLifecycle(Carrying):
 
     def _starts(self, message: Message) -> bool:
         """Start the response with its first message; return `False` if `_finish` must be awaited first."""
-        if self._changes.operations or (self._known is not None and self._drains()):
+        known = self._known
+        if self._changes.operations or (known is not None and known.parked.operations and self._drains()):
             return False
         if (self._cookies_read or self._visitor is not None) and self._owes_cookies():
             return False

@@ -212,8 +212,16 @@ def _described(source: TokenSource) -> str:
 
 
 def _bearer(value: bytes) -> str | None:
+    # Browsers send the same header with every request.
+    return (_remembered_bearer if len(value) <= LONGEST_REMEMBERED else _in_bearer)(value)
+
+
+def _in_bearer(value: bytes) -> str | None:
     found = _BEARER.fullmatch(value)
     return None if found is None else str(found[1], "ascii")
+
+
+_remembered_bearer = lru_cache(REMEMBERED)(_in_bearer)
 
 
 def _cookie(value: bytes, name: str) -> str | None:

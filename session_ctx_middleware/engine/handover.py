@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import inf
-from typing import TYPE_CHECKING, Final
-
-from cachetools import TTLCache
+from typing import Final
 
 from ..clock import Clock
 from ..model.changes import NO_CHANGES, ContextChanges
@@ -20,19 +18,39 @@ from .keys import Keys
 from .notes import NOTE_SECONDS, Floor, Noted, Notes
 from .standing import Against, Standing, weigh
 
-__all__ = ["Handover", "new_untold", "without_token"]
+__all__ = ["Handover", "Untold", "without_token"]
 
 UNTOLD: Final = 10_000
 
-if TYPE_CHECKING:
-    _Untold = TTLCache[bytes, ContextChanges]
-else:
-    _Untold = TTLCache
 
+class Untold:
+    """What requests without a response of their own have to tell, by the key of their token: for 24 hours.
 
-def new_untold(clock: Clock) -> _Untold:
-    """Return the place for what requests without a response of their own have to tell."""
-    return _Untold(UNTOLD, NOTE_SECONDS, timer=clock.monotonic)
+    Args:
+        clock: where time comes from.
+    """
+
+    __slots__ = ("_by_key", "_clock")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        # In the order in which they end. A cache with timers of its own would look at them at the end of each request.
+        self._by_key: dict[bytes, tuple[ContextChanges, float]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_key)
+
+    def add(self, key: bytes, told: ContextChanges) -> None:
+        """Keep what a request has to tell beside what earlier ones have left."""
+        every = told.newest(self.pop(key))
+        if len(self._by_key) >= UNTOLD:
+            del self._by_key[next(iter(self._by_key))]
+        self._by_key[key] = every, self._clock.monotonic() + NOTE_SECONDS
+
+    def pop(self, key: bytes) -> ContextChanges:
+        """Return what is kept for a token, which now tells it."""
+        told, until = self._by_key.pop(key, (NO_CHANGES, inf))
+        return told if self._clock.monotonic() < until else NO_CHANGES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +67,7 @@ class Handover:
     keys: Keys
     binding: Binding
     clock: Clock
-    untold: _Untold
+    untold: Untold
 
     def with_notes(self, entry: Entry, token: str, notes: Notes | None, snapshot: Snapshot) -> Snapshot:
         """Return a snapshot with what the browser knows beyond it, and without what is void."""
@@ -136,11 +154,11 @@ class Handover:
 
     def tell_later(self, key: bytes, told: ContextChanges) -> None:
         """Keep what a request has to tell whose response has gone: the next one of its token tells it."""
-        self.untold[key] = told.newest(self.untold.get(key, NO_CHANGES))
+        self.untold.add(key, told)
 
     def tells_now(self, key: bytes) -> ContextChanges:
         """Return what earlier requests of a token have left to tell."""
-        return self.untold.pop(key, NO_CHANGES) if self.untold else NO_CHANGES
+        return self.untold.pop(key)
 
     def note(self, entry: Entry, token: str, told: ContextChanges, brought: Notes, *, receipts: bool) -> Notes:
         """Return the note with what one response has to tell.

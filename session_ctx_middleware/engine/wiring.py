@@ -16,7 +16,7 @@ from .binding import Binding
 from .commits import Commits
 from .entries import Entries
 from .flights import Flights
-from .handover import Handover, new_untold
+from .handover import Handover, Untold
 from .keys import Keys
 from .loads import Loads
 from .moves import Moves
@@ -135,7 +135,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
     )
     pending = Pending(sharing, entries, neighbour.neighbourhood.known_sessions, clock, options.events)
     requirements = Requirements(keys=keys, binding=binding, buckets=TokenBuckets(clock), clock=clock)
-    handover = Handover(keys=keys, binding=binding, clock=clock, untold=new_untold(clock))
+    handover = Handover(keys=keys, binding=binding, clock=clock, untold=Untold(clock))
     publisher = Publisher(
         cache=cache,
         entries=entries,

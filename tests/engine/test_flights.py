@@ -18,7 +18,7 @@ from session_ctx_middleware.engine.binding import Binding
 from session_ctx_middleware.engine.entries import Entries
 from session_ctx_middleware.engine.entry import Entry
 from session_ctx_middleware.engine.flights import Failed, Flight, Flights, Found, Outcome
-from session_ctx_middleware.engine.handover import Handover, new_untold
+from session_ctx_middleware.engine.handover import Handover, Untold
 from session_ctx_middleware.engine.keys import Keys
 from session_ctx_middleware.engine.known_sessions import KnownSessions
 from session_ctx_middleware.engine.loads import Loads
@@ -91,7 +91,7 @@ class Tower:
             source=self.source,
             sharing=sharing,
             pending=Pending(sharing, self.entries, KnownSessions(self.clock), self.clock, Events()),
-            handover=Handover(keys=KEYS, binding=Binding(KEYS), clock=self.clock, untold=new_untold(self.clock)),
+            handover=Handover(keys=KEYS, binding=Binding(KEYS), clock=self.clock, untold=Untold(self.clock)),
             publisher=cast("Publisher", self.recorder),
             entries=self.entries,
             flights=self.flights,
