@@ -239,6 +239,7 @@ KINDS: Final[dict[str, Kind]] = {
     "session.renewed": Kind(),
     "session.none": Kind(),
     "session.moved": Kind(),
+    "session.assisted": Kind(level=INFO, remedy="somebody of the staff acts for a customer (assisted buying)"),
     "logout.untold": Kind(
         level=WARNING,
         remedy="Emporix could not be told that a customer has logged out, and is told later. Here he is logged out",

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 from starlette.requests import HTTPConnection
 
 from ..emporix import CustomerProfile, ShopperTokens, TokenAnswer, ValidToken
-from ..errors import ChangeRefused, ContextUnavailable, EmporixError, EmporixUnreachable, LoginRefused, TokenRejected
+from ..errors import (
+    ChangeRefused,
+    ContextUnavailable,
+    EmporixError,
+    EmporixUnreachable,
+    LoginRefused,
+    MalformedAnswer,
+    TokenRejected,
+)
 from ..events import ContextEvent
 from ..model.transition import Belongings, Follows, Transition
 from ..tasks import Tasks
-from ..tokens import Movable, SessionSetup, StorefrontToken, Visitor
+from ..tokens import SessionSetup
 from .account import Account, Companies
+from .bearers import Bearers, Caller
 from .guests import DRAIN_SECONDS, Guests
 from .kept import KeptSession
 from .refreshing import Refreshing
@@ -28,40 +37,13 @@ T = TypeVar("T")
 
 LOGIN: Final = "customer.login"
 LOGOUT: Final = "customer.logout"
+ASSIST: Final = "customer.assist"
 REFRESH: Final = "customer.refresh"
 WHO: Final = 16
 TRIES: Final = 3
 LATER: Final = (2.0, 10.0)
 """Seconds after which Emporix is told again that a customer has logged out, where it could not be told at once."""
 UNTOUCHED: Final = "Emporix could not be asked, and the session is as it was."
-
-Bearer: TypeAlias = tuple[str, str]
-"""A guest's token, and what refreshes it."""
-Login: TypeAlias = Callable[..., Awaitable[TokenAnswer]]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Caller:
-    """A request whose shopper logs in or out.
-
-    Args:
-        moving: the request, as it goes over to another token.
-        connection: the same, as Starlette has it.
-    """
-
-    moving: Movable
-    connection: HTTPConnection
-
-    @property
-    def visitor(self) -> Visitor:
-        """Who it is, to a source that takes care of sessions."""
-        return self.moving.visitor
-
-    @property
-    def session(self) -> KeptSession | None:
-        """The session that the request goes on with."""
-        kept = self.visitor.session
-        return kept if isinstance(kept, KeptSession) else None
 
 
 class Customers:
@@ -82,6 +64,7 @@ class Customers:
         self._tokens = tokens
         self._guests = guests
         self._refreshing = refreshing
+        self._bearers = Bearers(guests, refreshing)
         self._profile = CustomerProfile(setup.tenant, **setup.client)
         self._tasks = Tasks(setup.clock)
 
@@ -108,24 +91,42 @@ class Customers:
         before = await caller.moving.choices()
         another = caller.session is not None and caller.session.is_customer and caller.session.who != who
         call, asked_at = partial(self._tokens.log_in, email, password), self._clock.time()
-        answer, guest_refresh = await self._asked(self._granted(caller, call, anew=another))
+        answer, guest_refresh = await self._asked(self._bearers.granted(caller, call, anew=another))
         customer = replace(_customer(answer, asked_at), who=who, guest_refresh=guest_refresh)
         return await self._enter(caller, before, customer, "choices" if another else "everything")
 
-    async def log_in_with(
-        self, connection: HTTPConnection, answer: Mapping[str, object], *, is_assisted: bool = False
-    ) -> Transition:
+    async def log_in_with(self, connection: HTTPConnection, answer: Mapping[str, object]) -> Transition:
         """Log a customer in with a token answer; see `StorefrontSessions.login_with`."""
         customer = _customer(TokenAnswer.parse(LOGIN, answer), self._clock.time())
         caller = await self._caller(connection)
         before, old = await caller.moving.belongings_of_before(), caller.session
-        if is_assisted:
-            return await self._enter(caller, before, replace(customer, is_assisted=True), "nothing")
         if old is not None and old.is_customer:
             return await self._enter(caller, before, customer, "choices")
         if old is not None and customer.session_id == old.session_id:
             customer = replace(customer, guest_refresh=old.refresh_token)
         return await self._enter(caller, before, customer, "everything")
+
+    async def assist(self, connection: HTTPConnection, answer: Mapping[str, str]) -> Transition:
+        """Log somebody of the staff in as a customer; see `StorefrontSessions.assisted_login`.
+
+        Raises:
+            TokenRejected: there is no token, or Emporix refuses it.
+            ContextUnavailable: Emporix could not be asked.
+        """
+        try:
+            customer = _customer(TokenAnswer.parse(ASSIST, answer), self._clock.time())
+        except MalformedAnswer:
+            customer = None
+        if customer is None:
+            raise TokenRejected(ASSIST, None, "no token in the address")
+        caller = await self._caller(connection)
+        valid = await self._asked(self._tokens.validate(customer.access_token))
+        company, session_id = valid.legal_entity_id or "", valid.session_id or ""
+        customer = replace(customer, is_assisted=True, legal_entity_id=company, session_id=session_id)
+        before = await caller.moving.choices()
+        moved = await self._enter(caller, before, customer, "nothing")
+        self._emit("session.assisted", ASSIST, "ok")
+        return moved
 
     async def _enter(self, caller: Caller, before: Belongings, customer: KeptSession, follows: Follows) -> Transition:
         """Have a request, and its browser, go on with a customer's session.
@@ -142,50 +143,6 @@ class Customers:
         if ends:
             await moving.end(old, era)
         return await moving.move(before, customer.token, "login", follows)
-
-    async def _granted(self, caller: Caller, login: Login, *, anew: bool) -> tuple[TokenAnswer, str]:
-        """Return what a login gives, and what refreshes a guest's token of its session.
-
-        Args:
-            caller: the request.
-            login: makes the call, with a guest's token.
-            anew: whether that is to be of another session than the running one.
-        """
-        refused: TokenRejected | None = None
-        for way in self._bearers(caller, anew=anew):
-            bearer = await way()
-            if bearer is None:
-                continue
-            try:
-                return await login(guest_token=bearer[0]), bearer[1]
-            except TokenRejected as error:
-                refused = error
-        raise refused or EmporixUnreachable(LOGIN, None, "no session to log in to")
-
-    def _bearers(self, caller: Caller, *, anew: bool) -> tuple[Callable[[], Awaitable[Bearer | None]], ...]:
-        """Return ways to a guest's token: first of the running session, last of one of its own."""
-        session = caller.session
-        if anew:
-            return (partial(self._fresh, caller),)
-        if session is not None and session.is_customer:  # once more, for a saas token
-            return partial(self._guest_of, session), partial(self._fresh, caller)
-        return partial(self._running, caller), partial(self._refreshed, caller), partial(self._fresh, caller)
-
-    async def _running(self, caller: Caller) -> Bearer | None:
-        return _bearer(await caller.moving.credentials(), caller.session)
-
-    async def _refreshed(self, caller: Caller) -> Bearer | None:
-        refused = await caller.moving.credentials()
-        another = None if refused is None else await caller.moving.another_token(refused)
-        return _bearer(another, caller.session)
-
-    async def _guest_of(self, customer: KeptSession) -> Bearer | None:
-        answer = await self._refreshing.guest_of(customer)
-        return None if answer is None else (answer.access_token, answer.refresh_token or customer.guest_refresh)
-
-    async def _fresh(self, caller: Caller) -> Bearer:
-        answer = await self._guests.fresh(caller.visitor)
-        return answer.access_token, answer.refresh_token or ""
 
     # Out
 
@@ -314,13 +271,6 @@ class Customers:
 
 def _customer(answer: TokenAnswer, now: float) -> KeptSession:
     return KeptSession.granted(answer, now, is_customer=True)
-
-
-def _bearer(token: StorefrontToken | None, session: KeptSession | None) -> Bearer | None:
-    if token is None:
-        return None
-    own = session is not None and session.access_token == token.value
-    return token.value, session.refresh_token if own and session is not None else ""
 
 
 def _fingerprint(email: str) -> str:

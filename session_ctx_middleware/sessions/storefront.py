@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from functools import partial
 from typing import Final, TypeVar
 
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.types import Scope
 
 from ..checks import cookie_name, function, printable
@@ -19,6 +21,7 @@ from ..sealing import tenant_tag
 from ..stores import MemoryStore
 from ..tokens import SessionSetup, SessionSource, Visitor
 from .account import Account, Companies
+from .assisted import assisted
 from .cookie import Persist, SessionCookie
 from .customers import Customers
 from .guests import BEGIN, Guests
@@ -173,6 +176,30 @@ class StorefrontSessions(SessionSource):
             ContextSealed: the response has started, or it is a WebSocket.
         """
         return await self._moved(request, lambda customers: customers.log_in_with(request, answer))
+
+    @without_locals
+    async def assisted_login(self, request: HTTPConnection, *, opened_from: Collection[str], to: str = "/") -> Response:
+        """Return the answer to a request with which the Management Dashboard opens the shop as a customer.
+
+        The tokens are taken from the address once, and the browser goes on to a clean one (303, ``no-referrer``,
+        ``no-store``). Emporix is asked whether it takes the token. Nothing of the guest goes along, nor his cart.
+
+        Args:
+            request: with ``customerToken``, ``customerTokenExpiresIn`` and ``saasToken`` in its query.
+            opened_from: origins of the pages that may open it, such as the dashboard's: it has to name itself in
+                ``Referer``, as anybody else could send a shopper here with tokens of his own (login CSRF).
+            to: the page of this shop to go on to.
+
+        Returns:
+            The redirect; 403 where somebody else has sent the request, or Emporix refuses the token; 503 where Emporix
+            could not be asked. The session is as it was then.
+
+        Raises:
+            ConfigurationError: one of `opened_from` is no origin.
+            ContextSealed: the response has started, or it is a WebSocket.
+        """
+        enter = partial(self._for_customers.assist, request)
+        return await assisted(request, enter, opened_from=opened_from, to=to)
 
     async def logout(self, request: HTTPConnection) -> Transition:
         """Log the customer out: nothing of him is shown any more, on any worker, whether Emporix can be told or not.
