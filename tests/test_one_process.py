@@ -54,6 +54,8 @@ async def shop(request: Request) -> Response:
         ctx.switch_language(request.query_params["language"])
     elif "both" in request.query_params:
         return PlainTextResponse(f"{(await ctx).currency} {ctx.language}")
+    elif "refresh" in request.query_params:
+        await ctx.refresh()
     elif "bye" in request.query_params:
         await ctx.forget()
         return PlainTextResponse("")
@@ -68,6 +70,19 @@ def instance(emporix: FakeEmporix, **options: Any) -> SessionContextMiddleware:
         http_client=emporix.client(httpx),
         **options,
     )
+
+
+async def test_first_read_past_all_caches() -> None:
+    """An instance whose first read of a session is a refresh does not believe a replica that lags behind another."""
+    emporix = FakeEmporix(replica_lag=3.0, now=lambda: WALL_START + asyncio.get_running_loop().time())
+    session = emporix.new_session(currency="EUR")
+    await asyncio.sleep(10)
+    clock = VirtualClock()
+    store = MemoryStore(clock=clock)
+    one, other = instance(emporix, store=store, clock=clock), instance(emporix, store=store, clock=clock)
+    assert await get(one, session.token, "to=USD") == "USD"
+    assert await get(other, session.token, "refresh=1") == "USD"
+    assert await get(other, session.token) == "USD"
 
 
 async def get(app: SessionContextMiddleware, token: str, query: str = "", path: str = "/") -> str:
