@@ -25,12 +25,14 @@ class Sealed:
         asked_at: when Emporix was asked for it, in seconds since the epoch by the clock of who sealed it.
         token: the digest of the token that it is of.
         era: how often its shopper had logged out by then.
+        asked_on: when Emporix was asked, in Emporix' own time; 0 where nobody knew that.
     """
 
     document: ContextDocument
     asked_at: float
     token: str
     era: int
+    asked_on: float = 0.0
 
     @property
     def order(self) -> tuple[int, float]:
@@ -41,6 +43,8 @@ class Sealed:
 def encoded(sealed: Sealed) -> bytes:
     """Return what is sealed: two lines, of which the second one is the document as Emporix writes it."""
     about = {"f": FORMAT, "t": sealed.token, "e": sealed.era, "a": round(sealed.asked_at, 3)}
+    if sealed.asked_on:
+        about["p"] = round(sealed.asked_on, 1)
     text = f"{dumps(about)}\n{dumps(sealed.document.to_wire(), escaped=False)}"
     return text.encode("utf-8", "surrogatepass")
 
@@ -52,7 +56,8 @@ def decoded(payload: bytes) -> Sealed | None:
         about = loads(head)
         if not isinstance(about, dict) or about.get("f") != FORMAT or not isinstance(about.get("t"), str):
             return None
-        return Sealed(ContextDocument.parse(body), moment_of(about.get("a")), about["t"], era_of(about.get("e")))
+        asked_at, asked_on = moment_of(about.get("a")), moment_of(about.get("p", 0.0))
+        return Sealed(ContextDocument.parse(body), asked_at, about["t"], era_of(about.get("e")), asked_on)
     except (ValueError, TypeError, LookupError, RecursionError):
         return None
 

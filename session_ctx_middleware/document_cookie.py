@@ -147,7 +147,7 @@ class DocumentCookies:
             return None
         brought.was_opened("")
         latest = max(believed, key=lambda sealed: sealed.order)
-        return Travelled(latest.document, max(0.0, self._clock.time() - latest.asked_at))
+        return Travelled(latest.document, max(0.0, self._clock.time() - latest.asked_at), latest.asked_on)
 
     def _why_not(self, sealed: Sealed, token: str, era: int) -> str:
         """Return why a document counts for nothing; empty where it does count."""
@@ -215,7 +215,7 @@ class DocumentCookies:
         key = name + digest(token).encode()
         sealed, value = self._last.get(key) or (None, b"")
         if sealed is None or sealed.document is not travelled.document or sealed.era != era:
-            sealed = Sealed(travelled.document, self._moment(travelled), digest(token), era)
+            sealed = Sealed(travelled.document, self._moment(travelled), digest(token), era, travelled.asked_on)
             value = self._sealed(name, sealed)
             remember(self._last, key, (sealed, value))
         if not value:

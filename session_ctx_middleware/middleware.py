@@ -116,7 +116,8 @@ class SessionContextMiddleware:
         self._preload = preload
         self._stats = Stats()
         client = calling(base_url, http_client, upstream, insecure_http=insecure_http)
-        self._emporix = OwnContextClient(tenant, **client)  # it keeps the connections of each event loop apart
+        # It keeps the connections of each event loop apart.
+        self._emporix = OwnContextClient(tenant, clock=clock, **client)
         base_url = client["base_url"]
         place = (tenant, base_url, *(sha256(secret).digest() for secret in secrets))
         neighbourhood = neighbourhood_of(place, store, cache, clock)
@@ -145,6 +146,7 @@ class SessionContextMiddleware:
                 events=events,
                 protection=neighbourhood.protection((tenant, base_url)),
                 receipts=continuity.receipts,
+                platform_time=self._emporix.platform_time,
             ),
             ReportedContexts(self._emporix, events),
             neighbourhood,

@@ -18,7 +18,7 @@ ROOT = Path(session_ctx_middleware.__file__).parent
 # From the bottom to the top: a module imports from its own layer and from those below.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cbor", "errors", "clock", "cookies", "frames", "timers"),
-    ("breaker", "checks", "health", "processes", "remedies", "tasks"),
+    ("breaker", "checks", "health", "platform_time", "processes", "remedies", "tasks"),
     ("hooks",),
     ("events",),
     ("credentials", "hybrid_clock", "model"),
@@ -169,6 +169,7 @@ def test_consistency_is_pure() -> None:
     assert imported(module) == {
         f"{PACKAGE}.engine.incarnations",
         f"{PACKAGE}.engine.notes",
+        f"{PACKAGE}.engine.required",
         f"{PACKAGE}.engine.verdict",
         f"{PACKAGE}.model.changes",
         f"{PACKAGE}.model.document",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 from ..checks import number, whole
 from ..clock import Clock, SystemClock
 from ..frames import WithoutLocals
+from ..platform_time import PlatformTime
 from .address import BASE_URL, check_base_url, check_tenant
 from .http import Http
 from .transport import HttpClient, Options, clients_for
@@ -90,6 +91,11 @@ class PlatformClient(WithoutLocals):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    @property
+    def platform_time(self) -> PlatformTime:
+        """Emporix' time, as the dates of its answers tell it."""
+        return self._http.platform_time
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} tenant={self.tenant}>"

@@ -9,6 +9,7 @@ from ..checks import is_visible
 from ..clock import Clock
 from ..errors import EmporixUnreachable, InvalidChange, MalformedAnswer, TokenRejected
 from ..model.frozen_json import dumps
+from ..platform_time import PlatformTime
 from .answers import Answer, seconds_of
 from .limits import TimeLimit
 from .transport import Clients, Reply, Request, kept_out_of_traces
@@ -24,9 +25,13 @@ class Http:
         clients: where the HTTP client comes from.
         clock: measures how long a call takes, and how far away a date in ``Retry-After`` is.
         total_timeout: seconds that the whole of a call may take.
+
+    Attributes:
+        platform_time: what the dates of answers say.
     """
 
     def __init__(self, base_url: str, clients: Clients, clock: Clock, total_timeout: float) -> None:
+        self.platform_time = PlatformTime(clock)
         self._base_url = base_url
         self._clients = clients
         self._limit = TimeLimit(total_timeout, clients, clock)
@@ -78,7 +83,9 @@ class Http:
         fields |= headers or {}
         if token is not None:
             fields["authorization"] = f"Bearer {token}"
-        request = Request(operation, method, self._url(path, params), fields, content)
+        dated = self.platform_time.wants_date
+        request = Request(operation, method, self._url(path, params), fields, content, dated)
+        began = self._clock.monotonic() if dated else 0.0
         if confidential:
             with kept_out_of_traces():
                 reply = await self._attempt(request)
@@ -87,6 +94,8 @@ class Http:
         # Raised here and not in a handler: the client's error holds the request, and that the token.
         if isinstance(reply, str):
             raise EmporixUnreachable(operation, None, reply)
+        if dated and reply.status < 300:
+            self.platform_time.told(reply.date, began)
         if reply.flaw is not None and reply.status < 300:
             raise MalformedAnswer(operation, reply.status, reply.flaw)
         body = b"" if reply.flaw is not None else reply.body

@@ -296,7 +296,7 @@ class Commits:
         document = None if base is None else base.document
         known = self.handover.known(entry, job.token, job.notes)
         job.raises(self.handover.from_the_future(known, document))
-        against = self.handover.against(document, 0.0 if base is None else base.asked_at)
+        against = self.handover.against(entry, document, 0.0 if base is None else base.asked_at)
         stands = self.handover.standing(entry, job.token, job.notes, against)
         elsewhere = self.handover.brought(entry, job.token, job.notes) if job.notes is not None else NO_CHANGES
         stored = entry.snapshot.parked.ids - elsewhere.ids

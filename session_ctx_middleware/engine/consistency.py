@@ -23,19 +23,18 @@ from ..model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from ..model.operation import SOMEHOW, Taken
 from .incarnations import Floors, Incarnation, floors_besides, precedence, precedes
 from .notes import Floor, Notes, joined_start
+from .required import FAR_AHEAD, LAG, Required
 from .verdict import HIDE, OVERLAY, REFRESH, SHOW, Verdict
 
-__all__ = ["FAR_AHEAD", "LAG", "START", "UNKNOWN", "Consistency", "Fingerprint"]
+__all__ = ["FAR_AHEAD", "LAG", "START", "UNKNOWN", "Consistency", "Fingerprint", "Heard"]
 
 Fingerprint: TypeAlias = Callable[[Incarnation], str]
+Heard: TypeAlias = tuple[tuple[int, float], ...]
 
 UNKNOWN: Final = sys.maxsize
-LAG: Final = 10.0
-"""Seconds for which a replica of Emporix may be behind."""
 LONGEST_NOTICE: Final = 2.0
 """Seconds after which a worker has heard of what others announce, or believes nothing."""
 NEVER: Final = float("-inf")
-FAR_AHEAD: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -54,7 +53,7 @@ class Consistency:
         retired: an incarnation that another one has replaced, and until when (monotonic seconds) a lagging replica
             may still show it.
         hint: the fingerprint of an incarnation that has not been seen here, and the version that was announced.
-        required: the floor of the shopper's notes that a document has to reach, and when that version was written.
+        required: the floor of the shopper's notes that a document has to reach.
         satisfied: the notes that what is shown here has satisfied last.
     """
 
@@ -67,7 +66,7 @@ class Consistency:
     earlier: Floors = ()
     retired: tuple[Incarnation, float] | None = None
     hint: tuple[str, int] | None = None
-    required: tuple[Floor, float] | None = None
+    required: Required | None = None
     satisfied: Notes | None = None
 
     # The decision.
@@ -132,13 +131,9 @@ class Consistency:
 
     def is_below_required(self, document: ContextDocument, asked_at: float, fingerprint: Fingerprint) -> bool:
         """Tell whether a document does not reach the floor of the shopper's notes."""
-        if self.required is None:
-            return False
-        floor, written = self.required
-        if asked_at > written + LAG or floor.context != fingerprint(document.identity):
-            return False
-        # Signed notes may be absurd, too; nobody makes a thousand changes between two pages.
-        return document.version < floor.version <= document.version + FAR_AHEAD
+        return self.required is not None and self.required.is_missed_by(
+            document, asked_at, fingerprint(document.identity)
+        )
 
     def _lacks_unknown(self, document: ContextDocument) -> bool:
         return document.identity == self.incarnation and document.version < min(self.announced, self.complete_from)
@@ -233,10 +228,16 @@ class Consistency:
             extended = self if start == self.complete_from else replace(self, complete_from=start)
         return extended.remembering(taken.newest(self.taken))
 
-    def requiring(self, floor: Floor | None, written: float = NEVER) -> Consistency:
-        """Require the floor of a shopper's notes, written then; `None` gives the requirement up."""
-        required = None if floor is None else (floor, written)
+    def requiring(self, required: Required) -> Consistency:
+        """Require a floor of the shopper's notes."""
         return self if required == self.required else replace(self, required=required)
+
+    def heard_of(self, document: ContextDocument, fingerprint: Fingerprint) -> Heard:
+        """Return versions of the context of a document, and since when each is known here (monotonic seconds)."""
+        heard: Heard = ((self.floor, self.since),) if document.identity == self.incarnation else ()
+        if self.required is None or self.required.floor.context != fingerprint(document.identity):
+            return heard
+        return (*heard, (self.required.floor.version, self.required.written))
 
     def satisfying(self, notes: Notes | None) -> Consistency:
         """Note that what is shown here is what the shopper's notes want."""

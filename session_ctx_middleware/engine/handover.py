@@ -12,6 +12,7 @@ from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import NO_RECEIPTS, ContextDocument
 from ..model.operation import SOMEHOW, Taken
 from ..model.view import NOTHING_KNOWN, Snapshot
+from ..platform_time import PlatformTime
 from .binding import Binding
 from .entry import NEVER, Entry
 from .keys import Keys
@@ -62,18 +63,20 @@ class Handover:
         binding: tells whose a change is.
         clock: where time comes from.
         untold: what requests without a response of their own have to tell, by the key of their token.
+        platform_time: dates what other workers are to hear of.
     """
 
     keys: Keys
     binding: Binding
     clock: Clock
     untold: Untold
+    platform_time: PlatformTime
 
     def with_notes(self, entry: Entry, token: str, notes: Notes | None, snapshot: Snapshot) -> Snapshot:
         """Return a snapshot with what the browser knows beyond it, and without what is void."""
         if snapshot.rejected or (notes is None and not snapshot.parked.operations):
             return snapshot
-        stands = self.standing(entry, token, notes, self.against(snapshot.document, entry.asked_at))
+        stands = self.standing(entry, token, notes, self.against(entry, snapshot.document, entry.asked_at))
         shown = stands.overlay
         if snapshot.document is None:  # what this process alone knows may be past
             shown = shown.only(self.binding.changes(entry, notes, token).ids)
@@ -110,27 +113,39 @@ class Handover:
         ids = parked.ids & self.binding.changes(entry, notes, token).ids
         return parked.without(parked.ids - ids)
 
-    def against(self, document: ContextDocument | None, asked_at: float) -> Against:
+    def against(self, entry: Entry, document: ContextDocument | None, asked_at: float) -> Against:
         """Return what changes are weighed against.
 
         Args:
+            entry: of the token.
             document: as Emporix answered it.
             asked_at: when it was asked, in monotonic seconds.
         """
         if document is None:
             return Against(None)
         asked = inf if asked_at == NEVER else asked_at  # where nobody can say, it is not from before any change
-        return Against(document, self.keys.incarnation(document.identity), self.wall(asked_at), asked)
+        heard = entry.consistency.heard_of(document, self.keys.incarnation)
+        asked_on = self.platform_time.at(asked_at)  # with a moment that nobody can say it is before everything
+        return Against(document, self.keys.incarnation(document.identity), asked, heard, asked_on)
+
+    def date(self, entry: Entry) -> None:
+        """Count what a browser requires from when it was written, now that an answer may have told Emporix' time."""
+        known = entry.consistency
+        if known.required is not None:
+            written = self.platform_time.moment(known.required.floor.at)
+            entry.learn(known.requiring(known.required.dated(written)))
 
     def taken(self, document: ContextDocument | None, more: int) -> Taken:
         """Return what there is to know about changes that a document has, or one that is so many versions later."""
         if document is None:
             return SOMEHOW
-        return Taken(document.version + more, self.keys.incarnation(document.identity), self.clock.time())
+        now = self._dated(self.clock.monotonic())
+        return Taken(document.version + more, self.keys.incarnation(document.identity), now)
 
-    def wall(self, moment: float) -> float:
-        """Return monotonic seconds as seconds since the epoch, by this process' clocks."""
-        return self.clock.time() - (self.clock.monotonic() - moment)
+    def _dated(self, moment: float) -> float:
+        """Return monotonic seconds as seconds since the epoch: Emporix', and this host's only while it tells none."""
+        told = self.platform_time.at(moment)
+        return self.clock.time() - (self.clock.monotonic() - moment) if told is None else told
 
     def wants_receipts(self, entry: Entry, token: str, notes: Notes | None, against: Against) -> bool:
         """Tell whether a browser brought a change that waits, or that has come along from another context."""
@@ -183,7 +198,7 @@ class Handover:
         if known.incarnation is None or known.floor < 0 or not session:
             return ()
         context = self.keys.incarnation(known.incarnation)
-        written = max(self.wall(known.since), 0.0)
+        written = max(self._dated(known.since), 0.0)
         return (Floor(context, session, known.floor, written, min(known.complete_from, known.floor)),)
 
 

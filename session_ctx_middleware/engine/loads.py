@@ -187,6 +187,7 @@ class Loads:
     async def _look(self, entry: Entry, outcome: Outcome) -> bool:
         """Note which session an answer is of, and show what is parked for it; tell whether the store was asked."""
         if isinstance(outcome, Found):
+            self.handover.date(entry)
             self.entries.prove(entry, outcome.document.session_id)
             await self._ask_around(entry, outcome)
             await self._park_unseen(entry, outcome)
@@ -221,7 +222,9 @@ class Loads:
         if hearing is not None:
             await hearing.get()
         taken = entry.consistency.taken
-        missing = unseen(taken, self.handover.against(found.document, found.asked_at)) if taken.operations else taken
+        missing = (
+            unseen(taken, self.handover.against(entry, found.document, found.asked_at)) if taken.operations else taken
+        )
         if missing.operations:
             await self._park_again(entry, missing)
 

@@ -8,6 +8,7 @@ from typing import Final
 from ..clock import Clock
 from ..model.document import ContextDocument
 from ..model.view import Snapshot
+from ..platform_time import PlatformTime
 from .binding import Binding
 from .consistency import LAG
 from .entry import Entry
@@ -15,6 +16,7 @@ from .incarnations import Incarnation
 from .keys import Keys
 from .notes import Floor, Notes
 from .pacing import TokenBuckets
+from .required import required
 
 __all__ = ["Requirements"]
 
@@ -30,12 +32,14 @@ class Requirements:
         binding: tells whose a note is.
         buckets: how often the notes of one token may make this process ask Emporix.
         clock: where time comes from.
+        platform_time: tells how long ago a floor was written by somebody else.
     """
 
     keys: Keys
     binding: Binding
     buckets: TokenBuckets
     clock: Clock
+    platform_time: PlatformTime
 
     def note(self, entry: Entry, notes: Notes, token: str) -> None:
         """Let an entry know what a browser has seen; what is cached from before that is not good enough any more."""
@@ -43,10 +47,13 @@ class Requirements:
         if floor is None:
             return
         known = entry.consistency
-        if known.satisfied is notes or (known.required is not None and known.required[0] is floor):
+        if known.satisfied is notes:
+            return
+        if known.required is not None and known.required.floor is floor and not known.required.waived:
             return
         taken = self.binding.changes(entry, notes, token).taken_in(floor.context)
-        entry.learn(known.notes_seen(taken, floor, self.keys.incarnation).requiring(floor, self._written(floor)))
+        seen = known.notes_seen(taken, floor, self.keys.incarnation)
+        entry.learn(seen.requiring(required(floor, self.platform_time.moment(floor.at), known.required)))
         document = entry.document
         if document is None:
             self._require_document(entry)
@@ -76,18 +83,19 @@ class Requirements:
 
     def unsatisfied(self, entry: Entry) -> None:
         """Note that Emporix did not have what a browser requires; do not go on asking with every page."""
-        if entry.consistency.required is not None and not self.buckets.take(entry.key):
-            entry.learn(entry.consistency.requiring(None))
+        known = entry.consistency
+        if known.required is not None and not known.required.waived and not self.buckets.take(entry.key):
+            self._give_up(entry)
 
     def forbids(
-        self, entry: Entry, document: ContextDocument, asked_at: float, notes: Notes | None, token: str
+        self, entry: Entry, document: ContextDocument, asked_on: float, notes: Notes | None, token: str
     ) -> bool:
         """Tell whether a document that a browser brought may lack what it has seen, and the notes do not say what.
 
         Args:
             entry: of the token.
             document: the document.
-            asked_at: when Emporix was asked for it, in monotonic seconds, as far as another host's clock is right.
+            asked_on: when Emporix was asked for it, in Emporix' time; 0 where nobody knows.
             notes: what the browser brought beside it.
             token: of the request.
         """
@@ -101,9 +109,10 @@ class Requirements:
             if document.version < min(floor.version, floor.complete_from):
                 return True
         # Its version may have fallen since: then it is older than changes that have lower ones.
-        since = self.clock.time() - (self.clock.monotonic() - asked_at)
         taken = self.binding.changes(entry, notes, token).taken_in(context)
-        later = {each.op_id for each in taken.operations.values() if each.taken is not None and each.taken.at >= since}
+        later = {
+            each.op_id for each in taken.operations.values() if each.taken is not None and each.taken.at >= asked_on
+        }
         return bool(taken.only(later).up_to(document.version).missing_from(document))
 
     def is_behind(self, entry: Entry, document: ContextDocument, asked_at: float) -> bool:
@@ -119,14 +128,14 @@ class Requirements:
         entry.hide()
         entry.expire()
 
-    def _written(self, floor: Floor) -> float:
-        """Return when a floor was written, in monotonic seconds; the clock of another host may be ahead."""
-        return self.clock.monotonic() - max(0.0, self.clock.time() - floor.at)
+    def _give_up(self, entry: Entry) -> None:
+        known = entry.consistency
+        if known.required is not None:
+            entry.learn(known.requiring(known.required.given_up()))
 
     def _require_document(self, entry: Entry) -> None:
         if self.buckets.is_empty(entry.key):
-            # Emporix has been asked often enough whether it has that version.
-            entry.learn(entry.consistency.requiring(None))
+            self._give_up(entry)  # Emporix has been asked often enough whether it has that version
         elif self.buckets.take(entry.key):
             entry.expire()  # there was no context a moment ago; there is one now
 
@@ -145,11 +154,12 @@ class Requirements:
             elif not whole:
                 entry.hide()  # better the defaults than what the shopper knows to be past
         elif self.clock.monotonic() >= entry.fresh_until:
-            entry.learn(entry.consistency.requiring(None))
+            self._give_up(entry)
 
     def _is_of_another(self, entry: Entry, document: ContextDocument, floor: Floor, token: str) -> bool:
         """Tell whether the browser has seen another context of this very session than the one that is cached."""
-        if entry.asked_at > self._written(floor) + LAG:
+        known = entry.consistency
+        if known.required is not None and entry.asked_at > known.required.written + LAG:
             return False
         session_id = document.session_id
         if session_id is None or floor.session != self.binding.of_session(session_id):
@@ -157,6 +167,6 @@ class Requirements:
         if floor.context == self.keys.incarnation(document.identity):
             return False
         # Not one that this one has replaced here.
-        satisfied = entry.consistency.satisfied
+        satisfied = known.satisfied
         before = None if satisfied is None else self.binding.floor(entry, satisfied, token)
         return before is None or before.context != floor.context

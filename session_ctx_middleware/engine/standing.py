@@ -7,12 +7,13 @@ that was sent. So whoever reads it knows which parked changes later ones have re
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument, Removed
 from ..model.frozen_json import same
 from ..model.operation import Operation, Taken, value_digest
-from .consistency import LAG
+from .consistency import LAG, Heard
 
 __all__ = ["Against", "Standing", "unseen", "weigh"]
 
@@ -24,14 +25,23 @@ class Against:
     Args:
         document: as Emporix answered it; `None` where there is no context, or nobody could be asked.
         context: the fingerprint of that context.
-        asked_at: when Emporix was asked for it, in seconds since the epoch.
-        asked: the same in monotonic seconds of this process.
+        asked_at: when Emporix was asked for it, in monotonic seconds; infinity where nobody can say.
+        heard: versions of that context, and since when each is known here, in monotonic seconds.
+        asked_on: when it was asked for, in Emporix' time; `None` where that is unknown.
     """
 
     document: ContextDocument | None
     context: str = ""
-    asked_at: float = 0.0
-    asked: float = float("inf")
+    asked_at: float = inf
+    heard: Heard = ()
+    asked_on: float | None = None
+
+    def is_settled(self, taken: Taken) -> bool:
+        """Tell whether the document is no older than a change, as it was asked for so long after that was taken."""
+        if self.asked_on is not None and self.asked_on > taken.at + LAG:
+            return True
+        since = min((moment for known, moment in self.heard if known >= taken.version), default=inf)
+        return since + LAG < self.asked_at < inf
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -83,18 +93,18 @@ def _once_taken(
     if taken.version < 0:  # Emporix has it, or a later one; a receipt tells whether this document is older
         return operation if path in document.receipts and not isinstance(operation.value, Removed) else None
     differs = not same(document.value_at(path), operation.value)
-    if differs and against.asked < operation.recorded and taken.context == against.context:
+    if differs and against.asked_at < operation.recorded and taken.context == against.context:
         return operation  # a later version from before the change was made: versions have fallen
     sent_over = differs and document.version >= taken.version and path in document.receipts  # an older one was
     if sent_over or taken.context not in {"", against.context}:
         return replace(operation, taken=None)
-    if differs and _was_never_seen(path, taken, document, against.asked_at):
+    if differs and _was_never_seen(path, taken, document, against):
         return None if operation.again else replace(operation, taken=None, again=True)
     return operation if document.version < taken.version else None
 
 
-def _was_never_seen(path: str, taken: Taken, document: ContextDocument, asked_at: float) -> bool:
+def _was_never_seen(path: str, taken: Taken, document: ContextDocument, against: Against) -> bool:
     """Tell whether a document, which does not show a change, proves that Emporix does not have it."""
     if document.version < taken.version:
-        return asked_at > taken.at + LAG
+        return against.is_settled(taken)
     return document.version == taken.version and taken.replaced == value_digest(document.value_at(path))

@@ -37,10 +37,12 @@ class Travelled:
     Args:
         document: as Emporix answered it.
         age: seconds since it was asked.
+        asked_on: when that was, in Emporix' time; 0 where nobody knew.
     """
 
     document: ContextDocument
     age: float
+    asked_on: float = 0.0
 
 
 DocumentOffer: TypeAlias = Callable[[], Travelled | None]
@@ -98,7 +100,7 @@ class Travelling:
             return True  # Emporix has told since that the token is of another session
         await self._look_around(entry, document)
         if self._is_news(entry, document, asked_at):
-            forbidden = self.requirements.forbids(entry, document, asked_at, notes, token)
+            forbidden = self.requirements.forbids(entry, document, travelled.asked_on, notes, token)
             if not forbidden and self.publisher.adopt(entry, document, asked_at):
                 self.stats.count_travelled()
             else:
@@ -117,8 +119,7 @@ class Travelling:
         document = entry.document
         if document is None or entry.asked_at != NEVER or entry.snapshot.overlay.operations:
             return
-        asked_at = entry.error_until - self.cache.stale_if_error - self.cache.ttl  # or a little later
-        if self.requirements.forbids(entry, document, asked_at, notes, token):
+        if self.requirements.forbids(entry, document, 0.0, notes, token):  # when it was asked for is not kept
             entry.hide()
             entry.expire()
 
@@ -130,7 +131,8 @@ class Travelling:
         if age >= self.cache.longest or entry.has_ended(self.clock.time()):
             return None
         found = Found(entry.document, entry.asked_at)
-        return Travelled(entry.document, age) if self.publisher.is_acceptable(entry, found) else None
+        asked_on = self.requirements.platform_time.at(entry.asked_at) or 0.0
+        return Travelled(entry.document, age, asked_on) if self.publisher.is_acceptable(entry, found) else None
 
     def _is_wanted(self, entry: Entry, store_read: StoreRead | None) -> bool:
         if self.clock.monotonic() < entry.fresh_until or entry.snapshot.rejected:

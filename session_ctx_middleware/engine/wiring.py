@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ..clock import Clock
 from ..events import Events
+from ..platform_time import PlatformTime
 from ..policies import CachePolicy, UpstreamPolicy
 from ..stores import Attachment, ContextStore
 from ..stores.reported import reported
@@ -51,6 +52,7 @@ class EngineOptions:
         events: who is told what happens.
         protection: what this process knows about the health of Emporix; nothing, unless somebody says it.
         receipts: whether receipts may be left at Emporix.
+        platform_time: Emporix' time; unknown, unless somebody says it.
     """
 
     cache: CachePolicy
@@ -62,6 +64,7 @@ class EngineOptions:
     events: Events = field(default_factory=Events)
     protection: Protection | None = None
     receipts: bool = True
+    platform_time: PlatformTime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +137,11 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         neighbour=neighbour,
     )
     pending = Pending(sharing, entries, neighbour.neighbourhood.known_sessions, clock, options.events)
-    requirements = Requirements(keys=keys, binding=binding, buckets=TokenBuckets(clock), clock=clock)
-    handover = Handover(keys=keys, binding=binding, clock=clock, untold=Untold(clock))
+    platform = options.platform_time or PlatformTime(clock)
+    requirements = Requirements(
+        keys=keys, binding=binding, buckets=TokenBuckets(clock), clock=clock, platform_time=platform
+    )
+    handover = Handover(keys=keys, binding=binding, clock=clock, untold=Untold(clock), platform_time=platform)
     publisher = Publisher(
         cache=cache,
         entries=entries,

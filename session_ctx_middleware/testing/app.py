@@ -202,7 +202,7 @@ class FakeEmporix:
             module: `httpx` or `httpx2`.
             options: keywords of the client.
         """
-        return build_client(self, module, options)
+        return build_client(self, module, options, self._time)
 
     # Inside
 

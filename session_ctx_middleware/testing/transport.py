@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from email.utils import formatdate
 from typing import Any
 
 from starlette.types import ASGIApp, Receive
@@ -12,20 +13,23 @@ from .faults import ConnectionDropped
 __all__ = ["build_client", "disconnected", "drop_connection"]
 
 
-def build_client(app: ASGIApp, module: Any, options: Mapping[str, Any]) -> Any:
+def build_client(app: ASGIApp, module: Any, options: Mapping[str, Any], now: Callable[[], float]) -> Any:
     """Return a client of `module` (httpx or httpx2) for an application in this process.
 
-    A dropped connection becomes the library's own error: that it could not connect, or that reading broke off.
+    A dropped connection becomes the library's own error: that it could not connect, or that reading broke off. As from
+    a server, every answer has a date.
     """
     inner = module.ASGITransport(app=app)
 
     class Transport(module.AsyncBaseTransport):  # type: ignore[misc]
         async def handle_async_request(self, request: Any) -> Any:
             try:
-                return await inner.handle_async_request(request)
+                answer = await inner.handle_async_request(request)
             except ConnectionDropped as error:
                 kind = module.ConnectError if error.when == "before" else module.ReadError
                 raise kind(str(error), request=request) from None
+            answer.headers.setdefault("date", formatdate(now(), usegmt=True))
+            return answer
 
     return module.AsyncClient(transport=Transport(), **options)
 

@@ -73,15 +73,16 @@ moments = st.floats(0, 1e10)
 
 
 @settings(max_examples=40)
-@given(wire, moments, texts, st.integers(0, 2**31))
-def test_round_trip(data: dict[str, Any], asked_at: float, token: str, era: int) -> None:
+@given(wire, moments, texts, st.integers(0, 2**31), moments)
+def test_round_trip(data: dict[str, Any], asked_at: float, token: str, era: int, asked_on: float) -> None:
     """Every document of Emporix, whatever is odd in it, comes back as it was."""
     document = ContextDocument.parse(json.dumps(data))
-    back = decoded(encoded(Sealed(document, asked_at, token, era)))
+    back = decoded(encoded(Sealed(document, asked_at, token, era, asked_on)))
 
     assert back is not None
     assert back.document.to_wire() == document.to_wire()
     assert (back.token, back.era, round(asked_at, 3)) == (token, era, back.asked_at)
+    assert back.asked_on == round(asked_on, 1)
 
 
 @given(st.binary(max_size=300))

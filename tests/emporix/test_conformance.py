@@ -8,6 +8,7 @@ import gc
 import gzip
 import logging
 import random
+import time
 import traceback
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -183,6 +184,18 @@ REFUSED: dict[str, tuple[bytes, tuple[type[EmporixError], str]]] = {
     "an error of a megabyte": (answer("503 Unavailable", b" " * 2**20), (EmporixFailed, "503")),
     "an error that is packed": (answer("503 Unavailable", b"x", b"content-encoding: br"), (EmporixFailed, "503")),
 }
+
+
+async def test_date(peer: Peer, own: OwnContextClient) -> None:
+    """The date of an answer tells Emporix' time."""
+    peer.answer = answer("200 OK", DOCUMENT, b"date: Fri, 27 Nov 2026 00:00:00 GMT")
+    began = time.monotonic()
+
+    await own.get(TOKEN)
+
+    told = own.platform_time.at(began)
+    assert told is not None
+    assert abs(told - 1_795_737_600) <= 1.0 + time.monotonic() - began
 
 
 @pytest.mark.parametrize("raw", READ.values(), ids=READ)

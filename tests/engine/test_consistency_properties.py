@@ -12,6 +12,7 @@ from session_ctx_middleware import ContextDocument
 from session_ctx_middleware.engine.consistency import START, Consistency
 from session_ctx_middleware.engine.incarnations import Incarnation
 from session_ctx_middleware.engine.notes import Floor, Notes
+from session_ctx_middleware.engine.required import Required
 from session_ctx_middleware.engine.verdict import Verdict
 from session_ctx_middleware.model.changes import NO_CHANGES, ContextChanges
 from session_ctx_middleware.model.operation import Operation, Taken
@@ -97,7 +98,7 @@ def events(draw: st.DrawFn) -> Event:
                 Event(lambda known: known.announced_by_peer(incarnation, version, 0.0), below),
                 Event(hint, below),
                 Event(lambda known: known.notes_seen(taken, floor, fingerprint)),
-                Event(lambda known: known.requiring(floor, 0.0)),
+                Event(lambda known: known.requiring(Required(floor, 0.0))),
                 Event(lambda known: known.satisfying(brought)),
                 Event(lambda known: known.hinted(fingerprint(incarnation), version)),
                 Event(lambda known: known.retiring(incarnation, float(version))),
@@ -209,7 +210,7 @@ def test_absurd_floors(history: list[Event], version: int) -> None:
     floor = Floor(fingerprint(newest), "s", 10**9, 0.0, 0)
 
     found = document(newest, version)
-    assert verdict(known.requiring(floor, 0.0), found) is verdict(known, found)
+    assert verdict(known.requiring(Required(floor, 0.0)), found) is verdict(known, found)
 
 
 @given(histories, incarnations, versions)

@@ -28,6 +28,7 @@ from session_ctx_middleware.engine.publishing import Publisher
 from session_ctx_middleware.engine.sharing import Sharing
 from session_ctx_middleware.engine.verdict import Verdict
 from session_ctx_middleware.events import Events
+from session_ctx_middleware.platform_time import PlatformTime
 from session_ctx_middleware.stores import Attachment, MemoryStore
 from session_ctx_middleware.tasks import Tasks
 
@@ -91,7 +92,13 @@ class Tower:
             source=self.source,
             sharing=sharing,
             pending=Pending(sharing, self.entries, KnownSessions(self.clock), self.clock, Events()),
-            handover=Handover(keys=KEYS, binding=Binding(KEYS), clock=self.clock, untold=Untold(self.clock)),
+            handover=Handover(
+                keys=KEYS,
+                binding=Binding(KEYS),
+                clock=self.clock,
+                untold=Untold(self.clock),
+                platform_time=PlatformTime(self.clock),
+            ),
             publisher=cast("Publisher", self.recorder),
             entries=self.entries,
             flights=self.flights,

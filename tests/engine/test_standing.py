@@ -103,7 +103,7 @@ CASES = {
 def test_standing(case: Case) -> None:
     """A change is sent, shown over the document, or done with; what Emporix never saw is no more taken."""
     document = ContextDocument(version=5, session_id="s", currency=case.shows, receipts=case.receipts)
-    against = Against(None) if case.missing else Against(document, HERE, AT + case.asked)
+    against = Against(None) if case.missing else Against(document, HERE, asked_on=AT + case.asked)
     change = ContextChanges({case.path: Operation(case.value, "id", STAMP, STAMP, case.taken)})
 
     standing = weigh(change, against)
@@ -126,7 +126,7 @@ def test_each_field_for_itself() -> None:
         "attributes.b": Operation("y", "4", STAMP, STAMP, by(3)),
     }
 
-    standing = weigh(ContextChanges(changes), Against(document, HERE, AT))
+    standing = weigh(ContextChanges(changes), Against(document, HERE, asked_on=AT))
 
     assert set(standing.pending) == {"attributes.a"}
     assert set(standing.overlay) == {"language"}

@@ -391,3 +391,20 @@ async def an_outlived_choice_does_not_show_over_a_later_one() -> None:
         await other.switch(session.token, currency="GBP")
         await asyncio.sleep(3)
         assert (await shop.visit(refresh, token=session.token)).text == "GBP"
+
+
+async def what_was_seen_elsewhere_shows_whatever_the_time_is() -> None:
+    async with shop_with(secret_key=SECRET) as (emporix, shop):
+        other = Shop(emporix, httpx2, secret_key=SECRET)
+        other.clock.wall_offset = 3600.0
+        session = emporix.new_session(currency="EUR", language="en")
+        browser = Browser(session.token)
+        await browser.currency(other)
+        emporix.edit(session.session_id, language="fr")
+        await browser.switch(shop, currency="USD")
+        await browser.currency(shop)
+        try:
+            assert (await browser.visit(other, language)).text == "fr"
+        finally:
+            await other.browser.aclose()
+            await other.upstream_client.aclose()

@@ -17,7 +17,7 @@ from session_ctx_middleware.clock import HybridClock
 from session_ctx_middleware.compaction import OnTheirWay
 from session_ctx_middleware.emporix.limits import TimeLimit
 from session_ctx_middleware.emporix.transport import TimeLimitedCall
-from session_ctx_middleware.engine import consistency, standing
+from session_ctx_middleware.engine import consistency, required, standing
 from session_ctx_middleware.engine.breaker import SessionBreaker
 from session_ctx_middleware.engine.bulkhead import Bulkhead
 from session_ctx_middleware.engine.commits import Commits
@@ -39,6 +39,7 @@ from session_ctx_middleware.engine.sharing import Sharing
 from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.model.document import ContextDocument
 from session_ctx_middleware.model.view import Snapshot
+from session_ctx_middleware.platform_time import PlatformTime
 from session_ctx_middleware.stores import Attachment, MemoryStore
 from session_ctx_middleware.tasks import KeyedLock, Tasks
 
@@ -398,6 +399,11 @@ def no_hearing_of_others(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Loads, "_hear_out", at_once)
 
 
+def no_time_of_emporix(patch: pytest.MonkeyPatch) -> None:
+    """How long ago another worker has written something is reckoned by the clocks of both hosts."""
+    patch.setattr(PlatformTime, "at", lambda self, moment: self._clock.time() - self._clock.monotonic() + moment)
+
+
 def no_names_of_joins(patch: pytest.MonkeyPatch) -> None:
     """Each page that joins notes gives what it writes a name of its own."""
     patch.setattr(continuity, "_name_of_join", lambda _: secrets.token_hex(8).encode())
@@ -412,6 +418,7 @@ def no_end_of_lag(patch: pytest.MonkeyPatch) -> None:
     """Whenever a document was asked for, it may be that of a replica which is behind."""
     patch.setattr(standing, "LAG", float("inf"))
     patch.setattr(consistency, "LAG", float("inf"))
+    patch.setattr(required, "LAG", float("inf"))
 
 
 def no_proof_by_version(patch: pytest.MonkeyPatch) -> None:
@@ -495,6 +502,7 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_end_of_lag, scenarios.a_version_that_fell_is_believed_after_a_while),
     (no_proof_by_version, scenarios.a_swallowed_change_is_sent_again_though_others_write),
     (no_asking_around, scenarios.a_swallowed_change_is_sent_though_another_worker_is_asked),
+    (no_time_of_emporix, scenarios.what_was_seen_elsewhere_shows_whatever_the_time_is),
     (no_index_of_sessions, scenarios.what_waits_shows_where_emporix_has_told_nothing),
     (no_hearing_of_others, scenarios.an_outlived_choice_does_not_show_over_a_later_one),
     (no_time_limit, scenarios.answers_that_drip_take_no_permit_for_good),

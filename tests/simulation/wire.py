@@ -7,10 +7,12 @@ import json
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from email.utils import formatdate
 from typing import Any, Final
 
 import httpx2
 
+from ..support.virtual_time import WALL_START
 from .platform import Platform, ServerSession
 from .weather import CLEAR, GATEWAYS, Weather
 
@@ -85,6 +87,7 @@ class Line(httpx2.AsyncBaseTransport):
         except httpx2.HTTPError as error:
             self._wire.tell("  {} fails: {}", request.method, error)
             raise
+        response.headers["date"] = formatdate(WALL_START + asyncio.get_running_loop().time(), usegmt=True)
         self._wire.tell("  {} of worker {} is answered {}", request.method, self._number, response.status_code)
         return response
 

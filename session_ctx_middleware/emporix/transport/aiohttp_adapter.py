@@ -99,7 +99,7 @@ class AiohttpTransport:
                 raise ConnectionError from None  # who closes a session cancels those that wait for a connection
             raise
         try:
-            return await _read(response)
+            return await _read(response, dated=request.dated)
         finally:
             if not response.closed:
                 response.close()
@@ -167,7 +167,7 @@ def _without_credentials(request: Request) -> dict[str, str]:
     return headers
 
 
-async def _read(response: aiohttp.ClientResponse) -> Reply:
+async def _read(response: aiohttp.ClientResponse, *, dated: bool) -> Reply:
     headers = response.headers
     body = Body(_joined(headers.getall("Content-Encoding", ())), headers.get("Content-Length"))
     if response.status == SWITCHING_PROTOCOLS:
@@ -176,7 +176,8 @@ async def _read(response: aiohttp.ClientResponse) -> Reply:
         while piece := await response.content.readany():
             if not body.add(piece):
                 break
-    return Reply(response.status, body.finished(), _joined(headers.getall("Retry-After", ())), body.flaw)
+    date = headers.get("Date") if dated else None
+    return Reply(response.status, body.finished(), _joined(headers.getall("Retry-After", ())), body.flaw, date)
 
 
 def _joined(values: Sequence[str]) -> str | None:

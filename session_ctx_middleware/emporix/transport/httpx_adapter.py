@@ -147,7 +147,7 @@ class HttpxTransport:
             response = await self.client.send(made, stream=True, follow_redirects=False, auth=None)
         call.begins_to_read()
         try:
-            return await self._read(response, call)
+            return await self._read(response, call, dated=request.dated)
         finally:
             await _close(response)
 
@@ -211,7 +211,7 @@ class HttpxTransport:
             self._last = raw, url.netloc, [*host, *kept, (b"accept-encoding", ACCEPTED.encode())]
         return self._last[2]
 
-    async def _read(self, response: httpx.Response, call: TimeLimitedCall) -> Reply:
+    async def _read(self, response: httpx.Response, call: TimeLimitedCall, *, dated: bool) -> Reply:
         headers = response.headers
         if response.is_stream_consumed:  # by an event hook of the client, or it came from memory: it is unpacked
             body = Body(None, None)
@@ -219,7 +219,8 @@ class HttpxTransport:
         else:
             body = Body(headers.get("content-encoding"), headers.get("content-length"))
             await _collect(response, body, call)
-        return Reply(response.status_code, body.finished(), headers.get("retry-after"), body.flaw)
+        date = headers.get("date") if dated else None
+        return Reply(response.status_code, body.finished(), headers.get("retry-after"), body.flaw, date)
 
 
 async def _close(response: httpx.Response) -> None:

@@ -52,6 +52,7 @@ class Request:
         headers: fields that the call needs besides those that the client sends with every request; ``Authorization`` is
             among them or is not sent at all.
         content: the body.
+        dated: whether the date of the answer is asked for.
     """
 
     operation: str
@@ -59,6 +60,7 @@ class Request:
     url: str
     headers: Mapping[str, str]
     content: bytes | None
+    dated: bool = False
 
 
 @dataclass(slots=True, repr=False, eq=False)
@@ -70,12 +72,14 @@ class Reply:
         body: unpacked; `None` where it cannot be used.
         retry_after: the header ``Retry-After``.
         flaw: why there is no body: a part of a sentence.
+        date: the header ``Date``, where it was asked for.
     """
 
     status: int
     body: bytes | None
     retry_after: str | None
     flaw: str | None = None
+    date: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,55 @@
+"""Another host's clock never decides what is true: what workers tell each other is dated by Emporix' clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from starlette.requests import Request
+
+from session_ctx_middleware import SessionContext
+from session_ctx_middleware.testing import FakeEmporix
+
+from ..support.shop import Shop, held, patches
+from .browser import SECRET, Browser
+
+pytestmark = pytest.mark.parametrize("offset", [-3600.0, 3600.0])
+
+
+async def both(ctx: SessionContext, _: Request) -> str:
+    await ctx
+    return f"{ctx.currency} {ctx.language}"
+
+
+async def test_f40_what_was_seen_elsewhere(make_shop: Callable[..., Shop], emporix: FakeEmporix, offset: float) -> None:
+    """F40: Nothing older than what the shopper has seen on another worker shows, whatever the time is there."""
+    one, two = (make_shop(secret_key=SECRET) for _ in range(2))
+    two.clock.wall_offset = offset
+    session = emporix.new_session(currency="EUR", language="en")
+    browser = Browser(session.token)
+    assert (await browser.visit(two, both)).text == "EUR en"
+    emporix.edit(session.session_id, language="fr")
+    await browser.switch(one, currency="USD")
+    assert (await browser.visit(one, both)).text == "USD fr"
+
+    assert (await browser.visit(two, both)).text == "USD fr"
+
+
+async def test_f40_lagging_replica(make_shop: Callable[..., Shop], offset: float) -> None:
+    """F40: An answer of a replica that is behind is no proof that Emporix never saw a change."""
+    emporix = FakeEmporix(replica_lag=5.0, now=lambda: asyncio.get_running_loop().time() + 1.79e9)
+    one, two = (make_shop(emporix=emporix, secret_key=SECRET) for _ in range(2))
+    two.clock.wall_offset = offset
+    session = emporix.new_session(currency="EUR", language="en")
+    browser = Browser(session.token)
+    await asyncio.sleep(30)
+    await browser.switch(one, currency="USD")
+
+    for _ in range(10):
+        for shop in (two, one):
+            assert await browser.currency(shop) == "USD"
+        await asyncio.sleep(1)
+
+    assert len(patches(emporix)) == 1
+    assert held(emporix, session.session_id)["currency"] == "USD"
