@@ -92,13 +92,13 @@ def emporix_context(emporix_fake: FakeEmporix) -> OpenContext:
 
     ``async with emporix_context(currency="EUR") as ctx: ...``
 
-    The keywords are those of `FakeEmporix.new_session`. What is changed in the block is sent when it ends, as at the
-    end of a request; when it raises, nothing is.
+    It is that of `session`, or of a new one: the keywords are those of `FakeEmporix.new_session`. What is changed in the
+    block is sent when it ends, as at the end of a request; when it raises, nothing is.
     """
 
     @asynccontextmanager
-    async def opened(**fields: Any) -> AsyncIterator[SessionContext]:
-        request = _Request(emporix_fake, emporix_fake.new_session(**fields))
+    async def opened(session: FakeSession | None = None, **fields: Any) -> AsyncIterator[SessionContext]:
+        request = _Request(emporix_fake, session or emporix_fake.new_session(**fields))
         try:
             yield await request.context()
         except BaseException:
