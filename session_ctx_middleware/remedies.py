@@ -79,6 +79,9 @@ KINDS: Final[dict[str, Kind]] = {
             "for a day",
             "in memory": "choices that wait for Emporix end with this process. Set secret_key=..., so that browsers "
             "keep them, or share a RedisStore",
+            "swallowed": "something on the way answered a change with success, twice, and Emporix has never had it, so "
+            "that it is sent no more. Look for a proxy, mock or firewall between here and base_url=... that answers "
+            "PATCH",
             "NoToken": "a request without a token changed the session context, and the changes were dropped. Check "
             "token=..., or ask ctx.has_token before you record",
         },

@@ -148,8 +148,10 @@ async def test_swallowed_attribute_is_sent_again(workers: tuple[Shop, Shop], emp
     assert {key: value for key, value in attributes.items() if not key.startswith("_")} == {"kept": "2", "new": "3"}
 
 
-async def test_swallowed_twice(workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
-    """A proxy that swallows everything gets a change twice, and not for ever; then the truth is shown, at its price."""
+async def test_swallowed_twice(
+    workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A proxy that swallows everything gets a change twice, and not for ever; then the truth is shown, and told."""
     one, two = workers
     await tab.look(one)
     emporix.fault("context.patch", Fault(status=204), times=None)
@@ -164,6 +166,12 @@ async def test_swallowed_twice(workers: tuple[Shop, Shop], emporix: FakeEmporix,
     for _ in range(20):
         assert await tab.look(two) == "EUR en"
     assert emporix.count("context.get") <= 1
+    for shop in {id(each): each for each in workers}.values():
+        (told,) = shop.named("changes.lost")
+        assert (told.operation, told.outcome) == ("commit", "swallowed")
+    lines = [record for record in caplog.records if "changes.lost" in record.getMessage()]
+    assert all("Look for a proxy" in record.getMessage() for record in lines)
+    assert len(lines) == len(set(map(id, workers)))
 
 
 async def test_swallowed_under_somebody_elses_write(workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:

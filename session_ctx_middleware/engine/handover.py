@@ -15,6 +15,7 @@ from ..model.view import NOTHING_KNOWN, Snapshot
 from ..platform_time import PlatformTime
 from .binding import Binding
 from .entry import NEVER, Entry
+from .given_up import GivenUp
 from .keys import Keys
 from .notes import NOTE_SECONDS, Floor, Noted, Notes
 from .standing import Against, Standing, weigh
@@ -22,6 +23,7 @@ from .standing import Against, Standing, weigh
 __all__ = ["Handover", "Untold", "without_token"]
 
 UNTOLD: Final = 10_000
+NOTHING_STANDS: Final = Standing()
 
 
 class Untold:
@@ -64,6 +66,7 @@ class Handover:
         clock: where time comes from.
         untold: what requests without a response of their own have to tell, by the key of their token.
         platform_time: dates what other workers are to hear of.
+        given_up: tells of changes that Emporix has never seen, twice.
     """
 
     keys: Keys
@@ -71,6 +74,7 @@ class Handover:
     clock: Clock
     untold: Untold
     platform_time: PlatformTime
+    given_up: GivenUp
 
     def with_notes(self, entry: Entry, token: str, notes: Notes | None, snapshot: Snapshot) -> Snapshot:
         """Return a snapshot with what the browser knows beyond it, and without what is void."""
@@ -95,8 +99,26 @@ class Handover:
             notes: what its browser brought along.
             against: what they are weighed against.
         """
-        every = self.known(entry, token, notes).newest(entry.consistency.taken)
-        return weigh(every, against) if every.operations else Standing()
+        return self._weighed(self.known(entry, token, notes).newest(entry.consistency.taken), against)
+
+    def unseen(self, entry: Entry, document: ContextDocument, asked_at: float) -> ContextChanges:
+        """Return the changes that Emporix has never seen, though an answer said here that it had taken them.
+
+        Args:
+            entry: of the token.
+            document: as Emporix has answered it just now.
+            asked_at: when it was asked, in monotonic seconds.
+        """
+        taken = entry.consistency.taken
+        return self._weighed(taken, self.against(entry, document, asked_at)).pending if taken.operations else taken
+
+    def _weighed(self, changes: ContextChanges, against: Against) -> Standing:
+        if not changes.operations:
+            return NOTHING_STANDS
+        stands = weigh(changes, against)
+        if stands.given_up.operations:
+            self.given_up.tell(stands.given_up)
+        return stands
 
     def known(self, entry: Entry, token: str, notes: Notes | None) -> ContextChanges:
         """Return what the browser knows, and what is parked here; what is from before a logout is void."""

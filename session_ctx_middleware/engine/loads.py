@@ -21,7 +21,6 @@ from .pending import Pending
 from .ports import Caller, GuardedSource
 from .publishing import UNINFORMED_TTL, Publisher
 from .sharing import Sharing, StoreRead
-from .standing import unseen
 from .verdict import Verdict
 
 __all__ = ["Loads"]
@@ -221,10 +220,7 @@ class Loads:
         hearing = self.hearings.get(entry.owner) if self.hearings else None
         if hearing is not None:
             await hearing.get()
-        taken = entry.consistency.taken
-        missing = (
-            unseen(taken, self.handover.against(entry, found.document, found.asked_at)) if taken.operations else taken
-        )
+        missing = self.handover.unseen(entry, found.document, found.asked_at)
         if missing.operations:
             await self._park_again(entry, missing)
 

@@ -9,6 +9,7 @@ from ..stores import Notice, Stored
 from ..tasks import Tasks
 from .entries import Entries
 from .entry import Entry
+from .given_up import GivenUp
 from .neighbours import Letter, Unseen, Written
 from .pacing import Pauses
 from .pending import Pending
@@ -32,6 +33,7 @@ class Peers:
         pauses: for tokens whose parked changes are to be sent later.
         tasks: run what a notice makes necessary.
         clock: where time comes from.
+        given_up: tells of changes that Emporix has never seen, twice.
     """
 
     entries: Entries
@@ -42,6 +44,7 @@ class Peers:
     pauses: Pauses
     tasks: Tasks
     clock: Clock
+    given_up: GivenUp
 
     def apply(self, letter: Letter) -> None:
         """Bring the entries that a notice names up to date."""
@@ -102,7 +105,9 @@ class Peers:
         if document is not None and document.version > lower:
             entry.hide()
         if void:
-            self.tasks.spawn(self.pending.park_again(entry, void.once_more()))
+            again = void.once_more()
+            self.given_up.tell(void.without(again.ids))
+            self.tasks.spawn(self.pending.park_again(entry, again))
         return True
 
     def _adopts(self, entry: Entry, written: Written) -> bool:

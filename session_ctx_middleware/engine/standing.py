@@ -15,7 +15,7 @@ from ..model.frozen_json import same
 from ..model.operation import Operation, Taken, value_digest
 from .consistency import LAG, Heard
 
-__all__ = ["Against", "Standing", "unseen", "weigh"]
+__all__ = ["Against", "Standing", "weigh"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -51,10 +51,12 @@ class Standing:
     Args:
         pending: those that Emporix does not have yet.
         overlay: those that it has, but that the document is too old to show.
+        given_up: those that it was said to have taken twice, and never had.
     """
 
     pending: ContextChanges = NO_CHANGES
     overlay: ContextChanges = NO_CHANGES
+    given_up: ContextChanges = NO_CHANGES
 
 
 def weigh(changes: ContextChanges, against: Against) -> Standing:
@@ -66,16 +68,14 @@ def weigh(changes: ContextChanges, against: Against) -> Standing:
     """
     pending: dict[str, Operation] = {}
     overlay: dict[str, Operation] = {}
+    given_up: dict[str, Operation] = {}
     for path, operation in changes.operations.items():
         stands = _standing(path, operation, against)
         if stands is not None:
             (pending if stands.taken is None else overlay)[path] = stands
-    return Standing(ContextChanges(pending), ContextChanges(overlay))
-
-
-def unseen(taken: ContextChanges, against: Against) -> ContextChanges:
-    """Return the changes that Emporix has never seen, though an answer said that it had taken them."""
-    return weigh(taken, against).pending
+        elif operation.again and _is_given_up(path, operation, against):
+            given_up[path] = operation
+    return Standing(ContextChanges(pending), ContextChanges(overlay), ContextChanges(given_up))
 
 
 def _standing(path: str, operation: Operation, against: Against) -> Operation | None:
@@ -101,6 +101,14 @@ def _once_taken(
     if differs and _was_never_seen(path, taken, document, against):
         return None if operation.again else replace(operation, taken=None, again=True)
     return operation if document.version < taken.version else None
+
+
+def _is_given_up(path: str, operation: Operation, against: Against) -> bool:
+    """Tell whether Emporix has never seen a change that was sent once more, nor a later one in its place."""
+    document, taken = against.document, operation.taken
+    if document is None or taken is None or taken.version < 0 or document.receipts.get(path, -1.0) >= operation.at:
+        return False
+    return not same(document.value_at(path), operation.value) and _was_never_seen(path, taken, document, against)
 
 
 def _was_never_seen(path: str, taken: Taken, document: ContextDocument, against: Against) -> bool:

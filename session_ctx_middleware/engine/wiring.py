@@ -17,6 +17,7 @@ from .binding import Binding
 from .commits import Commits
 from .entries import Entries
 from .flights import Flights
+from .given_up import GivenUp
 from .handover import Handover, Untold
 from .keys import Keys
 from .loads import Loads
@@ -141,7 +142,15 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
     requirements = Requirements(
         keys=keys, binding=binding, buckets=TokenBuckets(clock), clock=clock, platform_time=platform
     )
-    handover = Handover(keys=keys, binding=binding, clock=clock, untold=Untold(clock), platform_time=platform)
+    given_up = GivenUp(clock, options.events)
+    handover = Handover(
+        keys=keys,
+        binding=binding,
+        clock=clock,
+        untold=Untold(clock),
+        platform_time=platform,
+        given_up=given_up,
+    )
     publisher = Publisher(
         cache=cache,
         entries=entries,
@@ -217,6 +226,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         pauses=pauses,
         tasks=tasks,
         clock=clock,
+        given_up=given_up,
     )
     return Parts(
         tasks=tasks,

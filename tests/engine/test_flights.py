@@ -18,6 +18,7 @@ from session_ctx_middleware.engine.binding import Binding
 from session_ctx_middleware.engine.entries import Entries
 from session_ctx_middleware.engine.entry import Entry
 from session_ctx_middleware.engine.flights import Failed, Flight, Flights, Found, Outcome
+from session_ctx_middleware.engine.given_up import GivenUp
 from session_ctx_middleware.engine.handover import Handover, Untold
 from session_ctx_middleware.engine.keys import Keys
 from session_ctx_middleware.engine.known_sessions import KnownSessions
@@ -98,6 +99,7 @@ class Tower:
                 clock=self.clock,
                 untold=Untold(self.clock),
                 platform_time=PlatformTime(self.clock),
+                given_up=GivenUp(self.clock, Events()),
             ),
             publisher=cast("Publisher", self.recorder),
             entries=self.entries,
