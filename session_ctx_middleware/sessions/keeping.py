@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from threading import Lock
 from typing import Final, Protocol
 
 from cachetools import TTLCache
@@ -22,6 +23,8 @@ SESSION: Final = "session"
 ENDED: Final = "ended"
 ENDED_SECONDS: Final = 60.0
 """Seconds for which a session that another one has followed is known as such: requests that were sent before."""
+HIDDEN_SECONDS: Final = 2 * ENDED_SECONDS
+NEVER: Final = float("-inf")
 ID_BYTES: Final = 16
 MOST: Final = 10_000
 
@@ -125,8 +128,9 @@ class KeepsInStore:
         self._cookie = cookie
         self._tokens = tokens
         self._clock = clock
-        self._ended: TTLCache[str, bool] = TTLCache(MOST, 2 * ENDED_SECONDS, timer=clock.monotonic)
-        """Ids that have ended here, whatever the store still has."""
+        self._ended: TTLCache[str, float] = TTLCache(MOST, HIDDEN_SECONDS, timer=clock.monotonic)
+        """When sessions have ended here, by their ids: whatever the store still has of them is nobody's."""
+        self._lock = Lock()  # event loops of several threads share them
 
     @property
     def refusal(self) -> str:
@@ -175,14 +179,19 @@ class KeepsInStore:
         await self._tokens.aclose(seconds)
 
     async def _load(self, ticket: KeptSession) -> KeptSession | None:
-        if ticket.key in self._ended:
+        if self._ended_at(ticket.key) > NEVER:
             return None
         found = await self._tokens.load(SESSION, ticket.key)
         kept = None if found is None else KeptSession.decode(found)
         return kept if kept is not None and (kept.key, kept.line) == (ticket.key, ticket.line) else None
 
     async def _is_over(self, key: str) -> bool:
-        return key in self._ended or await self._tokens.load(ENDED, key) is not None
+        lately = self._clock.monotonic() - self._ended_at(key) < ENDED_SECONDS
+        return lately or await self._tokens.load(ENDED, key) is not None
+
+    def _ended_at(self, key: str) -> float:
+        with self._lock:
+            return self._ended.get(key, NEVER)
 
     async def _save(self, kept: KeptSession) -> None:
         await self._tokens.save(SESSION, kept.key, kept.encode(), kept.lives_for(self._clock.time()))
@@ -194,7 +203,8 @@ class KeepsInStore:
             await self._tokens.save(SESSION, kept.key, b"", 0)
 
     async def _end(self, key: str) -> None:
-        self._ended[key] = True
+        with self._lock:
+            self._ended[key] = self._clock.monotonic()
         try:
             await self._forget(key)
         except TokensUnavailable:

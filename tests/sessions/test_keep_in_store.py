@@ -31,25 +31,28 @@ class Shelf:
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
-        self.claims: set[str] = set()
+        self.claims: dict[str, float] = {}
+        self.ends: dict[str, float] = {}
         self.failing: Callable[[str], Awaitable[None]] | None = None
         self.calls: list[str] = []
 
     async def load(self, key: str) -> str | None:
         await self._may("load")
-        return self.texts.get(key)
+        return self.texts.get(key) if self.ends.get(key, 0.0) > asyncio.get_running_loop().time() else None
 
     async def save(self, key: str, sealed: str, lifetime: float) -> None:
         await self._may("save")
         self.texts.pop(key, None)
         if lifetime > 0:
-            self.texts[key] = sealed
+            self.texts[key], self.ends[key] = sealed, asyncio.get_running_loop().time() + lifetime
 
-    async def claim(self, key: str, _seconds: float) -> bool:
+    async def claim(self, key: str, seconds: float) -> bool:
         await self._may("claim")
-        first = key not in self.claims
-        self.claims.add(key)
-        return first
+        now = asyncio.get_running_loop().time()
+        if self.claims.get(key, 0.0) > now:
+            return False
+        self.claims[key] = now + seconds
+        return True
 
     async def _may(self, call: str) -> None:
         self.calls.append(call)
