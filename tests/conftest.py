@@ -16,6 +16,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 from session_ctx_middleware.engine import neighbours
+from session_ctx_middleware.sessions.visits import Crawlers
 from session_ctx_middleware.testing import FakeEmporix
 
 from .support.after_failures import pytest_runtest_protocol
@@ -78,6 +79,12 @@ def blockbuster() -> Iterator[BlockBuster]:
         # Coverage measures several threads at once, and has a lock for what it has measured.
         buster.functions["threading.Lock.acquire"].can_block_in("/coverage/collector.py", "lock_data")
         yield buster
+
+
+@pytest.fixture(autouse=True, scope="session")
+def crawlers() -> None:
+    """Read the list of crawlers ahead: a thread does that otherwise, and virtual time does not wait for threads."""
+    Crawlers.read()
 
 
 @pytest.fixture(params=["httpx", "httpx2"])

@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from ..errors import ConfigurationError
 
-__all__ = ["IsCrawler", "Visits", "is_cross_site"]
+__all__ = ["Crawlers", "IsCrawler", "Visits", "is_cross_site"]
 
 IsCrawler: TypeAlias = Callable[[HTTPConnection], "bool | None"]
 
@@ -49,7 +49,7 @@ class Visits:
 
     def __init__(self, is_crawler: IsCrawler | None = None) -> None:
         self._is_crawler = is_crawler
-        self._list = _Crawlers()
+        self._list = Crawlers()
 
     async def refusal(self, connection: HTTPConnection) -> str:
         """Return why a request may not begin a session, in one word or two; empty where it may."""
@@ -69,8 +69,14 @@ class Visits:
         return "crawler" if await self._list.has(headers.get(b"user-agent", b"")) else ""
 
 
-class _Crawlers:
-    """The user agents of crawlers, read when the first one is looked up, outside of the event loop."""
+class Crawlers:
+    """The user agents of crawlers, read once in a process, when the first one is looked up, off the event loop.
+
+    Raises:
+        ConfigurationError: the package ``crawler-user-agents`` is missing.
+    """
+
+    _patterns: ClassVar[list[re.Pattern[str]] | None] = None
 
     def __init__(self) -> None:
         if find_spec(PACKAGE) is None:  # importing it reads a large file
@@ -78,12 +84,17 @@ class _Crawlers:
                 "StorefrontSessions needs the package crawler-user-agents: "
                 "pip install 'session-ctx-middleware[sessions]'."
             )
-        self._patterns: list[re.Pattern[str]] | None = None
         self._known = lru_cache(REMEMBERED)(self._look_up)
 
+    @classmethod
+    def read(cls) -> None:
+        """Read the list, which takes some tens of milliseconds."""
+        cls._patterns = _patterns()
+
     async def has(self, user_agent: bytes) -> bool:
+        """Tell whether a user agent is a crawler's."""
         if self._patterns is None:
-            self._patterns = await asyncio.to_thread(_patterns)
+            await asyncio.to_thread(self.read)
         return self._known(user_agent[:LONGEST].decode("latin-1"))
 
     def _look_up(self, user_agent: str) -> bool:
