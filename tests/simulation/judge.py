@@ -66,9 +66,11 @@ class Judge:
         carries: whether switches go along into another session of the same person.
         unique: whether every choice has a value of its own.
         hearsay: seconds after which other workers have heard of what one has done, where the browser does not tell.
+        skewed: whether the clocks of workers differ: of two choices neither of which knew the other, the one may win
+            that somebody else had replaced by then.
     """
 
-    def __init__(self, *, carries: bool, unique: bool, hearsay: float) -> None:
+    def __init__(self, *, carries: bool, unique: bool, hearsay: float, skewed: bool = False) -> None:
         self.found: dict[str, list[str]] = defaultdict(list)
         self.counts: Counter[str] = Counter()
         self.reads = 0
@@ -76,6 +78,9 @@ class Judge:
         self._carries = carries
         self._unique = unique
         self._hearsay = hearsay
+        self._skewed = skewed
+        self._holds: dict[tuple[str, str], object] = {}
+        self._replaced: defaultdict[tuple[str, str], dict[object, object]] = defaultdict(dict)
         self._known: defaultdict[Key, _Known] = defaultdict(_Known)
         self._choices: dict[tuple[Person, str, object], list[Choice]] = {}
         self._owners: dict[tuple[str, str | None], list[Choice]] = {}
@@ -134,11 +139,19 @@ class Judge:
 
     def _is_older(self, person: Person, session: str, path: str, value: object, than: float) -> bool:
         """Tell whether every choice that a value can be was known, or made by others, before something was sent."""
-        foreign = self._foreign[session, path].get(value, -1.0)
-        if foreign > than:
+        replaced, seen = self._replaced[session, path], {value}
+        while self._was_known(person, session, path, value, than):
+            if not self._skewed or value not in replaced or replaced[value] in seen:
+                return True
+            value = replaced[value]
+            seen.add(value)
+        return False
+
+    def _was_known(self, person: Person, session: str, path: str, value: object, moment: float) -> bool:
+        if self._foreign[session, path].get(value, -1.0) > moment:
             return False
         own = self._choices.get((person, path, value), ())
-        return all(each.known is not None and each.known <= than for each in own)
+        return all(each.known is not None and each.known <= moment for each in own)
 
     # Pages
 
@@ -205,7 +218,10 @@ class Judge:
         """Judge a change at Emporix."""
         who = " by somebody else" if foreign else ""
         self.tell("    {} v{}: {} = {!r}{}", session.name, session.version, path, value, who)
+        before, self._holds[session.name, path] = self._holds.get((session.name, path)), value
         if foreign:
+            if self._unique and before != value:
+                self._replaced[session.name, path].setdefault(value, before)
             self._foreign[session.name, path][value] = self.now
             self._held[session.name, path].clear()
             return

@@ -15,6 +15,7 @@ import pytest
 from session_ctx_middleware import continuity
 from session_ctx_middleware.clock import HybridClock
 from session_ctx_middleware.compaction import OnTheirWay
+from session_ctx_middleware.document_cookie import DocumentCookies
 from session_ctx_middleware.emporix.limits import TimeLimit
 from session_ctx_middleware.emporix.transport import TimeLimitedCall
 from session_ctx_middleware.engine import consistency, required, standing
@@ -35,7 +36,10 @@ from session_ctx_middleware.engine.patching import Patching
 from session_ctx_middleware.engine.peers import Peers
 from session_ctx_middleware.engine.pending import Pending
 from session_ctx_middleware.engine.publishing import Publisher
+from session_ctx_middleware.engine.requirements import Requirements
 from session_ctx_middleware.engine.sharing import Sharing
+from session_ctx_middleware.engine.travelling import Travelling
+from session_ctx_middleware.engine.verdict import Verdict
 from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.model.document import ContextDocument
 from session_ctx_middleware.model.view import Snapshot
@@ -44,7 +48,7 @@ from session_ctx_middleware.stores import Attachment, MemoryStore
 from session_ctx_middleware.tasks import KeyedLock, Tasks
 
 from ..support.virtual_time import VirtualTimeLoop
-from . import scenarios
+from . import documents_that_travel, scenarios
 from .setups import SETUPS, SITUATIONS
 from .visit import play
 
@@ -399,6 +403,27 @@ def no_hearing_of_others(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Loads, "_hear_out", at_once)
 
 
+def no_binding_of_documents(patch: pytest.MonkeyPatch) -> None:
+    """A document from a browser counts, whosever it is and whatever has happened since."""
+    patch.setattr(DocumentCookies, "_why_not", lambda *_: "")
+
+
+def no_judging_of_documents(patch: pytest.MonkeyPatch) -> None:
+    """A document from a browser counts, whatever its notes say that it has seen since."""
+    patch.setattr(Requirements, "forbids", lambda *_: False)
+
+
+def no_second_thought_about_documents(patch: pytest.MonkeyPatch) -> None:
+    """A document from a browser that was taken stays, whatever notes that come later say."""
+    patch.setattr(Travelling, "reconsider", lambda *_: None)
+
+
+def no_comparing_of_documents(patch: pytest.MonkeyPatch) -> None:
+    """A document from a browser replaces the one that is known, also a later one."""
+    patch.setattr(Travelling, "_is_news", lambda *_: True)
+    patch.setattr(Publisher, "judge", lambda *_: Verdict.SHOW)
+
+
 def no_time_of_emporix(patch: pytest.MonkeyPatch) -> None:
     """How long ago another worker has written something is reckoned by the clocks of both hosts."""
     patch.setattr(PlatformTime, "at", lambda self, moment: self._clock.time() - self._clock.monotonic() + moment)
@@ -502,6 +527,10 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_end_of_lag, scenarios.a_version_that_fell_is_believed_after_a_while),
     (no_proof_by_version, scenarios.a_swallowed_change_is_sent_again_though_others_write),
     (no_asking_around, scenarios.a_swallowed_change_is_sent_though_another_worker_is_asked),
+    (no_binding_of_documents, documents_that_travel.a_document_counts_for_its_own_token_alone),
+    (no_judging_of_documents, documents_that_travel.an_older_document_does_not_undo_a_choice),
+    (no_second_thought_about_documents, documents_that_travel.a_document_that_came_before_the_choice_does_not_undo_it),
+    (no_comparing_of_documents, documents_that_travel.of_two_documents_the_later_one_shows),
     (no_time_of_emporix, scenarios.what_was_seen_elsewhere_shows_whatever_the_time_is),
     (no_index_of_sessions, scenarios.what_waits_shows_where_emporix_has_told_nothing),
     (no_hearing_of_others, scenarios.an_outlived_choice_does_not_show_over_a_later_one),
