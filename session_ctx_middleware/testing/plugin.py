@@ -92,8 +92,8 @@ def emporix_context(emporix_fake: FakeEmporix) -> OpenContext:
 
     ``async with emporix_context(currency="EUR") as ctx: ...``
 
-    It is that of `session`, or of a new one: the keywords are those of `FakeEmporix.new_session`. What is changed in the
-    block is sent when it ends, as at the end of a request; when it raises, nothing is.
+    It is that of `session`, or of a new one: the keywords are those of `FakeEmporix.new_session`. What is changed in
+    the block is sent when it ends, as at the end of a request; when it raises, nothing is.
     """
 
     @asynccontextmanager
