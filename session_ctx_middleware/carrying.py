@@ -16,7 +16,7 @@ from .engine import DocumentOffer, Engine, Noted, Notes, Travelled
 from .errors import ConfigurationError
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.fields import SWITCHES
-from .model.view import Snapshot
+from .model.view import NOTHING_RESOLVED, Resolved, Snapshot
 from .privacy import Privacy
 from .tasks import SharedResult
 from .tokens import StorefrontToken, Visitor
@@ -53,6 +53,18 @@ class Carrying(Privacy):
     """What the shopper's browser should know of: changes that Emporix has taken, or that are parked."""
     _receipts = False
     """Whether a change of the shopper has been parked."""
+
+    _what_resolves: Resolved | None = None
+    """What the request says by itself of values, once that was asked."""
+
+    @property
+    def _resolved(self) -> Resolved:
+        resolvers = self._deps.resolvers
+        if not resolvers:
+            return NOTHING_RESOLVED
+        if self._what_resolves is None:
+            self._what_resolves = resolvers.resolve(HTTPConnection(self._scope))
+        return self._what_resolves
 
     @property
     def _engine(self) -> Engine:
@@ -105,6 +117,8 @@ class Carrying(Privacy):
         """Return what a session should begin with: what was chosen before there was one, and else the defaults."""
         notes = self._notes()
         chosen = {} if notes is None else {path: each.value for path, each in notes.of("", "").operations.items()}
+        resolved = self._resolved
+        chosen = {**{name: resolved.value(name) for name in resolved.rest}, **chosen, **resolved.url}
         if "site_code" not in chosen:  # defaults of one site may not be offered by another one
             chosen = {**{name: getattr(self._deps.defaults, name) for name in SWITCHES}, **chosen}
         return {name: value for name, value in chosen.items() if name in SWITCHES and isinstance(value, str)}

@@ -18,6 +18,7 @@ from .events import ContextEvent, Events
 from .health import Monitored
 from .model.view import ContextDefaults
 from .policies import ContinuityPolicy
+from .resolution import Resolvers
 from .sealing import Keyring
 from .token_watch import TokenWatch
 from .tokens import TokenChain
@@ -44,6 +45,7 @@ class RequestDependencies:
         middleware: returns the middleware, `None` where it is gone.
         token_watch: is told whether requests bring tokens.
         place: tenant and address: which contexts these are.
+        resolvers: tell values from requests; `None` where there are none.
     """
 
     tokens: TokenChain
@@ -60,6 +62,7 @@ class RequestDependencies:
     middleware: Callable[[], Monitored | None] = lambda: None
     token_watch: TokenWatch | None = None
     place: tuple[str, str] = ("", "")
+    resolvers: Resolvers | None = None
 
     def monitored(self) -> Monitored:
         """Return the middleware.

@@ -20,7 +20,7 @@ from .frames import without_locals
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import Value
 from .model.fields import checked_switch
-from .model.view import NOTHING_KNOWN, Snapshot
+from .model.view import NOTHING_KNOWN, ContextDefaults, Snapshot, switch_value
 from .recording import new_operation, recording, with_operation
 from .reports import commit_event, load_event
 
@@ -29,6 +29,7 @@ __all__ = ["THREAD_PATIENCE", "RequestLifecycle"]
 T = TypeVar("T")
 
 COMMITTED: Final = "committed"
+NO_DEFAULTS: Final = ContextDefaults()
 THREAD_PATIENCE: Final = 1.0  # seconds that a worker thread waits longer for a load than it may take
 
 
@@ -256,6 +257,8 @@ class RequestLifecycle(Carrying):
     def _starts(self, message: Message) -> bool:
         """Start the response with its first message; return `False` if `_finish` must be awaited first."""
         known = self._known
+        if self._deps.resolvers is not None and self._deps.resolvers.persists:
+            self._persist_resolved()
         if self._changes.operations or (known is not None and known.parked.operations and self._drains()):
             return False
         if (self._cookies_read or self._visitor is not None) and self._owes_cookies():
@@ -263,6 +266,15 @@ class RequestLifecycle(Carrying):
         self._sealed = True
         self._response = message
         return True
+
+    def _persist_resolved(self) -> None:
+        """Record what the address of an opened page names, where the shopper's session has something else."""
+        known = self._known
+        if known is None or not self._used or known.stale or known.degraded or known.rejected or self._token is None:
+            return
+        for field, value in self._resolved.persisted.items():
+            if field not in self._changes and switch_value(field, NO_CHANGES, known, NO_DEFAULTS) != value:
+                self._record(field, value)
 
     async def _finish(self, message: Message) -> tuple[bytes, ...]:
         """Commit what was recorded, or discard it when the response is an error of the server; then start the response.

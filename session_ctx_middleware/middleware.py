@@ -30,6 +30,8 @@ from .http_cache import Vary
 from .model.view import ContextDefaults
 from .policies import CachePolicy, ContinuityPolicy, UpstreamPolicy
 from .privacy import protected
+from .reports import resolver_failed
+from .resolution import Resolver, Resolvers
 from .sealing import Keyring
 from .stores import ContextStore
 from .stores.protocol import check_store
@@ -70,6 +72,7 @@ class SessionContextMiddleware:
         upstream: how much of Emporix one request may use, and for how long.
         store: where changes wait that Emporix cannot take yet, and what others have read. Instances that get the same
             object share it; those that get none share one with equal `tenant`, `base_url` and `secret_key`.
+        resolve: resolvers, which tell values from the address, a cookie or a header: see `resolution`.
         http_client: an ``httpx.AsyncClient``, ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``, never closed here;
             or ``"aiohttp"``, ``"httpx2"``, ``"httpx"`` for one of ours; left out, the first of these that is installed.
         on_event: functions, plain or async, that are told every `ContextEvent`; they must not block.
@@ -98,6 +101,7 @@ class SessionContextMiddleware:
         cache: CachePolicy | None = None,
         upstream: UpstreamPolicy | None = None,
         store: ContextStore | None = None,
+        resolve: Resolver | Sequence[Resolver] = (),
         http_client: HttpClient | None = None,
         on_event: EventHook | Sequence[EventHook] = (),
         cookie_name: str = "session_ctx",
@@ -152,6 +156,7 @@ class SessionContextMiddleware:
             neighbourhood,
             browsers_keep=bool(secrets),
         )
+        resolvers = Resolvers(resolve, lambda kind: events.emit(resolver_failed(kind)))
         self._deps = RequestDependencies(
             tokens=tokens,
             defaults=_of_kind(defaults, ContextDefaults, "defaults=..."),
@@ -167,6 +172,7 @@ class SessionContextMiddleware:
             middleware=ref(self),
             place=(tenant, base_url),
             token_watch=TokenWatch(events, self._stats.reads),
+            resolvers=resolvers or None,
         )
         tokens.tell(events)
         tokens.bind(
@@ -184,7 +190,7 @@ class SessionContextMiddleware:
             )
         )
         self._instant = tokens.instant
-        self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()))))
+        self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()), *resolvers.vary)))
         self._shared_state_told = False
         warn_of_insecure_http(base_url, events)
         warn_of_several_workers(secrets, neighbourhood.store, events)
@@ -286,7 +292,7 @@ class SessionContextMiddleware:
                 self._deps.events.emit(ContextEvent(name="state.shared", operation="request", outcome="copied"))
         # The scope leads to the context: were it to lead back, every request would wait for the garbage collector.
         seen = scope
-        if self._instant and self._deps.consents is None:
+        if self._instant and self._deps.consents is None and self._deps.resolvers is None:
             seen = {"type": scope["type"], "headers": scope["headers"], "scheme": scope.get("scheme", "http")}
         context = SessionContext(self._deps, seen, asyncio.get_running_loop())
         scope[SCOPE_KEY] = state[STATE_KEY] = context

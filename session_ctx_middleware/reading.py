@@ -20,7 +20,10 @@ class ContextReading(Moving):
 
     @property
     def site_code(self) -> str | None:
-        """The effective site: this request's change, else parked change, else document, else default."""
+        """The effective site: this request's change, else parked change, else document, else default.
+
+        With `resolve`, the address counts more than all but the first, a cookie or a header more than the default.
+        """
         return self._effective("site_code")
 
     @property
@@ -114,7 +117,7 @@ class ContextReading(Moving):
         Raises:
             UnknownField: there is no such field.
         """
-        return view.source(field, self._changes, self._read(), self._deps.defaults)
+        return view.source(field, self._changes, self._read(), self._deps.defaults, self._resolved)
 
     def _effective(self, field: str) -> str | None:
         try:
@@ -123,4 +126,4 @@ class ContextReading(Moving):
             if field not in self._changes:
                 raise
             known = NOTHING_KNOWN  # what this request has chosen is known whatever the load would find
-        return view.switch_value(field, self._changes, known, self._deps.defaults)
+        return view.switch_value(field, self._changes, known, self._deps.defaults, self._resolved)

@@ -149,6 +149,11 @@ KINDS: Final[dict[str, Kind]] = {
         remedy="StorefrontSessions(is_crawler=...) raised this, and the list of known crawlers decided. Mend it",
         quiet=60,
     ),
+    "resolver.failed": Kind(
+        level=logging.ERROR,
+        remedy="a resolver (resolve=...) raised this, and told nothing about the request. Mend it",
+        quiet=60,
+    ),
     "leak.prevented": Kind(
         level=WARNING,
         remedy="a response that depends on the session context invited shared caches to keep it, and was made private. "

@@ -14,7 +14,7 @@ from .events import ContextEvent
 from .health import Monitored
 from .model.view import Snapshot
 
-__all__ = ["Reporting", "commit_event", "load_event"]
+__all__ = ["Reporting", "commit_event", "load_event", "resolver_failed"]
 
 TROUBLED: Final = frozenset({"stale", "degraded", "rejected"})
 
@@ -44,6 +44,11 @@ class Reporting:
     def _emit(self, name: str, operation: str, outcome: str) -> None:
         # Synchronous endpoints run in worker threads, where async hooks cannot.
         self._deps.events.emit(ContextEvent(name=name, operation=operation, outcome=outcome), loop=self._loop)
+
+
+def resolver_failed(kind: str) -> ContextEvent:
+    """Return the event of a resolver that has raised this class of error."""
+    return ContextEvent(name="resolver.failed", operation="resolve", outcome=kind)
 
 
 def load_event(known: Snapshot, *, hit: bool) -> ContextEvent:

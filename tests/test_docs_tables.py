@@ -33,6 +33,7 @@ PUBLIC = (
     ".emporix",
     ".fastapi",
     ".health",
+    ".resolution",
     ".sessions",
     ".stores",
     ".stores.redis",

@@ -47,6 +47,7 @@ WRONG_KINDS: dict[str, list[Any]] = {
     "cookie_name": [3, "", "a b", "__Host-x", None],
     "https_only": ["yes", 1, None],
     "insecure_http": ["yes", 1, None],
+    "resolve": ["de", 1, [None]],
     "strict": ["yes", 0, None],
     "clock": [3, time, SystemClock],
 }

@@ -22,12 +22,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("hooks",),
     ("events",),
     ("credentials", "hybrid_clock", "model"),
-    ("http_cache", "policies", "same_origin", "sealing", "sources", "tokens"),
+    ("http_cache", "navigation", "policies", "same_origin", "sealing", "sources", "tokens"),
     ("emporix", "stores"),
     ("engine", "sessions"),
     ("compaction", "document_codec", "note_codec"),
     ("continuity", "document_cookie"),
-    ("token_watch",),
+    ("resolution", "token_watch"),
     ("assembly", "dependencies", "forms", "recording", "reports"),
     ("privacy",),
     ("carrying",),
@@ -46,7 +46,11 @@ MAX_MEDIAN = 10
 MAX_FIELDS = 14
 ONE_SCREEN = 30
 # A filter of the logging module changes the record that it is given; only Python 3.12 lets it return another one.
-FOREIGN_BY_PROTOCOL = {(f"{PACKAGE}.emporix.transport.redaction", "record.args")}
+# Starlette has no other way to have the middleware of an application built anew.
+FOREIGN_BY_PROTOCOL = {
+    (f"{PACKAGE}.emporix.transport.redaction", "record.args"),
+    (f"{PACKAGE}.testing.plugin", "app.middleware_stack"),
+}
 
 
 @cache

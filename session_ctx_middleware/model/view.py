@@ -16,7 +16,9 @@ from .personal import Personal
 __all__ = [
     "DEGRADED",
     "NOTHING_KNOWN",
+    "NOTHING_RESOLVED",
     "ContextDefaults",
+    "Resolved",
     "Snapshot",
     "Source",
     "attributes",
@@ -24,7 +26,7 @@ __all__ = [
     "switch_value",
 ]
 
-Source: TypeAlias = Literal["change", "parked", "document", "default", "unset"]
+Source: TypeAlias = Literal["change", "url", "parked", "document", "cookie", "header", "default", "unset"]
 
 
 @dataclass(slots=True, repr=False)  # frozen, it would take four times as long to make, with every miss
@@ -50,6 +52,29 @@ class Snapshot(Personal):
 
 NOTHING_KNOWN: Final = Snapshot()
 DEGRADED: Final = Snapshot(degraded=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a request says by itself of values.
+
+    Args:
+        url: values that its address names, by field: they count more than what was chosen elsewhere.
+        rest: where others come from, and what they are, by field: they count where nobody has chosen anything.
+        persisted: those of the address that are to become the shopper's choice.
+    """
+
+    url: Mapping[str, str]
+    rest: Mapping[str, tuple[str, str]]
+    persisted: Mapping[str, str]
+
+    def value(self, field: str) -> str | None:
+        """Return a value that counts where nobody has chosen anything."""
+        found = self.rest.get(field)
+        return None if found is None else found[1]
+
+
+NOTHING_RESOLVED: Final = Resolved({}, {}, {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,8 +114,16 @@ class ContextDefaults:
 _DOCUMENT_ONLY: Final = frozenset({*READ_ONLY, "version"})
 
 
-def switch_value(field: str, changes: ContextChanges, known: Snapshot, defaults: ContextDefaults) -> str | None:
+def switch_value(
+    field: str,
+    changes: ContextChanges,
+    known: Snapshot,
+    defaults: ContextDefaults,
+    resolved: Resolved = NOTHING_RESOLVED,
+) -> str | None:
     """Return the effective value of a field that can be switched."""
+    if resolved.url and field in resolved.url and field not in changes:
+        return resolved.url[field]
     if changes.operations or known.parked.operations or known.overlay.operations:
         for layer in (changes, known.parked, known.overlay):
             operation = layer.get(field)
@@ -98,7 +131,7 @@ def switch_value(field: str, changes: ContextChanges, known: Snapshot, defaults:
                 return operation.value
     value: str | None = getattr(known.document, field, None)
     if value is None:
-        value = _in_attribute(field, changes, known, defaults) or getattr(defaults, field)
+        value = _in_attribute(field, changes, known, defaults) or resolved.value(field) or getattr(defaults, field)
     return value
 
 
@@ -113,7 +146,13 @@ def attributes(changes: ContextChanges, known: Snapshot) -> Mapping[str, Json]:
     return FrozenDict(merged)
 
 
-def source(field: str, changes: ContextChanges, known: Snapshot, defaults: ContextDefaults) -> Source:
+def source(
+    field: str,
+    changes: ContextChanges,
+    known: Snapshot,
+    defaults: ContextDefaults,
+    resolved: Resolved = NOTHING_RESOLVED,
+) -> Source:
     """Tell where the effective value of a field comes from.
 
     Args:
@@ -121,6 +160,7 @@ def source(field: str, changes: ContextChanges, known: Snapshot, defaults: Conte
         changes: this request's.
         known: what the load found.
         defaults: the shop's.
+        resolved: what the request says by itself.
 
     Raises:
         UnknownField: there is no such field.
@@ -132,10 +172,12 @@ def source(field: str, changes: ContextChanges, known: Snapshot, defaults: Conte
         raise UnknownField(f"The session context has no such field. It has {names} and {ATTRIBUTE_PREFIX}<key>.")
     if field in changes:
         return "change"
-    if field in known.parked:
-        return "parked"
+    if field in resolved.url or field in known.parked:
+        return "url" if field in resolved.url else "parked"
     if _in_document(field, known) or _in_attribute(field, changes, known, defaults):
         return "document"
+    if field in resolved.rest:
+        return "cookie" if resolved.rest[field][0] == "cookie" else "header"
     return "default" if getattr(defaults, field, None) is not None else "unset"
 
 

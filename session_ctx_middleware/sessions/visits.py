@@ -19,6 +19,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from ..errors import ConfigurationError
+from ..navigation import followed_a_link, is_prefetch
 
 __all__ = ["Crawlers", "IsCrawler", "Visits", "is_cross_site"]
 
@@ -30,10 +31,8 @@ REMEMBERED: Final = 4096
 CHUNK: Final = 25
 TOOLS: Final = frozenset({"http-library", "browser-automation"})
 """Kinds of clients that apps and tests are made of."""
-PREFETCHING: Final = (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
 PROBES: Final = r"health.?check|kube-probe|GoogleHC|^Prometheus/|Blackbox.Exporter"
 """What load balancers and monitors ask with, every few seconds: the list of crawlers knows few of them."""
-TOP_LEVEL: Final = {b"sec-fetch-mode": b"navigate", b"sec-fetch-dest": b"document"}
 
 
 class Visits:
@@ -57,14 +56,14 @@ class Visits:
         headers = _headers(scope)
         if scope["type"] != "http":
             return "websocket"  # its answer sets no cookie
-        if any(headers.get(name, b"").lower().startswith(b"prefetch") for name in PREFETCHING):
+        if is_prefetch(headers):
             return "prefetch"
         decided = None if self._is_crawler is None else self._is_crawler(connection)
         if decided is not None:
             return "crawler" if decided else ""
         if b"cookie" in headers:
             return ""
-        if _is_cross_site(headers) and not _is_navigation(scope, headers):
+        if _is_cross_site(headers) and not followed_a_link(scope, headers):
             return "cross-site"
         return "crawler" if await self._list.has(headers.get(b"user-agent", b"")) else ""
 
@@ -123,8 +122,3 @@ def _is_cross_site(headers: Mapping[bytes, bytes]) -> bool:
     if site is not None or origin is None:
         return site == b"cross-site"
     return origin.rpartition(b"//")[2].lower() != headers.get(b"host", b"").lower()
-
-
-def _is_navigation(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
-    """Tell whether somebody has followed a link in the window itself (Fetch Metadata, W3C)."""
-    return scope["method"] in {"GET", "HEAD"} and all(headers.get(name) == value for name, value in TOP_LEVEL.items())
