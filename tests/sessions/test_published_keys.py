@@ -17,19 +17,17 @@ from session_ctx_middleware import ConfigurationError
 from session_ctx_middleware.events import Events
 from session_ctx_middleware.sessions import JWTVerifier
 
+from ..support.virtual_time import VirtualClock
 from .keys import AUDIENCE, EC, ISSUER, NOW, OTHER_RSA, RSA, SECRET, jwk, signed
 
 URL = "https://issuer.example/tenant/keys?policy=shop"
 
 
-class LoopClock:
+class LoopClock(VirtualClock):
     """The virtual time of the event loop; the wall clock stands."""
 
     def time(self) -> float:
         return NOW
-
-    def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
 
 
 class Issuer:
@@ -74,7 +72,7 @@ async def verifier(issuer: Issuer) -> AsyncIterator[JWTVerifier]:
             issuer=ISSUER,
             audience=AUDIENCE,
             http_client=client,
-            clock=LoopClock(),  # type: ignore[arg-type]
+            clock=LoopClock(),
         )
         yield built
         await built.aclose()
