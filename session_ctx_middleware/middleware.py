@@ -189,7 +189,8 @@ class SessionContextMiddleware:
                 store=neighbourhood.store,
             )
         )
-        self._instant = tokens.instant
+        asks = self._deps.consents is not None or self._deps.resolvers is not None
+        self._shows_all = asks or not tokens.instant
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()), *resolvers.vary)))
         self._shared_state_told = False
         warn_of_insecure_http(base_url, events)
@@ -224,8 +225,8 @@ class SessionContextMiddleware:
             context._leaves(answered=not isinstance(error, SharedCacheLeak))
             clear_frames(error)
             raise
-        context._drop_uncommitted("closed")
-        if context._response is None:
+        if context._changes.operations or context._response is None:
+            context._drop_uncommitted("closed")
             context._leaves()
 
     def stats(self) -> Mapping[str, int]:
@@ -292,7 +293,7 @@ class SessionContextMiddleware:
                 self._deps.events.emit(ContextEvent(name="state.shared", operation="request", outcome="copied"))
         # The scope leads to the context: were it to lead back, every request would wait for the garbage collector.
         seen = scope
-        if self._instant and self._deps.consents is None and self._deps.resolvers is None:
+        if not self._shows_all:  # nobody but this package looks into it
             seen = {"type": scope["type"], "headers": scope["headers"], "scheme": scope.get("scheme", "http")}
         context = SessionContext(self._deps, seen, asyncio.get_running_loop())
         scope[SCOPE_KEY] = state[STATE_KEY] = context
