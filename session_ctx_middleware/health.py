@@ -22,7 +22,8 @@ class Health:
     Args:
         emporix: the last call to Emporix was answered as it should be, or is more than 30 seconds ago.
         breaker: Emporix may be asked: no breaker refuses calls.
-        store: the last call of the store did what it should, or is more than 30 seconds ago.
+        store: the last call of the store, also of one that keeps sessions, did what it should, or is more than 30
+            seconds ago.
     """
 
     emporix: bool

@@ -53,6 +53,7 @@ CLOCK_WANTED: Final = "clock=... must be an object with monotonic, time, random,
 CLOCK_METHODS: Final = ("monotonic", "time", "random", "call_later", "sleep")
 DRAIN_SECONDS: Final = 5.0
 UNWELL: Final = ("upstream.failed", "upstream.paused")
+UNKEPT: Final = ("store.failed", "tokens.failed")
 
 
 class SessionContextMiddleware:
@@ -238,7 +239,7 @@ class SessionContextMiddleware:
         return Health(
             emporix=not any(self._events.holds(name, within=REMEMBERED) for name in UNWELL),
             breaker=self._engines.are_calling,
-            store=not self._events.holds("store.failed", within=REMEMBERED),
+            store=not any(self._events.holds(name, within=REMEMBERED) for name in UNKEPT),
         )
 
     async def aclose(self) -> None:
