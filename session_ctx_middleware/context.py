@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Self
 
-from .carrying import READING
 from .engine import Commit, without_token
 from .errors import ContextUnavailable, NoToken, TokenRejected
 from .forms import PlainForm
@@ -73,8 +72,7 @@ class SessionContext(ContextReading, PlainForm):
             self._brought_no_token()
             self._known = without_token(self._notes())
         else:
-            with self._budget(READING) as until:
-                self._known = await self._engine.refresh(token, until, self._notes())
+            self._known = await self._asked(token, self._engine.refresh)
         return self
 
     @property
@@ -224,8 +222,9 @@ class SessionContext(ContextReading, PlainForm):
             self._brought_no_token()
             self._known = without_token(self._notes())
             return self
-        with self._budget(READING) as until:
-            self._known = await self._engine.expect_cart(token, cart_id, until, self._notes())
+        self._known = await self._asked(
+            token, lambda token, until, notes: self._engine.expect_cart(token, cart_id, until, notes)
+        )
         await self._commit("cart_created", parks=True)
         return self
 

@@ -6,15 +6,15 @@ Private to `context` and `middleware`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from starlette.types import Message, Scope
 
 from .carrying import COMMITTING, READING, Carrying
 from .dependencies import RequestDependencies
-from .engine import Commit, CommitResult, without_token
+from .engine import Commit, CommitResult, Notes, without_token
 from .errors import ContextNotLoaded, ContextSealed, ContextUnavailable, NoToken, TokenRejected
 from .frames import without_locals
 from .model.changes import NO_CHANGES, ContextChanges
@@ -23,10 +23,12 @@ from .model.fields import checked_switch
 from .model.view import NOTHING_KNOWN, ContextDefaults, Snapshot, switch_value
 from .recording import new_operation, recording, with_operation
 from .reports import commit_event, load_event
+from .tokens import StorefrontToken
 
 __all__ = ["THREAD_PATIENCE", "RequestLifecycle"]
 
 T = TypeVar("T")
+Ask: TypeAlias = Callable[[StorefrontToken, float, Notes | None], Awaitable[Snapshot]]
 
 COMMITTED: Final = "committed"
 NO_DEFAULTS: Final = ContextDefaults()
@@ -102,17 +104,30 @@ class RequestLifecycle(Carrying):
             return
         sought = self._token_sought  # then `_load_now` has just been asked in vain
         token = await self._credentials()
-        if (not (sought and token) and self._load_now()) or token is None:
+        if (not (sought and token) and self._load_now() and not self._is_refused) or token is None:
             return
         self._brought_a_token()
+        offer, renews = self._offer(), self._renews()
+
+        async def read(token: StorefrontToken, until: float, notes: Notes | None) -> Snapshot:
+            return await self._engine.read(token, until, notes, offer, renews=renews)
+
+        self._loaded(await self._asked(token, read), hit=False)
+
+    @property
+    def _is_refused(self) -> bool:
+        """Whether Emporix has refused the token a moment ago, and there may be another one in its place."""
+        return self._known is not None and self._known.rejected and self._deps.tokens.begins_sessions
+
+    async def _asked(self, token: StorefrontToken, ask: Ask) -> Snapshot:
+        """Return what Emporix says; where it refuses the token, to another one of the shopper."""
         with self._budget(READING) as until:
-            notes, offer, renews = self._notes(), self._offer(), self._renews()
-            known = await self._engine.read(token, until, notes, offer, renews=renews)
+            known = await ask(token, until, self._notes())
         another = await self._another_token(token) if known.rejected else None
-        if another is not None:
-            with self._budget(READING) as until:
-                known = await self._engine.read(another, until, self._notes())
-        self._loaded(known, hit=False)
+        if another is None:
+            return known
+        with self._budget(READING) as until:
+            return await ask(another, until, self._notes())
 
     async def _load_ahead(self) -> None:
         """Load for whoever may read later: by itself that says nothing about the response."""

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from cachetools import TTLCache
 
-from ..cbor import dumps
+from ..cbor import dumps, loads
 from ..clock import Clock
 from ..errors import EmporixError, EmporixFailed, EmporixUnreachable, TokenRejected
 from ..tasks import SharedResult, Tasks
@@ -140,7 +140,7 @@ class Once:
         flights = self._flights.setdefault(asyncio.get_running_loop(), {})
         flight = flights.get(token)
         if flight is None:
-            closing = Failed(EmporixUnreachable(self._operation, None, "the application is shutting down"))
+            closing = self._failed("the application is shutting down")
             flight = flights[token] = self._tasks.share(self._fly(flights, token, work), otherwise=closing)
         return flight
 
@@ -165,39 +165,56 @@ class Once:
             claimed = await self._claimed(self._sharing, token)
         except TokensUnavailable:
             return await self._outcome(work)
-        if claimed is not None:
+        if not isinstance(claimed, int):
             return claimed
         outcome = await self._outcome(work, alone=self._sharing.is_everybodys)
-        await self._hand_on(self._sharing.tokens, token, outcome)
+        await self._hand_on(self._sharing, token, claimed, outcome)
         return outcome
 
-    async def _claimed(self, sharing: Sharing, token: str) -> Outcome | None:
-        """Return what another worker has brought; `None` where this one has the call to itself now."""
-        until = self._clock.monotonic() + sharing.seconds
+    async def _claimed(self, sharing: Sharing, token: str) -> Outcome | int:
+        """Return what another worker has brought, or the number of the attempt that this one has to itself now."""
+        until, number, waits = self._clock.monotonic() + sharing.seconds, 0, False
         while True:
             # In this order: whoever had the claim before has left word of what it has brought.
-            claimed = await sharing.tokens.claim(self._operation, token, sharing.seconds)
+            claimed = await sharing.tokens.claim(self._operation, f"{token} {number}", sharing.seconds)
             found = await sharing.tokens.load(self._operation, token)
-            if found is not None:
-                return self._told(found, alone=sharing.is_everybodys)
+            told = None if found is None else self._told(found, alone=sharing.is_everybodys)
+            if told is not None and not isinstance(told, int):
+                return told
+            if told is not None and told > number:  # that attempt has failed: whoever comes later makes another one
+                if waits:
+                    return self._failed("the call of another worker has failed")
+                number = told
+                continue
             if claimed:
-                return None
+                return number
             if self._clock.monotonic() >= until:
-                return Failed(EmporixUnreachable(self._operation, None, "another worker is at it"))
+                return self._failed("another worker is at it")
+            waits = True
             await self._clock.sleep(LOOK_AGAIN * (0.5 + self._clock.random()))
 
-    def _told(self, found: bytes, *, alone: bool) -> Outcome:
+    def _told(self, found: bytes, *, alone: bool) -> Outcome | int:
+        """Return what another worker has left: a session, that it was refused, or how many attempts have failed."""
         kept = KeptSession.decode(found)
-        return Failed(TokenRejected(self._operation, 401), alone) if kept is None else kept
+        if kept is not None:
+            return kept
+        failures = _number(found)
+        return Failed(TokenRejected(self._operation, 401), alone) if failures is None else failures
 
-    async def _hand_on(self, tokens: SealedTokens, token: str, outcome: Outcome) -> None:
+    async def _hand_on(self, sharing: Sharing, token: str, number: int, outcome: Outcome) -> None:
+        if isinstance(outcome, KeptSession):
+            word, seconds = outcome.encode(), HANDED_ON
+        elif outcome.is_definite:
+            word, seconds = REFUSED, REFUSED_PAUSE
+        else:
+            word, seconds = dumps(number + 1), 2 * sharing.seconds  # longer than the claim
         try:
-            if isinstance(outcome, KeptSession):
-                await tokens.save(self._operation, token, outcome.encode(), HANDED_ON)
-            elif outcome.is_definite:
-                await tokens.save(self._operation, token, REFUSED, REFUSED_PAUSE)
+            await sharing.tokens.save(self._operation, token, word, seconds)
         except TokensUnavailable:
             return  # the others find out by themselves
+
+    def _failed(self, why: str) -> Failed:
+        return Failed(EmporixUnreachable(self._operation, None, why))
 
     async def _outcome(self, work: Work, *, alone: bool = False) -> Outcome:
         try:
@@ -206,3 +223,11 @@ class Once:
             return Failed(error, alone)
         except Exception as error:  # noqa: BLE001 - whatever a client does, the waiters get an answer
             return Failed(EmporixFailed(self._operation, None, f"unexpected {type(error).__name__}"))
+
+
+def _number(found: bytes) -> int | None:
+    try:
+        number = loads(found)
+    except ValueError:
+        return None
+    return number if isinstance(number, int) and not isinstance(number, bool) and number > 0 else None

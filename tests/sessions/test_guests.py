@@ -327,3 +327,56 @@ async def test_one_budget(pause: float, make_guests: MakeShop, emporix: FakeEmpo
         began = loop.time()
         assert (await shop.visit(currency)).text == "EUR"
         assert loop.time() - began <= 2.01
+
+
+async def _refreshes(ctx: SessionContext, _: Any) -> str:
+    await ctx.refresh()
+    return ctx.session_id or ""
+
+
+async def _has_a_cart(ctx: SessionContext, _: Any) -> str:
+    await ctx.cart_created()
+    return ctx.session_id or ""
+
+
+@pytest.mark.parametrize("handler", [_refreshes, _has_a_cart])
+async def test_refused_again(handler: Any, make_guests: MakeShop, emporix: FakeEmporix) -> None:
+    """Reading once more goes on with another token as well, where Emporix refuses the first one."""
+    shop = make_guests()
+    session = (await shop.visit(who)).text
+    emporix._world.access.clear()
+
+    assert (await shop.visit(handler)).text == session
+    assert emporix.count("anonymous.refresh") == 1
+
+
+async def test_refused_to_many(make_guests: MakeShop, emporix: FakeEmporix) -> None:
+    """All who hold a token that Emporix has refused get its successor, also those who come a moment later."""
+    shop = make_guests()
+    session = (await shop.visit(who)).text
+    jar = list(shop.browser.cookies.jar)
+    await asyncio.sleep(120.0)
+    for token in list(emporix._world.access):
+        del emporix._world.access[token]
+    pages = [page.text for page in await asyncio.gather(*(shop.visit(who) for _ in range(5)))]
+    await asyncio.sleep(1.0)
+    shop.browser.cookies.clear()
+    for each in jar:
+        shop.browser.cookies.jar.set_cookie(each)
+    pages.append((await shop.visit(who)).text)
+
+    assert pages == [session] * 6
+    assert emporix.count("anonymous.refresh") == 1
+
+
+async def test_refused_and_no_refresh_yet(make_guests: MakeShop, emporix: FakeEmporix) -> None:
+    """That a token was refused is not remembered for longer than it is left alone to refresh it."""
+    shop = make_guests()
+    session = (await shop.visit(who)).text
+    await asyncio.sleep(120.0)
+    emporix._world.access.clear()
+    emporix.fault("anonymous.refresh", Fault(status=503))
+    assert (await shop.visit(who)).text == ""
+    await asyncio.sleep(2.1)
+
+    assert (await shop.visit(who)).text == session

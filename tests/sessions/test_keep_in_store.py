@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import httpx2
 import pytest
+from starlette.responses import Response, StreamingResponse
+from starlette.websockets import WebSocket
 
-from session_ctx_middleware import ContextDefaults, SessionContext
+from session_ctx_middleware import ContextDefaults, SessionContext, SessionContextMiddleware, get_session_context
 from session_ctx_middleware.errors import ConfigurationError
 from session_ctx_middleware.sessions import StorefrontSessions
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
+from ..support.asgi import never
 from ..support.shop import Shop
 from ..support.virtual_time import VirtualClock
 from .test_guests import COOKIE, SECRET, currency, kept, who
@@ -267,3 +271,75 @@ async def test_id_of_a_session_that_is_over(make_shop: MakeShop, emporix: FakeEm
     assert (await shop.visit(who)).text not in {"", session}
     assert kept(shop) != cookie
     assert not before & set(shelf.texts)
+
+
+async def test_websocket(make_shop: MakeShop, emporix: FakeEmporix, shelf: Shelf) -> None:
+    """A WebSocket refreshes a session as well, again and again while it is open, and pages go on with that."""
+    (shop,) = workers(make_shop, shelf)
+    session = (await shop.visit(who)).text
+    heard: list[str | None] = []
+
+    async def endpoint(scope: Any, _receive: Any, _send: Any) -> None:
+        ctx = get_session_context(WebSocket(scope, _receive, _send))
+        for _ in range(3):
+            await asyncio.sleep(3500.0)
+            await ctx.refresh()
+            heard.append(ctx.session_id)
+
+    client = emporix.client(httpx2, base_url="http://emporix.test")
+    app = SessionContextMiddleware(
+        endpoint,
+        tenant="acme",
+        token=StorefrontSessions("storefront", keep=shelf),
+        secret_key=SECRET,
+        http_client=client,
+        clock=VirtualClock(),
+        store=MemoryStore(clock=VirtualClock()),
+    )
+    cookie = "; ".join(f"{each.name}={each.value}" for each in shop.browser.cookies.jar).encode()
+    scope = {"type": "websocket", "scheme": "wss", "path": "/", "headers": [(b"cookie", cookie)]}
+    await app(scope, never, never)  # type: ignore[arg-type]
+    await app.aclose()
+    await client.aclose()
+
+    assert heard == [session] * 3
+    assert emporix.count("anonymous.refresh") >= 2
+    assert (await shop.visit(who)).text == session
+    assert emporix.count("anonymous.login") == 1
+
+
+async def test_streams(make_shop: MakeShop, emporix: FakeEmporix, shelf: Shelf) -> None:
+    """What is loaded first in a body that streams on has the token of a session that is there, refreshed if due."""
+    (shop,) = workers(make_shop, shelf)
+    session = (await shop.visit(who)).text
+    await asyncio.sleep(3700.0)
+    heard: list[str | None] = []
+
+    async def endpoint(ctx: SessionContext, _: Any) -> Response:
+        async def body() -> AsyncIterator[str]:
+            yield "a"
+            heard.append((await ctx).session_id)
+
+        return StreamingResponse(body(), headers={"cache-control": "private"})
+
+    await shop.visit(endpoint)
+
+    assert heard == [session]
+    assert emporix.count("anonymous.refresh") == 1
+    assert (await shop.visit(who)).text == session
+
+
+async def test_persists(make_shop: MakeShop, shelf: Shelf) -> None:
+    """A cookie that may outlive the browser lives on with each refresh, under the same id; other ones are not set."""
+    sessions = StorefrontSessions("storefront", keep=shelf, persist=lambda _: True)
+    shop = make_shop(token=sessions, secret_key=SECRET)
+    first = await shop.visit(who)
+    await asyncio.sleep(3500.0)
+    later = await shop.visit(who)
+
+    for answer in (first, later):
+        (header,) = [each for each in answer.headers.get_list("set-cookie") if COOKIE in each]
+        assert "; Max-Age=8" in header
+    assert later.text == first.text
+    assert not [each for each in (await shop.visit(who)).headers.get_list("set-cookie") if COOKIE in each]
+    assert len([key for key in shelf.texts if key.startswith("session-")]) == 1

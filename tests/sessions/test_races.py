@@ -212,3 +212,23 @@ async def test_clocks_differ(off: float, make_shop: MakeShop, emporix: FakeEmpor
             assert (await shop.visit(who)).text == session
     assert emporix.count("anonymous.login") == 1
     assert emporix.count("anonymous.refresh") <= 8
+
+
+async def test_call_that_fails(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """Where the one call fails, all who wait hear of it at once, and two seconds later the next one is made."""
+    shops = workers(make_shop, stores=sharing())
+    session = (await shops[0].visit(who)).text
+    await asyncio.sleep(3500.0)
+    loop = asyncio.get_running_loop()
+    for attempt in (1, 2, 3):
+        emporix.fault("anonymous.refresh", Fault(status=503, delay=0.3))
+        began = loop.time()
+        pages = await asyncio.gather(*(shop.visit(who) for shop in shops for _ in range(2)))
+        assert {page.text for page in pages} == {session}
+        assert loop.time() - began <= 0.7
+        assert emporix.count("anonymous.refresh") == attempt
+        await asyncio.sleep(2.1)
+
+    await shops[1].visit(who)
+    assert emporix.count("anonymous.refresh") == 4
+    assert [(await shop.visit(who)).text for shop in shops] == [session] * 3
