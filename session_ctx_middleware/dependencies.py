@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from .clock import Clock, HybridClock
 from .continuity import ContinuityCookies
 from .document_cookie import DOCUMENT, DocumentCookies
+from .emporix.sites import SiteCatalog
 from .engine import ContextSource, Engine, EngineOptions, Neighbour, Neighbourhood
 from .errors import ConfigurationError
 from .events import ContextEvent, Events
@@ -46,6 +47,7 @@ class RequestDependencies:
         token_watch: is told whether requests bring tokens.
         place: tenant and address: which contexts these are.
         resolvers: tell values from requests; `None` where there are none.
+        sites: what the shop's sites offer, `None` where nobody wants to know.
     """
 
     tokens: TokenChain
@@ -63,6 +65,7 @@ class RequestDependencies:
     token_watch: TokenWatch | None = None
     place: tuple[str, str] = ("", "")
     resolvers: Resolvers | None = None
+    sites: SiteCatalog | None = None
 
     def monitored(self) -> Monitored:
         """Return the middleware.

@@ -171,6 +171,9 @@ class RequestLifecycle(Carrying):
     def _record(self, path: str, value: Value) -> None:
         if self._sealed and not self._batches:
             raise ContextSealed
+        self._put(path, value)
+
+    def _put(self, path: str, value: Value) -> None:
         seen = self._newest_at()
         with recording:
             at = self._deps.timestamps.next(seen)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 from weakref import ref
 
 from starlette.requests import HTTPConnection
@@ -21,6 +21,7 @@ from .context import SessionContext
 from .dependencies import Engines, RequestDependencies, cookies_of
 from .emporix import OwnContextClient
 from .emporix.reported import ReportedContexts
+from .emporix.sites import SiteCatalog
 from .engine import EngineOptions, Stats
 from .errors import ConfigurationError, InvalidChange, SharedCacheLeak
 from .events import ContextEvent, EventHook, Events
@@ -33,13 +34,14 @@ from .privacy import protected
 from .reports import resolver_failed
 from .resolution import Resolver, Resolvers
 from .sealing import Keyring
+from .sited import SitedContext
 from .stores import ContextStore
 from .stores.protocol import check_store
 from .token_watch import TokenWatch
 from .tokens import BearerToken, Movable, SessionSetup, TokenChain, TokenSource
 
 if TYPE_CHECKING:
-    from .emporix import HttpClient
+    from .emporix import ClientOptions, HttpClient
 
 __all__ = ["Preload", "SecretKey", "SessionContextMiddleware"]
 
@@ -73,6 +75,7 @@ class SessionContextMiddleware:
         upstream: how much of Emporix one request may use, and for how long.
         store: where changes wait that Emporix cannot take yet, and what others have read. Instances that get the same
             object share it; those that get none share one with equal `tenant`, `base_url` and `secret_key`.
+        sites: what the shop's sites offer, to check switches against; a `SiteCatalog`.
         resolve: resolvers, which tell values from the address, a cookie or a header: see `resolution`.
         http_client: an ``httpx.AsyncClient``, ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``, never closed here;
             or ``"aiohttp"``, ``"httpx2"``, ``"httpx"`` for one of ours; left out, the first of these that is installed.
@@ -102,6 +105,7 @@ class SessionContextMiddleware:
         cache: CachePolicy | None = None,
         upstream: UpstreamPolicy | None = None,
         store: ContextStore | None = None,
+        sites: SiteCatalog | None = None,
         resolve: Resolver | Sequence[Resolver] = (),
         http_client: HttpClient | None = None,
         on_event: EventHook | Sequence[EventHook] = (),
@@ -172,24 +176,27 @@ class SessionContextMiddleware:
             strict=flag(strict, "strict=..."),
             middleware=ref(self),
             place=(tenant, base_url),
+            sites=sites,
             token_watch=TokenWatch(events, self._stats.reads),
             resolvers=resolvers or None,
         )
         tokens.tell(events)
-        tokens.bind(
-            SessionSetup(
-                tenant=tenant,
-                base_url=base_url,
-                keyring=keyring,
-                client={**client, "clock": clock},
-                https_only=https_only,
-                patience=upstream.deadline,
-                clock=clock,
-                events=events,
-                moving=self._moving,
-                store=neighbourhood.store,
-            )
+        setup = SessionSetup(
+            tenant=tenant,
+            base_url=base_url,
+            keyring=keyring,
+            client={**client, "clock": clock},
+            https_only=https_only,
+            patience=upstream.deadline,
+            clock=clock,
+            events=events,
+            moving=self._moving,
+            store=neighbourhood.store,
         )
+        tokens.bind(setup)
+        if sites is not None:
+            instance(sites, SiteCatalog, "sites=...").bind(tenant, cast("ClientOptions", setup.client), events)
+        self._context = SessionContext if sites is None else SitedContext
         asks = self._deps.consents is not None or self._deps.resolvers is not None
         self._shows_all = asks or not tokens.instant
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()), *resolvers.vary)))
@@ -251,6 +258,8 @@ class SessionContextMiddleware:
         await self._engines.close(DRAIN_SECONDS)
         await self._emporix.aclose()
         await self._deps.tokens.aclose()
+        if self._deps.sites is not None:
+            await self._deps.sites.aclose()
         await self._events.drain(DRAIN_SECONDS)
 
     def _moving(self, connection: HTTPConnection) -> Movable:
@@ -296,7 +305,7 @@ class SessionContextMiddleware:
         seen = scope
         if not self._shows_all:  # nobody but this package looks into it
             seen = {"type": scope["type"], "headers": scope["headers"], "scheme": scope.get("scheme", "http")}
-        context = SessionContext(self._deps, seen, asyncio.get_running_loop())
+        context = self._context(self._deps, seen, asyncio.get_running_loop())
         scope[SCOPE_KEY] = state[STATE_KEY] = context
         return context
 

@@ -283,6 +283,13 @@ KINDS: Final[dict[str, Kind]] = {
         over="session.restored",
     ),
     "session.restored": Kind(level=INFO, remedy="sessions are begun and refreshed again"),
+    "sites.failed": Kind(
+        level=WARNING, quiet=60, over="sites.answered", remedy="the sites cannot be read. Check SiteCatalog(token)"
+    ),
+    "sites.answered": Kind(level=INFO, remedy="the sites can be read again"),
+    "sites.corrected": Kind(
+        level=WARNING, quiet=DAY, remedy="a site does not offer a remembered value any more, and shows its own"
+    ),
     "upstream.failed": Kind(
         level=WARNING,
         remedy="Emporix fails. Pages show the last known values or the defaults, changes wait, and it is asked again. "

@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("moving",),
     ("reading",),
     ("context",),
-    ("access",),
+    ("access", "sited"),
     ("middleware",),
     ("__init__", "fastapi", "switcher", "templating", "testing"),
 )

@@ -4,8 +4,10 @@ from .client import ClientOptions
 from .customer_profile import Company, CustomerProfile
 from .managed_context import ManagedContextClient
 from .own_context import OwnContextClient
+from .public_token import PublicToken
 from .service_token import ServiceToken
 from .shopper_tokens import ShopperTokens
+from .sites import SiteCatalog
 from .token_answer import TokenAnswer, ValidToken
 from .transport import HttpClient
 
@@ -16,8 +18,10 @@ __all__ = [
     "HttpClient",
     "ManagedContextClient",
     "OwnContextClient",
+    "PublicToken",
     "ServiceToken",
     "ShopperTokens",
+    "SiteCatalog",
     "TokenAnswer",
     "ValidToken",
 ]

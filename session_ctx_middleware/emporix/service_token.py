@@ -2,72 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import math
-from dataclasses import dataclass
-from typing import Final, TypeAlias
-from weakref import WeakKeyDictionary
+from typing import Final
 
 from ..checks import is_visible, number, printable
 from ..clock import Clock
-from ..errors import (
-    ConfigurationError,
-    EmporixError,
-    EmporixFailed,
-    EmporixUnreachable,
-    MalformedAnswer,
-    SessionContextError,
-    TokenRejected,
-    TooManyRequests,
-)
+from ..errors import ConfigurationError, MalformedAnswer
 from ..frames import without_locals
-from ..tasks import SharedResult, Tasks
 from .address import BASE_URL
 from .answers import SIGNING_IN, Answer, error_of
 from .client import SYSTEM_CLOCK, TIMEOUT, TOTAL_TIMEOUT, PlatformClient
 from .limits import MAX_HUNG
+from .renewed_token import REFUSED_PAUSE, Grant, RenewedToken
 from .token_answer import SHORT_LIFE, json_object, seconds_in
 from .transport import HttpClient
 
 __all__ = ["REFUSED_PAUSE", "ServiceToken"]
 
-_log = logging.getLogger("session_ctx_middleware")
-
 OPERATION: Final = "oauth.token"
-RETRY_PAUSE: Final = 5.0
-REFUSED_PAUSE: Final = 3.0
-FAILED_PAUSE: Final = 2.0
-BUSY_PAUSE: Final = 1.0
-LONGEST_PAUSE: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Grant:
-    """A token, and when it is to be renewed and when it expires, in monotonic seconds."""
-
-    value: str
-    renew_at: float
-    expires_at: float
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Failure:
-    """Why there is no token, and until when nobody need ask again, in monotonic seconds."""
-
-    error: SessionContextError
-    until: float
-
-    def again(self, now: float) -> SessionContextError:
-        """Return an equal error for one of several callers, see `EmporixError.again`."""
-        error = self.error
-        if not isinstance(error, EmporixError):
-            return type(error)(*error.args)
-        left = None if error.retry_after is None else max(self.until - now, 0.0)
-        return type(error)(error.operation, error.status, error.reason, retry_after=left)
-
-
-_Outcome: TypeAlias = _Grant | _Failure
 
 
 class ServiceToken(PlatformClient):
@@ -124,11 +75,7 @@ class ServiceToken(PlatformClient):
         self._client_secret = printable(client_secret, "ServiceToken(client_secret=...)")
         self._scope = printable(scope, "ServiceToken(scope=...)")
         self._renew_before = number(renew_before, "ServiceToken(renew_before=...)", at_least=0, unit="seconds")
-        self._clock = clock
-        self._grant: _Grant | None = None
-        self._failure: _Failure | None = None
-        self._requests: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedResult[_Outcome]] = WeakKeyDictionary()
-        self._tasks = Tasks(clock)
+        self._kept = RenewedToken("service token", OPERATION, self._ask, clock)
 
     async def value(self) -> str:
         """Return a token that is valid now.
@@ -141,16 +88,7 @@ class ServiceToken(PlatformClient):
             EmporixFailed: a server error, a redirect, or any other status.
             EmporixUnreachable: no answer came.
         """
-        grant, failure, now = self._grant, self._failure, self._clock.monotonic()
-        pauses = failure is not None and now < failure.until
-        if grant is not None and now < grant.expires_at:
-            if now >= grant.renew_at and not pauses:
-                self._request()
-            return grant.value
-        outcome = failure if failure is not None and pauses else await self._request().get()
-        if isinstance(outcome, _Failure):
-            raise outcome.again(self._clock.monotonic())
-        return outcome.value
+        return await self._kept.value()
 
     def drop(self, value: str) -> None:
         """Forget a token that Emporix refused.
@@ -158,52 +96,14 @@ class ServiceToken(PlatformClient):
         Args:
             value: the token; a newer one that has replaced it is kept.
         """
-        if self._grant is not None and self._grant.value == value:
-            self._grant = None
+        self._kept.drop(value)
 
     async def aclose(self) -> None:
         """Wait for a request in flight, then close the HTTP client where it was built here."""
-        request = self._requests.get(asyncio.get_running_loop())
-        if request is not None:
-            await request.get()
+        await self._kept.settle()
         await super().aclose()
 
-    def _request(self) -> SharedResult[_Outcome]:
-        """Return the request in flight on this event loop; start one if there is none."""
-        loop = asyncio.get_running_loop()
-        request = self._requests.get(loop)
-        if request is None or request.result is not None:
-            leaving = _Failure(EmporixUnreachable(OPERATION, None, "the application is shutting down"), -math.inf)
-            request = self._requests[loop] = self._tasks.share(self._renew(loop), otherwise=leaving)
-        return request
-
-    async def _renew(self, loop: asyncio.AbstractEventLoop) -> _Outcome:
-        try:
-            return await self._outcome()
-        finally:
-            self._requests.pop(loop, None)
-
-    async def _outcome(self) -> _Outcome:
-        try:
-            grant = self._grant = await self._ask()
-        except SessionContextError as error:
-            return self._failed(error)
-        except Exception as error:  # noqa: BLE001 - an event hook of the HTTP client may raise anything
-            return self._failed(EmporixFailed(OPERATION, None, f"unexpected {type(error).__name__}"))
-        self._failure = None
-        return grant
-
-    def _failed(self, error: SessionContextError) -> _Failure:
-        now, pause = self._clock.monotonic(), _pause_after(error)
-        if self._failure is None and isinstance(error, EmporixUnreachable):
-            pause = 0.0  # a connection breaks now and then: the next caller may try at once, and those after that wait
-        if self._grant is not None and now < self._grant.expires_at:
-            pause = max(pause, RETRY_PAUSE)
-            _log.warning("the service token could not be renewed ahead of its end: %s", error)
-        failure = self._failure = _Failure(error, now + pause)
-        return failure
-
-    async def _ask(self) -> _Grant:
+    async def _ask(self) -> Grant:
         asked_at = self._clock.monotonic()
         form = {
             "grant_type": "client_credentials",
@@ -216,15 +116,14 @@ class ServiceToken(PlatformClient):
             raise error_of(OPERATION, answer, SIGNING_IN)
         return self._granted(answer, asked_at)
 
-    def _granted(self, answer: Answer, asked_at: float) -> _Grant:
+    def _granted(self, answer: Answer, asked_at: float) -> Grant:
         data = json_object(answer.body)
         value = data.get("access_token")
         if not is_visible(value):
             raise MalformedAnswer(OPERATION, answer.status, "no usable access token")
         self._check_scope(data.get("scope"))
         life = seconds_in(data, "expires_in") or SHORT_LIFE
-        expires_at = asked_at + life
-        return _Grant(value, expires_at - min(self._renew_before, life / 2), expires_at)
+        return Grant.lasting(value, asked_at, life, self._renew_before)
 
     def _check_scope(self, granted: object) -> None:
         # RFC 6749, section 5.1: an answer without a scope grants what was asked. Emporix leaves out, without an error,
@@ -236,13 +135,3 @@ class ServiceToken(PlatformClient):
                 f"The client credentials do not have the scope {' '.join(missing)}. Add it to the API key in the "
                 "Emporix Developer Portal."
             )
-
-
-def _pause_after(error: SessionContextError) -> float:
-    """Return for how many seconds nobody need ask again."""
-    seconds = error.retry_after if isinstance(error, EmporixError) else None
-    if seconds is not None:
-        return min(max(seconds, 0.0), LONGEST_PAUSE)
-    if isinstance(error, TooManyRequests):
-        return BUSY_PAUSE
-    return REFUSED_PAUSE if isinstance(error, TokenRejected | ConfigurationError) else FAILED_PAUSE

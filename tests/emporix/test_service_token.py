@@ -83,7 +83,7 @@ async def test_request_outlives_its_callers(oauth: OAuth) -> None:
     await settle()
     assert await oauth.token.value() == "token-1"
     assert len(oauth.requests) == 1
-    assert len(oauth.token._tasks) == 0
+    assert len(oauth.token._kept._tasks) == 0
 
 
 async def test_renewed_in_the_background(oauth: OAuth, clock: VirtualClock) -> None:
@@ -280,7 +280,7 @@ def test_loop_ends_in_the_middle(library: Any, clock: VirtualClock) -> None:
         return await oauth.token.value()
 
     asyncio.run(leave())
-    assert len(oauth.token._tasks) == 0
+    assert len(oauth.token._kept._tasks) == 0
     assert asyncio.run(ask()) == "token-2"
 
 

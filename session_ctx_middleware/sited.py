@@ -1,0 +1,124 @@
+"""The session context of a shop whose sites are known: what they do not offer is neither taken nor shown."""
+
+from __future__ import annotations
+
+from .context import SessionContext
+from .emporix.sites import SiteCatalog
+from .engine import CommitResult
+from .errors import ConfigurationError, InvalidChange
+from .events import ContextEvent
+from .model import view
+from .model.changes import NO_CHANGES, ContextChanges
+from .model.document import Value
+from .model.fields import SWITCHES, checked_switch
+from .model.view import NOTHING_KNOWN
+from .recording import recording
+
+__all__ = ["SitedContext"]
+
+
+class SitedContext(SessionContext):
+    """Checks switches against what their site offers, and has another site bring along what goes with it.
+
+    A change is checked when it is recorded, as far as the sites and the shopper's own are known by then, and else when
+    it is about to be sent. A remembered value that the site does not offer any more reads as the site's default.
+    """
+
+    _settled: frozenset[str] = frozenset()
+    """The operations that were checked with everything known."""
+    _corrected: frozenset[str] = frozenset()
+    """The fields whose remembered values the site does not offer."""
+
+    @property
+    def _catalog(self) -> SiteCatalog:
+        catalog = self._deps.sites
+        if catalog is None:
+            raise ConfigurationError("A SitedContext needs a SiteCatalog.")
+        return catalog
+
+    # Reading
+
+    def _effective(self, field: str) -> str | None:
+        value = super()._effective(field)
+        sites = self._catalog.sites
+        if sites is None or value is None or field == "site_code" or field in self._changes:
+            return value
+        site = sites.get(super()._effective("site_code"))
+        if site is None or site.offers(field, value):
+            return value
+        if field not in self._corrected:
+            self._corrected |= {field}
+            self._emit("sites.corrected", "load", field)
+        return site.default(field) or value
+
+    # Recording
+
+    def _record_switches(self, **given: str | None) -> None:
+        values = {field: checked_switch(field, value) for field, value in given.items() if value is not None}
+        for field, value in {**values, **self._brought_along(values)}.items():
+            super()._record(field, value)
+
+    def _record(self, path: str, value: Value) -> None:
+        if path in SWITCHES and isinstance(value, str):
+            self._record_switches(**{path: value})
+        else:
+            super()._record(path, value)
+
+    def _brought_along(self, wanted: dict[str, str]) -> dict[str, str]:
+        """Return what goes with changes, as far as that is known yet; raise where one of them cannot be."""
+        sites = self._catalog.sites
+        if sites is None:
+            return {}
+        shown = self._shown(self._changes)
+        for refusal in sites.refused(wanted, shown).values():
+            raise refusal
+        return {} if self._known is None else sites.following(wanted, shown)
+
+    def _shown(self, changes: ContextChanges) -> dict[str, str | None]:
+        """Return what the shopper has with some changes; of a context that was not loaded, nothing else."""
+        seen = {} if self._known is None else {field: self._remembered(field) for field in SWITCHES}
+        return {**seen, **_switches_in(changes)}
+
+    def _remembered(self, field: str) -> str | None:
+        known = NOTHING_KNOWN if self._known is None else self._known
+        return view.switch_value(field, NO_CHANGES, known, self._deps.defaults, self._resolved)
+
+    # Committing
+
+    async def _commit(self, operation: str, *, parks: bool, changes: ContextChanges | None = None) -> CommitResult:
+        if self._is_abroad():
+            return await self._at_home(self._commit(operation, parks=parks, changes=changes))
+        refused = await self._settle() if changes is None else None
+        outcome = await super()._commit(operation, parks=parks, changes=changes)
+        if refused is None or outcome.error is not None:
+            return outcome
+        return CommitResult(error=refused, told=outcome.told, receipts=outcome.receipts)
+
+    async def _settle(self) -> InvalidChange | None:
+        """Drop what no site offers from the changes that are about to be sent, and add what goes with the others."""
+        wanted = _switches_in(self._changes)
+        if not wanted or self._changes.ids <= self._settled:
+            return None
+        sites = await self._catalog.load(self._deps.patience)
+        if sites is None:
+            return None
+        await self._load_ahead()
+        shown = self._shown(NO_CHANGES)
+        refused = sites.refused(wanted, shown)
+        for field in refused:
+            self._drop(field)
+        for field, value in sites.following(_switches_in(self._changes), shown).items():
+            self._put(field, value)
+        self._settled = self._changes.ids
+        return next(iter(refused.values()), None)
+
+    def _drop(self, field: str) -> None:
+        with recording:
+            operation = self._changes.get(field)
+            self._changes = self._changes.without(() if operation is None else (operation.op_id,))
+        self._deps.events.emit(ContextEvent(name="commit.refused", operation="commit", outcome="InvalidChange"))
+
+
+def _switches_in(changes: ContextChanges) -> dict[str, str]:
+    operations = {field: changes.get(field) for field in SWITCHES}
+    return {field: each.value for field, each in operations.items() if each and isinstance(each.value, str)}

@@ -1,0 +1,209 @@
+"""A shop whose sites are known: what they do not offer is refused, and another site brings along what goes with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from session_ctx_middleware import Commit, ContextDefaults, InvalidChange, SessionContext
+from session_ctx_middleware.emporix import PublicToken, SiteCatalog
+from session_ctx_middleware.errors import ConfigurationError
+from session_ctx_middleware.testing import FakeEmporix, Fault
+
+from .support.shop import Shop, held, patches
+
+MakeShop = Callable[..., Shop]
+
+
+@pytest.fixture
+def catalog() -> SiteCatalog:
+    return SiteCatalog(PublicToken("storefront"))
+
+
+@pytest.fixture
+async def shop(make_shop: MakeShop, catalog: SiteCatalog) -> Shop:
+    shop = make_shop(sites=catalog, defaults=ContextDefaults(site_code="main", currency="EUR"))
+    await shop.visit(nothing)  # an application builds its middleware with the first request
+    return shop
+
+
+async def nothing(_: SessionContext, __: Any) -> None:
+    pass
+
+
+def here(emporix: FakeEmporix, **fields: Any) -> Any:
+    """Begin a session on the European site."""
+    chosen = {"site_code": "main", "currency": "EUR", "language": "de", "target_location": "AT", **fields}
+    return emporix.new_session(**chosen)
+
+
+def switching(*, loads: bool, **values: str) -> Any:
+    async def endpoint(ctx: SessionContext, _: Any) -> str:
+        if loads:
+            await ctx
+        ctx.switch(**values)
+        return " ".join(f"{each}" for each in (ctx.currency, ctx.language)) if loads else ""
+
+    return endpoint
+
+
+@pytest.mark.parametrize("loads", [True, False], ids=["loaded", "not loaded"])
+async def test_another_site(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog, loads: bool) -> None:
+    """Another site brings its own currency, language and country in the same PATCH, where it lacks the shopper's."""
+    session = here(emporix)
+    if loads:
+        await catalog.load()
+
+    answer = await shop.visit(switching(loads=loads, site_code="us"), token=session.token, method="POST")
+
+    assert answer.status_code == 200
+    assert answer.text == ("USD en" if loads else "")
+    (patch,) = patches(emporix)
+    assert {**patch, "metadata": None} == {
+        "siteCode": "us",
+        "currency": "USD",
+        "language": "en",
+        "targetLocation": "US",
+        "metadata": None,
+    }
+
+
+async def test_what_the_new_site_offers_stays(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog) -> None:
+    """What both sites offer stays, and what is chosen along with the site counts."""
+    session = here(emporix, currency="USD", language="en", target_location="US")
+    await catalog.load()
+
+    await shop.visit(switching(loads=True, site_code="us", currency="CAD"), token=session.token, method="POST")
+
+    (patch,) = patches(emporix)
+    assert set(patch) == {"siteCode", "currency", "metadata"}
+    assert patch["currency"] == "CAD"
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"currency": "CAD"}, "EUR, USD, CHF"),
+        ({"language": "es"}, "en, de, fr"),
+        ({"target_location": "CA"}, "DE, AT, FR, US"),
+        ({"site_code": "moon"}, "main, us"),
+        ({"site_code": "us", "language": "de"}, "en, es"),
+    ],
+)
+async def test_refused(
+    shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog, values: dict[str, str], named: str
+) -> None:
+    """What is not offered is refused at once, in words that name what is."""
+    session = here(emporix)
+    await catalog.load()
+
+    answer = await shop.visit(switching(loads=True, **values), token=session.token, method="POST")
+
+    assert answer.status_code == 422
+    assert named in answer.text
+    assert not patches(emporix)
+
+
+async def test_refused_when_it_is_sent(shop: Shop, emporix: FakeEmporix) -> None:
+    """Where the sites are not known yet, what is not offered is dropped when it is sent, and nothing else is."""
+    session = here(emporix)
+    seen: list[Any] = []
+
+    async def endpoint(ctx: SessionContext, _: Any) -> None:
+        ctx.switch(currency="CAD", language="fr")
+        with pytest.raises(InvalidChange, match="EUR, USD, CHF"):
+            await ctx.commit()
+        seen.extend([ctx.currency, ctx.language])
+        seen.append(await ctx.commit())
+
+    assert (await shop.visit(endpoint, token=session.token, method="POST")).status_code == 200
+    assert seen == ["EUR", "fr", Commit.NOTHING]
+    assert [set(patch) for patch in patches(emporix)] == [{"language", "metadata"}]
+    assert [event.outcome for event in shop.named("commit.refused")] == ["InvalidChange"]
+
+
+async def test_dropped_at_the_end(shop: Shop, emporix: FakeEmporix) -> None:
+    """The same at the end of a request blocks no page."""
+    session = here(emporix)
+    answer = await shop.visit(switching(loads=False, currency="CAD"), token=session.token, method="POST")
+
+    assert answer.status_code == 200
+    assert not patches(emporix)
+    assert shop.named("commit.refused")
+
+
+async def test_sites_that_cannot_be_read(shop: Shop, emporix: FakeEmporix) -> None:
+    """Where nobody can say what is offered, everything is taken, and no page waits twice."""
+    session = here(emporix)
+    emporix.fault("site", Fault(hang=True), times=None)
+    began = asyncio.get_running_loop().time()
+
+    for currency in ("CAD", "USD"):
+        await shop.visit(switching(loads=False, currency=currency), token=session.token, method="POST")
+
+    assert held(emporix, session.session_id)["currency"] == "USD"
+    assert asyncio.get_running_loop().time() - began < 5.0
+
+
+async def test_remembered_value(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog) -> None:
+    """What a session has and its site offers no more shows as the site's own, and blocks no other change."""
+    session = here(emporix, currency="JPY", language="es")
+    await catalog.load()
+
+    async def page(ctx: SessionContext, _: Any) -> str:
+        await ctx
+        return f"{ctx.currency} {ctx.currency} {ctx.language} {ctx.target_location}"
+
+    assert (await shop.visit(page, token=session.token)).text == "EUR EUR en AT"
+    assert [event.outcome for event in shop.named("sites.corrected")] == ["currency", "language"]
+
+    answer = await shop.visit(switching(loads=True, target_location="FR"), token=session.token, method="POST")
+    assert answer.status_code == 200
+    assert held(emporix, session.session_id)["targetLocation"] == "FR"
+
+
+async def test_single_switches(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog) -> None:
+    """The forms for one field are checked alike; attributes are nobody's business."""
+    session = here(emporix)
+    await catalog.load()
+
+    async def endpoint(ctx: SessionContext, _: Any) -> None:
+        await ctx
+        with pytest.raises(InvalidChange):
+            ctx.switch_currency("CAD")
+        with pytest.raises(InvalidChange):
+            ctx.switch_site("moon")
+        ctx.switch_language("de-CH")
+        ctx.set_attribute("gift", "yes")
+
+    await shop.visit(endpoint, token=session.token, method="POST")
+    document = held(emporix, session.session_id)
+    assert (document["currency"], document["language"], document["context"]) == ("EUR", "de-CH", {"gift": "yes"})
+
+
+async def test_choice_before_the_context(make_shop: MakeShop, emporix: FakeEmporix, catalog: SiteCatalog) -> None:
+    """A choice that has to wait is completed, too."""
+    shop = make_shop(sites=catalog, defaults=ContextDefaults(site_code="main", currency="EUR", language="de"))
+    session = emporix.new_session(exists=False)
+    await shop.visit(switching(loads=False, site_code="us"), token=session.token, method="POST")
+
+    async def page(ctx: SessionContext, _: Any) -> str:
+        await ctx
+        return f"{ctx.site_code} {ctx.currency} {ctx.language} {ctx.target_location}"
+
+    assert (await shop.visit(page, token=session.token)).text == "us USD en US"
+
+
+def test_configuration(catalog: SiteCatalog) -> None:
+    """Anything else is said at construction."""
+    from session_ctx_middleware import SessionContextMiddleware
+
+    async def app(*_: Any) -> None:
+        """Never called."""
+
+    for wrong in (SiteCatalog, "main", [catalog], PublicToken("c")):
+        with pytest.raises(ConfigurationError, match="sites="):
+            SessionContextMiddleware(app, tenant="acme", sites=wrong)  # type: ignore[arg-type]
