@@ -292,7 +292,7 @@ class RequestLifecycle(Carrying):
             return
         for field, value in self._resolved.persisted.items():
             if field not in self._changes and switch_value(field, NO_CHANGES, known, NO_DEFAULTS) != value:
-                self._record(field, value)
+                self._put(field, value)
 
     async def _finish(self, message: Message) -> tuple[bytes, ...]:
         """Commit what was recorded, or discard it when the response is an error of the server; then start the response.

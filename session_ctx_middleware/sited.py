@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from .context import SessionContext
 from .emporix.sites import SiteCatalog
 from .engine import CommitResult
@@ -15,6 +17,8 @@ from .model.view import NOTHING_KNOWN
 from .recording import recording
 
 __all__ = ["SitedContext"]
+
+REMEMBERED: Final = frozenset({"document", "parked"})
 
 
 class SitedContext(SessionContext):
@@ -46,7 +50,7 @@ class SitedContext(SessionContext):
         site = sites.get(super()._effective("site_code"))
         if site is None or site.offers(field, value):
             return value
-        if field not in self._corrected:
+        if field not in self._corrected and self.source(field) in REMEMBERED:
             self._corrected |= {field}
             self._emit("sites.corrected", "load", field)
         return site.default(field) or value

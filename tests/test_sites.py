@@ -11,6 +11,7 @@ import pytest
 from session_ctx_middleware import Commit, ContextDefaults, InvalidChange, SessionContext
 from session_ctx_middleware.emporix import PublicToken, SiteCatalog
 from session_ctx_middleware.errors import ConfigurationError
+from session_ctx_middleware.resolution import AcceptLanguage, UrlPrefix
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .support.shop import Shop, held, patches
@@ -195,6 +196,26 @@ async def test_choice_before_the_context(make_shop: MakeShop, emporix: FakeEmpor
         return f"{ctx.site_code} {ctx.currency} {ctx.language} {ctx.target_location}"
 
     assert (await shop.visit(page, token=session.token)).text == "us USD en US"
+
+
+async def test_values_of_the_request(make_shop: MakeShop, emporix: FakeEmporix, catalog: SiteCatalog) -> None:
+    """What an address names or a browser prefers, and the site does not offer, is not shown, and becomes no choice."""
+    resolvers = [UrlPrefix({"1": {"currency": "CAD"}}, persist=True), AcceptLanguage(["es", "de"])]
+    shop = make_shop(sites=catalog, resolve=resolvers)
+    session = emporix.new_session(site_code="main", currency="EUR", language=None, target_location="DE")
+    await shop.visit(nothing)
+    await catalog.load()
+
+    async def page(ctx: SessionContext, _: Any) -> str:
+        return f"{(await ctx).currency} {ctx.language}"
+
+    navigation = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document", "accept-language": "es"}
+    answer = await shop.visit(page, token=session.token, headers=navigation)
+
+    assert (answer.status_code, answer.text) == (200, "EUR en")
+    assert not patches(emporix)
+    assert shop.named("commit.refused")
+    assert not shop.named("sites.corrected")
 
 
 def test_configuration(catalog: SiteCatalog) -> None:
