@@ -18,7 +18,7 @@ ROOT = Path(session_ctx_middleware.__file__).parent
 # From the bottom to the top: a module imports from its own layer and from those below.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cbor", "errors", "clock", "cookies", "frames", "timers"),
-    ("breaker", "checks", "health", "platform_time", "processes", "remedies", "tasks"),
+    ("breaker", "checks", "health", "platform_time", "processes", "remedies", "remedy", "session_remedies", "tasks"),
     ("hooks",),
     ("events",),
     ("credentials", "hybrid_clock", "model"),
