@@ -6,6 +6,8 @@ Private to `lifecycle` and `context`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import TypeVar
 
 from starlette.requests import HTTPConnection
 
@@ -24,6 +26,8 @@ from .tokens import StorefrontToken, Visitor
 __all__ = ["COMMITTING", "READING", "Carrying"]
 
 READING, COMMITTING = 0, 1
+
+T = TypeVar("T")
 
 
 class Carrying(Privacy):
@@ -65,6 +69,18 @@ class Carrying(Privacy):
         if self._what_resolves is None:
             self._what_resolves = resolvers.resolve(HTTPConnection(self._scope))
         return self._what_resolves
+
+    def _is_abroad(self) -> bool:
+        """Tell whether the code that awaits this runs on another event loop than the one that serves the request."""
+        return asyncio.get_running_loop() is not self._loop
+
+    async def _at_home(self, work: Coroutine[object, object, T]) -> T:
+        """Run `work` on the event loop that serves the request, though it is awaited on another one.
+
+        A synchronous endpoint may bring its worker thread a loop of its own (`asyncio.run`), which ends with the call,
+        and would take along what others wait for.
+        """
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     @property
     def _engine(self) -> Engine:

@@ -6,7 +6,7 @@ Private to `context` and `middleware`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final, TypeAlias, TypeVar
 
@@ -58,20 +58,6 @@ class RequestLifecycle(Carrying):
         self._deps = deps
         self._scope = scope
         self._loop = loop
-
-    # Where it works
-
-    def _is_abroad(self) -> bool:
-        """Tell whether the code that awaits this runs on another event loop than the one that serves the request."""
-        return asyncio.get_running_loop() is not self._loop
-
-    async def _at_home(self, work: Coroutine[object, object, T]) -> T:
-        """Run `work` on the event loop that serves the request, though it is awaited on another one.
-
-        A synchronous endpoint may bring its worker thread a loop of its own (`asyncio.run`), which ends with the call,
-        and would take along what others wait for.
-        """
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     # Loading
 
