@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from .watchdog import watchdog
+
 START_SECONDS = 60.0
 LOWEST_PORT = 11_000
 BUS_DISTANCE = 10_000
@@ -73,11 +75,17 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def pid(self) -> int | None:
+        """The process id, `None` while it does not run."""
+        return None if self._process is None else self._process.pid
+
     def start(self) -> RedisServer:
         """Start it, and wait until it answers."""
         command = [binary(), str(self._file), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._directory]
         command += ["--save", "", "--appendonly", "no"] if "--sentinel" not in self._options else []
         self._process = subprocess.Popen([*command, *self._options], stdout=subprocess.DEVNULL)
+        watchdog().watch(self._process.pid)
         self._wait()
         return self
 
@@ -111,6 +119,7 @@ class RedisServer:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            watchdog().forget(self._process.pid)
             self._process = None
 
     def pause(self) -> None:

@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from ..support.watchdog import watchdog
+
 __all__ = ["SETTINGS", "Fleet", "Program", "Uvicorn"]
 
 SETTINGS: Final = "TEST_SHOP"
@@ -46,6 +48,7 @@ class Program:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        watchdog().watch(self._process.pid)
 
     @property
     def pid(self) -> int:
@@ -87,6 +90,7 @@ class Program:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+            watchdog().forget(self._process.pid)
 
 
 class Uvicorn(Program):
