@@ -11,7 +11,7 @@ from .shoppers import Tally, wander
 pytestmark = pytest.mark.network
 
 SECRET = ["a secret that every worker of this shop has"]
-SHOPPERS, STEPS = 30, 20
+SHOPPERS, STEPS = 30, 18
 
 
 async def test_cookie_alone(open_fleet: OpenFleet, make_shoppers: MakeShoppers, tally: Tally) -> None:
