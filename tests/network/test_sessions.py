@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from session_ctx_middleware import (
     ContextDefaults,
     ContextEvent,
+    ContextUnavailable,
     SessionContextMiddleware,
     UpstreamPolicy,
     get_session_context,
@@ -32,6 +33,8 @@ pytestmark = pytest.mark.network
 
 SECRET = "a secret that all workers of this shop share"
 COOKIE = "storefront_session."
+JANE = ("jane@example.com", "correct-horse")
+GUEST = "ANONYMOUS"
 LIMITS = UpstreamPolicy(deadline=4.0, commit_deadline=4.0, timeout=1.0, total_timeout=1.0)
 FAULTS: dict[str, Fault | None] = {
     "500": Fault(status=500),
@@ -69,12 +72,18 @@ class Visits:
 
     def __init__(self, url: str, library: str, hours: Hours, workers: int = 1) -> None:
         self.events: list[ContextEvent] = []
+        self.sessions = [StorefrontSessions("storefront") for _ in range(workers)]
+        routes = [
+            Route("/login", self._login, methods=["POST"]),
+            Route("/logout", self._logout, methods=["POST"]),
+            Route("/{page}", self._page, methods=["GET", "POST"]),
+        ]
         self.middlewares = [
             SessionContextMiddleware(
-                Starlette(routes=[Route("/{page}", self._page, methods=["GET", "POST"])]),
+                Starlette(routes=routes),
                 tenant="acme",
                 base_url=url,
-                token=StorefrontSessions("storefront"),
+                token=sessions,
                 secret_key=SECRET,
                 defaults=ContextDefaults(currency="EUR"),
                 http_client=library,  # type: ignore[arg-type]
@@ -83,7 +92,7 @@ class Visits:
                 clock=hours,
                 store=MemoryStore(clock=hours),
             )
-            for _ in range(workers)
+            for sessions in self.sessions
         ]
         self.browsers = [
             httpx2.AsyncClient(transport=httpx2.ASGITransport(each), base_url="http://shop.test")
@@ -97,11 +106,22 @@ class Visits:
         if request.method == "POST":
             ctx.switch(currency="CHF")
         await ctx
-        return PlainTextResponse(f"{ctx.session_id or '-'} {ctx.currency}")
+        return PlainTextResponse(f"{ctx.session_id or '-'} {ctx.currency} {ctx.customer_id or '-'}")
 
-    async def page(self, worker: int = 0, method: str = "GET") -> list[str]:
+    async def _login(self, request: Request) -> PlainTextResponse:
+        try:
+            await self.sessions[0].login(request, *JANE)
+        except ContextUnavailable:
+            return PlainTextResponse("later")
+        return PlainTextResponse("welcome")
+
+    async def _logout(self, request: Request) -> PlainTextResponse:
+        await self.sessions[0].logout(request)
+        return PlainTextResponse("bye")
+
+    async def page(self, worker: int = 0, method: str = "GET", path: str = "/page") -> list[str]:
         began = time.monotonic()
-        answer = await self.browsers[worker].request(method, "/page")
+        answer = await self.browsers[worker].request(method, path)
         assert answer.status_code == 200
         assert time.monotonic() - began < 30
         return answer.text.split()
@@ -150,22 +170,22 @@ def heal(emporix: FakeEmporix, drips: Drips) -> None:
     emporix.clear_faults()
 
 
-async def test_refresh_fails(served: tuple[Drips, str], emporix: FakeEmporix, hours: Hours, http_library: str) -> None:
+async def test_refresh_fails(served: tuple[Drips, str], emporix: FakeEmporix, hours: Hours) -> None:
     """Whatever happens to a refresh, the session, the cookie and the choice stay, before and after the token's end."""
     drips, url = served
-    visits = Visits(url, http_library, hours)
-    session, _ = await visits.page(method="POST")
+    visits = Visits(url, "aiohttp", hours)
+    session, *_ = await visits.page(method="POST")
     for fault in FAULTS.values():
         hours.passed += 3500.0
         strike(emporix, drips, "anonymous.refresh", fault)
         cookie = visits.cookie
-        assert await visits.page() == [session, "CHF"], fault
+        assert await visits.page() == [session, "CHF", GUEST], fault
         hours.passed += 200.0
         assert (await visits.page())[1] == "CHF", fault  # what the browser knows of its choices
         assert visits.cookie == cookie
         heal(emporix, drips)
         hours.passed += 61.0
-        assert await visits.page() == [session, "CHF"], fault
+        assert await visits.page() == [session, "CHF", GUEST], fault
         assert visits.cookie != cookie
     assert emporix.count("anonymous.login") == 1
     assert not visits.outcomes("session.replaced")
@@ -176,12 +196,12 @@ async def test_refresh_is_refused(served: tuple[Drips, str], emporix: FakeEmpori
     """A 401 of Emporix ends nothing while the token is good; then another session begins, and the choice goes along."""
     drips, url = served
     visits = Visits(url, "aiohttp", hours)
-    session, _ = await visits.page(method="POST")
+    session, *_ = await visits.page(method="POST")
     hours.passed += 3500.0
     strike(emporix, drips, "anonymous.refresh", Fault(status=401))
-    assert await visits.page() == [session, "CHF"]
+    assert await visits.page() == [session, "CHF", GUEST]
     hours.passed += 200.0
-    another, chosen = await visits.page()
+    another, chosen, _ = await visits.page()
 
     assert another not in {session, "-"}
     assert chosen == "CHF"
@@ -195,11 +215,11 @@ async def test_login_fails(served: tuple[Drips, str], emporix: FakeEmporix, hour
     visits = Visits(url, "aiohttp", hours)
     for fault in [*FAULTS.values(), Fault(status=401)]:
         strike(emporix, drips, "anonymous.login", fault)
-        assert await visits.page(method="POST") == ["-", "CHF"], fault
+        assert await visits.page(method="POST") == ["-", "CHF", "-"], fault
         assert not visits.cookie
         heal(emporix, drips)
         hours.passed += 61.0
-    session, chosen = await visits.page()
+    session, chosen, _ = await visits.page()
 
     assert session != "-"
     assert chosen == "CHF"
@@ -211,11 +231,48 @@ async def test_race(served: tuple[Drips, str], emporix: FakeEmporix, hours: Hour
     """Three workers that share nothing refresh at the same moment, over sockets, again and again: one session."""
     _, url = served
     visits = Visits(url, "aiohttp", hours, workers=3)
-    session, _ = await visits.page(method="POST")
+    session, *_ = await visits.page(method="POST")
     for _ in range(4):
         hours.passed += 3500.0
         emporix.fault("anonymous.refresh", Fault(delay=0.1), times=3)
         pages = await asyncio.gather(*(visits.page(worker) for worker in (0, 1, 2) for _ in range(2)))
-        assert {tuple(page) for page in pages} == {(session, "CHF")}
+        assert {tuple(page) for page in pages} == {(session, "CHF", GUEST)}
     assert emporix.count("anonymous.login") == 1
+    await visits.aclose()
+
+
+async def test_customers(served: tuple[Drips, str], emporix: FakeEmporix, hours: Hours) -> None:
+    """A login that fails leaves a guest as he was, a refresh that fails a customer; a logout counts all the same."""
+    drips, url = served
+    visits = Visits(url, "aiohttp", hours)
+    session, *_ = await visits.page(method="POST")
+    for fault in FAULTS.values():
+        strike(emporix, drips, "customer.login", fault)
+        cookie = visits.cookie
+        assert await visits.page(method="POST", path="/login") == ["later"], fault
+        assert visits.cookie == cookie
+        heal(emporix, drips)
+    assert await visits.page() == [session, "CHF", GUEST]
+    assert await visits.page(method="POST", path="/login") == ["welcome"]
+    assert await visits.page() == [session, "CHF", "C0001"]
+
+    operation = "customer.refresh"
+    for fault in FAULTS.values():
+        strike(emporix, drips, operation, fault)
+        drips.on = drips.on and "/refreshauthtoken"
+        emporix.fault("context.get", Fault(status=401))
+        hours.passed += 61.0
+        cookie = visits.cookie
+        await visits.page()
+        assert visits.cookie == cookie, fault
+        heal(emporix, drips)
+        hours.passed += 61.0
+        assert await visits.page() == [session, "CHF", "C0001"], fault
+
+    for fault in (FAULTS["500"], FAULTS["reset"], FAULTS["dripping"]):
+        strike(emporix, drips, "customer.logout", fault)
+        assert await visits.page(method="POST", path="/logout") == ["bye"]
+        heal(emporix, drips)
+        assert (await visits.page())[1:] == ["CHF", GUEST], fault
+        assert await visits.page(method="POST", path="/login") == ["welcome"]
     await visits.aclose()
