@@ -47,6 +47,8 @@ class Choice:
         answered: when the worker had done what it could, whether or not anybody heard of it.
         known: when its answer had reached the browser, and everybody who has to hear of it; `None` for never.
         swallowed: how often somebody was told that it was taken, and Emporix never saw it.
+        in_doubt: whether the answer was lost with which Emporix took it.
+        overruled: whether an earlier one came in its place, because somebody else had wiped its receipt.
     """
 
     person: Person
@@ -58,12 +60,14 @@ class Choice:
     answered: float | None = None
     known: float | None = None
     swallowed: int = 0
+    in_doubt: bool = False
+    overruled: bool = False
 
     @property
     def counts(self) -> bool:
         """Whether its person can expect to find it again."""
         person, path = self.person, self.path
-        if self.swallowed >= GIVEN_UP:
+        if self.swallowed >= GIVEN_UP or self.overruled:
             return False
         return self.sent >= person.pardoned.get(path, -1.0) and path not in person.orphaned.get(self.token, ())
 

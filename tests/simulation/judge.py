@@ -68,9 +68,12 @@ class Judge:
         hearsay: seconds after which other workers have heard of what one has done, where the browser does not tell.
         skewed: whether the clocks of workers differ: of two choices neither of which knew the other, the one may win
             that somebody else had replaced by then.
+        apart: whether workers hear of each other by the browser and by Emporix alone.
     """
 
-    def __init__(self, *, carries: bool, unique: bool, hearsay: float, skewed: bool = False) -> None:
+    def __init__(
+        self, *, carries: bool, unique: bool, hearsay: float, skewed: bool = False, apart: bool = False
+    ) -> None:
         self.found: dict[str, list[str]] = defaultdict(list)
         self.counts: Counter[str] = Counter()
         self.reads = 0
@@ -79,7 +82,8 @@ class Judge:
         self._unique = unique
         self._hearsay = hearsay
         self._skewed = skewed
-        self._holds: dict[tuple[str, str], object] = {}
+        self._apart = apart
+        self._holds: dict[tuple[str, str], str | None] = {}
         self._replaced: defaultdict[tuple[str, str], dict[object, object]] = defaultdict(dict)
         self._known: defaultdict[Key, _Known] = defaultdict(_Known)
         self._choices: dict[tuple[Person, str, object], list[Choice]] = {}
@@ -214,6 +218,12 @@ class Judge:
                 choice.swallowed += 1
                 self._count_again(choice.person)
 
+    def unanswered(self, session: ServerSession, path: str, value: str | None) -> None:
+        """Note that the worker which sent a value cannot know whether it was taken."""
+        for choice in self._owners.get((path, value), ()):
+            if _may_be_sent(choice, session):
+                choice.in_doubt = True
+
     def changed(self, session: ServerSession, path: str, value: str | None, *, foreign: bool) -> None:
         """Judge a change at Emporix."""
         who = " by somebody else" if foreign else ""
@@ -230,16 +240,34 @@ class Judge:
             stranger = value is not None and self._unique and (path, value) in self._owners
             promise = "leaks" if stranger else "overwritten"
             self.violation(promise, f"PATCH made {path} {value!r} in {session.name}, which nobody there wanted")
+        if self._apart and path in session.bare:
+            self._overrule(session, path, before, owners)
         if self._unique and value is not None and owners:
             self._applied(session, path, value, owners)
+
+    def _overrule(self, session: ServerSession, path: str, before: str | None, owners: list[Choice]) -> None:
+        """Expect no more of a choice whose receipt was wiped: nothing else told the worker which had an earlier one."""
+        earlier = max((each.sent for each in owners), default=self.now)
+        for held in self._owners.get((path, before), ()):
+            if not _may_be_sent(held, session) or held.sent <= earlier:
+                continue
+            for (person, where, _), choices in self._choices.items():
+                for each in choices if person is held.person and where == path else ():
+                    each.overruled = each.overruled or earlier < each.sent <= held.sent
+            self._count_again(held.person)
 
     def _applied(self, session: ServerSession, path: str, value: str, owners: list[Choice]) -> None:
         held = self._held[session.name, path]
         if held.count(value) >= len(owners) and held[-1] != value:  # a double click wants the same twice
             newer = min(each.sent for each in self._owners[path, held[-1]])
-            if all(each.answered is not None and each.answered <= newer for each in owners):
+            if all(self._was_settled(each, newer) for each in owners):
                 self.violation("twice", f"{path} became {value!r} again, over {held[-1]!r}")
         held.append(value)
+
+    def _was_settled(self, choice: Choice, moment: float) -> bool:
+        """Tell whether a request of a moment could know of a choice, and whoever had sent that, what became of it."""
+        settled = choice.known if self._apart and choice.in_doubt else choice.answered
+        return settled is not None and settled <= moment
 
     # The end
 

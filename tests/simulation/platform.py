@@ -16,6 +16,7 @@ __all__ = ["ODDITIES", "Platform", "ServerSession", "Witness"]
 WIRE: Final = {"currency": "currency", "language": "language", "site_code": "siteCode"}
 PATCHABLE: Final = (*WIRE.values(), "targetLocation")
 KEYS: Final = tuple(path.removeprefix("attributes.") for path in ATTRIBUTES)
+RECEIPTS: Final = "_session_ctx"
 REMEMBERED_STATES: Final = 30
 
 Document = dict[str, Any]
@@ -30,6 +31,10 @@ class Witness(Protocol):
 
     def swallowed(self, session: ServerSession, path: str, value: str | None) -> None:
         """Note that somebody was told that a value was taken, and it was not."""
+        ...
+
+    def unanswered(self, session: ServerSession, path: str, value: str | None) -> None:
+        """Note that nobody was told that a value was taken."""
         ...
 
     def changed(self, session: ServerSession, path: str, value: str | None, *, foreign: bool) -> None:
@@ -69,6 +74,7 @@ class ServerSession:
         version: 0 while there is no context.
         dated: whether its context tells since when it is there.
         visitors: numbers of the persons whose session it was.
+        bare: fields whose receipts somebody else has wiped since they were last changed.
         odd: what makes of its document, for a while, something that no API description allows.
     """
 
@@ -82,6 +88,7 @@ class ServerSession:
     odd: Callable[[Document], Document] | None = None
     states: deque[tuple[float, State | None]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_STATES))
     visitors: set[int] = field(default_factory=set)
+    bare: set[str] = field(default_factory=set)
     log: dict[str, list[tuple[float, str | None]]] = field(default_factory=lambda: {path: [] for path in PATHS})
 
     def value(self, path: str) -> str | None:
@@ -153,16 +160,19 @@ class Platform:
             session.context = dict(body["context"])
         session.version += 1
         self._noted(session, before, foreign=False)
+        session.bare -= {path for path in PATHS if session.value(path) != before[path]} | _received(session)
         return True
 
     def swallow(self, session: ServerSession, body: Mapping[str, Any]) -> None:
         """Do nothing of what a PATCH asks for."""
-        wanted = {path: body[name] for path, name in WIRE.items() if name in body}
-        if "context" in body:
-            wanted |= {path: body["context"].get(key) for path, key in zip(ATTRIBUTES, KEYS, strict=True)}
-        for path, value in wanted.items():
+        for path, value in _wanted(body).items():
             if value != session.value(path):
                 self._witness.swallowed(session, path, value)
+
+    def leave_in_doubt(self, session: ServerSession, body: Mapping[str, Any]) -> None:
+        """Let nobody hear that a PATCH was taken."""
+        for path, value in _wanted(body).items():
+            self._witness.unanswered(session, path, value)
 
     # What others do
 
@@ -198,6 +208,7 @@ class Platform:
 
     def wipe(self, session: ServerSession) -> None:
         """Replace the map of attributes by those of it that a writer knows who knows nothing of ours."""
+        session.bare |= _received(session)
         session.context = {key: value for key, value in session.context.items() if key in KEYS}
         session.version += 1
         self._noted(session, session.values(), foreign=True)
@@ -221,6 +232,19 @@ class Platform:
             if value != before[path]:
                 session.log[path].append((now, value))
                 self._witness.changed(session, path, value, foreign=foreign)
+
+
+def _wanted(body: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return what a PATCH asks for."""
+    wanted: dict[str, str | None] = {path: body[name] for path, name in WIRE.items() if name in body}
+    if "context" in body:
+        wanted |= {path: body["context"].get(key) for path, key in zip(ATTRIBUTES, KEYS, strict=True)}
+    return wanted
+
+
+def _received(session: ServerSession) -> set[str]:
+    """Return the fields of which a context has receipts."""
+    return {path for path in PATHS if path in session.context.get(RECEIPTS, ())}
 
 
 def _deep(levels: int) -> Any:

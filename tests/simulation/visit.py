@@ -79,7 +79,13 @@ class Visit:
         self.loops = loops
         self.steps = steps
         hearsay = HEARSAY if setup.store != "none" and not setup.notes else 0.0
-        self.judge = Judge(carries=setup.notes, unique=not situation.few, hearsay=hearsay, skewed=setup.skew > 0)
+        self.judge = Judge(
+            carries=setup.notes,
+            unique=not situation.few,
+            hearsay=hearsay,
+            skewed=setup.skew > 0,
+            apart=setup.workers > 1 and setup.store == "none",
+        )
         self.platform = Platform(lambda: loops.time.now, self.judge)
         self.wire = Wire(self.platform, rng)
         self.wire.tells_missing = rng.random() >= situation.mute

@@ -164,13 +164,21 @@ class Line(httpx2.AsyncBaseTransport):
                 # Something on the way sent it twice, and the second answer is the one that arrives.
                 await asyncio.sleep(wire.rng.uniform(0, wire.weather.latency))
                 taken = wire.platform.patch(session, body)
-            await self._back("what became of it")
+            await self._told(session, body, taken=taken)
         finally:
             self._patching[name] -= 1
         if taken:
             return httpx2.Response(204)
         said = f"The context with sessionId {name} and version {body['metadata']['version']} has not been found."
         return _answer(404, json.dumps({"code": 404, "message": said}).encode())
+
+    async def _told(self, session: ServerSession, body: dict[str, Any], *, taken: bool) -> None:
+        try:
+            await self._back("what became of it")
+        except httpx2.HTTPError:
+            if taken:
+                self._wire.platform.leave_in_doubt(session, body)
+            raise
 
     async def _back(self, what: str) -> None:
         wire, weather = self._wire, self._wire.weather

@@ -1,0 +1,96 @@
+"""What the judge excuses, and how little: each test shows the excuse, and the like of it that is none."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+
+from .history import Choice, Person, Seen
+from .judge import Judge
+from .platform import Platform, ServerSession
+
+LANGUAGE: Final = "language"
+
+
+class Story:
+    """One person, one session at Emporix, and a judge, at the times that a test says."""
+
+    def __init__(self, *, apart: bool) -> None:
+        self.judge = Judge(carries=True, unique=True, hearsay=0.0, apart=apart)
+        self.platform = Platform(lambda: self.judge.now, self.judge)
+        self.session: ServerSession = self.platform.new_session("acme")
+        self.person = Person(1, "acme")
+        self.session.visitors.add(1)
+        self.platform.create(self.session)
+
+    def wants(self, value: str, *, sent: float, known: float | None = None, answered: float) -> Choice:
+        """Let a request want a value."""
+        choice = Choice(self.person, self.session.name, "token", LANGUAGE, value, sent, answered)
+        self.judge.wanted(choice)
+        if known is not None:
+            self.judge.acknowledged(choice, known)
+        return choice
+
+    def sends(self, value: str, *, at: float, receipt: float | None = None, lost: bool = False) -> None:
+        """Let a worker send a value, with a receipt or without, and perhaps never hear what became of it."""
+        self.judge.now = at
+        body: dict[str, Any] = {LANGUAGE: value, "metadata": {"version": self.session.version}}
+        if receipt is not None:
+            body["context"] = {"_session_ctx": {LANGUAGE: receipt}}
+        assert self.platform.patch(self.session, body)
+        if lost:
+            self.platform.leave_in_doubt(self.session, body)
+
+    def page(self, value: str, *, at: float) -> None:
+        """Let a page show a value."""
+        self.judge.now = at
+        self.judge.shown(Seen(self.person, self.session.name, "token", (0, 0, 0), at, {LANGUAGE: value}))
+
+
+@pytest.mark.parametrize(
+    ("apart", "lost", "known", "times"),
+    [(True, True, 3.0, 0), (True, True, 1.9, 1), (True, False, 3.0, 1), (False, True, 3.0, 1)],
+)
+def test_change_whose_answer_was_lost(apart: bool, lost: bool, known: float, times: int) -> None:
+    """It may be sent again over a later choice that knew nothing of it, where workers hear nothing of each other."""
+    story = Story(apart=apart)
+    story.wants("la-one", sent=1.0, answered=1.5, known=known)
+    story.sends("la-one", at=1.4, lost=lost)
+    story.wants("la-two", sent=2.0, answered=2.2)
+    story.sends("la-two", at=2.1)
+
+    story.sends("la-one", at=4.0)
+
+    assert story.judge.counts["twice"] == times
+
+
+@pytest.mark.parametrize(("apart", "wiped", "times"), [(True, True, 0), (True, False, 1), (False, True, 1)])
+def test_wiped_receipt(apart: bool, wiped: bool, times: int) -> None:
+    """Of a choice whose receipt somebody has wiped, nothing is expected once an earlier one has come in its place."""
+    story = Story(apart=apart)
+    story.wants("la-one", sent=1.0, answered=1.5, known=1.6)
+    story.wants("la-two", sent=2.0, answered=2.2, known=2.3)
+    story.sends("la-two", at=2.1, receipt=2.0)
+    if wiped:
+        story.platform.wipe(story.session)
+    story.sends("la-one", at=3.0)
+
+    story.page("la-one", at=4.0)
+
+    assert story.judge.counts["wrong"] == times
+
+
+def test_receipt_that_came_back() -> None:
+    """What has a receipt again is expected to stay."""
+    story = Story(apart=True)
+    story.wants("la-one", sent=1.0, answered=1.5, known=1.6)
+    story.wants("la-two", sent=2.0, answered=2.2, known=2.3)
+    story.sends("la-two", at=2.1, receipt=2.0)
+    story.platform.wipe(story.session)
+    story.sends("la-two", at=2.5, receipt=2.0)
+    story.sends("la-one", at=3.0)
+
+    story.page("la-one", at=4.0)
+
+    assert story.judge.counts["wrong"] == 1
