@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from unittest.mock import patch
 
 from starlette.types import Scope
@@ -94,6 +94,8 @@ def _measured(size: int, effort: Effort) -> dict[str, Any]:
 
 class Documents:
     """Answers in the place of Emporix, without HTTP."""
+
+    platform_time: Final = None
 
     async def get(self, token: str) -> ContextDocument:
         """Return a document that belongs to one token alone."""

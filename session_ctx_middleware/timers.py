@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import itertools
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Final
 
@@ -18,6 +18,9 @@ __all__ = ["Timer", "call_later"]
 
 RESOLUTION: Final = 0.001
 """Seconds by which a timer may be early: some event loops (uvloop) count milliseconds."""
+
+ROOM: Final = 256
+"""Timers, cancelled ones among them, up to which nobody sweeps."""
 
 
 class Timer:
@@ -49,18 +52,19 @@ class Timer:
 
 
 class _Timers:
-    """The timers of one event loop; one that is cancelled stays in the heap, empty, until it would have been due.
+    """The timers of one event loop; those that were cancelled are swept out when there are as many as others.
 
     Args:
         loop: the event loop.
     """
 
-    __slots__ = ("_alarm", "_heap", "_loop", "_numbers", "_rings_at")
+    __slots__ = ("_alarm", "_heap", "_loop", "_numbers", "_rings_at", "_room")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._numbers = itertools.count()  # no two timers are ever compared
         self._heap: list[tuple[float, int, Timer]] = []
+        self._room = ROOM
         self._rings_at = inf
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -68,9 +72,16 @@ class _Timers:
         """Return a timer that is due after `delay` seconds."""
         due, timer = self._loop.time() + delay, Timer(callback)
         heappush(self._heap, (due, next(self._numbers), timer))
+        if len(self._heap) > self._room:
+            self._sweep()
         if due < self._rings_at:
             self._ring_at(due)
         return timer
+
+    def _sweep(self) -> None:
+        self._heap = [each for each in self._heap if not each[2].is_cancelled]
+        heapify(self._heap)
+        self._room = max(ROOM, 2 * len(self._heap))
 
     def _ring_at(self, due: float) -> None:
         if self._alarm is not None:
