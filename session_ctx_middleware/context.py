@@ -83,8 +83,25 @@ class SessionContext(ContextReading, PlainForm):
     @property
     def has_token(self) -> bool:
         """Whether the request brought a token; without one the context is empty, and nothing is asked."""
-        self._read()
+        self._read_more()
         return self._token is not None
+
+    def share_by_variant(self, max_age: int) -> None:
+        """Let shared caches keep this page for all guests who see the same site, currency, language and location.
+
+        The response stays private where that would be wrong: for customers, where anything else was read, where changes
+        are pending or a cookie is set, and where the request does not bring the variant that it shows.
+
+        Args:
+            max_age: seconds for which caches may keep it; browsers ask each time.
+
+        Raises:
+            ValueError: that is no whole number from 0.
+        """
+        if type(max_age) is not int or max_age < 0:
+            raise ValueError("share_by_variant(max_age) takes whole seconds, from 0.")
+        self._touch()
+        self._shares_for = max_age
 
     # Recording changes
 

@@ -43,6 +43,7 @@ class RequestDependencies:
         documents: have browsers carry documents, too; `None` where they do not.
         consents: tells whether the shopper of a connection has agreed to that; `None` where nobody has to be asked.
         strict: whether a leak is an error instead of a report.
+        https_only: whether every request counts as https.
         middleware: returns the middleware, `None` where it is gone.
         token_watch: is told whether requests bring tokens.
         place: tenant and address: which contexts these are.
@@ -61,6 +62,7 @@ class RequestDependencies:
     documents: DocumentCookies | None = None
     consents: Callable[[HTTPConnection], bool] | None = None
     strict: bool = False
+    https_only: bool = False
     middleware: Callable[[], Monitored | None] = lambda: None
     token_watch: TokenWatch | None = None
     place: tuple[str, str] = ("", "")

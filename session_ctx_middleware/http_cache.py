@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from starlette.datastructures import MutableHeaders
 
-__all__ = ["Headers", "Vary", "is_private", "made_private"]
+__all__ = ["Headers", "Vary", "is_closed", "is_private", "lower_case", "made_private"]
 
 Headers: TypeAlias = "list[tuple[bytes, bytes]]"
 
@@ -81,17 +81,17 @@ def made_private(headers: Iterable[tuple[bytes, bytes]], vary: Vary) -> tuple[He
 
 def is_private(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Tell whether every cache that serves everybody reads that it must not keep a response."""
-    fields = MutableHeaders(raw=_lower_case(headers))
+    fields = MutableHeaders(raw=lower_case(headers))
     said = ", ".join(fields.getlist(_CACHE_CONTROL))
-    return _is_closed(said) and not _invites(_split(said)) and not any(map(_is_open, *_columns(fields)))
+    return is_closed(said) and not _invites(_split(said)) and not any(map(_is_open, *_columns(fields)))
 
 
 def _repaired(headers: Headers, vary: Sequence[str]) -> tuple[Headers, bool]:
-    fields = MutableHeaders(raw=_lower_case(headers))
+    fields = MutableHeaders(raw=lower_case(headers))
     _vary(fields, vary)
     directives = _split(", ".join(fields.getlist(_CACHE_CONTROL)))
     kept = [part for part in directives if part and _name(part) not in _SHARED]
-    if not _is_closed(", ".join(kept)):
+    if not is_closed(", ".join(kept)):
         kept.insert(0, "private")
     fields[_CACHE_CONTROL] = ", ".join(kept)
     leaked = _invites(directives) or any(map(_is_open, *_columns(fields)))
@@ -100,7 +100,8 @@ def _repaired(headers: Headers, vary: Sequence[str]) -> tuple[Headers, bool]:
     return fields.raw, leaked
 
 
-def _lower_case(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+def lower_case(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Return headers in which the names that matter here are in lower case."""
     # ASGI wants lower case, and Starlette relies on it; an application may not know.
     return [(low if (low := name.lower()).endswith(_WATCHED) else name, value) for name, value in headers]
 
@@ -129,7 +130,7 @@ def _is_targeted(name: str) -> bool:
 def _is_open(name: str, value: str) -> bool:
     if not _is_targeted(name):
         return False
-    return value.strip() != "0" if name.endswith(_SECONDS) else not _is_closed(value)
+    return value.strip() != "0" if name.endswith(_SECONDS) else not is_closed(value)
 
 
 def _closed(name: str, value: str) -> str:
@@ -152,7 +153,7 @@ def _invites(directives: Iterable[str]) -> bool:
     return any(_name(part) in _INVITING for part in directives)
 
 
-def _is_closed(value: str) -> bool:
+def is_closed(value: str) -> bool:
     """Tell whether every cache reads that it must not keep the response."""
     parts, unended = _scan(value)
     if unended:

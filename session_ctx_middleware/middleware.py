@@ -174,6 +174,7 @@ class SessionContextMiddleware:
             documents=documents,
             consents=continuity.consents,
             strict=flag(strict, "strict=..."),
+            https_only=https_only,
             middleware=ref(self),
             place=(tenant, base_url),
             sites=sites,
@@ -274,7 +275,7 @@ class SessionContextMiddleware:
                 return send(message)
             if not context._starts(message):
                 return self._commit_first(context, message, send)
-            return send(protected(message, self._vary, self._deps) if context._used else message)
+            return send(context._response_start(message, self._vary) if context._used else message)
 
         return send_wrapper
 
@@ -290,7 +291,7 @@ class SessionContextMiddleware:
     @without_locals
     async def _commit_first(self, context: SessionContext, message: Message, send: Send) -> None:
         cookies = [(b"set-cookie", value) for value in await context._finish(message)]
-        await send(protected(message, self._vary, self._deps, *cookies) if context._used else message)
+        await send(context._response_start(message, self._vary, *cookies) if context._used else message)
 
     def _place(self, scope: Scope) -> SessionContext:
         state = scope.setdefault("state", {})

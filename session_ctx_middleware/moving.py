@@ -29,6 +29,9 @@ HIS_OWN: Final = frozenset({"change", "parked", "document"})
 class Moving(OwnCalls):
     """The part of a request that goes over to another token."""
 
+    _has_moved = False
+    """Whether the shopper is somebody else from now on, or nobody any more."""
+
     def _may_move(self) -> None:
         """Raise where the browser cannot be told any more.
 
@@ -116,6 +119,7 @@ class Moving(OwnCalls):
             era: of what comes after it.
         """
         self._change()  # a logout that a cache answers would reach nobody
+        self._has_moved = True
         self._changes = self._told = NO_CHANGES
         self._known = NOTHING_KNOWN
         self._ended = Notes(era=era, ended=self._deps.timestamps.next(self._newest_at()))
@@ -146,6 +150,7 @@ class Moving(OwnCalls):
             follows: what the shopper takes along.
         """
         self._change()
+        self._has_moved = True
         if kind == "company" and before.token is not None:
             await self._engine.leave(before.token)
         self._goes_on_with(to)

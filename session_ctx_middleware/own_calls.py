@@ -60,6 +60,7 @@ class OwnCalls(RequestLifecycle):
         if self._is_abroad():
             return await self._at_home(self._given(call))
         self._touch()
+        self._saw_more = True
         token = await self._credentials()
         if token is None:
             raise self._nothing_to_give()
@@ -72,6 +73,7 @@ class OwnCalls(RequestLifecycle):
         if _running_loop() is not self._loop:
             return self._from_thread(self._given(call))
         self._touch()
+        self._saw_more = True
         if not self._token_sought:
             if not self._deps.tokens.instant:
                 raise ContextNotLoaded

@@ -53,6 +53,8 @@ class Privacy(Personal, Reporting, WithoutLocals):
 
     _used = False
     """Whether the response depends on the context: it was loaded or read, or a change made."""
+    _saw_more = False
+    """Whether it depends on more than the four switches: on what only this shopper has."""
     _sealed = False
     """Whether the response has started, so that changes can only be made by `late_changes`."""
     _response: Message | None = None

@@ -8,14 +8,13 @@ from .errors import ContextNotLoaded
 from .model import view
 from .model.document import ContextDocument
 from .model.frozen_json import Json
-from .model.transition import ANONYMOUS
 from .model.view import NOTHING_KNOWN, Source
-from .moving import Moving
+from .shared_pages import SharedPages, is_customer
 
 __all__ = ["ContextReading"]
 
 
-class ContextReading(Moving):
+class ContextReading(SharedPages):
     """The attributes of a context, once it was loaded."""
 
     @property
@@ -44,61 +43,61 @@ class ContextReading(Moving):
     @property
     def attributes(self) -> Mapping[str, Json]:
         """The effective custom attributes, read-only."""
-        return view.attributes(self._changes, self._read())
+        return view.attributes(self._changes, self._read_more())
 
     @property
     def document(self) -> ContextDocument | None:
         """The context as Emporix sent it last, without any change that came after."""
-        return self._read().document
+        return self._read_more().document
 
     @property
     def cart_id(self) -> str | None:
         """The cart that Emporix has noted in the session."""
-        document = self._read().document
+        document = self._read_more().document
         return None if document is None else document.cart_id
 
     @property
     def customer_id(self) -> str | None:
         """The customer, ``"ANONYMOUS"`` or `None` for a guest."""
-        document = self._read().document
+        document = self._read_more().document
         return None if document is None else document.customer_id
 
     @property
     def session_id(self) -> str | None:
         """The Emporix session."""
-        document = self._read().document
+        document = self._read_more().document
         return None if document is None else document.session_id
 
     @property
     def version(self) -> int | None:
         """The version of `document`."""
-        document = self._read().document
+        document = self._read_more().document
         return None if document is None else document.version
 
     @property
     def exists(self) -> bool:
         """Whether Emporix has a context for this session."""
-        return self._read().document is not None
+        return self._read_more().document is not None
 
     @property
     def is_logged_in(self) -> bool:
         """Whether the session belongs to a customer."""
-        return self.customer_id not in {None, ANONYMOUS}
+        return is_customer(self._read())
 
     @property
     def is_stale(self) -> bool:
         """Whether what is shown is older than the cache policy wants."""
-        return self._read().stale
+        return self._read_more().stale
 
     @property
     def is_degraded(self) -> bool:
         """Whether Emporix could not be asked and nothing stale could serve."""
-        return self._read().degraded
+        return self._read_more().degraded
 
     @property
     def is_rejected(self) -> bool:
         """Whether Emporix refused the token."""
-        return self._read().rejected
+        return self._read_more().rejected
 
     @property
     def pending(self) -> Mapping[str, object]:
@@ -106,7 +105,7 @@ class ContextReading(Moving):
 
         Fields by name, attributes by key under ``attributes``, `None` for one that shall be removed.
         """
-        return self._changes.over(self._read().parked).pending()
+        return self._changes.over(self._read_more().parked).pending()
 
     def source(self, field: str) -> Source:
         """Tell where the effective value of a field comes from.
@@ -117,7 +116,7 @@ class ContextReading(Moving):
         Raises:
             UnknownField: there is no such field.
         """
-        return view.source(field, self._changes, self._read(), self._deps.defaults, self._resolved)
+        return view.source(field, self._changes, self._read_more(), self._deps.defaults, self._resolved)
 
     def _effective(self, field: str) -> str | None:
         try:

@@ -119,6 +119,12 @@ KINDS: Final[dict[str, Kind]] = {
         remedy="StorefrontSessions(is_crawler=...) raised this, and the list of known crawlers decided. Mend it",
         quiet=60,
     ),
+    "share.refused": Kind(
+        level=INFO,
+        remedy="a page that asked for share_by_variant was kept private; that is as it should be for a browser's first "
+        "page. Otherwise see docs/caches.md",
+        quiet=60,
+    ),
     "resolver.failed": Kind(
         level=logging.ERROR,
         remedy="a resolver (resolve=...) raised this, and told nothing about the request. Mend it",

@@ -43,7 +43,8 @@ def rows() -> list[tuple[re.Pattern[str], int | None]]:
         for part, pattern in FORMS.items():
             form = form.replace(re.escape(part), pattern)
         number, _, unit = lives.partition(" ")
-        found.append((re.compile(f"__Host-{form}"), int(number) * UNITS[unit] if unit in UNITS else None))
+        prefix = "" if bare(name) == "session_variant" else "__Host-"
+        found.append((re.compile(f"{prefix}{form}"), int(number) * UNITS[unit] if unit in UNITS else None))
     return found
 
 
@@ -85,13 +86,16 @@ async def test_every_cookie(make_shop: MakeShop) -> None:
         async def chooses(ctx: SessionContext, _: Any) -> None:
             ctx.switch(currency="CHF")
 
+        async def shares(ctx: SessionContext, _: Any) -> None:
+            (await ctx).share_by_variant(60)
+
         async def leaves(ctx: SessionContext, _: Any) -> None:
             await ctx.forget()
 
         async def uses_nothing(_: SessionContext, __: Any) -> None: ...
 
         assert not (await shop.visit(uses_nothing)).headers.get_list("set-cookie")
-        for page in (looks, looks, chooses, looks, leaves, looks):
+        for page in (looks, looks, chooses, looks, shares, leaves, looks):
             seen |= told((await shop.visit(page)).headers.get_list("set-cookie"))
     assert seen | {row_of(*customer_cookie())} == set(range(len(rows())))
 

@@ -28,6 +28,7 @@ ORDER = (
         ),
     ),
     ("Send", ("commit", "cart_created", "forget", "adopt")),
+    ("Share pages", ("share_by_variant",)),
     ("Call Emporix", ("auth",)),
 )
 

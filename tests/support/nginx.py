@@ -36,8 +36,7 @@ http {{
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_set_header Host $host;
-            proxy_cache pages;
-            proxy_cache_key $request_uri;
+            {rules}
             proxy_cache_valid any 10m;
             proxy_cache_use_stale error timeout updating invalid_header http_500 http_502 http_503;
             proxy_cache_revalidate {revalidate};
@@ -47,12 +46,13 @@ http {{
     }}
 }}
 """
+RULES = "proxy_cache pages; proxy_cache_key $request_uri;"
 CARELESS = "proxy_ignore_headers Cache-Control Expires X-Accel-Expires Set-Cookie;"
 
 
 @asynccontextmanager
 async def caching_proxy(
-    home: Path, port: int, target: int, *, revalidate: bool = False, careless: bool = False
+    home: Path, port: int, target: int, *, revalidate: bool = False, careless: bool = False, rules: str = RULES
 ) -> AsyncIterator[str]:
     """Run nginx in front of a server of this machine, and yield its address.
 
@@ -62,12 +62,13 @@ async def caching_proxy(
         target: the port of the server.
         revalidate: whether what has expired is asked for with a condition.
         careless: whether it keeps what it was told not to keep.
+        rules: what it keeps, and under which key.
     """
     binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if binary is None:
         raise RuntimeError("Install nginx, or run `make test`, which leaves out the tests that need it.")
     config = home / "nginx.conf"
-    said = {"revalidate": "on" if revalidate else "off", "careless": CARELESS if careless else ""}
+    said = {"revalidate": "on" if revalidate else "off", "careless": CARELESS if careless else "", "rules": rules}
     config.write_text(CONFIG.format(home=home, port=port, target=target, **said))
     process = await asyncio.create_subprocess_exec(
         binary, "-p", str(home), "-c", str(config), "-e", str(home / "error.log"), stderr=asyncio.subprocess.DEVNULL
