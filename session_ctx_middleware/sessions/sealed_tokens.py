@@ -26,7 +26,7 @@ LONGEST_PAUSE: Final = 2.0
 LATER: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between attempts to do what could not be done."""
 MOST_LATER: Final = 1_000
-MAX_TEXT: Final = 16 * 1024
+MAX_TEXT: Final = 64 * 1024
 
 
 class TokensUnavailable(Exception):

@@ -27,7 +27,7 @@ class TokenStore(Protocol):
         """Return the text that is kept under a key, `None` where there is none.
 
         Args:
-            key: up to 128 letters, digits and ``-``.
+            key: up to 128 letters, digits, ``.`` and ``-``.
         """
         ...
 
@@ -36,7 +36,7 @@ class TokenStore(Protocol):
 
         Args:
             key: as for `load`.
-            sealed: up to 16 KiB of ASCII.
+            sealed: up to 64 KiB of ASCII, some hundred bytes mostly.
             lifetime: seconds until it is to be forgotten; 0 forgets at once what is there.
         """
         ...
@@ -81,4 +81,5 @@ def token_store_of(store: object) -> TokenStore | None:
 
 
 def _has_tokens(store: object) -> TypeGuard[HasTokens]:
-    return isinstance(store, HasTokens) and not isinstance(store, type)
+    # Somebody's own store may have something else of this name.
+    return isinstance(store, HasTokens) and all(callable(getattr(store.tokens, name, None)) for name in METHODS)

@@ -10,6 +10,7 @@ import pytest
 
 from session_ctx_middleware import ContextUnavailable
 from session_ctx_middleware.testing import FakeEmporix, Fault
+from session_ctx_middleware.testing.world import World
 
 from .customers import COOKIE, JANE, JOE, SECRET, CustomerShop, MakeShop, platform
 from .test_keep_in_store import Shelf, refuses
@@ -230,3 +231,49 @@ async def test_secret_is_another(make_shop: MakeShop, emporix: FakeEmporix, shel
     session = (await shop.page())["session"]
 
     assert (await seen_with(stolen(shop), other))["session"] != session
+
+
+async def test_forgotten_in_another_way(open_shop: Callable[..., CustomerShop], shelf: Shelf) -> None:
+    """A shop that logs out by `forget()` ends the session in the store as well, with the next page."""
+    shop, other = open_shop(), open_shop()
+    await shop.page()
+    await shop.login(JANE)
+    copied = stolen(shop)
+
+    async def forgets(request: Any) -> None:
+        await request.state.session_ctx.forget()
+
+    await shop.do(forgets)
+    assert (await shop.page())["customer"] == "ANONYMOUS"
+
+    assert (await seen_with(copied, other))["customer"] is None
+    assert len([key for key in shelf.texts if key.startswith("session-")]) == 1
+
+
+async def test_keys_are_rotated(make_shop: MakeShop, emporix: FakeEmporix, shelf: Shelf) -> None:
+    """Workers that are told of a new secret one by one know the same sessions all the while."""
+    old, new = SECRET, SECRET[::-1]
+    before, meanwhile, after = (
+        CustomerShop(make_shop, emporix, sessions={"keep": shelf}, secret_key=secrets)
+        for secrets in ([old, new], [new, old], [new])
+    )
+    session = (await before.page())["session"]
+    assert (await seen_with(stolen(before), meanwhile))["session"] == session
+    await before.logout()
+    session = (await meanwhile.page())["session"]
+    for shop in (before, after):
+        assert (await seen_with(stolen(meanwhile), shop))["session"] == session
+
+
+async def test_large_tokens(
+    open_shop: Callable[..., CustomerShop], monkeypatch: pytest.MonkeyPatch, emporix: FakeEmporix
+) -> None:
+    """Tokens that no cookie could hold are kept in the store."""
+    short = World.new_secret
+    monkeypatch.setattr(World, "new_secret", lambda world: short(world).ljust(8192, "x"))
+    shop = open_shop()
+    session = (await shop.page())["session"]
+    await shop.login(JANE)
+
+    assert (await shop.page())["session"] == session
+    assert emporix.count("anonymous.login") == 1

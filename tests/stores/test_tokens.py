@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -109,4 +111,5 @@ def test_who_has_them() -> None:
     assert token_store_of(memory) is memory.tokens
     assert token_store_of(redis) is redis.tokens
     assert token_store_of(MemoryStore) is None
+    assert token_store_of(SimpleNamespace(tokens={})) is None
     assert token_store_of(None) is None

@@ -30,7 +30,7 @@ class TokenRules:
 
     async def a_text_is_there_for_every_worker(self, make_store: MakeTokenStore) -> None:
         """What one worker has saved all of them load, and nothing is under any other key."""
-        one, other, key, text = await make_store(), await make_store(), _key(), "s" * 16 * 1024
+        one, other, key, text = await make_store(), await make_store(), _key(), "s" * 64 * 1024
         await one.save(key, text, LONG)
         assert await one.load(key) == await other.load(key) == text
         assert await other.load(_key()) is None
