@@ -104,8 +104,9 @@ class OwnCalls(RequestLifecycle):
         if token is not None and token.value == refused.token:
             if self._renewing is None:
                 self._renewing = self._loop.create_task(self._another_token(token))
-            await asyncio.wait({self._renewing})
-            token = self._renewing.result()
+            await asyncio.wait({self._renewing})  # unlike awaiting the task, this does not cancel it with the waiter
+            self._renewing.result()
+            token = self._token
         return None if token is None or token.value == refused.token else self._give(call, token)
 
     def _another_at_once(self, call: ShopCall, refused: Given) -> Given | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from .carrying import COMMITTING
 from .context import SessionContext
 from .emporix.sites import SiteCatalog
 from .engine import CommitResult
@@ -76,12 +77,18 @@ class SitedContext(SessionContext):
         shown = self._shown(self._changes)
         for refusal in sites.refused(wanted, shown).values():
             raise refusal
-        return {} if self._known is None else sites.following(wanted, shown)
+        return sites.following(wanted, shown) if self._knows_the_shopper else {}
 
     def _shown(self, changes: ContextChanges) -> dict[str, str | None]:
-        """Return what the shopper has with some changes; of a context that was not loaded, nothing else."""
-        seen = {} if self._known is None else {field: self._remembered(field) for field in SWITCHES}
+        """Return what the shopper has with some changes; where nobody knows what he has, nothing else."""
+        seen = {field: self._remembered(field) for field in SWITCHES} if self._knows_the_shopper else {}
         return {**seen, **_switches_in(changes)}
+
+    @property
+    def _knows_the_shopper(self) -> bool:
+        """Whether the context was loaded, and is not made up of defaults because Emporix could not be asked."""
+        known = self._known
+        return known is not None and not known.degraded and not known.rejected
 
     def _remembered(self, field: str) -> str | None:
         known = NOTHING_KNOWN if self._known is None else self._known
@@ -103,7 +110,8 @@ class SitedContext(SessionContext):
         wanted = _switches_in(self._changes)
         if not wanted or self._changes.ids <= self._settled:
             return None
-        sites = await self._catalog.load(self._deps.patience)
+        with self._budget(COMMITTING) as until:
+            sites = await self._catalog.load(max(until - self._deps.clock.monotonic(), 0.0))
         if sites is None:
             return None
         await self._load_ahead()
@@ -111,8 +119,9 @@ class SitedContext(SessionContext):
         refused = sites.refused(wanted, shown)
         for field in refused:
             self._drop(field)
-        for field, value in sites.following(_switches_in(self._changes), shown).items():
-            self._put(field, value)
+        if self._knows_the_shopper:
+            for field, value in sites.following(_switches_in(self._changes), shown).items():
+                self._put(field, value)
         self._settled = self._changes.ids
         return next(iter(refused.values()), None)
 

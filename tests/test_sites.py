@@ -149,6 +149,37 @@ async def test_sites_that_cannot_be_read(shop: Shop, emporix: FakeEmporix) -> No
     assert asyncio.get_running_loop().time() - began < 5.0
 
 
+async def test_outage(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog) -> None:
+    """While nobody can say on which site the shopper is, what he chooses is not judged by another one."""
+    session = here(emporix, site_code="us", currency="USD", language="en", target_location="US")
+    await catalog.load()
+    emporix.fault("context", Fault(status=503), times=None)
+
+    assert (
+        await shop.visit(switching(loads=True, currency="CAD"), token=session.token, method="POST")
+    ).text == "CAD None"
+    assert (await shop.visit(switching(loads=False, currency="CAD"), token=session.token, method="POST")).is_success
+    emporix.clear_faults()
+    await asyncio.sleep(10.0)
+    await shop.visit(switching(loads=True, language="es"), token=session.token, method="POST")
+
+    document = held(emporix, session.session_id)
+    assert (document["currency"], document["language"]) == ("CAD", "es")
+
+
+async def test_outage_of_the_sites(shop: Shop, emporix: FakeEmporix) -> None:
+    """Once the sites could not be read, no page waits for the next attempt."""
+    session = here(emporix)
+    emporix.fault("site", Fault(hang=True), times=None)
+    await shop.visit(switching(loads=False, currency="USD"), token=session.token, method="POST")
+    await asyncio.sleep(60.0)
+    began = asyncio.get_running_loop().time()
+
+    await shop.visit(switching(loads=False, currency="CHF"), token=session.token, method="POST")
+
+    assert asyncio.get_running_loop().time() - began < 0.1
+
+
 async def test_remembered_value(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog) -> None:
     """What a session has and its site offers no more shows as the site's own, and blocks no other change."""
     session = here(emporix, currency="JPY", language="es")

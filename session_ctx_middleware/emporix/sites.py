@@ -54,6 +54,7 @@ class SiteCatalog:
         self._flights: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedResult[Loaded]] = WeakKeyDictionary()
         self._sites: Sites | None = None
         self._renew_at = float("-inf")
+        self._failing = False
 
     def bind(self, tenant: str, options: ClientOptions, events: Events) -> None:
         """Be of one middleware from now on.
@@ -96,7 +97,8 @@ class SiteCatalog:
         """Return the sites: at once where they are known, else when they come; `None` where they cannot be had.
 
         Args:
-            patience: seconds to wait at most; the load goes on in any case. By default as long as it takes.
+            patience: seconds to wait at most, and not at all once that was in vain; the load goes on in any case. By
+                default as long as it takes.
 
         Raises:
             ConfigurationError: no middleware has it yet: an application builds them with its first request.
@@ -107,8 +109,10 @@ class SiteCatalog:
         if self._clock.monotonic() < self._renew_at:
             return self._sites
         flight = self._flight(settings)
-        if self._sites is None:
-            await (flight.get() if patience is None else flight.wait(patience, self._clock))
+        if self._sites is None and patience is None:
+            await flight.get()
+        elif self._sites is None and patience is not None and not self._failing:
+            await flight.wait(patience, self._clock)
         return self._sites
 
     async def aclose(self) -> None:
@@ -136,6 +140,7 @@ class SiteCatalog:
         except Exception as error:  # noqa: BLE001 - an event hook of the HTTP client may raise anything
             return self._failed(EmporixFailed(OPERATION, None, f"unexpected {type(error).__name__}"))
         self._sites, self._renew_at = loaded, self._clock.monotonic() + self._ttl
+        self._failing = False
         self._events.over("sites.failed", OPERATION)
         return loaded
 
@@ -164,7 +169,7 @@ class SiteCatalog:
 
     def _failed(self, error: EmporixError) -> EmporixError:
         pause = PAUSE if error.retry_after is None else min(max(error.retry_after, PAUSE), LONGEST_PAUSE)
-        self._renew_at = self._clock.monotonic() + pause
+        self._renew_at, self._failing = self._clock.monotonic() + pause, True
         event = ContextEvent(
             name="sites.failed", operation=OPERATION, outcome=type(error).__name__, status=error.status
         )

@@ -177,7 +177,7 @@ class ShopAuth(Personal, _Auth):
         if call is None:
             return await handler(request)
         given = await self._caller.given(call)
-        body = _bytes_of(request)
+        body = await _bytes_of(request)
         request.headers.update(_fields(given))
         response = await handler(request)
         if response.status == 401 and body is not None and is_refusal(await response.read()):
@@ -246,11 +246,11 @@ def _content(request: Any) -> bytes | None:
     return content
 
 
-def _bytes_of(request: aiohttp.ClientRequest) -> bytes | None:
+async def _bytes_of(request: aiohttp.ClientRequest) -> bytes | None:
     """Return the body of a request of aiohttp, `None` where it is a stream that is gone once it was sent."""
     from aiohttp import BytesPayload
 
     body = request.body
     if isinstance(body, bytes):
         return body
-    return body.decode(errors="replace").encode() if isinstance(body, BytesPayload) else None
+    return await body.as_bytes() if isinstance(body, BytesPayload) else None

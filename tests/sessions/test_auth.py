@@ -322,6 +322,27 @@ async def test_refused_token(guests: Shop, emporix: FakeEmporix, client: Any) ->
     assert len(emporix._world.sessions) == 1
 
 
+async def test_refused_before_and_after_a_login(guests: Shop, emporix: FakeEmporix, wire: Wire, client: Any) -> None:
+    """A call of the customer that is refused is not made once more with a token of the guest from before."""
+    guest: list[Any] = []
+
+    async def page(ctx: SessionContext, request: Request) -> str:
+        sessions: Any = ctx._deps.tokens._sources[0]
+        emporix.fault("site.list", Fault(status=401))
+        answers = [await client.get(SITES, auth=ctx.auth)]
+        guest.extend(wire.headers("authorization"))
+        await sessions.login(request, *KIM)
+        wire.sent.clear()
+        emporix.fault("site.list", Fault(status=401))
+        answers.append(await client.get(SITES, auth=ctx.auth))
+        return " ".join(str(answer.status_code) for answer in answers)
+
+    assert (await guests.visit(page, method="POST")).text == "200 200"
+    assert len(set(guest)) == 2
+    assert len(set(wire.headers("authorization"))) == 2
+    assert not set(guest).intersection(wire.headers("authorization"))
+
+
 @pytest.mark.parametrize("fault", [Fault(status=401), Fault(status=401, by="proxy")], ids=["emporix", "proxy"])
 async def test_refused_for_good(guests: Shop, emporix: FakeEmporix, client: Any, fault: Fault) -> None:
     """Where another token does not help, the shop gets the answer; what is not Emporix' word changes no token."""
