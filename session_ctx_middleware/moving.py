@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from starlette.requests import HTTPConnection
+
 from .carrying import READING
 from .engine import Notes
 from .errors import ContextSealed
@@ -123,6 +125,7 @@ class Moving(OwnCalls):
         self._changes = self._told = NO_CHANGES
         self._known = NOTHING_KNOWN
         self._ended = Notes(era=era, ended=self._deps.timestamps.next(self._newest_at()))
+        await self._deps.tokens.end(HTTPConnection(self._scope))
         if token is not None:
             with self._budget(READING) as until:
                 await self._engine.forget(token, until)

@@ -168,6 +168,10 @@ class SessionSource(OwnSource):
         """Return the token of a request."""
         raise NotImplementedError
 
+    async def end(self, connection: HTTPConnection) -> None:
+        """Have the sessions that a request has brought be nobody's from now on."""
+        raise NotImplementedError
+
     def carried(self, scope: Scope) -> Mapping[bytes, int]:
         """Return the names of its cookies that a request has brought, and how many bytes each takes."""
         raise NotImplementedError

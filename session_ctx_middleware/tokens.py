@@ -161,6 +161,11 @@ class TokenChain:
         for source in self._sessions:
             source.bind(setup)
 
+    async def end(self, connection: HTTPConnection) -> None:
+        """Have the sessions that a request has brought be nobody's from now on."""
+        for source in self._sessions:
+            await source.end(connection)
+
     def carried(self, scope: Scope) -> Mapping[bytes, int]:
         """Return the names of the cookies of sessions that a request has brought, and how many bytes each takes."""
         return {name: size for source in self._sessions for name, size in source.carried(scope).items()}

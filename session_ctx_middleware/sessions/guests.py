@@ -108,6 +108,10 @@ class Guests:
             return None
         return kept.good_saas_token(self._clock.time())
 
+    async def end(self, connection: HTTPConnection) -> None:
+        """Have a store forget the sessions that a request has brought."""
+        await self._keeping.end(connection)
+
     def carried(self, scope: Scope) -> Mapping[bytes, int]:
         """Return the names of cookies of sessions that a request has brought, and how many bytes each takes."""
         return self._keeping.carried(scope)
@@ -177,7 +181,7 @@ class Guests:
 
     async def leave(self, era: int, connection: HTTPConnection, visitor: Visitor) -> None:
         """Have the browser, and the store, forget all sessions that a request brings."""
-        await self._keeping.end(connection)
+        await self.end(connection)
         names = [name.decode() for name in self._keeping.carried(connection.scope)]
         visitor.keeps(None, era, self._keeping.clear(names))
 

@@ -140,9 +140,6 @@ class KeepsInStore:
     async def read(self, scope: Scope, era: int) -> Brought:
         """Return the session whose id the browser brings; while nobody can tell, no other one takes its place."""
         found = self._cookie.read(scope, era)
-        for ticket in self._cookie.opened(scope):
-            if ticket.era < era:  # logged out of by `forget`, which does not know where sessions are kept
-                await self._end(ticket.key)
         if found.kept is None:
             return found
         try:

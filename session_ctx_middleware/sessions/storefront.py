@@ -289,6 +289,10 @@ class StorefrontSessions(SessionSource):
         """Return the saas token that goes with a token of these sessions, as long as it is good."""
         return self._bound.saas_token(token, visitor)
 
+    async def end(self, connection: HTTPConnection) -> None:
+        """Have the sessions that a request has brought be nobody's from now on, where a store keeps them."""
+        await self._bound.end(connection)
+
     def carried(self, scope: Scope) -> Mapping[bytes, int]:
         """Return the name of its cookie, and how many bytes of it a request has brought."""
         return self._bound.carried(scope)
