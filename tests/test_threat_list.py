@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "security.md"
 THREATS = (
     *("Theft", "Fixation", "Cookie tossing", "Duplicated cookies", "Cross-tenant", "Cross-host", "Forged claims"),
-    *("Login CSRF", "Refresh races", "Replay after logout"),
+    *("Login CSRF", "Assisted buying", "Refresh races", "Replay after logout"),
 )
 
 
