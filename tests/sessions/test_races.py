@@ -232,3 +232,20 @@ async def test_call_that_fails(make_shop: MakeShop, emporix: FakeEmporix) -> Non
     await shops[1].visit(who)
     assert emporix.count("anonymous.refresh") == 4
     assert [(await shop.visit(who)).text for shop in shops] == [session] * 3
+
+
+async def test_instances_of_one_process(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """Instances that a framework builds for its routes are of one process, and refresh a session once without a store."""
+    clock = VirtualClock()
+    shops = [
+        make_shop(token=StorefrontSessions("storefront"), secret_key=SECRET, store=None, clock=clock) for _ in range(3)
+    ]
+    for shop in shops[1:]:
+        shop.browser._cookies = shops[0].browser._cookies
+    session = (await shops[0].visit(who)).text
+    await asyncio.sleep(3500.0)
+    emporix.fault("anonymous.refresh", SLOW, times=None)
+    pages = await asyncio.gather(*(shop.visit(who) for shop in shops for _ in range(2)))
+
+    assert {page.text for page in pages} == {session}
+    assert emporix.count("anonymous.refresh") == 1
