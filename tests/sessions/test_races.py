@@ -235,7 +235,7 @@ async def test_call_that_fails(make_shop: MakeShop, emporix: FakeEmporix) -> Non
 
 
 async def test_instances_of_one_process(make_shop: MakeShop, emporix: FakeEmporix) -> None:
-    """Instances that a framework builds for its routes are of one process, and refresh a session once without a store."""
+    """Instances that a framework builds for its routes refresh a session once, as they are of one process."""
     clock = VirtualClock()
     shops = [
         make_shop(token=StorefrontSessions("storefront"), secret_key=SECRET, store=None, clock=clock) for _ in range(3)
