@@ -14,8 +14,9 @@ from .model import view
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import Value
 from .model.fields import SWITCHES, checked_switch
-from .model.view import NOTHING_KNOWN
+from .model.view import NOTHING_KNOWN, Source
 from .recording import recording
+from .variants import variant_of
 
 __all__ = ["SitedContext"]
 
@@ -51,10 +52,28 @@ class SitedContext(SessionContext):
         site = sites.get(super()._effective("site_code"))
         if site is None or site.offers(field, value):
             return value
-        if field not in self._corrected and self.source(field) in REMEMBERED:
+        if field not in self._corrected and super().source(field) in REMEMBERED:
             self._corrected |= {field}
             self._emit("sites.corrected", "load", field)
         return site.default(field) or value
+
+    def source(self, field: str) -> Source:
+        """Tell where the effective value of a field comes from; a site's own value is a default.
+
+        Args:
+            field: the name of a property, or ``attributes.<key>``.
+
+        Raises:
+            UnknownField: there is no such field.
+        """
+        found = super().source(field)
+        own = found != "change" and field in SWITCHES and self._effective(field) != super()._effective(field)
+        return "default" if own else found
+
+    def _variant(self) -> str | None:
+        if super()._variant() is None:
+            return None
+        return variant_of(self._deps.place[0], {field: self._effective(field) for field in SWITCHES})
 
     # Recording
 

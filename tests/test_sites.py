@@ -187,6 +187,7 @@ async def test_remembered_value(shop: Shop, emporix: FakeEmporix, catalog: SiteC
 
     async def page(ctx: SessionContext, _: Any) -> str:
         await ctx
+        assert [ctx.source(field) for field in ("currency", "target_location")] == ["default", "document"]
         return f"{ctx.currency} {ctx.currency} {ctx.language} {ctx.target_location}"
 
     assert (await shop.visit(page, token=session.token)).text == "EUR EUR en AT"
@@ -195,6 +196,22 @@ async def test_remembered_value(shop: Shop, emporix: FakeEmporix, catalog: SiteC
     answer = await shop.visit(switching(loads=True, target_location="FR"), token=session.token, method="POST")
     assert answer.status_code == 200
     assert held(emporix, session.session_id)["targetLocation"] == "FR"
+
+
+async def test_variant_of_a_shared_page(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog) -> None:
+    """A page that caches may share is shared under the values that it shows, not under those that are remembered."""
+    session = here(emporix, currency="JPY")
+    await catalog.load()
+
+    async def page(ctx: SessionContext, _: Any) -> str:
+        await ctx
+        ctx.share_by_variant(60)
+        return f"{ctx.currency}"
+
+    answer = await shop.visit(page, token=session.token)
+
+    assert answer.text == "EUR"
+    assert answer.headers["set-cookie"].startswith("session_variant=acme~main~EUR~de~AT;")
 
 
 async def test_single_switches(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog) -> None:
