@@ -15,7 +15,7 @@ STALE := $(if $(wildcard $(READY)),$(if $(filter $(VERSION),$(call version,$(BIN
 PARALLEL := --numprocesses auto --dist worksteal
 PYTEST := $(BIN)/python -m pytest $(PARALLEL)
 
-.PHONY: help test test-all soak siege campaign bench lint types demo format clean stale
+.PHONY: help test test-all soak siege campaign bench docs lint types demo format clean stale
 
 help:
 	@echo "make demo    start the example storefront (PORT=8000) on a fake Emporix, or on yours with"
@@ -27,6 +27,7 @@ help:
 	@echo "make siege   300,000 requests to real workers, a Redis is killed meanwhile; it must print 0 violations"
 	@echo "make campaign  the same, set-up by set-up: the table of docs/workers.md"
 	@echo "make bench   measure what the middleware costs (ARGS=--quick to see that it runs): build/bench"
+	@echo "make docs    build the documentation as a site, and fail where a link leads nowhere: build/docs/site"
 	@echo "make lint    check style          make format  repair style"
 	@echo "make types   check types          make clean   remove what the commands made"
 
@@ -69,6 +70,11 @@ format: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# Newer releases of the generator need a package that is not to be had everywhere, and pip takes this one then.
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/python docs/build_site.py
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py

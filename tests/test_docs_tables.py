@@ -9,6 +9,7 @@ import importlib
 import inspect
 import logging
 import re
+import runpy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ PUBLIC = (
     ".testing",
     ".testing.store_rules",
 )
+PAGES_ABOUT_NAMES = runpy.run_path(str(ROOT / "docs" / "build_site.py"))["MODULES"]
 FOREIGN = {"AsyncClient", "ClientSession", "SameSite"}  # of httpx, of aiohttp, of cookies
 POLICIES = (package.ContextDefaults, package.ContinuityPolicy, package.CachePolicy, package.UpstreamPolicy)
 KINDS = (package.SessionContextMiddleware, *POLICIES)
@@ -231,3 +233,8 @@ def test_public_names() -> None:
 
     assert {name for name in named - public - FOREIGN if not hasattr(builtins, name)} == set()
     assert {name for name in package.__all__ if not re.search(rf"\b{name}\b", pages)} == set()
+
+
+def test_pages_about_names() -> None:
+    """The site has a page for every public module."""
+    assert {*PUBLIC, ".testing.plugin"} == {*PAGES_ABOUT_NAMES}

@@ -27,7 +27,7 @@ SYSTEM_CLOCK: Final[Clock] = SystemClock()
 class ClientOptions(TypedDict, total=False):
     """The keywords that all clients of the platform have.
 
-    Args:
+    Attributes:
         base_url: where Emporix is: https, or http on the machine itself.
         insecure_http: allow http towards other hosts, for a fake Emporix in a network of containers.
         http_client: an ``httpx.AsyncClient``, ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``, which is never
@@ -54,7 +54,13 @@ class PlatformClient(WithoutLocals):
 
     Args:
         tenant: the name of the tenant.
-        base_url, insecure_http, http_client, timeout, total_timeout, max_connections, clock: see `ClientOptions`.
+        base_url: see `ClientOptions`, as for all that follow.
+        insecure_http: see there.
+        http_client: see there.
+        timeout: see there.
+        total_timeout: see there.
+        max_connections: see there.
+        clock: see there.
 
     Raises:
         ConfigurationError: one of them cannot work.

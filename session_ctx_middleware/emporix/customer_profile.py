@@ -32,15 +32,7 @@ class Company(Personal):
 
 
 class CustomerProfile(PlatformClient):
-    """Reads the profile of a customer, with the customer's own token.
-
-    Args:
-        tenant: the name of the tenant.
-        base_url, insecure_http, http_client, timeout, total_timeout, max_connections, clock: see `ClientOptions`.
-
-    Raises:
-        ConfigurationError: one of them cannot work.
-    """
+    """Reads the profile of a customer, with the customer's own token; built as every `PlatformClient`."""
 
     async def companies(self, token: str) -> tuple[Company, ...]:
         """Return the companies that a customer may act for, none for one who buys for himself.
