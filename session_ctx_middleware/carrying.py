@@ -55,6 +55,8 @@ class Carrying(Privacy):
     """The end mark, once the shopper has logged out in this request: what he brought counts no more."""
     _told: ContextChanges = NO_CHANGES
     """What the shopper's browser should know of: changes that Emporix has taken, or that are parked."""
+    _tells_version = False
+    """Whether the shopper's browser should know the version that was seen: another worker may show an older one."""
     _receipts = False
     """Whether a change of the shopper has been parked."""
 
@@ -246,7 +248,7 @@ class Carrying(Privacy):
             return True
         if self._deps.cookies is None:
             return False
-        if self._told.operations or self._ended is not None:
+        if self._told.operations or self._ended is not None or self._tells_version:
             return True
         if not self._used or (self._deps.documents is not None and self._document_out() is not None):
             return self._used
@@ -287,7 +289,7 @@ class Carrying(Privacy):
 
     def _own_note(self, token: StorefrontToken | None) -> Notes | None:
         """Return what this response itself has to tell."""
-        if not self._told.operations:
+        if not (self._told.operations or self._tells_version):
             return self._ended
         brought = self._notes() or Notes()
         if token is not None:

@@ -242,6 +242,7 @@ class SessionContext(ContextReading, PlainForm):
         self._known = await self._asked(
             token, lambda token, until, notes: self._engine.expect_cart(token, cart_id, until, notes)
         )
+        self._tells_version = self._known.document is not None
         await self._commit("cart_created", parks=True)
         return self
 

@@ -179,17 +179,18 @@ class RequestLifecycle(Carrying):
         """Send what is recorded, or just these changes."""
         if self._is_abroad():
             return await self._at_home(self._commit(operation, parks=parks, changes=changes))
+        carried = changes is not None
         changes = self._changes if changes is None else changes
         if not changes and not self._drains():
             return CommitResult(Commit.NOTHING)
         began = self._deps.clock.monotonic()
-        outcome = await self._send(changes, parks=parks)
+        outcome = await self._send(changes, parks=parks, carried=carried)
         self._tell(outcome.told, receipts=outcome.receipts)
         self._take_over(changes, outcome)
         self._deps.events.emit(commit_event(operation, outcome, self._deps.clock.monotonic() - began))
         return outcome
 
-    async def _send(self, changes: ContextChanges, *, parks: bool) -> CommitResult:
+    async def _send(self, changes: ContextChanges, *, parks: bool, carried: bool = False) -> CommitResult:
         token = await self._credentials()
         if token is None:
             self._brought_no_token()
@@ -200,12 +201,14 @@ class RequestLifecycle(Carrying):
         else:
             with self._budget(COMMITTING) as until:
                 notes, offer = self._notes(), self._offer()
+                if carried:  # from before: it may not be sent over what another page chooses at this moment
+                    notes = replace(notes or Notes(), receipts=True)
                 outcome = await self._engine.commit(token, changes, until, parks=parks, notes=notes, offer=offer)
         self._sending -= changes.ids
         if not isinstance(outcome.error, TokenRejected):
             return outcome
         another = await self._another_token(token)
-        return outcome if another is None else await self._send(changes, parks=parks)
+        return outcome if another is None else await self._send(changes, parks=parks, carried=carried)
 
     def _keep_for_visitor(self, changes: ContextChanges) -> CommitResult:
         """Keep the switches of a visitor without a token in his browser until he has one; there is no other place."""

@@ -11,11 +11,13 @@ from typing import Final
 from starlette.requests import HTTPConnection
 
 from .carrying import READING
+from .clock import STEP
 from .engine import Notes
 from .errors import ContextSealed
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import ATTRIBUTE_PREFIX, Value
 from .model.fields import SWITCHES
+from .model.operation import MICROSECONDS
 from .model.transition import Belongings, Follows, Side, Transition, TransitionKind, fate, is_another, kind_of
 from .model.view import NOTHING_KNOWN, Snapshot, source, switch_value
 from .own_calls import OwnCalls
@@ -100,12 +102,13 @@ class Moving(OwnCalls):
     def _belonging_to(
         self, token: StorefrontToken | None, known: Snapshot, made: ContextChanges, values: Mapping[str, Value]
     ) -> Belongings:
+        known_of = made.newest(known.parked.newest(known.overlay))
         return Belongings(
             token,
             Side.of(known, None if token is None else self._engine.session_of(token)),
             known.document,
             {name: value for name, value in values.items() if name in SWITCHES and isinstance(value, str)},
-            frozenset(SWITCHES) & {*made, *known.parked, *known.overlay},
+            {path: each.at for path, each in known_of.operations.items() if path in SWITCHES},
             {path: each.value for path, each in known.parked.operations.items() if path.startswith(ATTRIBUTE_PREFIX)},
         )
 
@@ -163,7 +166,7 @@ class Moving(OwnCalls):
         taken = _taken_along(before, kind, follows, same=same)
         if not same:
             self._told = self._told.switches()
-        await self._carry({} if same and kind == "refresh" else taken, kind)
+        await self._carry({} if same and kind == "refresh" else taken, before.chosen, kind)
         self._emit("session.moved", kind, "same session" if same else "another session")
         return self._transition(before, kind, taken, same=same)
 
@@ -190,12 +193,21 @@ class Moving(OwnCalls):
     def _side(self, token: StorefrontToken) -> Side:
         return Side.of(self._known or NOTHING_KNOWN, self._engine.session_of(token))
 
-    async def _carry(self, values: Mapping[str, Value], kind: TransitionKind) -> None:
-        """Have the session get values now: whatever the application does next, they are not lost."""
-        at = self._deps.timestamps.next(self._newest_at())
+    async def _carry(self, values: Mapping[str, Value], chosen: Mapping[str, float], kind: TransitionKind) -> None:
+        """Have the session get values now: whatever the application does next, they are not lost.
+
+        Args:
+            values: by path.
+            chosen: when those were chosen: what another page chooses meanwhile is later.
+            kind: what happens.
+        """
+        now = self._deps.timestamps.next(self._newest_at())
+        anew = chosen if self._ended is None else {}  # after a logout, what other pages choose is void
         era, clock = self._era, self._deps.clock
         missing = (path for path in values if path not in self._changes)  # what is recorded goes at the end
-        carried = ContextChanges({path: new_operation(values[path], at, era, clock) for path in missing})
+        carried = ContextChanges(
+            {path: new_operation(values[path], _after(anew.get(path), now), era, clock) for path in missing}
+        )
         if carried:
             outcome = await self._commit(kind, parks=True, changes=carried)
             if outcome.commit is None and not outcome.is_refused:
@@ -215,6 +227,11 @@ class Moving(OwnCalls):
             return switch_value(path, self._changes, known, self._deps.defaults) == value
         waits = path in self._changes or path in known.parked or path in known.overlay
         return waits or (known.document is not None and known.document.value_at(path) == value)
+
+
+def _after(chosen: float | None, now: float) -> float:
+    """Return a timestamp just after that of a choice, and of no later one."""
+    return now if chosen is None else round(chosen + STEP, MICROSECONDS)
 
 
 def _taken_along(before: Belongings, kind: TransitionKind, follows: Follows, *, same: bool) -> dict[str, Value]:

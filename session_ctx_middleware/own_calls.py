@@ -150,7 +150,7 @@ class OwnCalls(RequestLifecycle):
             with reading as until:
                 found = await self._engine.expect_cart(token, cart_id, until, self._notes())
             if not found.degraded and self._ended is None and self._token == token:
-                self._known = found
+                self._known, self._tells_version = found, found.document is not None
             if self._cannot_answer and not self._changes and self._drains():
                 await self._commit("cart_created", parks=True)
         except Exception as error:  # noqa: BLE001 - it is the shop's call that counts; the next page looks again

@@ -96,7 +96,7 @@ class Belongings(Personal):
         side: whose it is.
         document: the context.
         switches: the values that the shopper sees, but for the shop's defaults.
-        chosen: the names of those that he has chosen, as far as is known here or to his browser.
+        chosen: when he has chosen those, as far as is known here or to his browser, in seconds since the epoch.
         waiting: the changes of attributes that Emporix does not have yet, by their paths.
     """
 
@@ -104,7 +104,7 @@ class Belongings(Personal):
     side: Side
     document: ContextDocument | None = None
     switches: Mapping[str, str] = field(default_factory=dict)
-    chosen: frozenset[str] = frozenset()
+    chosen: Mapping[str, float] = field(default_factory=dict)
     waiting: Mapping[str, Value] = field(default_factory=dict)
 
 
