@@ -44,7 +44,7 @@ class Keeping(Protocol):
         """Return the session that a request brings; as for `SessionCookie.read`."""
         ...
 
-    async def place(self, kept: KeptSession, connection: HTTPConnection) -> KeptSession:
+    async def place(self, kept: KeptSession, connection: HTTPConnection, /) -> KeptSession:
         """Return a session that is new to its browser with a place to be kept at; those that it brought are over.
 
         Raises:
@@ -52,11 +52,11 @@ class Keeping(Protocol):
         """
         ...
 
-    async def renewed(self, kept: KeptSession) -> None:
+    async def renewed(self, kept: KeptSession, /) -> None:
         """Keep other tokens of a session, whatever becomes of the request that needed them."""
         ...
 
-    async def end(self, connection: HTTPConnection) -> None:
+    async def end(self, connection: HTTPConnection, /) -> None:
         """Have the sessions that a request brings end: nobody gets their tokens from here any more."""
         ...
 
@@ -72,7 +72,7 @@ class Keeping(Protocol):
         """Return what a request has brought; as for `SessionCookie.carried`."""
         ...
 
-    async def aclose(self, seconds: float) -> None:
+    async def aclose(self, seconds: float, /) -> None:
         """End what was begun on the running event loop, within that time."""
         ...
 

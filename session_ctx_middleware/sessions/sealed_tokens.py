@@ -126,14 +126,16 @@ class SealedTokens:
         admission = self._breaker.admit()
         if admission is Admission.REFUSED:
             raise TokensUnavailable
-        answer: _Answer | None = None
+        is_probe = admission is Admission.PROBE
+        # The call goes on when nobody waits any more: one that is cancelled may spoil a connection.
+        shared = self._calls.share(_answered(ask), otherwise=_Answer(failure="shut down"))
         try:
-            shared = self._calls.share(_answered(ask), otherwise=_Answer(failure="shut down"))
-            # The call goes on when nobody waits any more: one that is cancelled may spoil a connection.
             answer = await shared.wait(PATIENCE, self._clock) or _Answer(failure="no answer in time")
-        finally:
-            failed = answer is None or bool(answer.failure)
-            self._breaker.record(failed=failed, probe=admission is Admission.PROBE)
+        except BaseException:
+            if is_probe:  # that somebody leaves says nothing about the store
+                self._breaker.release()
+            raise
+        self._breaker.record(failed=bool(answer.failure), probe=is_probe)
         if answer.failure:
             self._failed(call, answer.failure)
             raise TokensUnavailable

@@ -34,7 +34,7 @@ class Shelf:
     """A token store of somebody else, which can be looked into, and which fails as it is told."""
 
     def __init__(self) -> None:
-        self.texts: dict[str, str] = {}
+        self.texts: dict[str, Any] = {}
         self.claims: dict[str, float] = {}
         self.ends: dict[str, float] = {}
         self.failing: Callable[[str], Awaitable[None]] | None = None
