@@ -266,6 +266,25 @@ async def test_values_of_the_request(make_shop: MakeShop, emporix: FakeEmporix, 
     assert not shop.named("sites.corrected")
 
 
+async def test_in_a_template(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog) -> None:
+    """A switcher offers the sites by their names, and what the shopper's own site has."""
+    session = here(emporix)
+    emporix._world.sites["main"] = {**emporix._world.sites["main"], "homeBase": {"timezone": "Europe/Berlin"}}
+
+    async def page(ctx: SessionContext, _: Any) -> str:
+        await ctx
+        before = (catalog.offers(ctx), catalog.time_zone(ctx), catalog.site_of(ctx))
+        assert before == ({}, "UTC", None)
+        await catalog.load()
+        offers = catalog.offers(ctx)
+        assert offers["site_code"] == [("main", "Europe"), ("us", "United States")]
+        assert offers["currency"] == ["EUR", "USD", "CHF"]
+        assert offers["target_location"] == ["DE", "AT", "FR", "US"]
+        return catalog.time_zone(ctx)
+
+    assert (await shop.visit(page, token=session.token)).text == "Europe/Berlin"
+
+
 def test_configuration(catalog: SiteCatalog) -> None:
     """Anything else is said at construction."""
     from session_ctx_middleware import SessionContextMiddleware

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
 from ..checks import number
 from ..clock import Clock
 from ..errors import ConfigurationError, EmporixError, EmporixFailed, TokenRejected
 from ..events import ContextEvent, Events
-from ..model.sites import Site, Sites
+from ..model.sites import OFFERED, Site, Sites
 from ..tasks import SharedResult, Tasks
 from .client import SYSTEM_CLOCK, ClientOptions
 from .public_token import PublicToken
@@ -26,6 +26,15 @@ LONGEST_PAUSE: Final = 60.0
 UNBOUND: Final = "SiteCatalog(...) has to be the sites=... of a SessionContextMiddleware."
 
 Loaded: TypeAlias = Sites | EmporixError
+
+
+class OnASite(Protocol):
+    """Whoever is on a site: a session context."""
+
+    @property
+    def site_code(self) -> str | None:
+        """Its code."""
+        ...
 
 
 class SiteCatalog:
@@ -92,6 +101,37 @@ class SiteCatalog:
             code: of the site, as in ``ctx.site_code``.
         """
         return None if self._sites is None else self._sites.get(code)
+
+    def site_of(self, context: OnASite) -> Site | None:
+        """Return the site that a shopper is on, as it was loaded last; `None` where nobody knows it.
+
+        Args:
+            context: a session context that was loaded.
+        """
+        return self.site(context.site_code)
+
+    def offers(self, context: OnASite) -> dict[str, list[str | tuple[str, str]]]:
+        """Return what a shopper may choose from, for ``switcher(...)`` in a template: values by switch.
+
+        Args:
+            context: a session context that was loaded.
+        """
+        offers: dict[str, list[str | tuple[str, str]]] = {
+            "site_code": [(site.code, site.name) for site in self._sites or ()]
+        }
+        site = self.site_of(context)
+        if site is not None:
+            offers |= {field: [*site.offered(field)] for field in OFFERED}
+        return {field: values for field, values in offers.items() if values}
+
+    def time_zone(self, context: OnASite) -> str:
+        """Return the time zone of a shopper's site, for ``install(templates, time_zone=...)``; UTC where it has none.
+
+        Args:
+            context: a session context that was loaded.
+        """
+        site = self.site_of(context)
+        return (None if site is None else site.time_zone) or "UTC"
 
     async def load(self, patience: float | None = None) -> Sites | None:
         """Return the sites: at once where they are known, else when they come; `None` where they cannot be had.
@@ -171,7 +211,7 @@ class SiteCatalog:
         pause = PAUSE if error.retry_after is None else min(max(error.retry_after, PAUSE), LONGEST_PAUSE)
         self._renew_at, self._failing = self._clock.monotonic() + pause, True
         event = ContextEvent(
-            name="sites.failed", operation=OPERATION, outcome=type(error).__name__, status=error.status
+            name="sites.failed", operation=error.operation, outcome=type(error).__name__, status=error.status
         )
         self._events.emit(event)
         return error

@@ -14,7 +14,7 @@ from typing import Any, Final
 from ..errors import InvalidChange
 from .fields import checked_switch
 
-__all__ = ["Site", "Sites"]
+__all__ = ["OFFERED", "Site", "Sites"]
 
 MAX_VALUES: Final = 512
 MAX_NAME: Final = 256
