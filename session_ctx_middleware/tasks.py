@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 import sys
-from collections.abc import AsyncIterator, Coroutine, Hashable
+from collections.abc import AsyncIterator, Coroutine, Hashable, Sequence
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
@@ -83,6 +83,8 @@ class SharedResult(Generic[T]):
 class Tasks:
     """Detached tasks, held until they end; a client that goes away cannot cancel them.
 
+    Several event loops may use one object; each waits for its own tasks alone.
+
     Args:
         clock: where timers come from.
     """
@@ -146,25 +148,29 @@ class Tasks:
     async def settle(self, timeout: float) -> None:
         """Wait until every task has ended, but not longer than `timeout` seconds; cancel nothing."""
         until = self._clock.monotonic() + timeout
-        while self._running and (left := until - self._clock.monotonic()) > 0:
-            await self._one_ends(left)
+        while (mine := self._mine()) and (left := until - self._clock.monotonic()) > 0:
+            await self._one_ends(mine, left)
 
     async def drain(self, timeout: float) -> None:
         """Wait until every task has ended, and cancel what is left after `timeout` seconds."""
         await self.settle(timeout)
-        while self._running:  # one that is cut short may begin another
-            for task in self._running:
+        while mine := self._mine():  # one that is cut short may begin another
+            for task in mine:
                 task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await asyncio.gather(*mine, return_exceptions=True)
 
-    async def _one_ends(self, timeout: float) -> None:
+    def _mine(self) -> list[asyncio.Task[object]]:
+        """Return the tasks of the running event loop: those of others cannot be waited for."""
+        loop = asyncio.get_running_loop()
+        return [task for task in self._running.copy() if task.get_loop() is loop]
+
+    async def _one_ends(self, tasks: Sequence[asyncio.Task[object]], timeout: float) -> None:
         ended: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
 
         def notice(_: asyncio.Task[object]) -> None:
             if not ended.done():
                 ended.set_result(True)
 
-        tasks = tuple(self._running)
         for task in tasks:
             task.add_done_callback(notice)
         await wait(ended, timeout, self._clock)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
+from session_ctx_middleware.clock import SystemClock
 from session_ctx_middleware.tasks import SharedResult, Tasks
 
 from .support.virtual_time import VirtualClock
@@ -79,3 +82,32 @@ async def test_work_sees_context_variables() -> None:
     tasks.spawn(work(), context=contextvars.copy_context())
     await tasks.settle(1)
     assert seen == ["default", "of the caller"]
+
+
+def test_tasks_of_another_loop() -> None:
+    """An event loop that closes waits for its own tasks, cancels those, and leaves the ones of other loops alone."""
+    tasks = Tasks(SystemClock())
+    began, goes_on = threading.Event(), threading.Event()
+
+    async def elsewhere() -> str:
+        shared = tasks.share(asyncio.to_thread(wait_for, goes_on), otherwise="cut short")
+        began.set()
+        return await shared.get()
+
+    async def here() -> None:
+        shared = tasks.share(answer(60), otherwise="no")
+        await tasks.drain(0)
+        assert await shared.get() == "no"
+
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(asyncio.run, elsewhere())
+        assert began.wait(30)
+        try:
+            pool.submit(asyncio.run, here()).result(30)
+        finally:
+            goes_on.set()
+        assert other.result(30) == "done"
+
+
+def wait_for(event: threading.Event) -> str:
+    return "done" if event.wait(30) else "late"

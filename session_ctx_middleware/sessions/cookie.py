@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -29,8 +30,11 @@ MAX_READ: Final = 4096
 MAX_BYTES: Final = 2400
 """Bytes of the whole ``Set-Cookie``: of the 3 KiB of one response, so much is left that a note has room for choices."""
 MOST_VALUES: Final = 6
+MOST_TRIED: Final = 64
 REMEMBERED: Final = 2048
 SECURE: Final = frozenset({"https", "wss"})
+CLEARING: Final = 130
+"""Bytes that it takes to clear one."""
 LINE: Final = r"(?:\.\d{1,7}\.\d{1,7})?"
 
 
@@ -114,7 +118,8 @@ class SessionCookie:
         self._remember((name, value), kept)
         brought = self.read(connection.scope)
         others = {*brought.void, *([] if brought.kept is None else [self._name_of(connection.scope, brought.kept)])}
-        return (header, *self.clear(sorted(others - {name})))
+        room = max(1, (MAX_BYTES - len(header)) // CLEARING)  # what has to wait is cleared by the next response
+        return (header, *self.clear(sorted(others - {name})[:room]))
 
     def clear(self, names: Iterable[str]) -> tuple[bytes, ...]:
         """Return the values of ``Set-Cookie`` that remove cookies.
@@ -125,8 +130,10 @@ class SessionCookie:
         return tuple(f"{name}=; Path=/; Max-Age=0{_attributes(name)}".encode() for name in names)
 
     def _all(self, scope: Scope) -> list[tuple[str, KeptSession]]:
-        values = self._values(scope)[:MOST_VALUES]
-        return [(name, kept) for name, value in values if (kept := self._open(name, value)) is not None]
+        # What cannot be opened does not count: a neighbour host could push the shopper's own aside.
+        values = self._values(scope)[:MOST_TRIED]
+        opened = ((name, kept) for name, value in values if (kept := self._open(name, value)) is not None)
+        return list(islice(opened, MOST_VALUES))
 
     def _values(self, scope: Scope) -> list[tuple[str, str]]:
         secure = self._is_secure(scope)

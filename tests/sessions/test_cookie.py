@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -133,3 +134,25 @@ def test_late_answer_of_an_earlier_session() -> None:
     cleared = cookie.write(request(*headers[:2]), anew)
     assert cleared is not None
     assert {each.partition(b"=")[0].decode() for each in cleared} == {*names}
+
+
+def test_made_up_ones_do_not_count() -> None:
+    """However many cookies of its name somebody else has set, the one that can be opened is found."""
+    own = brought(written(cookie_of()))
+    made_up = [f"__Host-shop.1.{number}=" + "A" * 60 for number in range(40)]
+
+    assert cookie_of().read(request(*made_up, own).scope).kept == KEPT
+
+
+def test_room_for_clearings() -> None:
+    """A cookie that is large leaves some of what it follows to be cleared by the next response."""
+    cookie = cookie_of()
+    earlier = [KEPT]
+    for _ in range(5):
+        earlier.append(KEPT.following(earlier[-1], 0))
+    large = replace(KEPT.following(earlier[-1], 0), saas_token="s" * 1400)
+    headers = cookie.write(request(*(brought(written(cookie, each)) for each in earlier)), large)
+
+    assert headers is not None
+    assert 2 <= len(headers) < 6
+    assert sum(map(len, headers)) <= 2560
