@@ -9,18 +9,17 @@ from contextlib import suppress
 from typing import Any
 
 import httpx
-import httpx2
 import pytest
 import sentry_sdk
 from hpack import Encoder
 from sentry_sdk.integrations.httpx import HttpxIntegration
 from sentry_sdk.integrations.httpx2 import Httpx2Integration
-from sentry_sdk.transport import Transport
 
 from session_ctx_middleware.emporix import ShopperTokens
 from session_ctx_middleware.errors import EmporixError
 from session_ctx_middleware.testing import FakeEmporix
 
+from ..support.sentry import tracked
 from ..support.virtual_time import WALL_START
 from .test_token_endpoints import FAULTS, KIM, OPERATIONS, URL, Canaries, locals_of
 from .test_traces import Tracer
@@ -28,37 +27,11 @@ from .test_traces import Tracer
 LOGGERS = ("", "httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "hpack.hpack", "hpack.table", "asyncio")
 
 
-class Tracked(Transport):
-    """What an error tracker would be sent."""
-
-    sent: list[str]
-
-    def capture_envelope(self, envelope: Any) -> None:
-        self.sent.append(envelope.serialize().decode())
-
-
-@pytest.fixture
-def tracked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+@pytest.fixture(name="tracked")
+def _tracked() -> Iterator[list[str]]:
     """What Sentry, which watches httpx and httpx2, would send."""
-    for library in (httpx, httpx2):  # its integrations replace it, for good
-        monkeypatch.setattr(library.AsyncClient, "send", library.AsyncClient.send)
-        monkeypatch.setattr(library.Client, "send", library.Client.send)
-    for integration in (HttpxIntegration, Httpx2Integration):
-        integration.setup_once()
-    transport = Tracked()
-    transport.sent = []
-    client = sentry_sdk.Client(
-        "https://key@sentry.test/1",
-        transport=transport,
-        traces_sample_rate=1.0,
-        default_integrations=False,
-        auto_enabling_integrations=False,
-        integrations=[HttpxIntegration(), Httpx2Integration()],
-    )
-    with sentry_sdk.isolation_scope() as scope:
-        scope.set_client(client)
-        yield transport.sent
-    client.close(timeout=0)
+    with tracked(HttpxIntegration(), Httpx2Integration()) as sent:
+        yield sent
 
 
 @pytest.fixture

@@ -9,10 +9,13 @@ from typing import Literal
 
 import aiohttp
 import pytest
+import sentry_sdk
 from opentelemetry.instrumentation.aiohttp_client import create_trace_config
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from sentry_sdk.integrations.aiohttp import AioHttpIntegration
+from sentry_sdk.integrations.aiohttp import create_trace_config as create_sentry_config
 
 from session_ctx_middleware.emporix import OwnContextClient, ShopperTokens, TokenAnswer
 from session_ctx_middleware.emporix.transport.libraries import Name
@@ -20,6 +23,7 @@ from session_ctx_middleware.errors import EmporixUnreachable
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from ..emporix.test_token_endpoints import KIM, OPERATIONS, Canaries
+from ..support.sentry import tracked
 from .backend import WebServer
 from .test_drips import Dripping
 
@@ -122,3 +126,21 @@ async def test_no_span_of_aiohttp(served: tuple[FakeEmporix, str]) -> None:
         await OwnContextClient("acme", base_url=url, http_client=session).get(emporix.new_session().token)
         assert len(exporter.get_finished_spans()) == 1
     provider.shutdown()
+
+
+async def test_nothing_for_sentry(served: tuple[FakeEmporix, str]) -> None:
+    """Where Sentry watches a session of aiohttp, no address with a secret reaches a span or a breadcrumb; others do."""
+    emporix, url = served
+    with tracked(AioHttpIntegration()) as sent:
+        async with aiohttp.ClientSession(trace_configs=[create_sentry_config()]) as session:
+            tokens = ShopperTokens("acme", "storefront", base_url=url, http_client=session)
+            shopper = await shopper_at(emporix, url, tokens)
+            with sentry_sdk.start_transaction(name="page"):
+                for operation in OPERATIONS[:-1]:
+                    await shopper.call(operation)
+                await OwnContextClient("acme", base_url=url, http_client=session).get(emporix.new_session().token)
+                sentry_sdk.capture_message("what led to it")
+        told = "\n".join(sent)
+    assert "/session-context/acme/me/context" in told
+    assert "what led to it" in told
+    assert shopper.read_in(told) == []
