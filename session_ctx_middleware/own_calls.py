@@ -138,6 +138,11 @@ class OwnCalls(RequestLifecycle):
         self._visiting()
         self._noticing = self._engine.detached(self._look_for_cart(token, cart_id))
 
+    async def _was_noticed(self, token: StorefrontToken, cart_id: str | None) -> bool:
+        """Tell whether a call with `auth` has created a cart, and the context that shows it has been read."""
+        noticing = self._noticing
+        return noticing is not None and await noticing.get() == NOTICED and self._shows_cart(token, cart_id)
+
     def _shows_cart(self, token: StorefrontToken, cart_id: str | None) -> bool:
         """Tell whether a cart is no news, so that finding it with every page costs nothing."""
         known = self._engine.view(token, self._notes())

@@ -19,15 +19,15 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from session_ctx_middleware import SessionContextMiddleware
+from session_ctx_middleware.sessions import StorefrontSessions
 
-from . import pages
+from . import accounts, pages
 from .catalog import Catalog
 from .costs import Ledger
 from .platform import Platform, build_client
 from .rendering import STATIC, Renderer
 from .settings import Settings
 from .visit import VisitLayer
-from .visitor import AnonymousVisitor
 
 if TYPE_CHECKING:
     from session_ctx_middleware.emporix import HttpClient
@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None, client: HttpClient | None = Non
     http: Any = client or build_client()
     http.event_hooks["request"].append(ledger.note)
     platform = Platform(settings, http)
-    visitor = AnonymousVisitor(platform)
+    sessions = StorefrontSessions(settings.client_id)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -62,6 +62,10 @@ def create_app(settings: Settings | None = None, client: HttpClient | None = Non
             Route("/cart", pages.cart),
             Route("/cart/items", pages.add_to_cart, methods=["POST"]),
             Route("/switch", pages.switch, methods=["POST"]),
+            Route("/account", accounts.account),
+            Route("/login", accounts.log_in, methods=["POST"]),
+            Route("/logout", accounts.log_out, methods=["POST"]),
+            Route("/company", accounts.act_for, methods=["POST"]),
             Route("/health", health),
             Mount("/static", StaticFiles(directory=STATIC), name="static"),
         ],
@@ -71,7 +75,8 @@ def create_app(settings: Settings | None = None, client: HttpClient | None = Non
                 SessionContextMiddleware,
                 tenant=settings.tenant,
                 base_url=settings.base_url,
-                token=visitor,
+                token=sessions,
+                secret_key=settings.secret_key,
                 defaults=settings.defaults,
                 http_client=http,  # one client for all calls, so that all are counted
                 **options,
@@ -80,7 +85,11 @@ def create_app(settings: Settings | None = None, client: HttpClient | None = Non
         lifespan=lifespan,
     )
     app.state.shop = pages.Shop(
-        platform=platform, catalog=Catalog(platform), visitor=visitor, renderer=Renderer(settings.defaults)
+        platform=platform,
+        catalog=Catalog(platform),
+        sessions=sessions,
+        ledger=ledger,
+        renderer=Renderer(settings.defaults),
     )
     return app
 

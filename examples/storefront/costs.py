@@ -18,6 +18,10 @@ _OPERATIONS: Final = tuple(
         ("context.patch", "PATCH", r"/session-context/[^/]+/me/context"),
         ("anonymous.login", "GET", r"/customerlogin/auth/anonymous/login"),
         ("anonymous.refresh", "GET", r"/customerlogin/auth/anonymous/refresh"),
+        ("customer.login", "POST", r"/customer/[^/]+/login"),
+        ("customer.logout", "GET", r"/customer/[^/]+/logout"),
+        ("customer.refresh", "GET", r"/customer/[^/]+/refreshauthtoken"),
+        ("customer.profile", "GET", r"/customer/[^/]+/me"),
         ("site.list", "GET", r"/site/[^/]+/sites"),
         ("product.list", "GET", r"/product/[^/]+/products"),
         ("price.match", "POST", r"/price/[^/]+/match-prices-by-context"),
@@ -34,7 +38,7 @@ OPERATIONS: Final = frozenset(name for name, _, _ in _OPERATIONS) | {OTHER}
 
 
 class Bill:
-    """The calls of one request, in order; `tokens` are the shopper's tokens that it has used."""
+    """The calls of one request, in order; `tokens` are the shopper's tokens, as far as they are known."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -50,11 +54,13 @@ class Ledger:
     How: the shop's own calls run in the task of their request, so a context variable says whose they are. The
     middleware's GET and PATCH run in tasks of their own, because a GET may serve many requests at once and a PATCH must
     survive a browser that goes away; a context variable does not reach them. But their token tells the shopper, so
-    they go on the bill of every request of that shopper that is open just then.
+    they go on the bill of every request of that shopper that is open just then, or becomes known as his a moment later.
+    What has no token begins a session, of a request whose shopper is not known yet.
     """
 
     def __init__(self) -> None:
         self._open: set[Bill] = set()
+        self._unpaid: dict[str, list[str]] = {}
 
     @contextmanager
     def open(self, bill: Bill) -> Iterator[None]:
@@ -66,16 +72,28 @@ class Ledger:
         finally:
             _mine.reset(reset)
             self._open.discard(bill)
+            if not self._open:
+                self._unpaid.clear()
+
+    def knows(self, bill: Bill, authorization: str) -> None:
+        """Note whose request it is, and what was called for him before that was known."""
+        bill.tokens.add(authorization)
+        bill.calls += self._unpaid.pop(authorization, [])
 
     async def note(self, request: Any) -> None:
         """Note one call; this is a request hook of httpx."""
-        operation = _operation(request.method, request.url.path)
-        for bill in self._payers(request.headers.get("authorization", "").removeprefix("Bearer ")):
+        operation, token = _operation(request.method, request.url.path), request.headers.get("authorization", "")
+        payers = list(self._payers(token))
+        for bill in payers:
             bill.calls.append(operation)
+        if not payers and token:
+            self._unpaid.setdefault(token, []).append(operation)
 
     def _payers(self, token: str) -> Iterable[Bill]:
         mine = _mine.get()
-        return [mine] if mine is not None else [bill for bill in self._open if token in bill.tokens]
+        if mine is not None:
+            return [mine]
+        return [bill for bill in self._open if (token in bill.tokens if token else not bill.tokens)]
 
 
 def _operation(method: str, path: str) -> str:

@@ -6,35 +6,10 @@ Everything is read with care: a field that is missing or of another type costs a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Cart", "Grant", "Price", "Product", "Site", "Text", "localized"]
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """An anonymous session: its tokens, and for how many seconds the first one is good."""
-
-    access_token: str = field(repr=False)
-    refresh_token: str = field(repr=False)
-    session_id: str = field(repr=False)
-    expires_in: float
-
-    @classmethod
-    def read(cls, data: Mapping[str, Any]) -> Grant:
-        """Read an answer of the anonymous login.
-
-        Raises:
-            LookupError: there is no access token in it.
-            ValueError: what is in it makes no sense.
-        """
-        return cls(
-            str(data["access_token"]),
-            str(data.get("refresh_token", "")),
-            str(data.get("sessionId", "")),
-            float(data.get("expires_in", 0)),
-        )
+__all__ = ["Cart", "Price", "Product", "Site", "Text", "localized"]
 
 
 @dataclass(frozen=True, slots=True)

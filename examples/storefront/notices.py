@@ -23,7 +23,12 @@ SOURCES: Final[Mapping[str, str]] = {
 
 NOTES: Final[Mapping[str, str]] = {
     "invalid": "That is not something this shop offers, so nothing was changed.",
-    "lost": "Emporix cannot be reached, so your choice could not be kept. Please try again in a moment.",
+    "not-you": "That is not an e-mail address and a password that belong together.",
+    "not-now": "Emporix cannot be reached, so nothing has changed. Please try again in a moment.",
+    "log-in": "Please log in for that.",
+    "not-yours": "You do not act for that company.",
+    "welcome": "You are logged in.",
+    "bye": "You are logged out.",
     "cart-behind": "Your choice holds, but your cart could not follow. Please choose again in a moment.",
     "not-added": "That could not be put into your cart. Please try again in a moment.",
     "no-price": "There is no price for that at the moment, so it was not put into your cart.",
@@ -45,9 +50,7 @@ def notices(
     """
     if note in NOTES:
         yield NOTES[note]
-    if visit.is_over:
-        yield "Your session at Emporix is over. The next page begins a new one."
-    elif visit.is_offline or ctx.is_degraded:
+    if visit.is_offline or ctx.is_degraded:
         yield "Emporix cannot be reached right now. You can look around; prices are on request until it is back."
     elif ctx.is_stale:
         yield "Emporix does not answer right now. You see what it said last."

@@ -10,17 +10,18 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from session_ctx_middleware import InvalidChange, SessionContext, get_session_context
+from session_ctx_middleware.sessions import StorefrontSessions
 
 from .catalog import Catalog
 from .choices import changes_of
+from .costs import Ledger
 from .models import Cart, Price, Product, Site
 from .platform import Platform, PlatformError
 from .rendering import Renderer
 from .security import local_target, same_origin_only
 from .visit import Visit, get_visit
-from .visitor import AnonymousVisitor
 
-__all__ = ["Shop", "add_to_cart", "cart", "home", "switch"]
+__all__ = ["Basics", "Shop", "add_to_cart", "back_to", "begin", "cart", "home", "switch"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,8 @@ class Shop:
 
     platform: Platform
     catalog: Catalog
-    visitor: AnonymousVisitor
+    sessions: StorefrontSessions
+    ledger: Ledger
     renderer: Renderer
 
 
@@ -51,7 +53,7 @@ class Basics:
 
 async def home(request: Request) -> Response:
     """Show all products, with prices for this shopper."""
-    basics = await _begin(request)
+    basics = await begin(request)
     prices = await _prices(basics, {product.product_id: 1 for product in basics.products})
     return await basics.shop.renderer.page(
         request,
@@ -66,7 +68,7 @@ async def home(request: Request) -> Response:
 
 async def cart(request: Request) -> Response:
     """Show what is in the cart, at today's prices."""
-    basics = await _begin(request)
+    basics = await begin(request)
     held = await _cart(basics)
     prices = await _prices(basics, held.quantities if held else {})
     return await basics.shop.renderer.page(
@@ -86,7 +88,7 @@ async def cart(request: Request) -> Response:
 @same_origin_only
 async def switch(request: Request) -> Response:
     """Switch site, currency, language and location, together; the cart comes along."""
-    basics = await _begin(request)
+    basics = await begin(request)
     form = await request.form()
     changes = changes_of(form, basics.ctx, basics.sites)
     try:
@@ -94,72 +96,67 @@ async def switch(request: Request) -> Response:
         # where Emporix cannot take it yet.
         basics.ctx.switch(**changes)
     except InvalidChange:
-        return _back(form.get("back"), note="invalid")
-    if basics.visit.token is None:
-        return _back(form.get("back"), note="lost")
+        return back_to(form.get("back"), note="invalid")
     followed = await _move_cart(basics, changes)
-    return _back(form.get("back"), note="" if followed else "cart-behind")
+    return back_to(form.get("back"), note="" if followed else "cart-behind")
 
 
 @same_origin_only
 async def add_to_cart(request: Request) -> Response:
     """Put a product into the cart; the first one creates it."""
-    basics = await _begin(request)
+    basics = await begin(request)
     product_id = str((await request.form()).get("product", ""))
-    token = basics.visit.token
-    if token is None:
-        return _back("/", note="not-added")
-    platform = basics.shop.platform
+    auth, platform = basics.ctx.auth, basics.shop.platform
     try:
-        cart_id = basics.ctx.cart_id or await _new_cart(basics, token)
-        price = (await platform.prices(token, {product_id: 1})).get(product_id)
+        cart_id = basics.ctx.cart_id or await _new_cart(basics)
+        price = (await platform.prices(auth, {product_id: 1})).get(product_id)
         if price is None:
-            return _back("/", note="no-price")
-        await platform.add_item(token, cart_id, product_id, price)
+            return back_to("/", note="no-price")
+        await platform.add_item(auth, cart_id, product_id, price)
     except PlatformError as error:
         _note(basics.visit, error)
-        return _back("/", note="not-added")
-    return _back("/cart")
+        return back_to("/", note="not-added")
+    return back_to("/cart")
 
 
-async def _begin(request: Request) -> Basics:
-    """Load the context and what all shoppers share, at once."""
+async def begin(request: Request) -> Basics:
+    """Load the context, and what all shoppers share."""
     shop: Shop = request.app.state.shop
     visit = get_visit(request)
-    await shop.visitor(request)  # the shop's own calls need the token, too
-    ctx, sites, products = await asyncio.gather(
-        get_session_context(request).load(), shop.catalog.sites(visit.token), shop.catalog.products(visit.token)
-    )
+    ctx = await get_session_context(request).load()
+    visit.is_offline = not ctx.has_token  # then there is no session either: Emporix could not be asked for one
+    if ctx.has_token:
+        shop.ledger.knows(visit.bill, shop.platform.authorization(ctx.auth))
+    auth = ctx.auth if ctx.has_token else None
+    sites, products = await asyncio.gather(shop.catalog.sites(auth), shop.catalog.products(auth))
     return Basics(shop=shop, visit=visit, ctx=ctx, sites=sites, products=products)
 
 
 async def _prices(basics: Basics, quantities: Mapping[str, float]) -> Mapping[str, Price]:
     """Return prices; without Emporix, or without enough in the session, there are none: "price on request"."""
-    token = basics.visit.token
-    if not quantities or token is None or basics.is_offline:
+    if not quantities or basics.is_offline:
         return {}
     try:
-        return await basics.shop.platform.prices(token, quantities)
+        return await basics.shop.platform.prices(basics.ctx.auth, quantities)
     except PlatformError as error:
         _note(basics.visit, error)
         return {}
 
 
 async def _cart(basics: Basics) -> Cart | None:
-    token, cart_id = basics.visit.token, basics.ctx.cart_id
-    if token is None or cart_id is None or basics.is_offline:
+    cart_id = basics.ctx.cart_id
+    if cart_id is None or basics.is_offline:
         return None
     try:
-        return await basics.shop.platform.cart(token, cart_id)
+        return await basics.shop.platform.cart(basics.ctx.auth, cart_id)
     except PlatformError as error:
         _note(basics.visit, error)
         return None
 
 
-async def _new_cart(basics: Basics, token: str) -> str:
-    ctx, credentials = basics.ctx, basics.visit.credentials
-    session_id = credentials.session_id if credentials else ""
-    cart_id = await basics.shop.platform.create_cart(token, session_id, ctx.site_code or "", ctx.currency or "")
+async def _new_cart(basics: Basics) -> str:
+    ctx = basics.ctx
+    cart_id = await basics.shop.platform.create_cart(ctx.auth, ctx.site_code or "", ctx.currency or "")
     # With its first cart, the session gets its context at Emporix. Said aloud, the middleware reads it at once and
     # sends what the shopper chose before; prices that are asked for after this line are in the chosen currency.
     await ctx.cart_created(cart_id)
@@ -168,14 +165,14 @@ async def _new_cart(basics: Basics, token: str) -> str:
 
 async def _move_cart(basics: Basics, changes: Mapping[str, str]) -> bool:
     """Let the cart follow the session (Emporix keeps the two apart), and tell whether it did."""
-    token, cart_id = basics.visit.token, basics.ctx.cart_id
-    if token is None or cart_id is None:
+    auth, cart_id = basics.ctx.auth, basics.ctx.cart_id
+    if cart_id is None:
         return True
     try:
         if "site_code" in changes:
-            await basics.shop.platform.move_cart(token, cart_id, changes["site_code"])
+            await basics.shop.platform.move_cart(auth, cart_id, changes["site_code"])
         if "currency" in changes:
-            await basics.shop.platform.convert_cart(token, cart_id, changes["currency"])
+            await basics.shop.platform.convert_cart(auth, cart_id, changes["currency"])
     except PlatformError as error:
         _note(basics.visit, error)
         return False
@@ -184,10 +181,7 @@ async def _move_cart(basics: Basics, changes: Mapping[str, str]) -> bool:
 
 def _note(visit: Visit, error: PlatformError) -> None:
     """Remember why a call failed: the page says so, and does not wait for Emporix once more."""
-    if error.status == 401:
-        visit.forget()
-    elif not error.is_refusal:
-        visit.is_offline = True
+    visit.is_offline = visit.is_offline or not error.is_refusal
 
 
 def _totals(prices: Mapping[str, Price]) -> Mapping[str, float]:
@@ -197,7 +191,7 @@ def _totals(prices: Mapping[str, Price]) -> Mapping[str, float]:
     return totals
 
 
-def _back(target: object, *, note: str = "") -> Response:
+def back_to(target: object, *, note: str = "") -> Response:
     """Answer a form: the browser fetches a page with GET, so reloading that sends nothing twice."""
     path = local_target(target).partition("?")[0]
     return RedirectResponse(f"{path}?note={note}" if note else path, status_code=303)

@@ -73,14 +73,13 @@ class Renderer:
             values: what else the template needs.
         """
         visit = get_visit(request)
-        if ctx.is_rejected:
-            visit.forget()
         note = request.query_params.get("note", "")
         frame = {
             "session_ctx": ctx,
             "choices": await run_in_threadpool(choices_for, ctx, tuple(sites), self._defaults),
             "notices": list(notices(ctx, visit, note=note, currencies=currencies, cart=cart)),
             "here": request.url.path,
+            "is_logged_in": ctx.is_logged_in,
             "calls": visit.present(),
             "earlier": visit.earlier,
         }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from session_ctx_middleware import ContextDefaults
@@ -24,16 +25,20 @@ class Settings:
         client_id: the client id of the tenant's storefront API key; it is no secret.
         base_url: the platform's address.
         defaults: used until Emporix or the shopper says otherwise, and to begin anonymous sessions with.
+        secret_key: seals the session cookie, and signs what browsers carry; made up at each start unless it is given.
     """
 
     tenant: str = "acme"
     client_id: str = "storefront"
     base_url: str = FAKE_URL
     defaults: ContextDefaults = USUAL
+    secret_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False, compare=False)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read ``EMPORIX_TENANT`` and ``EMPORIX_CLIENT_ID`` (both or neither), ``EMPORIX_BASE_URL``, ``SHOP_...``.
+
+        ``SHOP_SECRET_KEY``, 32 characters or more, has to be the same for all workers of a shop.
 
         Raises:
             ValueError: one of the two is set without the other.
@@ -44,11 +49,11 @@ class Settings:
                 "Set both EMPORIX_TENANT and EMPORIX_CLIENT_ID to use your tenant, or neither to use FakeEmporix."
             )
         base_url = environment.get("EMPORIX_BASE_URL")
+        more = {"secret_key": environment["SHOP_SECRET_KEY"]} if environment.get("SHOP_SECRET_KEY") else {}
         if tenant and client_id:
-            return cls(
-                tenant=tenant, client_id=client_id, base_url=base_url or REAL_URL, defaults=_defaults(environment)
-            )
-        return cls(base_url=base_url or FAKE_URL, defaults=_defaults(environment))
+            more |= {"tenant": tenant, "client_id": client_id}
+        usual = REAL_URL if tenant else FAKE_URL
+        return cls(base_url=base_url or usual, defaults=_defaults(environment), **more)
 
 
 def _defaults(environment: Mapping[str, str]) -> ContextDefaults:
