@@ -4,6 +4,7 @@ Requests overlap, so that several responses clear the same notes, and each may a
 
 * what the other notes of a request say as well is cleared, and nothing is written for it;
 * only light notes are joined: a heavy one would be sent once more by each of the responses that are on their way;
+* while one joined note may be on its way, no other one is written: each would say most of it once more;
 * where there is no room, heavy notes give their attributes up, the oldest first, and what is left of them is light.
 
 Nothing is lost by clearing. One note is cleared for the sake of another only if that is written by the same response,
@@ -35,6 +36,8 @@ CROWDED: Final = 1024
 TOKENS: Final = 10_000
 SECONDS: Final = 10.0
 """For which a note may be on its way to a browser, and come back."""
+SOON: Final = 2.0
+"""Seconds after which a joined note that no request has brought back is written once more, as another one."""
 ELSEWHERE: Final = 3
 """Times what this process has sent: others may have sent as much."""
 HEAVY_VALUE: Final = 64
@@ -93,7 +96,7 @@ class Compacted:
 
 
 class OnTheirWay:
-    """Notes with attributes that this process has sent, and that no request has brought back yet.
+    """What this process has sent, and no request has brought back yet: notes with attributes, and joined ones.
 
     Requests that overlap bring the same notes, and know nothing of each other: together, what they have to tell would
     take more room than each of them sees. Other workers may be sending as much.
@@ -105,6 +108,7 @@ class OnTheirWay:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._sent: TTLCache[str, dict[bytes, tuple[int, float]]] = TTLCache(TOKENS, SECONDS, timer=clock.monotonic)
+        self._joined: TTLCache[str, bytes] = TTLCache(TOKENS, SOON, timer=clock.monotonic)
         self._lock = Lock()  # event loops of several threads share it
 
     def size(self, token: str, here: Collection[bytes]) -> int:
@@ -129,6 +133,23 @@ class OnTheirWay:
             with self._lock:
                 sent = self._sent.get(token, {})
                 self._sent[token] = {**sent, name: (size, self._clock.monotonic() + SECONDS)}
+
+    def joins(self, token: str, name: bytes, here: Collection[bytes]) -> bool:
+        """Tell whether a joined note may go out, and remember it: not while another one may be on its way.
+
+        Args:
+            token: the fingerprint of the browser's token; for visitors without one nothing is remembered.
+            name: of the cookie; overlapping answers that join the same notes write one and the same.
+            here: the names of the notes that the browser has brought.
+        """
+        if not token:
+            return True
+        with self._lock:
+            other = self._joined.get(token, name)
+            if other != name and other not in here:
+                return False
+            self._joined[token] = name
+        return True
 
 
 def needed(held: Iterable[Held]) -> tuple[Held, ...]:

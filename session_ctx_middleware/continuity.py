@@ -16,7 +16,7 @@ from starlette.types import Scope
 from . import cbor
 from .checks import cookie_name
 from .clock import Clock
-from .compaction import Held, OnTheirWay, Room, beside, compact, is_compact, needed
+from .compaction import MAX_HELD, Compacted, Held, OnTheirWay, Room, beside, compact, is_compact, needed
 from .cookies import SECURE, cookie_attributes, cookies_in
 from .engine import NOTE_SECONDS, Noted, Notes, join
 from .note_codec import decode, encode
@@ -256,7 +256,7 @@ class ContinuityCookies:
         if done.joined is not None:
             name = prefix + _name_of_join(done.joined)
             header = self._header(prefix, name, done.joined)
-            if sum(map(len, headers)) + len(header) > most:
+            if sum(map(len, headers)) + len(header) > most or self._waits(name, done, found):
                 staying |= {*done.gone}
             elif name not in done.gone:
                 headers.append(header)
@@ -266,6 +266,12 @@ class ContinuityCookies:
             prefix, [each for each in gone if each not in staying], most - sum(map(len, headers))
         )
         return Written(tuple(headers), done.left_out)
+
+    def _waits(self, name: bytes, done: Compacted, found: Found) -> bool:
+        """Tell whether what was brought is joined later: each of several joined notes would say most of it again."""
+        if done.joined is None or sum(found.sizes.values()) > MAX_HELD:
+            return False
+        return not self._on_their_way.joins(_token(done.joined), name, found.sizes)
 
     def _room(self, prefix: bytes, found: Found, own: Notes | None, most: int) -> Room:
         # So much room that the clearings of what was brought go along: else notes would pile up. Choices come first.
@@ -320,7 +326,7 @@ def _candidates(prefix: bytes, header: bytes) -> Iterable[tuple[bytes, bytes]]:
 
 def _token(notes: Notes | None) -> str:
     """Return the fingerprint of the token whose changes these are; empty where there is none."""
-    return notes.operations[0].token if notes is not None and notes.operations else ""
+    return "" if notes is None else next((each.token for each in notes.operations if each.token), "")
 
 
 def _name_of_join(notes: Notes) -> bytes:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import httpx2
 import pytest
+from starlette.requests import Request
 
-from session_ctx_middleware import ContinuityPolicy
+from session_ctx_middleware import ContinuityPolicy, SessionContext
 from session_ctx_middleware import continuity as module
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
-from ..support.shop import Shop
+from ..support.shop import Handler, Shop
 from .browser import SECRET, Browser, choosing, everything
 
 MakeShop = Callable[..., Shop]
@@ -24,6 +25,17 @@ KIB = 1024
 def weight(browser: Browser) -> int:
     """Return how many bytes the notes of a browser take in a request."""
     return sum(len(name) + len(value) for name, value in browser.cookies.items())
+
+
+def slowly(seconds: float) -> Handler:
+    """Return a page that takes a while once it has looked."""
+
+    async def endpoint(ctx: SessionContext, request: Request) -> str:
+        text = await everything(ctx, request)
+        await asyncio.sleep(seconds)
+        return text
+
+    return endpoint
 
 
 def longest(headers: list[str]) -> int:
@@ -61,6 +73,7 @@ async def test_storm(size: int, exists: bool, encrypted: bool, make_shop: MakeSh
             assert sum(map(len, browser.last)) <= 3 * KIB, round_
             assert longest(browser.last) <= policy.max_bytes
     for _ in range(6):
+        await asyncio.sleep(0.5)
         await browser.visit(rng.choice(shops), everything)
         assert sum(map(len, browser.last)) <= 3 * KIB
 
@@ -194,6 +207,26 @@ async def test_crowd_of_pages(make_shop: MakeShop, emporix: FakeEmporix) -> None
     assert len(browser.cookies) == 1 + len(clicks)
     assert {(await browser.visit(shop, everything)).text for shop in shops} == {"GBP fr"}
     assert len(browser.cookies) == 1
+
+
+async def test_slow_pages_and_clicks(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """While a joined note is on its way to a browser, other answers of the worker write no other one beside it."""
+    shop, rng = make_shop(secret_key=SECRET), random.Random(1)
+    browser = Browser(emporix.new_session(exists=False).token)
+    on_their_way: list[asyncio.Task[httpx2.Response]] = []
+    most = 0
+    for moment in range(60):
+        on_their_way.append(browser.send(shop, slowly(rng.random() * 4)))
+        if moment % 3 == 0:
+            on_their_way.append(browser.send(shop, choosing(rng.random(), **{f"k{moment % 8}": "x"})))
+        await asyncio.sleep(0.2)
+        for answer in [each for each in on_their_way if each.done()]:
+            on_their_way.remove(answer)
+            browser.receive(answer.result())
+            most = max(most, weight(browser))
+    await asyncio.wait(on_their_way)
+
+    assert most <= KIB
 
 
 async def test_unreadable_notes_do_not_count(make_shop: MakeShop, emporix: FakeEmporix) -> None:

@@ -13,7 +13,7 @@ from session_ctx_middleware import CachePolicy, SessionContext, UpstreamPolicy
 from session_ctx_middleware.stores import Attachment, ContextStoreUnavailable, Listener, MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
-from ..continuity.browser import SECRET, Browser, choosing, everything
+from ..continuity.browser import SECRET, Browser, choosing, everything, payload
 from ..support.outage import Way
 from ..support.shop import Shop, held
 from ..support.virtual_time import VirtualClock
@@ -274,9 +274,28 @@ async def pages_that_overlap_pile_up_no_cookies() -> None:
         await browser.visit(shop, choosing(currency="USD"))
         await browser.visit(shop, choosing(language="fr"))
         assert len(browser.cookies) == 2
-        for answer in await asyncio.gather(*(browser.send(shop, everything) for _ in range(8))):
-            browser.receive(answer)
+        other = Shop(emporix, httpx2, secret_key=SECRET)
+        try:
+            for answer in await asyncio.gather(*(browser.send(each, everything) for each in [shop, other] * 4)):
+                browser.receive(answer)
+        finally:
+            await other.browser.aclose()
+            await other.upstream_client.aclose()
         assert len(browser.cookies) == 1
+
+
+async def pages_between_choices_pile_up_no_joined_notes() -> None:
+    async with shop_with(secret_key=SECRET) as (emporix, shop):
+        browser = Browser(emporix.new_session(exists=False).token)
+        choices = [await browser.send(shop, choosing(**{f"k{number}": "x"})) for number in range(6)]
+        pages = []
+        for choice in choices:
+            browser.receive(choice)
+            pages.append(await browser.send(shop, everything))
+        for page in pages:
+            browser.receive(page)
+        joined = [each for each in browser.cookies.values() if len(payload(each)["o"]) > 1]
+        assert len(joined) == 1
 
 
 async def a_version_that_fell_is_believed_after_a_while() -> None:

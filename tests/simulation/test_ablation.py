@@ -434,6 +434,11 @@ def no_names_of_joins(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(continuity, "_name_of_join", lambda _: secrets.token_hex(8).encode())
 
 
+def no_waiting_of_joins(patch: pytest.MonkeyPatch) -> None:
+    """Each page joins the notes that it brings, whatever is on its way."""
+    patch.setattr(OnTheirWay, "joins", lambda *_: True)
+
+
 def no_room_for_others(patch: pytest.MonkeyPatch) -> None:
     """What may be on its way to a browser takes no room there."""
     patch.setattr(OnTheirWay, "size", lambda *_: 0)
@@ -524,6 +529,7 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_memory_of_others, scenarios.what_is_known_shows_while_emporix_is_down),
     (no_word_of_what_came_between, scenarios.the_earlier_of_two_answers_tells_of_the_later_one),
     (no_names_of_joins, scenarios.pages_that_overlap_pile_up_no_cookies),
+    (no_waiting_of_joins, scenarios.pages_between_choices_pile_up_no_joined_notes),
     (no_end_of_lag, scenarios.a_version_that_fell_is_believed_after_a_while),
     (no_proof_by_version, scenarios.a_swallowed_change_is_sent_again_though_others_write),
     (no_asking_around, scenarios.a_swallowed_change_is_sent_though_another_worker_is_asked),
