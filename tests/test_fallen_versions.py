@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -172,6 +173,27 @@ async def test_swallowed_twice(
     lines = [record for record in caplog.records if "changes.lost" in record.getMessage()]
     assert all("Look for a proxy" in record.getMessage() for record in lines)
     assert len(lines) == len(set(map(id, workers)))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_swallowed_beside_another_token(
+    first: int, make_shop: Callable[..., Shop], emporix: FakeEmporix, tab: Tab
+) -> None:
+    """A switch that a proxy swallowed is sent again also where another token of the session believes it taken."""
+    shop = make_shop(defaults=DEFAULTS)
+    other = Tab(replace(tab.session, token=emporix.new_token(tab.session.session_id)))
+    tabs = (tab, other)
+    for each in tabs:
+        await each.look(shop)
+    emporix.fault("context.patch", Fault(status=204), times=1)
+    await tab.change(shop, currency="USD")
+    await asyncio.sleep(200)
+
+    for each in (tabs[first], tabs[1 - first], *tabs):
+        assert await each.look(shop) == "USD en"
+        await asyncio.sleep(3)
+    assert currency(emporix, tab) == "USD"
+    assert len(patches(emporix)) == 2
 
 
 async def test_swallowed_under_somebody_elses_write(workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
@@ -472,6 +494,22 @@ async def test_swallowed_switch_is_asked_for(sharing: tuple[Shop, Shop], emporix
     assert shown == ["USD en"] * 3
     assert currency(emporix, tab) == "USD"
     assert len(patches(emporix)) == 2
+
+
+async def test_sent_while_it_is_asked_for(make_shop: Callable[..., Shop], emporix: FakeEmporix, tab: Tab) -> None:
+    """What another worker has sent again while this one asked around shows here, too."""
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two, three = (make_shop(store=each, defaults=DEFAULTS) for each in (store, store.sibling(), store.sibling()))
+    for shop in (one, two, three):
+        await tab.look(shop)
+    emporix.fault("context.patch", Fault(status=204), times=1)
+    await tab.change(one, currency="USD")
+    await asyncio.sleep(LAG + 1)
+    emporix.fault("context.get", Fault(delay_after=0.01), times=1)
+    emporix.fault("context.patch", Fault(delay=0.03), times=1)
+
+    shown = await asyncio.gather(Tab(tab.session).look(three), tab.look(two))
+    assert set(shown) == {"USD en"}
 
 
 async def test_backup_that_another_worker_knows_of(sharing: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:

@@ -136,8 +136,7 @@ class Loads:
         outcome: Outcome | None = None
         try:
             outcome = await self._find(flight, token, store_read)
-            asked = await self._look(flight.entry, outcome)
-            if asked and isinstance(outcome, Found) and outcome.shared:
+            if await self._look(flight.entry, outcome):
                 # Whoever has sent what was parked a moment ago has announced a later version than this one.
                 outcome = await self._find(flight, token, None)
                 await self._look(flight.entry, outcome)
@@ -184,29 +183,39 @@ class Loads:
         return self.publisher.judge(entry, found) is Verdict.SHOW
 
     async def _look(self, entry: Entry, outcome: Outcome) -> bool:
-        """Note which session an answer is of, and show what is parked for it; tell whether the store was asked."""
+        """Note which session an answer is of, and show what is parked for it.
+
+        Returns:
+            Whether others may have sent of that since, so that the answer is past.
+        """
         if isinstance(outcome, Found):
             self.handover.date(entry)
             self.entries.prove(entry, outcome.document.session_id)
-            await self._ask_around(entry, outcome)
+            heard = await self._ask_around(entry, outcome)
             await self._park_unseen(entry, outcome)
-            return await self.pending.look(entry, document=outcome.document)
+            asked = await self.pending.look(entry, document=outcome.document)
+            return heard or (asked and outcome.shared)
         if isinstance(outcome, Missing):
             self.entries.prove(entry, outcome.session_id)
-        return await self.pending.look(entry)
+        await self.pending.look(entry)
+        return False
 
-    async def _ask_around(self, entry: Entry, found: Found) -> None:
+    async def _ask_around(self, entry: Entry, found: Found) -> bool:
         """Let whoever has announced a version that Emporix does not have park what it was to hold.
 
         Only the worker that was told 2xx for a change knows the change, and the shopper is asking this one.
+
+        Returns:
+            Whether anybody has changed what is parked.
         """
         document = found.document
         floor = entry.consistency.floor_of(document.identity)
         if found.shared or document.version >= floor or not self.publisher.is_acceptable(entry, found):
-            return
+            return False
         news, entries = entry.store_view.news, self.entries.with_siblings(entry)
         if await self.sharing.deny(entries, document.identity, document.version):
             await self._hear_out(entry, news)
+        return entry.store_view.news != news
 
     async def _hear_out(self, entry: Entry, news: int) -> None:
         """Wait until another worker has changed what is parked, or has had the time to."""

@@ -162,8 +162,9 @@ class Pending:
         await self._park(entry, changes)
 
     def forget_taken(self, entry: Entry, changes: ContextChanges) -> None:
-        """Count changes as taken no more: Emporix has never seen them."""
-        entry.learn(entry.consistency.forgetting(changes))
+        """Count changes as taken no more: Emporix has never seen them, whichever token of the session was told so."""
+        for each in self._entries.with_siblings(entry):
+            each.learn(each.consistency.forgetting(changes))
         self._taken.pop(_home(entry), None)
 
     async def forget(self, entries: Iterable[Entry]) -> None:

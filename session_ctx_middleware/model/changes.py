@@ -101,12 +101,17 @@ class ContextChanges(Personal):
     def minus(self, other: ContextChanges) -> ContextChanges:
         """Return what is left once `other` is taken or kept elsewhere: neither those changes nor what they replaced.
 
-        A later change of the same field, or another one made at the same moment, stays.
+        A later change of the same field, or another one made at the same moment, stays; so does one that is to be sent
+        once more, which who knows only of the first time takes for done.
         """
 
         def stays(path: str, operation: Operation) -> bool:
             done = other.operations.get(path)
-            return done is None or (operation.op_id != done.op_id and operation.at >= done.at)
+            if done is None:
+                return True
+            if operation.op_id == done.op_id:
+                return operation.again and not done.again
+            return operation.at >= done.at
 
         return self._where(stays)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,3 +96,14 @@ def test_raised_stamps_are_whole_microseconds(seen: float) -> None:
 
     assert at > seen
     assert at == round(at * 1e6) / 1e6
+
+
+def test_what_is_sent_once_more_is_not_done() -> None:
+    """A change that is to be sent once more stays beside a copy that knows of the first time alone."""
+    first = Operation("USD", "1", at=1.0, recorded=1.0, taken=Taken(2))
+    again = replace(first, taken=None, again=True)
+    once, twice = (ContextChanges({"currency": each}) for each in (first, replace(first, again=True)))
+
+    assert ContextChanges({"currency": again}).minus(once)
+    assert not ContextChanges({"currency": again}).minus(twice)
+    assert not ContextChanges({"currency": replace(first, taken=None)}).minus(once)

@@ -121,6 +121,7 @@ class Situation:
 
 OVERLAP: Final = Situation(crowd=8, lost=0.05, twice=0.1, cancelled=0.02, slow=4.0, net=1.5)
 LAGGING: Final = Weather(lag=0.3)
+SWALLOWING: Final = Situation(created=1.0, pace=0.5, weather=(CLEAR, Weather(swallowed=0.1)))
 
 SITUATIONS: Final[dict[str, Situation]] = {
     "in turn": Situation(in_turn=True, pace=1.0, slow=0.2, foreign=6.0, weather=STORMY),
@@ -140,7 +141,9 @@ SITUATIONS: Final[dict[str, Situation]] = {
     "a token is revoked": replace(OVERLAP, revoked=0.5, weather=STORMY),
     "two tenants": replace(OVERLAP, tenants=2, created=0.3),
     "large attributes": replace(OVERLAP, big=500, created=0.3),
-    "2xx that changed nothing": replace(Situation(), created=1.0, pace=0.5, weather=(CLEAR, Weather(swallowed=0.1))),
+    "2xx that changed nothing": SWALLOWING,
+    "2xx that changed nothing, new tokens": replace(SWALLOWING, refresh=4.0),
+    "2xx that changed nothing, logouts": replace(SWALLOWING, login=1.0, logout=2.0),
     "contexts begin anew": replace(OVERLAP, created=1.0, recreated=2.0, undated=0.5, pace=1.0),
     "backups": replace(OVERLAP, created=1.0, restored=2.0, undated=0.5, pace=1.0),
     "gateways": replace(OVERLAP, weather=(CLEAR, Weather(gateway=0.3), Weather(gateway=1.0)), mute=0.5),
