@@ -86,6 +86,8 @@ class Guests:
             return None
         if kept is None or kept.is_over(now):
             return await self._begin(connection, visitor)
+        if self._keeping.is_out_of_place(kept) and not visitor.is_answered():
+            kept = await self._moved(kept, connection, visitor)
         if not kept.is_due(now) or self._is_too_late(visitor):
             return kept.token if kept.is_good(now) else None
         return await self._renew(kept, connection, visitor, is_good=kept.is_good(now))
@@ -284,6 +286,15 @@ class Guests:
             # Nobody would find it again, nor what is chosen in it.
             self._emit("session.unkept", BEGIN, "store")
             raise EmporixFailed(OPERATION, None, "the session cannot be kept") from None
+
+    async def _moved(self, kept: KeptSession, connection: HTTPConnection, visitor: Visitor) -> KeptSession:
+        """Return a session at the place where the shop wants it by now, or as it is while that cannot take it."""
+        try:
+            placed = await self._keeping.place(kept, connection)
+        except TokensUnavailable:
+            return kept
+        self.keep(placed, connection, visitor)
+        return placed
 
     async def _refresh(self, kept: KeptSession) -> KeptSession:
         try:

@@ -44,6 +44,10 @@ class Keeping(Protocol):
         """Return the session that a request brings; as for `SessionCookie.read`."""
         ...
 
+    def is_out_of_place(self, kept: KeptSession, /) -> bool:
+        """Tell whether a session is kept elsewhere than the shop wants it to be by now."""
+        ...
+
     async def place(self, kept: KeptSession, connection: HTTPConnection, /) -> KeptSession:
         """Return a session that is new to its browser with a place to be kept at; those that it brought are over.
 
@@ -95,6 +99,10 @@ class KeepsInBrowser:
         """Return the session in the cookie."""
         return self._cookie.read(scope, era)
 
+    def is_out_of_place(self, _kept: KeptSession) -> bool:
+        """Return that it is not."""
+        return False
+
     async def place(self, kept: KeptSession, _connection: HTTPConnection) -> KeptSession:
         """Return the session as it is: the cookie itself is the place."""
         return kept
@@ -117,15 +125,17 @@ class KeepsInStore:
 
     Args:
         cookie: holds the id.
+        former: the cookie that holds all of a session, from before the shop had a store for it.
         tokens: the store.
         clock: where time comes from.
     """
 
     needs_answer = False
 
-    def __init__(self, cookie: SessionCookie, tokens: SealedTokens, clock: Clock) -> None:
+    def __init__(self, cookie: SessionCookie, former: SessionCookie, tokens: SealedTokens, clock: Clock) -> None:
         self.clear, self.carried = cookie.clear, cookie.carried
         self._cookie = cookie
+        self._former = former
         self._tokens = tokens
         self._clock = clock
         self._ended: TTLCache[str, float] = TTLCache(MOST, HIDDEN_SECONDS, timer=clock.monotonic)
@@ -141,13 +151,17 @@ class KeepsInStore:
         """Return the session whose id the browser brings; while nobody can tell, no other one takes its place."""
         found = self._cookie.read(scope, era)
         if found.kept is None:
-            return found
+            return self._former.read(scope, era) if not found.void else found
         try:
             kept = await self._load(found.kept)
             refusal = "" if kept is not None or not await self._is_over(found.kept.key) else "over"
         except TokensUnavailable:
             return Brought(refusal="store")
         return replace(found, kept=kept, refusal=refusal)
+
+    def is_out_of_place(self, kept: KeptSession) -> bool:
+        """Tell whether the browser still has all of a session, from before the shop had a store for it."""
+        return not kept.key and not self.refusal
 
     async def place(self, kept: KeptSession, connection: HTTPConnection) -> KeptSession:
         """Keep a session under an id of its own, and end those that the browser brought."""
@@ -158,6 +172,8 @@ class KeepsInStore:
 
     async def renewed(self, kept: KeptSession) -> None:
         """Keep other tokens under the same id, later if not now; not where the session has ended meanwhile."""
+        if not kept.key:
+            return  # the browser still has it all
         try:
             await self._replace(kept)
         except TokensUnavailable:
@@ -170,6 +186,8 @@ class KeepsInStore:
 
     def write(self, connection: HTTPConnection, kept: KeptSession) -> tuple[bytes, ...] | None:
         """Return what gives the browser the id, nothing where it has that already and may not keep it for longer."""
+        if not kept.key:
+            return self._former.write(connection, kept)
         headers = self._cookie.write(connection, kept.ticket)
         brought = any(ticket.key == kept.key for ticket in self._cookie.opened(connection.scope))
         return headers[1:] if brought and headers is not None and b"; Max-Age=" not in headers[0] else headers

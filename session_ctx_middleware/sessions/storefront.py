@@ -120,12 +120,16 @@ class StorefrontSessions(SessionSource):
 
     def _keeping(self, setup: SessionSetup, sharing: Sharing | None) -> Keeping:
         name = self._name or f"{NAME}.{tenant_tag(setup.tenant, setup.base_url)}"
-        sealer = setup.keyring.sealer(PURPOSE if self._store is None else ID_PURPOSE)
         persist = _careful(self._persist, setup.events, "consent.failed", otherwise=False)
-        cookie = SessionCookie(sealer, name, https_only=setup.https_only, persist=persist, clock=setup.clock)
+        cookie, ticket = (
+            SessionCookie(
+                setup.keyring.sealer(each), name, https_only=setup.https_only, persist=persist, clock=setup.clock
+            )
+            for each in (PURPOSE, ID_PURPOSE)
+        )
         if self._store is None or sharing is None:
             return KeepsInBrowser(cookie)
-        return KeepsInStore(cookie, sharing.tokens, setup.clock)
+        return KeepsInStore(ticket, cookie, sharing.tokens, setup.clock)
 
     def _sharing(self, setup: SessionSetup) -> Sharing | None:
         """Return how workers agree: by way of where sessions are kept, or else of the shop's other store."""

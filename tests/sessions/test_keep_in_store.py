@@ -343,3 +343,38 @@ async def test_persists(make_shop: MakeShop, shelf: Shelf) -> None:
     assert later.text == first.text
     assert not [each for each in (await shop.visit(who)).headers.get_list("set-cookie") if COOKIE in each]
     assert len([key for key in shelf.texts if key.startswith("session-")]) == 1
+
+
+@pytest.mark.parametrize("pause", [10.0, 3500.0, 3700.0])
+async def test_moves_into_the_store(pause: float, make_shop: MakeShop, emporix: FakeEmporix, shelf: Shelf) -> None:
+    """A shop that gets a store takes its sessions along: what the browser brings whole is kept there from then on."""
+    (before,) = workers(make_shop, "cookie")
+    (after,) = workers(make_shop, shelf)
+    after.browser._cookies = before.browser._cookies
+    session, cookie = (await before.visit(who)).text, kept(before)
+    await asyncio.sleep(pause)
+
+    assert (await after.visit(who)).text == session
+    assert kept(after) != cookie
+    assert len([key for key in shelf.texts if key.startswith("session-")]) == 1
+    assert not [each for each in (await after.visit(who)).headers.get_list("set-cookie") if COOKIE in each]
+    assert (await after.visit(who)).text == session
+    assert emporix.count("anonymous.login") == 1
+
+
+async def test_moves_when_it_can(make_shop: MakeShop, emporix: FakeEmporix, shelf: Shelf) -> None:
+    """While the store fails, what the browser brings whole serves as before, and is refreshed as before."""
+    (before,) = workers(make_shop, "cookie")
+    (after,) = workers(make_shop, shelf)
+    after.browser._cookies = before.browser._cookies
+    session = (await before.visit(who)).text
+    shelf.failing = refuses
+    for _ in range(3):
+        assert (await after.visit(who)).text == session
+        await asyncio.sleep(3500.0)
+    assert shelf.texts == {}
+    shelf.failing = None
+
+    assert (await after.visit(who)).text == session
+    assert len([key for key in shelf.texts if key.startswith("session-")]) == 1
+    assert emporix.count("anonymous.login") == 1
