@@ -7,7 +7,6 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from examples import attribute_job
 from examples.attribute_job import Job
 from session_ctx_middleware.emporix import ManagedContextClient, ServiceToken
 from session_ctx_middleware.testing import FakeEmporix, Fault
@@ -18,7 +17,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     async def at_once(_: float) -> None:
         """Wait for nothing."""
 
-    monkeypatch.setattr(attribute_job.asyncio, "sleep", at_once)
+    monkeypatch.setattr("examples.attribute_job.asyncio.sleep", at_once)
 
 
 async def test_goes_on(emporix: FakeEmporix, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
