@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_type
 
+import aiohttp
+import httpx
 import httpx2
 import pytest
 from starlette.applications import Starlette
@@ -17,6 +19,7 @@ from starlette.websockets import WebSocket
 
 from session_ctx_middleware import SessionContext, SessionContextMiddleware, SessionState, get_session_context
 from session_ctx_middleware.health import Health, Monitored
+from session_ctx_middleware.sessions import ShopAuth
 from session_ctx_middleware.testing import FakeEmporix
 
 
@@ -54,14 +57,36 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+async def calls(request: Request[SessionState]) -> PlainTextResponse:
+    """Make a call with each kind of client, none of which leaves this process."""
+    ctx = assert_type(request.state["session_ctx"], SessionContext)
+    auth = assert_type(ctx.auth, ShopAuth)
+    headers = assert_type((await ctx).auth.headers("GET", "https://api.emporix.io/"), dict[str, str])
+    sent = [headers["Authorization"]]
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200)), auth=auth) as one:
+        sent.append((await one.get("https://api.emporix.io/")).request.headers["Authorization"])
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: httpx2.Response(200))) as other:
+        sent.append((await other.get("https://api.emporix.io/", auth=auth)).request.headers["Authorization"])
+    with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200))) as blocking:
+        sent.append(blocking.get("https://api.emporix.io/", auth=auth).request.headers["Authorization"])
+    async with aiohttp.ClientSession(middlewares=(auth, _answer)) as session:
+        with pytest.raises(aiohttp.ClientConnectionError, match="Bearer"):
+            await session.get("https://api.emporix.io/", middlewares=(auth, _answer))
+    return PlainTextResponse(str(len(set(sent))))
+
+
+async def _answer(request: aiohttp.ClientRequest, _: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    raise aiohttp.ClientConnectionError(request.headers["Authorization"].partition(" ")[0])
+
+
 def build(emporix: FakeEmporix) -> Starlette:
     return Starlette(
-        routes=[Route("/", page), Route("/named", named), WebSocketRoute("/socket", socket)],
+        routes=[Route("/", page), Route("/named", named), Route("/calls", calls), WebSocketRoute("/socket", socket)],
         middleware=[Middleware(SessionContextMiddleware, tenant="acme", http_client=emporix.client(httpx2))],
     )
 
 
-@pytest.mark.parametrize(("path", "expected"), [("/", "EUR"), ("/named", "Corner shop EUR")])
+@pytest.mark.parametrize(("path", "expected"), [("/", "EUR"), ("/named", "Corner shop EUR"), ("/calls", "1")])
 async def test_typed_state(path: str, expected: str) -> None:
     """The keys that `SessionState` promises are there."""
     emporix = FakeEmporix()

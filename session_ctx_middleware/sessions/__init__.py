@@ -1,6 +1,7 @@
 """Whose session a request is of: token sources besides header and cookie (extra ``sessions``)."""
 
 from .account import Account, Companies
+from .auth import ShopAuth
 from .storefront import StorefrontSessions
 from .storefront_cookies import EmporixSdkCookies, ShowcaseCookie
 from .token_store import TokenStore
@@ -11,6 +12,7 @@ __all__ = [
     "Companies",
     "EmporixSdkCookies",
     "JWTVerifier",
+    "ShopAuth",
     "ShowcaseCookie",
     "StorefrontSessions",
     "TokenStore",

@@ -8,7 +8,9 @@ from traceback import walk_tb
 from typing import Any
 
 import pytest
+from starlette.background import BackgroundTask
 from starlette.requests import Request
+from starlette.responses import Response
 
 from session_ctx_middleware import ConfigurationError, ContextNotLoaded, NoToken, SessionContext, StorefrontToken
 from session_ctx_middleware.emporix.shop_calls import ShopCalls
@@ -186,6 +188,25 @@ async def test_created_cart_is_noticed(guests: Shop, emporix: FakeEmporix, clien
     currency, cart_id = (await guests.visit(cart)).text.split()
     assert currency == "CHF"
     assert cart_id != "None"
+
+
+async def test_cart_of_a_background_task(guests: Shop, emporix: FakeEmporix, client: Any) -> None:
+    """Where the response has gone already, what was parked is sent all the same; nothing of the task's own is."""
+    await guests.visit(switching("CHF"), method="POST")
+
+    async def page(ctx: SessionContext, _: Request) -> Response:
+        await ctx
+
+        async def work() -> None:
+            assert (await client.post(CART, json=NEW_CART, auth=ctx.auth)).status_code == 201
+
+        return Response(background=BackgroundTask(work))
+
+    assert (await guests.visit(page, method="POST")).status_code == 200
+    await asyncio.sleep(1.0)
+
+    assert [patch["currency"] for patch in patches(emporix)] == ["CHF"]
+    assert not guests.named("leak.late")
 
 
 async def test_found_cart_is_noticed(guests: Shop, emporix: FakeEmporix, client: Any) -> None:
