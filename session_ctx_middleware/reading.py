@@ -52,9 +52,11 @@ class ContextReading(SharedPages):
 
     @property
     def cart_id(self) -> str | None:
-        """The cart that Emporix has noted in the session."""
+        """The cart that Emporix has noted in the session; not one of another company than the customer acts for."""
         document = self._read_more().document
-        return None if document is None else document.cart_id
+        cart_id = None if document is None else document.cart_id
+        session = None if self._visitor is None else self._visitor.session
+        return None if session is not None and cart_id is not None and session.hides(cart_id) else cart_id
 
     @property
     def customer_id(self) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
@@ -75,6 +75,14 @@ class SessionSetup:
     store: object = None
 
 
+class HeldSession(Protocol):
+    """A session, as the source has it that takes care of it."""
+
+    def hides(self, cart_id: str) -> bool:
+        """Tell whether a cart is not this session's, though Emporix still names it: it is another company's."""
+        ...
+
+
 class Visitor:
     """Who a token is sought for, and what his browser is to keep from then on.
 
@@ -92,7 +100,7 @@ class Visitor:
         self.choices = choices
         self.is_answered = is_answered
         self.era = era
-        self.session: object = None
+        self.session: HeldSession | None = None
         """The session that the request goes on with."""
         self.session_era = 0
         """The era that it was begun in."""
@@ -106,7 +114,7 @@ class Visitor:
         self.until = until
         return self
 
-    def is_of(self, session: object, era: int) -> None:
+    def is_of(self, session: HeldSession, era: int) -> None:
         """Note the session that the request brought.
 
         Args:
@@ -115,7 +123,7 @@ class Visitor:
         """
         self.session, self.session_era = session, era
 
-    def keeps(self, session: object, era: int, headers: tuple[bytes, ...]) -> None:
+    def keeps(self, session: HeldSession | None, era: int, headers: tuple[bytes, ...]) -> None:
         """Note that the request goes on with another session than it brought, or with other tokens, and keeps them."""
         self.session, self.session_era, self.headers = session, era, headers
 

@@ -208,15 +208,17 @@ class Customers:
         """Have a customer act for another company; see `StorefrontSessions.switch_company`."""
         caller = await self._caller(connection)
         before, session = await caller.moving.belongings(), await self._customer_of(caller)
-        scoped = await self._asked(self._scoped(caller, session, legal_entity_id or ""))
+        cart_id = None if before.document is None else before.document.cart_id
+        scoped = await self._asked(self._scoped(caller, session, legal_entity_id or "", cart_id))
         self._guests.keep(scoped, connection, caller.visitor)
         return await caller.moving.move(before, scoped.token, "company", "everything")
 
-    async def _scoped(self, caller: Caller, session: KeptSession, company: str) -> KeptSession:
+    async def _scoped(self, caller: Caller, session: KeptSession, company: str, cart_id: str | None) -> KeptSession:
         """Return a customer's session with tokens for a company, whoever else is refreshing it."""
 
         async def scoped(latest: KeptSession) -> KeptSession:
-            return await self._guests.place(await self._refreshing.for_company(latest, company), caller.connection)
+            left = latest.leaving(cart_id)
+            return await self._guests.place(await self._refreshing.for_company(left, company), caller.connection)
 
         for _ in range(TRIES):
             found = await self._guests.renewed(session, partial(scoped, session), self._patience)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Final
 
 from ..cbor import dumps, loads
@@ -24,9 +25,10 @@ MAX_TEXT: Final = 8 * 1024
 SAAS_SECONDS: Final = 4 * 3600.0
 """Seconds for which a saas token is good whose text does not say so."""
 FIELDS: Final = 9
-LATER: Final = (0, 0, 0, "", "", 0, "")
+LATER: Final = (0, 0, 0, "", "", 0, "", "", "")
 """What counts where an earlier release has kept a session, and did not know these fields."""
 MOST: Final = 1_000_000
+FINGERPRINT: Final = 12
 UNTOLD: Final = 24 * 3600.0
 """Seconds for which a refresh token is kept in a store where nobody has told when it ends."""
 
@@ -53,6 +55,8 @@ class KeptSession(Personal):
         who: a fingerprint of who has logged in; empty where nobody knows, or for guests.
         is_assisted: whether somebody of the shop's staff acts for the customer.
         key: the id that it is kept under in a store; empty where the browser has it all.
+        left_cart: a fingerprint of the cart that the customer had when he went over to another company.
+        left_company: the company that it is of; empty for none.
     """
 
     access_token: str
@@ -71,6 +75,8 @@ class KeptSession(Personal):
     who: str = ""
     is_assisted: bool = False
     key: str = ""
+    left_cart: str = ""
+    left_company: str = ""
 
     @classmethod
     def granted(cls, answer: TokenAnswer, now: float, *, is_customer: bool = False) -> KeptSession:
@@ -121,6 +127,22 @@ class KeptSession(Personal):
         era = era if before is None else max(era, before.era)
         generation = before.generation + 1 if before is not None and before.era == era else 0
         return replace(self, era=era, generation=generation, key="")
+
+    def leaving(self, cart_id: str | None) -> KeptSession:
+        """Return the same session, whose cart stays with the company that the customer acts for so far.
+
+        Args:
+            cart_id: of that cart, `None` where there is none.
+        """
+        if cart_id is None or self.hides(cart_id):
+            return self
+        return replace(self, left_cart=_fingerprint(cart_id), left_company=self.legal_entity_id)
+
+    def hides(self, cart_id: str) -> bool:
+        """Tell whether a cart is of another company than the one that the customer acts for now."""
+        if not self.left_cart or self.left_company == self.legal_entity_id:
+            return False
+        return _fingerprint(cart_id) == self.left_cart
 
     @property
     def ticket(self) -> KeptSession:
@@ -192,6 +214,8 @@ class KeptSession(Personal):
                 self.who,
                 int(self.is_assisted),
                 self.key,
+                self.left_cart,
+                self.left_company,
             ]
         )
 
@@ -206,8 +230,10 @@ class KeptSession(Personal):
             return None
         every = [*found, *LATER[len(found) - FIELDS :]] if len(found) < FIELDS + len(LATER) else found
         access, ends, renew_at, refresh, refresh_ends, session, saas, company, customer = every[:FIELDS]
-        era, generation, saas_ends, guest_refresh, who, assisted, key = every[FIELDS : FIELDS + len(LATER)]
-        texts = (refresh, session, saas, company, guest_refresh, who, key)
+        era, generation, saas_ends, guest_refresh, who, assisted, key, left_cart, left_company = every[
+            FIELDS : FIELDS + len(LATER)
+        ]
+        texts = (refresh, session, saas, company, guest_refresh, who, key, left_cart, left_company)
         if not all(isinstance(text, str) and len(text) <= MAX_TEXT for text in texts) or not _has_token(access, key):
             return None
         if not all(_is_moment(moment) for moment in (ends, renew_at, refresh_ends, saas_ends)):
@@ -231,7 +257,13 @@ class KeptSession(Personal):
             who,
             bool(assisted),
             key,
+            left_cart,
+            left_company,
         )
+
+
+def _fingerprint(cart_id: str) -> str:
+    return sha256(cart_id.encode("utf-8", "surrogatepass")).hexdigest()[:FINGERPRINT]
 
 
 def _has_token(access: object, key: str) -> bool:

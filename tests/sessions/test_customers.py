@@ -306,3 +306,24 @@ async def test_too_late(make_shop: MakeShop) -> None:
     for work in (shop.sessions.logout, lambda request: shop.sessions.login(request, *JANE)):
         with pytest.raises(ContextSealed):
             await work(requests[0])
+
+
+async def test_cart_of_a_company(make_shop: MakeShop) -> None:
+    """A cart does not cross companies, though Emporix goes on naming it; back in its company it is there again."""
+    shop = CustomerShop(make_shop, platform())
+    await shop.page()
+    await shop.login(KIM)
+    await shop.company("le-north")
+    north = await shop.cart()
+    assert (await shop.page())["cart_id"] == north
+
+    moved = await shop.company("le-south")
+
+    assert "cart_id" in moved.dropped
+    for hours in (0.0, 13.0):
+        await asyncio.sleep(hours * 3600.0)
+        assert (await shop.page())["cart_id"] is None
+    await shop.company(None)
+    assert (await shop.page())["cart_id"] is None
+    await shop.company("le-north")
+    assert (await shop.page())["cart_id"] == north
