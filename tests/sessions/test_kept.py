@@ -32,6 +32,9 @@ sessions = st.builds(
     texts,
     texts,
     st.booleans(),
+    texts,
+    texts,
+    texts,
 )
 
 
