@@ -16,6 +16,7 @@ from session_ctx_middleware.testing import FakeEmporix, Fault, Quirks
 
 from ..support.shop import Shop
 from ..support.virtual_time import VirtualClock
+from .customers import JANE, CustomerShop, platform
 from .test_guests import COOKIE, SECRET, currency, kept, who
 
 MakeShop = Callable[..., Shop]
@@ -249,3 +250,29 @@ async def test_instances_of_one_process(make_shop: MakeShop, emporix: FakeEmpori
 
     assert {page.text for page in pages} == {session}
     assert emporix.count("anonymous.refresh") == 1
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_customers(shared: bool, make_shop: MakeShop) -> None:
+    """A customer whose token was refused on three workers at once stays logged in on all of them, store or none."""
+    emporix = platform(refresh_reuse="refused")
+    stores = sharing() if shared else [MemoryStore(clock=VirtualClock()) for _ in range(3)]
+    shops = [CustomerShop(make_shop, emporix, store=store) for store in stores]
+    for shop in shops[1:]:
+        shop.shop.browser._cookies = shops[0].shop.browser._cookies
+    await shops[0].page()
+    await shops[0].login(JANE)
+    session = (await shops[0].page())["session"]
+    for _ in range(3):
+        await asyncio.sleep(70.0)
+        emporix._world.access.clear()
+        emporix.fault("customer.refresh", SLOW, times=3)
+        pages = await asyncio.gather(*(shop.page() for shop in shops))
+
+        shown = [page["customer"] for page in pages]
+        assert shown.count("C0001") >= (3 if shared else 1)
+        assert set(shown) <= {"C0001", None}
+        for shop in shops:
+            page = await shop.page()
+            assert (page["customer"], page["session"]) == ("C0001", session)
+    assert not [event for shop in shops for event in shop.shop.named("session.replaced")]
