@@ -190,6 +190,25 @@ async def test_created_cart_is_noticed(guests: Shop, emporix: FakeEmporix, clien
     assert cart_id != "None"
 
 
+async def test_told_besides(guests: Shop, emporix: FakeEmporix, client: Any) -> None:
+    """Whoever says so besides costs no second look."""
+    await guests.visit(switching("CHF"), method="POST")
+    emporix.latency = 0.1
+    seen: list[Any] = []
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        await ctx
+        cart_id = (await client.post(CART, json=NEW_CART, auth=ctx.auth)).json()["cartId"]
+        emporix.clear_calls()
+        await ctx.cart_created(cart_id)
+        seen.extend([ctx.cart_id == cart_id, ctx.currency, len(patches(emporix))])
+
+    await guests.visit(page, method="POST")
+
+    assert seen == [True, "CHF", 1]
+    assert emporix.count("context.get") == 1
+
+
 async def test_cart_of_a_background_task(guests: Shop, emporix: FakeEmporix, client: Any) -> None:
     """Where the response has gone already, what was parked is sent all the same; nothing of the task's own is."""
     await guests.visit(switching("CHF"), method="POST")
