@@ -16,7 +16,7 @@ FORMAT: Final = 1
 DIGEST: Final = 32
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Sealed:
     """What one cookie says.
 

@@ -37,7 +37,7 @@ LONGEST_NOTICE: Final = 2.0
 NEVER: Final = float("-inf")
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False)  # frozen, it would take six times as long to make
 class Consistency:
     """What is known about the versions of one session's context, and about the shopper's own changes.
 

@@ -30,7 +30,7 @@ from .stats import Stats
 __all__ = ["DocumentOffer", "Travelled", "Travelling"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Travelled:
     """A document on its way between a worker and a browser.
 
