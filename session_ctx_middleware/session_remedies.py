@@ -72,6 +72,11 @@ SESSION_KINDS: Final[dict[str, Kind]] = {
         level=WARNING,
         remedy="Emporix has refused a session's tokens, and another session was begun; choices that the browser knows "
         "go along. One now and then is somebody who comes back after a day",
+        remedies={
+            "lost": "the store of StorefrontSessions has lost a session that should be there, and another one was "
+            "begun; choices that the browser knows go along. Keep sessions in a Redis that evicts nothing and survives "
+            "a restart",
+        },
         quiet=60,
     ),
     "session.unkept": Kind(

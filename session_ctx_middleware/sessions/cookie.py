@@ -46,11 +46,13 @@ class Brought:
         kept: the session, `None` where there is none.
         void: the names of the cookies of others that it has followed, or that have been logged out of.
         refusal: why no other session may take the place of one that is not there; empty where one may.
+        is_lost: whether the store should have a session, and has none.
     """
 
     kept: KeptSession | None = None
     void: tuple[str, ...] = ()
     refusal: str = ""
+    is_lost: bool = False
 
 
 NOTHING: Final = Brought()

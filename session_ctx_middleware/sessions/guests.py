@@ -85,7 +85,7 @@ class Guests:
             self._emit("session.none", BEGIN, brought.refusal)
             return None
         if kept is None or kept.is_over(now):
-            return await self._begin(connection, visitor)
+            return await self._begin(connection, visitor, is_lost=brought.is_lost)
         if self._keeping.is_out_of_place(kept) and not visitor.is_answered():
             kept = await self._moved(kept, connection, visitor)
         if not kept.is_due(now) or self._is_too_late(visitor):
@@ -224,7 +224,9 @@ class Guests:
         outcome = await self._replacements.of(before, lambda: self._another(connection, visitor), self._left(visitor))
         return self.keep(outcome, connection, visitor) if isinstance(outcome, KeptSession) else None
 
-    async def _begin(self, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken | None:
+    async def _begin(
+        self, connection: HTTPConnection, visitor: Visitor, *, is_lost: bool = False
+    ) -> StorefrontToken | None:
         if not await self._may_begin(connection, visitor):
             return None
         unanswered = EmporixUnreachable(OPERATION, None, "no answer in time")
@@ -232,7 +234,11 @@ class Guests:
         kept = await begun.wait(self._left(visitor), self._clock)
         if kept is None:
             self._failed(unanswered)
-        return self.keep(kept, connection, visitor) if isinstance(kept, KeptSession) else None
+        if not isinstance(kept, KeptSession):
+            return None
+        if is_lost:
+            self._emit("session.replaced", BEGIN, "lost")
+        return self.keep(kept, connection, visitor)
 
     async def _may_begin(self, connection: HTTPConnection, visitor: Visitor) -> bool:
         if visitor.is_answered() or self._is_pausing:

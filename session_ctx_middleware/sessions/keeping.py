@@ -157,7 +157,8 @@ class KeepsInStore:
             refusal = "" if kept is not None or not await self._is_over(found.kept.key) else "over"
         except TokensUnavailable:
             return Brought(refusal="store")
-        return replace(found, kept=kept, refusal=refusal)
+        lost = kept is None and not refusal and found.kept.should_live(self._clock.time())
+        return replace(found, kept=kept, refusal=refusal, is_lost=lost)
 
     def is_out_of_place(self, kept: KeptSession) -> bool:
         """Tell whether the browser still has all of a session, from before the shop had a store for it."""

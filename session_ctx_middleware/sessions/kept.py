@@ -179,6 +179,10 @@ class KeptSession(Personal):
         ends = StorefrontToken(self.saas_token, expires_at=self.saas_ends or None).ends_at()
         return None if ends is not None and ends <= now else self.saas_token
 
+    def should_live(self, now: float) -> bool:
+        """Tell of a ticket whether its session has not ended of itself."""
+        return now < max(self.access_ends, self.refresh_ends)
+
     def is_good(self, now: float) -> bool:
         """Tell whether the access token has not ended."""
         return now < self.access_ends

@@ -207,3 +207,19 @@ async def test_functions_of_the_shop(
     await check(shop, name, "LookupError")
     told(caplog, name, remedy)
     assert "a secret" not in caplog.text
+
+
+async def test_lost(guests: Callable[..., Shop], caplog: pytest.LogCaptureFixture) -> None:
+    """That a store has lost a session is told; that one has ended of itself is no news."""
+    shelf = Shelf()
+    shop = guests(keep=shelf)
+    session = (await shop.visit(who)).text
+    shelf.texts.clear()
+    another = (await shop.visit(who)).text
+    assert another not in {"", session}
+    await check(shop, "session.replaced", "lost")
+    told(caplog, "session.replaced", "evicts nothing")
+
+    await asyncio.sleep(48 * 3600.0)
+    assert (await shop.visit(who)).text not in {"", another}
+    await check(shop, "session.replaced", "lost")
