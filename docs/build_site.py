@@ -38,7 +38,7 @@ FIRST: Final = ("SessionContext", "SessionContextMiddleware")
 PAGES: Final = {
     "Start": ("quickstart", "templates", "tokens", "sites", "testing"),
     "In production": ("configuration", "workers", "caches", "observability", "errors", "security", "performance"),
-    "More": ("resolution", "architecture", "glossary"),
+    "More": ("resolution", "cli", "architecture", "glossary"),
 }
 CONFIG: Final = """
 site_name: {package}

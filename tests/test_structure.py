@@ -39,7 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("context",),
     ("access", "sited"),
     ("middleware",),
-    ("__init__", "fastapi", "switcher", "templating", "testing"),
+    ("__init__", "cli", "fastapi", "switcher", "templating", "testing"),
 )
 PURE = frozenset({"asyncio", "time", "random", "threading", "socket"})
 MAX_LINES = 345

@@ -13,6 +13,7 @@ __all__ = [
     "change_currency",
     "change_site",
     "create_cart",
+    "delete_cart",
     "find_cart",
     "get_cart",
     "merge_carts",
@@ -64,6 +65,15 @@ def get_cart(call: Incoming) -> Answer:
     """Answer a cart of the session."""
     cart = _own_cart(call)
     return json_answer(_cart(call, cart)) if isinstance(cart, Cart) else cart
+
+
+def delete_cart(call: Incoming) -> Answer:
+    """Delete a cart of the session; what its context names stays named."""
+    cart = _own_cart(call)
+    if not isinstance(cart, Cart):
+        return cart
+    del call.world.carts[cart.cart_id]
+    return no_content()
 
 
 def add_item(call: Incoming) -> Answer:

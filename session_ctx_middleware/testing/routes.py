@@ -62,6 +62,7 @@ _ROUTES: Final = (
     _route("cart.create", "POST", _CART, carts.create_cart),
     _route("cart.find", "GET", _CART, carts.find_cart),
     _route("cart.get", "GET", _CART + "/{cart_id}", carts.get_cart),
+    _route("cart.delete", "DELETE", _CART + "/{cart_id}", carts.delete_cart),
     _route("cart.add_item", "POST", _CART + "/{cart_id}/items", carts.add_item),
     _route("cart.change_site", "POST", _CART + "/{cart_id}/changeSite", carts.change_site),
     _route("cart.change_currency", "POST", _CART + "/{cart_id}/changeCurrency", carts.change_currency),

@@ -142,6 +142,7 @@ SUCCESS: Final[dict[str, tuple[int, Any]]] = {
     "cart.create": (201, {"cartId": str, "yrn": str}),
     "cart.find": (200, CART),
     "cart.get": (200, CART),
+    "cart.delete": (204, NOTHING),
     "cart.add_item": (201, {"itemId": str, "yrn": str}),
     "cart.change_site": (200, NOTHING),
     "cart.change_currency": (200, NOTHING),

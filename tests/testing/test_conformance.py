@@ -113,6 +113,7 @@ CALLS: dict[str, Success] = {
     "cart.create": lambda platform: platform.cart(platform.emporix.new_session().token),
     "cart.find": _find_cart,
     "cart.get": lambda platform: _on_cart(platform, "GET"),
+    "cart.delete": lambda platform: _on_cart(platform, "DELETE"),
     "cart.add_item": lambda platform: _on_cart(platform, "POST", "/items", json={"itemYrn": "cup"}),
     "cart.change_site": lambda platform: _on_cart(platform, "POST", "/changeSite", json={"siteCode": "us"}),
     "cart.change_currency": lambda platform: _on_cart(platform, "POST", "/changeCurrency", json={"currency": "USD"}),
