@@ -15,7 +15,7 @@ from .clock import STEP
 from .engine import Notes
 from .errors import ContextSealed
 from .model.changes import NO_CHANGES, ContextChanges
-from .model.document import ATTRIBUTE_PREFIX, Value
+from .model.document import ATTRIBUTE_PREFIX, NO_RECEIPTS, Value
 from .model.fields import SWITCHES
 from .model.operation import MICROSECONDS
 from .model.transition import Belongings, Follows, Side, Transition, TransitionKind, fate, is_another, kind_of
@@ -102,13 +102,15 @@ class Moving(OwnCalls):
     def _belonging_to(
         self, token: StorefrontToken | None, known: Snapshot, made: ContextChanges, values: Mapping[str, Value]
     ) -> Belongings:
-        known_of = made.newest(known.parked.newest(known.overlay))
+        made_by_him = made.newest(known.parked.newest(known.overlay)).operations.items()
+        received = NO_RECEIPTS if known.document is None else known.document.receipts
         return Belongings(
             token,
             Side.of(known, None if token is None else self._engine.session_of(token)),
             known.document,
             {name: value for name, value in values.items() if name in SWITCHES and isinstance(value, str)},
-            {path: each.at for path, each in known_of.operations.items() if path in SWITCHES},
+            # What shows may be of a later choice that only its receipt at Emporix tells of.
+            {path: max(each.at, received.get(path, 0.0)) for path, each in made_by_him if path in SWITCHES},
             {path: each.value for path, each in known.parked.operations.items() if path.startswith(ATTRIBUTE_PREFIX)},
         )
 

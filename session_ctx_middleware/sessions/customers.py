@@ -93,7 +93,18 @@ class Customers:
         call, asked_at = partial(self._tokens.log_in, email, password), self._clock.time()
         answer, guest_refresh = await self._asked(self._bearers.granted(caller, call, anew=another))
         customer = replace(_customer(answer, asked_at), who=who, guest_refresh=guest_refresh)
+        if not another and caller.session is not None and caller.session.legal_entity_id:
+            customer = await self._again_for(customer, caller.session.legal_entity_id)
         return await self._enter(caller, before, customer, "choices" if another else "everything")
+
+    async def _again_for(self, customer: KeptSession, company: str) -> KeptSession:
+        """Have a customer who has logged in once more act for the company that he acted for before."""
+        try:
+            return await self._refreshing.for_company(customer, company)
+        except (ChangeRefused, TokenRejected):
+            return customer  # he does not act for it any more
+        except EmporixError:
+            return replace(customer, legal_entity_id=company, renew_at=0.0)  # with the next request, then
 
     async def log_in_with(self, connection: HTTPConnection, answer: Mapping[str, object]) -> Transition:
         """Log a customer in with a token answer; see `StorefrontSessions.login_with`."""

@@ -327,3 +327,22 @@ async def test_cart_of_a_company(make_shop: MakeShop) -> None:
     assert (await shop.page())["cart_id"] is None
     await shop.company("le-north")
     assert (await shop.page())["cart_id"] == north
+
+
+@pytest.mark.parametrize("fault", [None, Fault(status=503)])
+async def test_once_more_for_the_company(fault: Fault | None, make_shop: MakeShop) -> None:
+    """Who logs in once more goes on to act for his company, at the latest with the next page."""
+    emporix = platform()
+    shop = CustomerShop(make_shop, emporix)
+    await shop.login(KIM)
+    await shop.company("le-north")
+    if fault is not None:
+        emporix.fault("customer.refresh", fault)
+
+    await shop.login(KIM)
+
+    assert (await shop.account()).legal_entity_id == "le-north"
+    await asyncio.sleep(3.0)
+    await shop.page()
+    assert (await shop.do(shop.sessions.validate)).legal_entity_id == "le-north"
+    assert not (await shop.account()).needs_login_for_checkout

@@ -318,7 +318,9 @@ class Visit:
                 self._violation("a login has not kept the session")
             if not moved.session_kept:
                 self._somebody_else()
-            self.expected.customer, self.expected.company = customer, None
+            if before != customer:
+                self.expected.company = None
+            self.expected.customer = customer
 
     async def logout(self) -> None:
         async with self._moving:
