@@ -220,20 +220,20 @@ class Customers:
         caller = await self._caller(connection)
         before, session = await caller.moving.belongings(), await self._customer_of(caller)
         cart_id = None if before.document is None else before.document.cart_id
-        scoped = await self._asked(self._scoped(caller, session, legal_entity_id or "", cart_id))
+        scoped = await self._asked(self._scoped(session, legal_entity_id or "", cart_id))
         self._guests.keep(scoped, connection, caller.visitor)
         return await caller.moving.move(before, scoped.token, "company", "everything")
 
-    async def _scoped(self, caller: Caller, session: KeptSession, company: str, cart_id: str | None) -> KeptSession:
+    async def _scoped(self, session: KeptSession, company: str, cart_id: str | None) -> KeptSession:
         """Return a customer's session with tokens for a company, whoever else is refreshing it."""
 
         async def scoped(latest: KeptSession) -> KeptSession:
             left = latest.leaving(cart_id)
-            return await self._guests.place(await self._refreshing.for_company(left, company), caller.connection)
+            return await self._guests.goes_on(await self._refreshing.for_company(left, company))
 
         for _ in range(TRIES):
             found = await self._guests.renewed(session, partial(scoped, session), self._patience)
-            if found.legal_entity_id == company and found.line > session.line:
+            if found.legal_entity_id == company and found.access_token != session.access_token:
                 return found
             session = found  # somebody else has refreshed it a moment ago
         raise EmporixUnreachable(REFRESH, None, "others refresh it all the time")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -180,6 +181,13 @@ class Guests:
             return await self._keeping.place(kept, connection)
         except TokensUnavailable:
             raise ContextUnavailable("The store that keeps sessions could not be reached.") from None
+
+    async def goes_on(self, kept: KeptSession) -> KeptSession:
+        """Return a session that goes on with tokens for another company, kept though nobody may hear of it."""
+        if self._keeping.needs_answer:
+            return replace(kept, generation=kept.generation + 1)  # late answers keep those for the company before
+        await self._keeping.renewed(kept)
+        return kept
 
     async def leave(self, era: int, connection: HTTPConnection, visitor: Visitor) -> None:
         """Have the browser, and the store, forget all sessions that a request brings."""

@@ -52,7 +52,7 @@ class Refreshing:
             TokenRejected: Emporix does not take the refresh token any more.
             EmporixError: as for `OwnContextClient.get`.
         """
-        wanted = replace(kept, legal_entity_id=legal_entity_id, generation=kept.generation + 1)
+        wanted = replace(kept, legal_entity_id=legal_entity_id)
         try:
             return await self._customers(wanted, self._clock.time())
         except TokenRejected as error:

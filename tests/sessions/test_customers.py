@@ -9,6 +9,7 @@ import pytest
 
 from session_ctx_middleware import ContextUnavailable, LoginRefused, TokenRejected
 from session_ctx_middleware.errors import ChangeRefused, ContextSealed
+from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import Fault
 
 from .customers import JANE, JOE, KIM, CustomerShop, MakeShop, platform
@@ -346,3 +347,22 @@ async def test_once_more_for_the_company(fault: Fault | None, make_shop: MakeSho
     await shop.page()
     assert (await shop.do(shop.sessions.validate)).legal_entity_id == "le-north"
     assert not (await shop.account()).needs_login_for_checkout
+
+
+@pytest.mark.parametrize("keep", ["cookie", "store"])
+async def test_company_takes_too_long(keep: str, make_shop: MakeShop) -> None:
+    """An answer that comes too late ends no session, wherever that is kept."""
+    emporix = platform()
+    store = {"keep": MemoryStore()} if keep == "store" else {}
+    shop = CustomerShop(make_shop, emporix, sessions=store)
+    await shop.login(KIM)
+    before = await shop.page()
+    emporix.fault("customer.refresh", Fault(delay_after=2.5))
+    with pytest.raises(ContextUnavailable):
+        await shop.company("le-north")
+    await asyncio.sleep(5.0)
+
+    seen = await shop.page()
+    assert (seen["customer"], seen["session"]) == ("C0003", before["session"])
+    await shop.company("le-south")
+    assert (await shop.page())["attributes"] == {"legalEntityId": "le-south"}
