@@ -41,7 +41,7 @@ def test_every_field_has_one_line() -> None:
 def test_documents_have_the_fields() -> None:
     """Documents and defaults have the fields of the table."""
     assert {each.name for each in fields(ContextDocument)} == {*SWITCHES, *READ_ONLY, *OF_ITS_OWN}
-    assert {each.name for each in fields(ContextDefaults)} == set(SWITCHES)
+    assert {each.name for each in fields(ContextDefaults)} == {*SWITCHES, "language_attribute"}
 
 
 def test_a_context_shows_every_field() -> None:
