@@ -12,9 +12,9 @@ from starlette.requests import HTTPConnection
 from ..emporix import TokenAnswer
 from ..errors import EmporixUnreachable, TokenRejected
 from ..tokens import Movable, StorefrontToken, Visitor
-from .guests import Guests
 from .kept import KeptSession
 from .refreshing import Refreshing
+from .successions import Successions
 
 __all__ = ["Bearers", "Caller"]
 
@@ -57,7 +57,7 @@ class Bearers:
         refreshing: gets the next tokens.
     """
 
-    def __init__(self, guests: Guests, refreshing: Refreshing) -> None:
+    def __init__(self, guests: Successions, refreshing: Refreshing) -> None:
         self._guests = guests
         self._refreshing = refreshing
 

@@ -26,9 +26,10 @@ from ..tasks import Tasks
 from ..tokens import SessionSetup
 from .account import Account, Companies
 from .bearers import Bearers, Caller
-from .guests import DRAIN_SECONDS, Guests
+from .guests import DRAIN_SECONDS
 from .kept import KeptSession
 from .refreshing import Refreshing
+from .successions import Successions
 from .visits import is_cross_site
 
 __all__ = ["Customers"]
@@ -56,7 +57,7 @@ class Customers:
         refreshing: gets the next tokens.
     """
 
-    def __init__(self, setup: SessionSetup, tokens: ShopperTokens, guests: Guests, refreshing: Refreshing) -> None:
+    def __init__(self, setup: SessionSetup, tokens: ShopperTokens, guests: Successions, refreshing: Refreshing) -> None:
         self._moving = setup.moving
         self._events = setup.events
         self._clock = setup.clock

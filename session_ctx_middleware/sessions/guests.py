@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -12,14 +11,7 @@ from starlette.types import Scope
 from ..clock import Clock
 from ..credentials import StorefrontToken
 from ..emporix import ShopperTokens, TokenAnswer
-from ..errors import (
-    ConfigurationError,
-    ContextUnavailable,
-    EmporixError,
-    EmporixFailed,
-    EmporixNotAsked,
-    EmporixUnreachable,
-)
+from ..errors import EmporixError, EmporixFailed, EmporixUnreachable
 from ..events import ContextEvent, Events
 from ..tasks import Tasks
 from ..tokens import SessionSetup, Visitor
@@ -32,10 +24,9 @@ from .renewal import Renewals
 from .sealed_tokens import TokensUnavailable
 from .visits import Visits
 
-__all__ = ["BEGIN", "DRAIN_SECONDS", "Guests"]
+__all__ = ["BEGIN", "DRAIN_SECONDS", "OPERATION", "Guests"]
 
 OPERATION: Final = "anonymous.login"
-REFRESH: Final = "customer.refresh"
 BEGIN: Final = "begin"
 RENEW: Final = "renew"
 DRAIN_SECONDS: Final = 5.0
@@ -136,77 +127,6 @@ class Guests:
     def _left(self, visitor: Visitor) -> float:
         """Return for how many seconds a request may still wait."""
         return max(0.0, visitor.until - self._clock.monotonic())
-
-    # For customers
-
-    async def running(self, connection: HTTPConnection, visitor: Visitor) -> KeptSession | None:
-        """Return the session of a request, without beginning or refreshing one."""
-        if visitor.session is None:
-            await self._brought(connection, visitor)
-        return visitor.session if isinstance(visitor.session, KeptSession) else None
-
-    async def fresh(self, visitor: Visitor) -> TokenAnswer:
-        """Return tokens of a guest's session that nobody keeps.
-
-        Raises:
-            EmporixError: Emporix could not be asked, or is left alone just now.
-        """
-        if self._is_pausing:
-            raise EmporixNotAsked(OPERATION, None, "Emporix is left alone after a failure")
-        return await self._granted(visitor)
-
-    async def enter(self, kept: KeptSession, connection: HTTPConnection, visitor: Visitor) -> None:
-        """Keep a session in place of the one that the browser brought.
-
-        Raises:
-            ContextUnavailable: there is no place to keep it at the moment.
-            ConfigurationError: it is too large for a cookie.
-        """
-        placed = await self.place(kept, connection)
-        headers = self._keeping.write(connection, placed)
-        if headers is None:
-            raise ConfigurationError(
-                "The tokens of this customer are too large for a cookie: let StorefrontSessions(keep=RedisStore(...)) "
-                "keep them."
-            )
-        visitor.keeps(placed, placed.era, headers)
-
-    async def place(self, kept: KeptSession, connection: HTTPConnection) -> KeptSession:
-        """Return a session with a place to be kept at; those that the request brought are over.
-
-        Raises:
-            ContextUnavailable: there is none at the moment.
-        """
-        try:
-            return await self._keeping.place(kept, connection)
-        except TokensUnavailable:
-            raise ContextUnavailable("The store that keeps sessions could not be reached.") from None
-
-    async def goes_on(self, kept: KeptSession) -> KeptSession:
-        """Return a session that goes on with tokens for another company, kept though nobody may hear of it."""
-        if self._keeping.needs_answer:
-            return replace(kept, generation=kept.generation + 1)  # late answers keep those for the company before
-        await self._keeping.renewed(kept)
-        return kept
-
-    async def leave(self, era: int, connection: HTTPConnection, visitor: Visitor) -> None:
-        """Have the browser, and the store, forget all sessions that a request brings."""
-        await self.end(connection)
-        names = [name.decode() for name in self._keeping.carried(connection.scope)]
-        visitor.keeps(None, era, self._keeping.clear(names))
-
-    async def renewed(
-        self, kept: KeptSession, work: Callable[[], Awaitable[KeptSession]], patience: float
-    ) -> KeptSession:
-        """Return what `work` makes of a session, unless another request has refreshed it a moment ago.
-
-        Raises:
-            EmporixError: what it has ended with.
-        """
-        outcome = await self._renewals.instead(kept, work, patience)
-        if isinstance(outcome, KeptSession):
-            return outcome
-        raise EmporixUnreachable(REFRESH, None, "no answer in time") if outcome is None else outcome.error.again()
 
     def _is_too_late(self, visitor: Visitor) -> bool:
         """Tell whether nobody would keep other tokens of the session."""

@@ -24,11 +24,12 @@ from .account import Account, Companies
 from .assisted import assisted
 from .cookie import Persist, SessionCookie
 from .customers import Customers
-from .guests import BEGIN, Guests
+from .guests import BEGIN
 from .keeping import Keeping, KeepsInBrowser, KeepsInStore
 from .once import Sharing
 from .refreshing import Refreshing
 from .sealed_tokens import SealedTokens
+from .successions import Successions
 from .token_store import HasTokens, TokenStore, token_store, token_store_of
 from .visits import IsCrawler, Visits
 
@@ -89,7 +90,7 @@ class StorefrontSessions(SessionSource):
             function(is_crawler, "StorefrontSessions(is_crawler=...)")
         self._is_crawler = is_crawler
         Visits()  # says at once what is not installed
-        self._guests: Guests | None = None
+        self._guests: Successions | None = None
         self._customers: Customers | None = None
         self._closes: Callable[[], Awaitable[None]] | None = None
 
@@ -111,7 +112,7 @@ class StorefrontSessions(SessionSource):
         visits = Visits(None if asks is None else _careful(asks, setup.events, "crawler.failed", otherwise=None))
         tokens = ShopperTokens(setup.tenant, self._client_id, **setup.client)
         sharing, refreshing = self._sharing(setup), Refreshing(tokens, setup.clock)
-        self._guests = Guests(
+        self._guests = Successions(
             setup, tokens, self._keeping(setup, sharing), visits, refreshing=refreshing, sharing=sharing
         )
         self._customers = Customers(setup, tokens, self._guests, refreshing)
@@ -316,7 +317,7 @@ class StorefrontSessions(SessionSource):
             await self._closes()
 
     @property
-    def _bound(self) -> Guests:
+    def _bound(self) -> Successions:
         if self._guests is None:
             raise ConfigurationError(UNBOUND)
         return self._guests
