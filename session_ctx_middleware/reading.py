@@ -127,4 +127,7 @@ class ContextReading(SharedPages):
             if field not in self._changes:
                 raise
             known = NOTHING_KNOWN  # what this request has chosen is known whatever the load would find
-        return view.switch_value(field, self._changes, known, self._deps.defaults, self._resolved)
+        deps = self._deps
+        if deps.resolvers is None:
+            return view.switch_value(field, self._changes, known, deps.defaults)
+        return view.switch_value(field, self._changes, known, deps.defaults, self._resolved)

@@ -44,9 +44,14 @@ class SharedPages(Moving):
         return self._read()
 
     def _response_start(self, message: Message, vary: Vary, *cookies: tuple[bytes, bytes]) -> Message:
-        """Return the message that starts a response which depends on the context: private, or shared by variant."""
+        """Return the message that starts a response which depends on the context: private, or shared by variant.
+
+        It also tells of the variant where it changes what the shopper sees, or may have.
+        """
         if self._shares_for is None:
-            return protected(message, vary, self._deps, *cookies, *self._variant_moved(cookies))
+            if not (cookies or self._has_moved or self._told.operations):  # as with almost every response
+                return protected(message, vary, self._deps)
+            return protected(message, vary, self._deps, *cookies, *self._variant_cookies(self._variant()))
         variant = self._variant()
         why = "a cookie is set" if cookies else self._keeps_private(variant, message["status"])
         shared = None if why else made_shared(message.get("headers", ()), self._shares_for)
@@ -77,11 +82,6 @@ class SharedPages(Moving):
             return "an error"
         asked = {brought_header(self._scope), brought_cookie(self._scope)}
         return "" if asked == {variant} else "no variant" if asked <= {""} else "another variant"
-
-    def _variant_moved(self, cookies: tuple[tuple[bytes, bytes], ...]) -> Headers:
-        """Return what a response has to say of the variant where it changes what the shopper sees, or may have."""
-        changed = cookies or self._has_moved or self._told.operations
-        return self._variant_cookies(self._variant()) if changed else []
 
     def _variant_cookies(self, variant: str | None) -> Headers:
         """Return the field that brings the browser up to date, where it is not."""
