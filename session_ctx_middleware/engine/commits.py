@@ -298,6 +298,9 @@ class Commits:
         job.raises(self.handover.from_the_future(known, document))
         against = self.handover.against(entry, document, 0.0 if base is None else base.asked_at)
         stands = self.handover.standing(entry, job.token, job.notes, against)
+        disproved = stands.pending.only(entry.consistency.taken.ids)
+        if disproved.operations:
+            self.pending.forget_taken(entry, disproved)  # the document says that it does not have them
         elsewhere = self.handover.brought(entry, job.token, job.notes) if job.notes is not None else NO_CHANGES
         stored = entry.snapshot.parked.ids - elsewhere.ids
         job.takes_along(

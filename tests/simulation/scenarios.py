@@ -427,3 +427,17 @@ async def what_was_seen_elsewhere_shows_whatever_the_time_is() -> None:
         finally:
             await other.browser.aclose()
             await other.upstream_client.aclose()
+
+
+async def a_swallowed_change_is_sent_though_another_token_believes_it_taken() -> None:
+    async with shop_with() as (emporix, shop):
+        session = emporix.new_session(currency="EUR")
+        other = emporix.new_token(session.session_id)
+        for token in (session.token, other):
+            await shop.currency(token)
+        emporix.fault("context.patch", Fault(status=204), times=1)
+        await shop.switch(session.token, currency="USD")
+        for token in (session.token, other, session.token):
+            await asyncio.sleep(100)
+            await shop.currency(token)
+        assert held(emporix, session.session_id)["currency"] == "USD"

@@ -142,8 +142,10 @@ SITUATIONS: Final[dict[str, Situation]] = {
     "two tenants": replace(OVERLAP, tenants=2, created=0.3),
     "large attributes": replace(OVERLAP, big=500, created=0.3),
     "2xx that changed nothing": SWALLOWING,
-    "2xx that changed nothing, new tokens": replace(SWALLOWING, refresh=4.0),
-    "2xx that changed nothing, logouts": replace(SWALLOWING, login=1.0, logout=2.0),
+    "2xx that changed nothing, new tokens": replace(SWALLOWING, refresh=4.0, login=0.5, logout=1.0),
+    "2xx that changed nothing, backups": replace(
+        OVERLAP, created=1.0, restored=1.0, pace=0.7, weather=(CLEAR, Weather(swallowed=0.2))
+    ),
     "contexts begin anew": replace(OVERLAP, created=1.0, recreated=2.0, undated=0.5, pace=1.0),
     "backups": replace(OVERLAP, created=1.0, restored=2.0, undated=0.5, pace=1.0),
     "gateways": replace(OVERLAP, weather=(CLEAR, Weather(gateway=0.3), Weather(gateway=1.0)), mute=0.5),

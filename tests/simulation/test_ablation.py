@@ -379,6 +379,17 @@ def no_second_look(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(standing, "_was_never_seen", lambda *_: False)
 
 
+def no_forgetting_of_what_is_disproved(patch: pytest.MonkeyPatch) -> None:
+    """What Emporix was said to have taken counts as taken, though a document has proved that it never saw it."""
+
+    def minus(self: ContextChanges, other: ContextChanges) -> ContextChanges:
+        return original(self._where(lambda path, each: not (path in other and each.op_id in other.ids)), other)
+
+    original = ContextChanges.minus
+    patch.setattr(ContextChanges, "minus", minus)
+    patch.setattr(Pending, "forget_taken", lambda *_: None)
+
+
 def no_asking_around(patch: pytest.MonkeyPatch) -> None:
     """Whoever finds that Emporix does not have an announced version keeps that for himself."""
 
@@ -538,6 +549,10 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_second_thought_about_documents, documents_that_travel.a_document_that_came_before_the_choice_does_not_undo_it),
     (no_comparing_of_documents, documents_that_travel.of_two_documents_the_later_one_shows),
     (no_time_of_emporix, scenarios.what_was_seen_elsewhere_shows_whatever_the_time_is),
+    (
+        no_forgetting_of_what_is_disproved,
+        scenarios.a_swallowed_change_is_sent_though_another_token_believes_it_taken,
+    ),
     (no_index_of_sessions, scenarios.what_waits_shows_where_emporix_has_told_nothing),
     (no_hearing_of_others, scenarios.an_outlived_choice_does_not_show_over_a_later_one),
     (no_time_limit, scenarios.answers_that_drip_take_no_permit_for_good),

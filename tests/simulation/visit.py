@@ -392,7 +392,7 @@ class Visit:
             for tab in self.tabs:
                 plan = Plan()
                 seen = await self.browser.ask(tab, plan.page, plan, place=next(places), sure=True)
-                if seen is not None and tab.session is not None and tab.token not in self.platform.revoked:
+                if seen is not None and tab.session is not None and seen.token not in self.platform.revoked:
                     self.judge.converged(seen, tab.session)
         for tab in self.tabs:
             if tab.session is not None and tab.token not in self.platform.revoked:
