@@ -67,7 +67,7 @@ class RequestLifecycle(Carrying):
             return True
         if not self._token_sought:
             if not self._deps.tokens.instant:
-                return False
+                return self._load_at_once()
             self._found = self._deps.tokens.now(self._scope)
             self._token_sought = True
         found = self._found
@@ -82,6 +82,14 @@ class RequestLifecycle(Carrying):
             return False
         self._loaded(known, hit=True)
         return True
+
+    def _load_at_once(self) -> bool:
+        """Do the same with the token of a session that the request brings, if nobody has to be asked for that."""
+        tokens = self._deps.tokens
+        if not tokens.begins_sessions or (found := tokens.at_once(self._scope, self._visiting())) is None:
+            return False
+        self._found, self._token_sought = found, True
+        return self._load_now() and not self._is_refused
 
     @without_locals
     async def _load(self) -> None:

@@ -176,6 +176,10 @@ class SessionSource(OwnSource):
         """Return the token of a request."""
         raise NotImplementedError
 
+    def at_once(self, scope: Scope, visitor: Visitor) -> StorefrontToken | None:
+        """Return the token of a session that a request brings, `None` where somebody has to be asked."""
+        raise NotImplementedError
+
     async def end(self, connection: HTTPConnection) -> None:
         """Have the sessions that a request has brought be nobody's from now on."""
         raise NotImplementedError

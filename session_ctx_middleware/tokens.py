@@ -161,6 +161,11 @@ class TokenChain:
         for source in self._sessions:
             source.bind(setup)
 
+    def at_once(self, scope: Scope, visitor: Visitor) -> StorefrontToken | None:
+        """Return the token of a session that a request brings; `None` where that is to be sought by `find`."""
+        source = self._sources[0]  # those behind it come into play where this one finds nothing
+        return source.at_once(scope, visitor) if isinstance(source, SessionSource) else None
+
     async def end(self, connection: HTTPConnection) -> None:
         """Have the sessions that a request has brought be nobody's from now on."""
         for source in self._sessions:

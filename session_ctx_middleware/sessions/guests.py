@@ -18,7 +18,8 @@ from ..tokens import SessionSetup, Visitor
 from .cookie import Brought
 from .keeping import Keeping
 from .kept import KeptSession
-from .once import Failed, Once, Sharing
+from .once import Once, Sharing
+from .pausing import Pause
 from .refreshing import Refreshing
 from .renewal import Renewals
 from .sealed_tokens import TokensUnavailable
@@ -65,9 +66,7 @@ class Guests:
         self._renewals = Renewals(self._refresh, setup.clock, sharing)
         self._replacements = Once(OPERATION, setup.clock, sharing)
         self._tasks = Tasks(setup.clock)
-        self._paused_until = 0.0
-        self._failing = False
-        self._trying = 0
+        self._pause = Pause(setup.clock)
 
     async def find(self, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken | None:
         """Return the token of a request, of a new session where there is none yet and one may begin."""
@@ -101,6 +100,15 @@ class Guests:
         if not isinstance(kept, KeptSession) or kept.access_token != token.value:
             return None
         return kept.good_saas_token(self._clock.time())
+
+    def at_once(self, scope: Scope, visitor: Visitor) -> StorefrontToken | None:
+        """Return the token of a session that is in its cookie, good, and not due; `None` is for `find` to decide."""
+        brought, now = self._keeping.at_once(scope, visitor.era()), self._clock.time()
+        kept = brought.kept
+        if kept is None or brought.void or kept.is_due(now) or not kept.is_good(now):
+            return None
+        visitor.is_of(kept, kept.era)
+        return kept.token
 
     async def end(self, connection: HTTPConnection) -> None:
         """Have a store forget the sessions that a request has brought."""
@@ -169,17 +177,12 @@ class Guests:
         return self.keep(kept, connection, visitor)
 
     async def _may_begin(self, connection: HTTPConnection, visitor: Visitor) -> bool:
-        if visitor.is_answered() or self._is_pausing:
+        if visitor.is_answered() or self._pause.is_on:
             return False
         why = await self._visits.refusal(connection) or self._keeping.refusal
         if why:
             self._emit("session.none", BEGIN, why)
         return not why
-
-    @property
-    def _is_pausing(self) -> bool:
-        """Whether Emporix is left alone; after a failure one visitor at a time tries whether it is over."""
-        return self._clock.monotonic() < self._paused_until or (self._failing and self._trying > 0)
 
     async def _another(self, connection: HTTPConnection, visitor: Visitor) -> KeptSession:
         kept = await self._new(connection, visitor)
@@ -201,15 +204,12 @@ class Guests:
         return kept
 
     async def _granted(self, visitor: Visitor) -> TokenAnswer:
-        self._trying += 1
         try:
-            answer = await self._tokens.begin(**visitor.choices())
+            with self._pause.trying():
+                answer = await self._tokens.begin(**visitor.choices())
         except EmporixError as error:
             self._failed(error)
             raise
-        finally:
-            self._trying -= 1
-        self._failing = False
         self._events.over("session.failed", BEGIN)
         return answer
 
@@ -260,7 +260,7 @@ class Guests:
         return kept.token
 
     def _failed(self, error: EmporixError) -> None:
-        self._paused_until, self._failing = self._clock.monotonic() + Failed(error).pause, True
+        self._pause.begin(error)
         self._emit("session.failed", BEGIN, type(error).__name__)
 
     def _emit(self, name: str, operation: str, outcome: str) -> None:

@@ -40,6 +40,10 @@ class Keeping(Protocol):
         """Why no session can be kept at the moment; empty where one can."""
         ...
 
+    def at_once(self, scope: Scope, era: int, /) -> Brought:
+        """Return the session that a request brings whole; nothing where it has to be looked up."""
+        ...
+
     async def read(self, scope: Scope, era: int) -> Brought:
         """Return the session that a request brings; as for `SessionCookie.read`."""
         ...
@@ -93,6 +97,7 @@ class KeepsInBrowser:
 
     def __init__(self, cookie: SessionCookie) -> None:
         self.write, self.clear, self.carried = cookie.write, cookie.clear, cookie.carried
+        self.at_once = cookie.read
         self._cookie = cookie
 
     async def read(self, scope: Scope, era: int) -> Brought:
@@ -141,6 +146,10 @@ class KeepsInStore:
         self._ended: TTLCache[str, float] = TTLCache(MOST, HIDDEN_SECONDS, timer=clock.monotonic)
         """When sessions have ended here, by their ids: whatever the store still has of them is nobody's."""
         self._lock = Lock()  # event loops of several threads share them
+
+    def at_once(self, _scope: Scope, _era: int) -> Brought:
+        """Return nothing: the store has to be asked."""
+        return Brought()
 
     @property
     def refusal(self) -> str:

@@ -294,6 +294,10 @@ class StorefrontSessions(SessionSource):
         """Return the saas token that goes with a token of these sessions, as long as it is good."""
         return self._bound.saas_token(token, visitor)
 
+    def at_once(self, scope: Scope, visitor: Visitor) -> StorefrontToken | None:
+        """Return the token of a session that a request brings whole, and that need not be refreshed."""
+        return self._bound.at_once(scope, visitor)
+
     async def end(self, connection: HTTPConnection) -> None:
         """Have the sessions that a request has brought be nobody's from now on, where a store keeps them."""
         await self._bound.end(connection)

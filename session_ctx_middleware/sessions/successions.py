@@ -35,7 +35,7 @@ class Successions(Guests):
         Raises:
             EmporixError: Emporix could not be asked, or is left alone just now.
         """
-        if self._is_pausing:
+        if self._pause.is_on:
             raise EmporixNotAsked(OPERATION, None, "Emporix is left alone after a failure")
         return await self._granted(visitor)
 
