@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -14,17 +14,16 @@ from ..checks import cookie_name, function, printable
 from ..credentials import StorefrontToken
 from ..emporix import ShopperTokens, ValidToken
 from ..errors import ConfigurationError
-from ..events import ContextEvent, Events
 from ..frames import without_locals
 from ..model.transition import Transition
 from ..sealing import tenant_tag
 from ..stores import MemoryStore
 from ..tokens import SessionSetup, SessionSource, Visitor
 from .account import Account, Companies
+from .asking import careful
 from .assisted import assisted
 from .cookie import Persist, SessionCookie
 from .customers import Customers
-from .guests import BEGIN
 from .keeping import Keeping, KeepsInBrowser, KeepsInStore
 from .once import Sharing
 from .refreshing import Refreshing
@@ -34,8 +33,6 @@ from .token_store import HasTokens, TokenStore, token_store, token_store_of
 from .visits import IsCrawler, Visits
 
 __all__ = ["StorefrontSessions"]
-
-T = TypeVar("T")
 
 PURPOSE: Final = "session cookie"
 ID_PURPOSE: Final = "session id"
@@ -109,7 +106,7 @@ class StorefrontSessions(SessionSource):
         if self._guests is not None:
             raise ConfigurationError("One StorefrontSessions(...) serves one middleware: give each its own.")
         asks = self._is_crawler
-        visits = Visits(None if asks is None else _careful(asks, setup.events, "crawler.failed", otherwise=None))
+        visits = Visits(None if asks is None else careful(asks, setup.events, "crawler.failed", otherwise=None))
         tokens = ShopperTokens(setup.tenant, self._client_id, **setup.client)
         sharing, refreshing = self._sharing(setup), Refreshing(tokens, setup.clock)
         self._guests = Successions(
@@ -121,7 +118,7 @@ class StorefrontSessions(SessionSource):
 
     def _keeping(self, setup: SessionSetup, sharing: Sharing | None) -> Keeping:
         name = self._name or f"{NAME}.{tenant_tag(setup.tenant, setup.base_url)}"
-        persist = _careful(self._persist, setup.events, "consent.failed", otherwise=False)
+        persist = careful(self._persist, setup.events, "consent.failed", otherwise=False)
         cookie, ticket = (
             SessionCookie(
                 setup.keyring.sealer(each), name, https_only=setup.https_only, persist=persist, clock=setup.clock
@@ -325,21 +322,6 @@ class StorefrontSessions(SessionSource):
         if self._guests is None:
             raise ConfigurationError(UNBOUND)
         return self._guests
-
-
-def _careful(
-    function: Callable[[HTTPConnection], T], events: Events, name: str, *, otherwise: T
-) -> Callable[[HTTPConnection], T]:
-    """Return a function of the shop that breaks no page: where it raises, that is told, and `otherwise` counts."""
-
-    def asked(connection: HTTPConnection) -> T:
-        try:
-            return function(connection)
-        except Exception as error:  # noqa: BLE001 - whatever it is, only its class is told
-            events.emit(ContextEvent(name=name, operation=BEGIN, outcome=type(error).__name__))
-            return otherwise
-
-    return asked
 
 
 def _checked_name(name: str) -> str:
