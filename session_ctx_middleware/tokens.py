@@ -162,9 +162,16 @@ class TokenChain:
             source.bind(setup)
 
     def at_once(self, scope: Scope, visitor: Visitor) -> StorefrontToken | None:
-        """Return the token of a session that a request brings; `None` where that is to be sought by `find`."""
-        source = self._sources[0]  # those behind it come into play where this one finds nothing
-        return source.at_once(scope, visitor) if isinstance(source, SessionSource) else None
+        """Return the token of a request where nobody has to be asked for it; `None` where `find` has to seek it."""
+        for source in self._sources:
+            if isinstance(source, SessionSource):
+                return source.at_once(scope, visitor)
+            if type(source) not in {BearerToken, CookieToken} or not isinstance(source, BearerToken | CookieToken):
+                return None
+            found = source.from_scope(scope)
+            if found is not None:
+                return StorefrontToken(found)
+        return None
 
     async def end(self, connection: HTTPConnection) -> None:
         """Have the sessions that a request has brought be nobody's from now on."""

@@ -380,3 +380,33 @@ async def test_refused_and_no_refresh_yet(make_guests: MakeShop, emporix: FakeEm
     await asyncio.sleep(2.1)
 
     assert (await shop.visit(who)).text == session
+
+
+async def test_no_task_for_a_session_that_is_there(make_shop: MakeShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in the cookie, and cached, is shown without a task: by itself, behind a header, and not before others."""
+    from session_ctx_middleware import BearerToken
+
+    async def elsewhere(_: Any) -> str | None:
+        return None
+
+    began: list[str] = []
+
+    async def counted(ctx: SessionContext, _: Any) -> str:
+        loop = asyncio.get_running_loop()
+        create = loop.create_task
+
+        def counting(work: Any, **more: Any) -> Any:
+            began.append("task")
+            return create(work, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "create_task", counting)
+            await ctx
+        return ctx.session_id or ""
+
+    for others, tasks in (([], 0), ([BearerToken()], 0), ([elsewhere], 1)):
+        began.clear()
+        shop = make_shop(token=[*others, StorefrontSessions("storefront")], secret_key=SECRET)
+        session = (await shop.visit(who)).text
+        assert (await shop.visit(counted)).text == session
+        assert len(began) == tasks
