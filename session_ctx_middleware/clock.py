@@ -88,7 +88,8 @@ class HybridClock:
         Returns:
             Seconds since the epoch.
         """
-        self._last = round(max(self._clock.time(), self._last + STEP, seen + STEP), DECIMALS)
+        # Between a change and the next one there is room for a copy of the first, which a login carries along.
+        self._last = round(max(self._clock.time(), self._last + STEP, seen + 2 * STEP), DECIMALS)
         return self._last
 
 

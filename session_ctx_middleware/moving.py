@@ -70,7 +70,11 @@ class Moving(OwnCalls):
         """
         token = await self._credentials()
         made = self._made(token)
-        if everything or made.operations:
+        if made.operations and token is not None and not everything:
+            # What another worker did a moment ago may be written over next: what was cached before is not enough.
+            self._known = await self._asked(token, self._engine.refresh)
+            token = self._token
+        elif everything or made.operations:
             await self._load_ahead()
         known = self._known or NOTHING_KNOWN
         return self._belonging_to(token, known, made, self._values(known))
