@@ -47,7 +47,7 @@ class Choice:
         answered: when the worker had done what it could, whether or not anybody heard of it.
         known: when its answer had reached the browser, and everybody who has to hear of it; `None` for never.
         swallowed: how often somebody was told that it was taken, and Emporix never saw it.
-        in_doubt: whether the answer was lost with which Emporix took it.
+        in_doubt: whether its browser was told that it waits, though Emporix has taken it, or its receipt is lost.
         overruled: whether an earlier one came in its place, because somebody else had wiped its receipt.
     """
 

@@ -218,10 +218,10 @@ class Judge:
                 choice.swallowed += 1
                 self._count_again(choice.person)
 
-    def unanswered(self, session: ServerSession, path: str, value: str | None) -> None:
-        """Note that the worker which sent a value cannot know whether it was taken."""
+    def unanswered(self, session: ServerSession, path: str, value: str | None, *, told: bool) -> None:
+        """Note that a value was taken and the worker never hears it, or only after it has said that the value waits."""
         for choice in self._owners.get((path, value), ()):
-            if _may_be_sent(choice, session):
+            if _may_be_sent(choice, session) and (choice.answered is not None or not told):
                 choice.in_doubt = True
 
     def changed(self, session: ServerSession, path: str, value: str | None, *, foreign: bool) -> None:
@@ -249,7 +249,10 @@ class Judge:
         """Expect no more of a choice whose receipt was wiped: nothing else told the worker which had an earlier one."""
         earlier = max((each.sent for each in owners), default=self.now)
         for held in self._owners.get((path, before), ()):
-            if not _may_be_sent(held, session) or held.sent <= earlier:
+            if not _may_be_sent(held, session):
+                continue
+            held.in_doubt = True  # its timestamp may be the later one all the same
+            if held.sent <= earlier:
                 continue
             for (person, where, _), choices in self._choices.items():
                 for each in choices if person is held.person and where == path else ():

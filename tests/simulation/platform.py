@@ -33,8 +33,8 @@ class Witness(Protocol):
         """Note that somebody was told that a value was taken, and it was not."""
         ...
 
-    def unanswered(self, session: ServerSession, path: str, value: str | None) -> None:
-        """Note that nobody was told that a value was taken."""
+    def unanswered(self, session: ServerSession, path: str, value: str | None, *, told: bool) -> None:
+        """Note that nobody was told that a value was taken, or only those who are still waiting for it."""
         ...
 
     def changed(self, session: ServerSession, path: str, value: str | None, *, foreign: bool) -> None:
@@ -169,10 +169,10 @@ class Platform:
             if value != session.value(path):
                 self._witness.swallowed(session, path, value)
 
-    def leave_in_doubt(self, session: ServerSession, body: Mapping[str, Any]) -> None:
-        """Let nobody hear that a PATCH was taken."""
+    def leave_in_doubt(self, session: ServerSession, body: Mapping[str, Any], *, told: bool = False) -> None:
+        """Let nobody hear that a PATCH was taken; or the worker alone, and not those who could not wait for it."""
         for path, value in _wanted(body).items():
-            self._witness.unanswered(session, path, value)
+            self._witness.unanswered(session, path, value, told=told)
 
     # What others do
 

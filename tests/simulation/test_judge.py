@@ -42,6 +42,11 @@ class Story:
         if lost:
             self.platform.leave_in_doubt(self.session, body)
 
+    def hears_late(self, value: str, *, at: float) -> None:
+        """Let the worker hear only now that a value was taken."""
+        self.judge.now = at
+        self.platform.leave_in_doubt(self.session, {LANGUAGE: value}, told=True)
+
     def page(self, value: str, *, at: float) -> None:
         """Let a page show a value."""
         self.judge.now = at
@@ -63,6 +68,37 @@ def test_change_whose_answer_was_lost(apart: bool, lost: bool, known: float, tim
     story.sends("la-one", at=4.0)
 
     assert story.judge.counts["twice"] == times
+
+
+@pytest.mark.parametrize(("in_time", "times"), [(False, 0), (True, 1)])
+def test_change_of_which_a_worker_hears_late(in_time: bool, times: int) -> None:
+    """It may be sent again, too, where its own browser was told that it waits."""
+    story = Story(apart=True)
+    choice = story.wants("la-one", sent=1.0, answered=1.5, known=3.0)
+    story.sends("la-one", at=1.4)
+    choice.answered = None if in_time else 1.5
+    story.hears_late("la-one", at=1.6)
+    choice.answered = 1.7
+    story.wants("la-two", sent=2.0, answered=2.2)
+    story.sends("la-two", at=2.1)
+
+    story.sends("la-one", at=4.0)
+
+    assert story.judge.counts["twice"] == times
+
+
+def test_wiped_receipt_of_a_later_timestamp() -> None:
+    """What came in place of a choice whose receipt was wiped may give way to it again, if neither knew the other."""
+    story = Story(apart=True)
+    story.wants("la-one", sent=1.0, answered=1.5, known=3.0)
+    story.sends("la-one", at=1.4, receipt=9.0)
+    story.platform.wipe(story.session)
+    story.wants("la-two", sent=2.0, answered=2.2)
+    story.sends("la-two", at=2.1, receipt=8.0)
+
+    story.sends("la-one", at=4.0, receipt=9.0)
+
+    assert story.judge.counts["twice"] == 0
 
 
 @pytest.mark.parametrize(("apart", "wiped", "times"), [(True, True, 0), (True, False, 1), (False, True, 1)])

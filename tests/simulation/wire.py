@@ -179,6 +179,8 @@ class Line(httpx2.AsyncBaseTransport):
             if taken:
                 self._wire.platform.leave_in_doubt(session, body)
             raise
+        if taken:
+            self._wire.platform.leave_in_doubt(session, body, told=True)
 
     async def _back(self, what: str) -> None:
         wire, weather = self._wire, self._wire.weather
