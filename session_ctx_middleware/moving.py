@@ -6,6 +6,7 @@ Private to `context`, and to sources that take care of sessions.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -169,12 +170,22 @@ class Moving(OwnCalls):
         await self._load_ahead()
         after = Side() if to is None else self._side(to)
         same = before.side.session_id is not None and before.side.session_id == after.session_id
+        if self._ended is None:
+            before = self._with_what_came_between(before)
         taken = _taken_along(before, kind, follows, same=same)
         if not same:
             self._told = self._told.switches()
         await self._carry({} if same and kind == "refresh" else taken, before.chosen, kind)
         self._emit("session.moved", kind, "same session" if same else "another session")
         return self._transition(before, kind, taken, same=same)
+
+    def _with_what_came_between(self, before: Belongings) -> Belongings:
+        """Return the same with what other pages have chosen meanwhile: it may have been written over as well."""
+        made = self._made(before.token).operations
+        later = {name: made[name] for name, at in before.chosen.items() if name in made and made[name].at > at}
+        values = {name: each.value for name, each in later.items() if isinstance(each.value, str)}
+        chosen = {name: later[name].at for name in values}
+        return replace(before, switches={**before.switches, **values}, chosen={**before.chosen, **chosen})
 
     def _goes_on_with(self, to: StorefrontToken | None) -> None:
         self._found, self._token_sought, self._renewing = to, True, None

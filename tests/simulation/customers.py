@@ -313,7 +313,7 @@ class Visit:
             if moved is None:
                 if before != customer:
                     self.expected.customer = self.expected.company = ANY
-                    self._pardon()
+                self._pardon()
                 return
             if before in {None, customer} and not moved.session_kept:
                 self._violation("a login has not kept the session")
