@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.fields import SWITCHES
 from .entry import Entry
 from .keys import Keys
-from .notes import Floor, Notes
+from .notes import Floor, Noted, Notes
 
 __all__ = ["Binding"]
 
@@ -37,6 +38,17 @@ class Binding:
         mine = self.of_token(token)
         return notes.of(mine, self._session(entry, notes, mine))
 
+    def unbound(self, entry: Entry, notes: Notes, token: str) -> ContextChanges:
+        """Return attributes that wait and that notes know by this token alone, now that its session is known here.
+
+        With another token of the session nobody would find them.
+        """
+        if entry.proven_session is None or not any(_is_unbound(noted) for noted in notes.operations):
+            return NO_CHANGES
+        mine = self.of_token(token)
+        found = {each.path: each.operation for each in notes.operations if _is_unbound(each) and each.token == mine}
+        return ContextChanges(found)
+
     def floor(self, entry: Entry, notes: Notes, token: str) -> Floor | None:
         """Return the floor of notes that concerns a token."""
         if not notes.floors:
@@ -54,3 +66,7 @@ class Binding:
         if known is None or (not known.proven and notes.sessions_of(token, "")):
             return ""
         return self.of_session(known.session_id) if known.session_id else ""
+
+
+def _is_unbound(noted: Noted) -> bool:
+    return not noted.session and noted.operation.taken is None and noted.path not in SWITCHES

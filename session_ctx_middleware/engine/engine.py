@@ -291,6 +291,9 @@ class Engine:
     def _shown(self, entry: Entry, token: str, notes: Notes | None, snapshot: Snapshot) -> Snapshot:
         shown = self._parts.handover.with_notes(entry, token, notes, snapshot)
         self._parts.requirements.satisfied(entry, token, notes, snapshot, shown)
+        unbound = None if notes is None else self._parts.binding.unbound(entry, notes, token)
+        if unbound:
+            self._parts.handover.tell_later(entry.key, unbound)  # this response, or the next one, says whose they are
         return shown
 
     def _pinned(self, token: StorefrontToken) -> Pinned:

@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection, Request
 from session_ctx_middleware import SessionContext, StorefrontToken
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
-from ..support.shop import Shop
+from ..support.shop import Shop, held
 from .browser import SECRET, Browser, attribute, named, tier
 
 
@@ -254,3 +254,30 @@ async def test_foreign_floor_costs_no_call(workers: tuple[Shop, ...], emporix: F
 
     assert await browser.currency(workers[1]) == "CHF"
     assert emporix.count() == 0
+
+
+async def test_attribute_of_a_session_told_later(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """An attribute chosen before Emporix told the session follows the next token, once any answer has told it."""
+    one, two = (make_shop(secret_key=SECRET) for _ in range(2))
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+
+    async def choose(ctx: SessionContext, _: Request) -> None:
+        ctx.set_attribute("size", "42")
+
+    async def shown(ctx: SessionContext, _: Request) -> str:
+        return str((await ctx).attributes.get("size"))
+
+    emporix.fault("context.*", Fault(status=503), times=None)
+    await browser.visit(one, choose)
+    emporix.clear_faults()
+    emporix.fault("context.patch", Fault(status=503), times=None)
+    await asyncio.sleep(5)
+    assert (await browser.visit(one, shown)).text == "42"
+    browser.token = emporix.new_token(session.session_id)
+
+    assert (await browser.visit(two, shown)).text == "42"
+    emporix.clear_faults()
+    await asyncio.sleep(10)
+    await browser.visit(two, shown)
+    assert held(emporix, session.session_id)["context"]["size"] == "42"
