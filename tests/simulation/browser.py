@@ -98,7 +98,10 @@ class Browser:
         person, session, token = tab.person, tab.session, self._token(tab)
         sent = self._judge.now = self._loop.time()
         name = "" if session is None else session.name
-        choices = [Choice(person, name, token or "", path, value, sent) for path, value in plan.wishes.items()]
+        late = page.__name__ == plan.streamed.__name__
+        choices = [
+            Choice(person, name, token or "", path, value, sent, late=late) for path, value in plan.wishes.items()
+        ]
         for choice in choices:
             self._judge.wanted(choice)
         headers = self._headers(token, name)

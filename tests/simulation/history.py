@@ -48,6 +48,7 @@ class Choice:
         known: when its answer had reached the browser, and everybody who has to hear of it; `None` for never.
         swallowed: how often somebody was told that it was taken, and Emporix never saw it.
         in_doubt: whether its browser was told that it waits, though Emporix has taken it, or its receipt is lost.
+        late: whether it was made when the response had started, so that the next one of its token tells the browser.
         overruled: whether an earlier one came in its place, because somebody else had wiped its receipt.
     """
 
@@ -61,6 +62,7 @@ class Choice:
     known: float | None = None
     swallowed: int = 0
     in_doubt: bool = False
+    late: bool = False
     overruled: bool = False
 
     @property

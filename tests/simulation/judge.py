@@ -172,7 +172,29 @@ class Judge:
             known = self._known.get(self._key(person, seen.session, path))
             sent = -1.0 if known is None else known.sent_before(seen.sent)
             if sent >= 0 and self._is_older(person, seen.session, path, value, sent):
+                if seen.degraded and not self._is_older(person, seen.session, path, value, self._told(seen, path)):
+                    continue
                 self.violation("wrong", f"{path} is {value!r} at {seen.place}, though one of {sent:.3f} was known")
+
+    def _told(self, seen: Seen, path: str) -> float:
+        """Return when the latest choice was sent that a browser can tell of while Emporix does not say whose a token is.
+
+        What is chosen once a response has started goes with the next one of its own token.
+        """
+        key = self._key(seen.person, seen.session, path)
+        told = (
+            each.sent
+            for (person, where, _), choices in self._choices.items()
+            for each in choices
+            if person is seen.person
+            and where == path
+            and self._key(person, each.session, path) == key
+            and each.counts
+            and each.known is not None
+            and each.known <= seen.sent
+            and not (each.late and each.token != seen.token)
+        )
+        return max(told, default=-1.0)
 
     def leaks(self, seen: Seen, path: str, value: object) -> None:
         """Judge whether somebody is shown what is not theirs."""

@@ -47,10 +47,11 @@ class Story:
         self.judge.now = at
         self.platform.leave_in_doubt(self.session, {LANGUAGE: value}, told=True)
 
-    def page(self, value: str, *, at: float) -> None:
+    def page(self, value: str, *, at: float, token: str = "token", degraded: bool = False) -> None:
         """Let a page show a value."""
         self.judge.now = at
-        self.judge.shown(Seen(self.person, self.session.name, "token", (0, 0, 0), at, {LANGUAGE: value}))
+        seen = Seen(self.person, self.session.name, token, (0, 0, 0), at, {LANGUAGE: value}, degraded=degraded)
+        self.judge.shown(seen)
 
 
 @pytest.mark.parametrize(
@@ -130,3 +131,18 @@ def test_receipt_that_came_back() -> None:
     story.page("la-one", at=4.0)
 
     assert story.judge.counts["wrong"] == 1
+
+
+@pytest.mark.parametrize(
+    ("late", "token", "degraded", "times"),
+    [(True, "new", True, 0), (False, "new", True, 1), (True, "token", True, 1), (True, "new", False, 1)],
+)
+def test_choice_that_no_response_has_told(late: bool, token: str, degraded: bool, times: int) -> None:
+    """Under a token of which Emporix tells nothing, nobody can know it."""
+    story = Story(apart=False)
+    story.wants("la-one", sent=1.0, answered=1.5, known=1.6)
+    story.wants("la-two", sent=2.0, answered=2.2, known=2.3).late = late
+
+    story.page("la-one", at=4.0, token=token, degraded=degraded)
+
+    assert story.judge.counts["wrong"] == times
