@@ -177,7 +177,7 @@ class Judge:
                 self.violation("wrong", f"{path} is {value!r} at {seen.place}, though one of {sent:.3f} was known")
 
     def _told(self, seen: Seen, path: str) -> float:
-        """Return when the latest choice was sent that a browser can tell of while Emporix does not say whose a token is.
+        """Return when the latest choice was sent that a browser can tell of, though nobody says whose a token is.
 
         What is chosen once a response has started goes with the next one of its own token.
         """
