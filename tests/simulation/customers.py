@@ -320,7 +320,7 @@ class Visit:
             if not moved.session_kept:
                 self._somebody_else()
             if before != customer:
-                self.expected.company = None
+                self.expected.company = ANY if before is ANY and moved.session_kept else None
             self.expected.customer = customer
 
     async def logout(self) -> None:
