@@ -285,7 +285,8 @@ class Judge:
         held = self._held[session.name, path]
         if held.count(value) >= len(owners) and held[-1] != value:  # a double click wants the same twice
             newer = min(each.sent for each in self._owners[path, held[-1]])
-            if all(self._was_settled(each, newer) for each in owners):
+            unheard = self._apart and path in session.bare  # its receipt was wiped, see `_overrule`
+            if not unheard and all(self._was_settled(each, newer) for each in owners):
                 self.violation("twice", f"{path} became {value!r} again, over {held[-1]!r}")
         held.append(value)
 

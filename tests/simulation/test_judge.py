@@ -118,6 +118,22 @@ def test_wiped_receipt(apart: bool, wiped: bool, times: int) -> None:
     assert story.judge.counts["wrong"] == times
 
 
+@pytest.mark.parametrize(("apart", "wiped", "times"), [(True, True, 0), (True, False, 1), (False, True, 1)])
+def test_change_again_over_one_whose_receipt_was_wiped(apart: bool, wiped: bool, times: int) -> None:
+    """Whoever still has an earlier change sends it, though it was there before: nothing says that a later one was."""
+    story = Story(apart=apart)
+    story.wants("la-one", sent=1.0, answered=1.5, known=1.6)
+    story.sends("la-one", at=1.4, receipt=1.0)
+    story.wants("la-two", sent=2.0, answered=2.2, known=2.3)
+    story.sends("la-two", at=2.1, receipt=2.0)
+    if wiped:
+        story.platform.wipe(story.session)
+
+    story.sends("la-one", at=3.0, receipt=1.0)
+
+    assert story.judge.counts["twice"] == times
+
+
 def test_receipt_that_came_back() -> None:
     """What has a receipt again is expected to stay."""
     story = Story(apart=True)
