@@ -71,14 +71,6 @@ async def _run(effort: Effort) -> Section:
         rows=rows,
         figures=[
             Figure(
-                f"miss, added over the same client's bare GET ({name})",
-                ratio(added[name], misses[f"{name}, bare GET"]),
-                0.15,
-            )
-            for name in clients
-        ]
-        + [
-            Figure(
                 f"miss with {name}, over the same GET by hand with httpx",
                 ratio(misses[name], misses["httpx, bare GET"]),
                 goal,
