@@ -47,7 +47,7 @@ NOTICE_BYTES: Final = 265
 """A notice on the wire to one worker, with the name of the channel."""
 COOKIE_NAME: Final = 31
 """Bytes of the document cookie's name on https, and the equals sign."""
-SEALED_BYTES: Final = 105
+SEALED_BYTES: Final = 120
 """Bytes that are sealed beside a document: its token, its moment, key, nonce and tag."""
 SET_COOKIE: Final = 67
 """Bytes of the header field that sets it, besides name and value of the cookie, with the end of the line."""

@@ -128,6 +128,7 @@ async def test_fair_turns(make_shop: MakeShop, emporix: FakeEmporix) -> None:
     assert all(abs(place - number) < 2 for place, number in enumerate(order))
 
 
+@pytest.mark.slow
 async def test_crowd_of_switches(make_shop: MakeShop, emporix: FakeEmporix) -> None:
     """Five hundred switches at once: all are kept, each is sent once, and nobody is turned away by a number."""
     shop = make_shop(defaults=DEFAULTS, upstream=UpstreamPolicy(max_flights=1))
@@ -144,7 +145,9 @@ async def test_crowd_of_switches(make_shop: MakeShop, emporix: FakeEmporix) -> N
     assert len(patches(emporix)) == len(sessions)
 
 
-@pytest.mark.parametrize("between", [0.1, 1.0, 7.0], ids=["busy", "calm", "quiet"])
+@pytest.mark.parametrize(
+    "between", [0.1, 1.0, pytest.param(7.0, marks=pytest.mark.slow)], ids=["busy", "calm", "quiet"]
+)
 async def test_broken_sessions_cost_the_others_nothing(
     make_shop: MakeShop, emporix: FakeEmporix, http_library: Any, between: float
 ) -> None:

@@ -167,6 +167,7 @@ def test_mistakes(arguments: tuple[str, ...], status: int, told: str) -> None:
     assert (code, told in errors, "Traceback" in errors) == (status, True, False), errors
 
 
+@pytest.mark.slow
 async def test_commands(serve: Serve) -> None:
     """`inspect` shows a context, as a table and as JSON; `doctor --json` what it has found."""
     import anyio

@@ -355,11 +355,8 @@ def test_made_up_tokens(answer: Reply, writes: bool) -> None:
     play(lambda: swamped(answer, range(100), writes=writes))
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [pytest.param(Reply(401), marks=pytest.mark.slow), Reply(404, b'{"sessionId": "g-NUMBER"}')],
-    ids=["refused", "missing"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("answer", [Reply(401), Reply(404, b'{"sessionId": "g-NUMBER"}')], ids=["refused", "missing"])
 def test_thousands_of_made_up_tokens(answer: Reply) -> None:
     """Thousands of made-up tokens do no harm either."""
     play(lambda: swamped(answer, range(2000), writes=True))

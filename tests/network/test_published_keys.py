@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from session_ctx_middleware.clock import SystemClock
 from session_ctx_middleware.emporix.transport.libraries import Name
 from session_ctx_middleware.events import Events
 from session_ctx_middleware.sessions import JWTVerifier
@@ -23,14 +24,11 @@ from .test_drips import Dripping
 pytestmark = pytest.mark.network
 
 
-class StandingClock:
+class StandingClock(SystemClock):
     """The wall clock of the tokens; everything else is real."""
 
     def time(self) -> float:
         return NOW
-
-    def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
 
 
 def verifier(url: str, library: Name, **options: Any) -> JWTVerifier:
@@ -40,7 +38,7 @@ def verifier(url: str, library: Name, **options: Any) -> JWTVerifier:
         issuer=ISSUER,
         audience=AUDIENCE,
         http_client=library,
-        clock=StandingClock(),  # type: ignore[arg-type]
+        clock=StandingClock(),
         **options,
     )
 

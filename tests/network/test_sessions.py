@@ -252,8 +252,11 @@ async def test_customers(served: tuple[Drips, str], emporix: FakeEmporix, hours:
         assert await visits.page(method="POST", path="/login") == ["later"], fault
         assert visits.cookie == cookie
         heal(emporix, drips)
-    assert await visits.page() == [session, "CHF", GUEST]
+    assert (await visits.page())[0] == session  # Emporix may have logged the session in, and its answer was lost
     assert await visits.page(method="POST", path="/login") == ["welcome"]
+    await visits.page(
+        method="POST"
+    )  # chosen once more, as Emporix may have put the customer's preferences in its place
     assert await visits.page() == [session, "CHF", "C0001"]
 
     operation = "customer.refresh"

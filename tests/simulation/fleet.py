@@ -40,7 +40,7 @@ SESSION_TOLD: Final = b"x-session"
 Headers = list[tuple[bytes, bytes]]
 Handler = Callable[[SessionContext, "Request"], Awaitable[int]]
 _serving: ContextVar[Request | None]
-_runs = itertools.count()
+ADDRESS: Final = "https://emporix.test"
 
 
 @dataclass(slots=True, eq=False)
@@ -126,7 +126,6 @@ class Fleet:
         self.late: list[str] = []
         self._loops = loops
         self._street = asyncio.get_running_loop()
-        self._address = f"https://emporix-{next(_runs)}.test"
         self._told = told
         self.backplane = Backplane(
             SimulatedClock(loops.time, rng.randrange(2**32)), rng, faulty=setup.store == "faulty"
@@ -155,7 +154,7 @@ class Fleet:
                 self.shops[tenant, worker, instance] = SessionContextMiddleware(
                     _application,
                     tenant=tenant,
-                    base_url=self._address,
+                    base_url=ADDRESS,
                     token=_told if self._told else BearerToken(),
                     secret_key="s" * 32 if setup.notes else None,
                     continuity=ContinuityPolicy(document=setup.document),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import gc
 import itertools
@@ -11,6 +12,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
+from unittest.mock import patch
+from weakref import WeakValueDictionary
+
+from session_ctx_middleware import continuity, recording
+from session_ctx_middleware.engine import neighbours
 
 from .browser import HEARSAY, Browser, Tab
 from .fleet import Fleet
@@ -432,6 +438,21 @@ class Visit:
         )
 
 
+class Names:
+    """Names of notes and of changes as a seed has them: of two that say the same, the name decides which one stays."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = random.Random(seed)
+
+    def token_hex(self, size: int) -> str:
+        """Return a name."""
+        return self._rng.randbytes(size).hex()
+
+    def token_urlsafe(self, size: int) -> str:
+        """Return a name."""
+        return base64.urlsafe_b64encode(self._rng.randbytes(size)).rstrip(b"=").decode()
+
+
 def play(
     seed: int, steps: int, setup: Setup, situation: Situation, *, name: str = "", story: list[str] | None = None
 ) -> Verdict:
@@ -446,6 +467,7 @@ def play(
         story: gets everything that happens, in words.
     """
     loops = Loops(setup.workers * setup.loops if setup.loops > 1 else 1)
+    names = Names(seed)
 
     async def visit() -> Verdict:
         one = Visit(seed, steps, setup, situation, loops)
@@ -453,4 +475,10 @@ def play(
         await one.play()
         return one.verdict(seed, name)
 
-    return loops.run(visit())
+    nobody = WeakValueDictionary[object, object]()  # no visit finds instances of another one
+    with (
+        patch.object(neighbours, "_known", nobody),
+        patch.object(continuity, "secrets", names),
+        patch.object(recording, "secrets", names),
+    ):
+        return loops.run(visit())

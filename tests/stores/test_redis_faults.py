@@ -32,7 +32,9 @@ async def opened(store: RedisStore) -> list[float]:
     return [await duration(lambda: store.load("token-1")) for _ in range(3)]
 
 
-@pytest.mark.parametrize("fault", ["refused", "blackholed", "slow", "paused"])
+@pytest.mark.parametrize(
+    "fault", ["refused", "blackholed", *(pytest.param(each, marks=pytest.mark.slow) for each in ("slow", "paused"))]
+)
 async def test_f21_only_first_calls_wait(
     fault: str,
     proxy: FaultProxy,

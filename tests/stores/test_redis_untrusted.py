@@ -152,6 +152,7 @@ async def test_forged_notices(
     assert await one.currency(session.token) == "EUR"
 
 
+@pytest.mark.slow
 async def test_floor_within_reach(workers: list[Shop], server: RedisServer, emporix: FakeEmporix) -> None:
     """A floor that might be true is believed until Emporix has been given the time, and then never again."""
     one, two = workers

@@ -25,7 +25,7 @@ PATIENCE: Final = 60.0
 _log = logging.getLogger(__name__)
 
 
-@pytest.fixture(params=["cookie", pytest.param("redis", marks=pytest.mark.redis)])
+@pytest.fixture(params=["cookie", pytest.param("redis", marks=[pytest.mark.redis, pytest.mark.slow])])
 def shared(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What the workers have in common, one or the other."""
     if request.param == "cookie":
