@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx2
@@ -243,7 +243,7 @@ async def test_more_is_read_too_late(make_shop: Callable[..., Shop], emporix: Fa
     async def streamed(ctx: SessionContext, request: Request) -> Response:
         text = await page(ctx, request)
 
-        async def body() -> Any:
+        async def body() -> AsyncIterator[str]:
             yield text
             try:
                 yield ctx.cart_id or "-"

@@ -50,7 +50,7 @@ ONE_SCREEN = 30
 # Starlette has no other way to have the middleware of an application built anew.
 FOREIGN_BY_PROTOCOL = {
     (f"{PACKAGE}.emporix.transport.redaction", "record.args"),
-    (f"{PACKAGE}.testing.plugin", "app.middleware_stack"),
+    (f"{PACKAGE}.testing.plugin", "built.middleware_stack"),
 }
 
 

@@ -135,14 +135,14 @@ class Loads:
     async def _fly(self, flight: Flight, token: str, store_read: StoreRead | None) -> None:
         outcome: Outcome | None = None
         try:
-            outcome = await self._find(flight, token, store_read)
-            if await self._look(flight.entry, outcome):
+            outcome = found = await self._find(flight, token, store_read)
+            if await self._look(flight.entry, found):
                 # Whoever has sent what was parked a moment ago has announced a later version than this one.
-                outcome = await self._find(flight, token, None)
-                await self._look(flight.entry, outcome)
+                outcome = found = await self._find(flight, token, None)
+                await self._look(flight.entry, found)
         finally:
             self._land(flight, _shut_down() if outcome is None else outcome)
-        await self._share(flight.entry, outcome)
+        await self._share(flight.entry, found)
 
     async def _find(self, flight: Flight, token: str, store_read: StoreRead | None) -> Outcome:
         entry = flight.entry

@@ -75,8 +75,9 @@ def emporix_client(emporix_fake: FakeEmporix) -> OpenClient:  # noqa: ARG001 - i
         sent = dict(headers or {})
         if session is not None:
             sent["Authorization"] = f"Bearer {session.token}"
-        if hasattr(app, "middleware_stack"):
-            app.middleware_stack = None
+        built: Any = app
+        if hasattr(built, "middleware_stack"):
+            built.middleware_stack = None
         async with AsyncExitStack() as stack:
             running = await stack.enter_async_context(LifespanManager(app))
             transport = httpx.ASGITransport(running.app)
