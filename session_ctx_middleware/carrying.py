@@ -200,6 +200,8 @@ class Carrying(Privacy):
         if self._ended is None and known is not None and documents.is_current(brought, known.document, self._era):
             return None if self._travels() else documents.clear(self._scope)
         if self._ended is None and self._travels():
+            if self._tells_version and brought.values and not brought.opened:
+                self._open_document()  # nobody has needed it, but what it has says whether the browser gets another one
             travelled = self._engine.given_along(token)
             if travelled is not None and documents.is_later(brought, travelled, token.value, self._era):
                 header = documents.set(self._scope, travelled, token.value, self._era)

@@ -117,6 +117,28 @@ async def test_own_change_on_another_worker(make_shop: MakeShop, emporix: FakeEm
     assert emporix.count("context.get") == 1
 
 
+async def test_cart_on_another_worker(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """What a worker has read because of a new cart goes along: the next worker shows the cart, and asks nothing."""
+    one, two, three = travelling(make_shop, 3)
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    await browser.currency(one)
+    emporix.edit(session.session_id, cartId="cart-1")
+    await asyncio.sleep(5)
+
+    async def created(ctx: SessionContext, _: Request) -> str:
+        await ctx.cart_created("cart-1")
+        return ""
+
+    async def shows(ctx: SessionContext, _: Request) -> str:
+        return (await ctx).cart_id or ""
+
+    await browser.visit(two, created)
+    emporix.clear_calls()
+    assert (await browser.visit(three, shows)).text == "cart-1"
+    assert emporix.calls == []
+
+
 async def test_change_without_reading(make_shop: MakeShop, emporix: FakeEmporix) -> None:
     """A worker that knows nothing makes a change to what the browser brought."""
     one, two, three = travelling(make_shop, 3)
