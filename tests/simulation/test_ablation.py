@@ -508,7 +508,6 @@ GUARDS: list[tuple[Ablation, str, str]] = [
 
 GUARDS_OF_SEVERAL: list[tuple[Ablation, str, str, str]] = [
     (no_hybrid_clock, SKEWED, TURN, "wrong"),
-    (no_settling_of_earlier_changes, STORE, TURN, "wrong"),
     (no_tombstone, STORE, BAD, "wrong"),
     (no_notices, STORE, BAD, "wrong"),
     (no_floor_from_the_store, STORE, BAD, "wrong"),
@@ -554,6 +553,7 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
         scenarios.a_swallowed_change_is_sent_though_another_token_believes_it_taken,
     ),
     (no_index_of_sessions, scenarios.what_waits_shows_where_emporix_has_told_nothing),
+    (no_settling_of_earlier_changes, scenarios.an_outlived_choice_does_not_show_over_a_later_one),
     (no_hearing_of_others, scenarios.an_outlived_choice_does_not_show_over_a_later_one),
     (no_time_limit, scenarios.answers_that_drip_take_no_permit_for_good),
 ]
@@ -572,7 +572,7 @@ def test_the_absence_of_a_guard_breaks_its_case(
 
 
 LONG = {no_floor, no_parking, no_reachability, no_recheck, no_room_for_others}
-LONG |= {no_settling_of_doubt, no_settling_of_earlier_changes}
+LONG |= {no_settling_of_doubt}
 """Guards whose absence takes many visits to show."""
 
 
