@@ -12,7 +12,7 @@ from starlette.types import Message
 from .errors import SharedCacheLeak
 from .http_cache import Headers, Vary
 from .model.fields import SWITCHES
-from .model.transition import ANONYMOUS
+from .model.transition import customer_of
 from .model.view import Snapshot, switch_value
 from .moving import Moving
 from .privacy import protected
@@ -94,4 +94,4 @@ class SharedPages(Moving):
 
 def is_customer(known: Snapshot) -> bool:
     """Tell whether a session belongs to a customer."""
-    return known.document is not None and known.document.customer_id not in {None, ANONYMOUS}
+    return known.document is not None and customer_of(known.document) is not None

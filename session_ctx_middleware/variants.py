@@ -14,7 +14,7 @@ from urllib.parse import quote
 from starlette.datastructures import MutableHeaders
 from starlette.types import Scope
 
-from .cookies import SECURE, cookie_headers, cookies
+from .cookies import SECURE, cookie_attributes, cookie_headers, cookies
 from .http_cache import Headers, is_closed, lower_case
 from .model.fields import SWITCHES
 
@@ -22,6 +22,8 @@ __all__ = ["COOKIE", "HEADER", "brought_cookie", "brought_header", "made_shared"
 
 COOKIE: Final = "session_variant"
 HEADER: Final = "Session-Variant"
+SEVERAL: Final = "?"
+"""No variant: what it stands for has to be replaced."""
 MONTH: Final = 30 * 86_400
 WANTED: Final = HEADER.lower().encode()
 NAME: Final = COOKIE.encode()
@@ -50,11 +52,11 @@ def brought_header(scope: Scope) -> str:
 
 
 def brought_cookie(scope: Scope) -> str:
-    """Return the variant that the browser is said to see; empty where there is none, or several."""
+    """Return the variant that the browser is said to see; empty where there is none, `SEVERAL` where it says two."""
     if not any(NAME in header for header in cookie_headers(scope)):
         return ""
     found = [value for name, value in cookies(scope) if name == COOKIE]
-    return found[0] if len(found) == 1 else "?" * bool(found)
+    return SEVERAL if len(found) > 1 else "".join(found)
 
 
 def variant_cookie(scope: Scope, variant: str | None, *, https_only: bool) -> tuple[bytes, bytes]:
@@ -65,9 +67,9 @@ def variant_cookie(scope: Scope, variant: str | None, *, https_only: bool) -> tu
         variant: what the browser sees from now on.
         https_only: whether every request counts as https.
     """
-    life = "Max-Age=0" if variant is None else f"Max-Age={MONTH}"
-    secure = "; Secure" if https_only or scope.get("scheme") in SECURE else ""
-    return b"set-cookie", f"{COOKIE}={variant or ''}; Path=/; {life}; HttpOnly; SameSite=Lax{secure}".encode()
+    kept = f"{COOKIE}={variant or ''}; Path=/; Max-Age={0 if variant is None else MONTH}"
+    secure = https_only or scope.get("scheme") in SECURE
+    return b"set-cookie", kept.encode() + cookie_attributes(secure=secure)
 
 
 def made_shared(headers: Iterable[tuple[bytes, bytes]], max_age: int) -> Headers | None:

@@ -19,6 +19,7 @@ __all__ = [
     "Side",
     "Transition",
     "TransitionKind",
+    "customer_of",
     "fate",
     "is_another",
     "kind_of",
@@ -32,6 +33,11 @@ ANONYMOUS: Final = "ANONYMOUS"
 """What some contexts name as the customer of a guest's session; others name nobody."""
 COMPANY: Final = "legalEntityId"
 """The attribute in which contexts name the company that a customer acts for."""
+
+
+def customer_of(document: ContextDocument) -> str | None:
+    """Return the customer of a context, `None` for a guest."""
+    return None if document.customer_id == ANONYMOUS else document.customer_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ class Side(Personal):
         document, is_known = known.document, not (known.degraded or known.rejected)
         if document is None:
             return cls(session_id, is_known=is_known)
-        customer = None if document.customer_id in {None, ANONYMOUS} else document.customer_id
+        customer = customer_of(document)
         company = document.attributes.get(COMPANY)
         named = company if isinstance(company, str) else None
         return cls(document.session_id or session_id, customer, named, is_known)

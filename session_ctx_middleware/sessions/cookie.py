@@ -17,7 +17,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from ..clock import Clock
-from ..cookies import cookies
+from ..cookies import cookie_attributes, cookies
 from ..sealing import Sealer
 from .kept import KeptSession
 
@@ -114,7 +114,7 @@ class SessionCookie:
         value = self._sealer.seal(kept.encode(), name)
         life = round(max(kept.access_ends, kept.refresh_ends) - self._clock.time())
         lasting = f"; Max-Age={max(1, life)}" if self._persist(connection) else ""
-        header = f"{name}={value}; Path=/{lasting}{_attributes(name)}".encode()
+        header = f"{name}={value}; Path=/{lasting}".encode() + _attributes(name)
         if len(header) > MAX_BYTES:
             return None
         self._remember((name, value), kept)
@@ -129,7 +129,7 @@ class SessionCookie:
         Args:
             names: as `read` has told them.
         """
-        return tuple(f"{name}=; Path=/; Max-Age=0{_attributes(name)}".encode() for name in names)
+        return tuple(f"{name}=; Path=/; Max-Age=0".encode() + _attributes(name) for name in names)
 
     def _all(self, scope: Scope) -> list[tuple[str, KeptSession]]:
         # What cannot be opened does not count: a neighbour host could push the shopper's own aside.
@@ -167,5 +167,5 @@ class SessionCookie:
         self._opened[key] = (kept,)
 
 
-def _attributes(name: str) -> str:
-    return "; HttpOnly; SameSite=Lax" + ("; Secure" if name.startswith("__Host-") else "")
+def _attributes(name: str) -> bytes:
+    return cookie_attributes(secure=name.startswith("__Host-"))
