@@ -17,7 +17,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from ..clock import Clock
-from ..cookies import cookie_attributes, cookies
+from ..cookies import SECURE, cookie_attributes, cookies
 from ..sealing import Sealer
 from .kept import KeptSession
 
@@ -32,7 +32,6 @@ MAX_BYTES: Final = 2400
 MOST_VALUES: Final = 6
 MOST_TRIED: Final = 64
 REMEMBERED: Final = 2048
-SECURE: Final = frozenset({"https", "wss"})
 CLEARING: Final = 130
 """Bytes that it takes to clear one."""
 LINE: Final = r"(?:\.\d{1,7}\.\d{1,7})?"
