@@ -57,6 +57,8 @@ class Carrying(Privacy):
     """What the shopper's browser should know of: changes that Emporix has taken, or that are parked."""
     _tells_version = False
     """Whether the shopper's browser should know the version that was seen: another worker may show an older one."""
+    _logs_in = False
+    """Whether the shopper has logged in, in the same session: what was chosen before may have been written over."""
     _receipts = False
     """Whether a change of the shopper has been parked."""
 
@@ -295,7 +297,7 @@ class Carrying(Privacy):
             return self._ended
         brought = self._notes() or Notes()
         if token is not None:
-            return self._engine.to_note(token, self._told, brought, receipts=self._receipts)
+            return self._engine.to_note(token, self._told, brought, receipts=self._receipts, login=self._logs_in)
         operations = tuple(Noted(path, operation) for path, operation in self._told.operations.items())
         return Notes(operations, (), brought.era, brought.ended, self._receipts)
 

@@ -209,9 +209,9 @@ class RequestLifecycle(Carrying):
         else:
             with self._budget(COMMITTING) as until:
                 notes, offer = self._notes(), self._offer()
-                if carried:  # from before: it may not be sent over what another page chooses at this moment
-                    notes = replace(notes or Notes(), receipts=True)
-                outcome = await self._engine.commit(token, changes, until, parks=parks, notes=notes, offer=offer)
+                outcome = await self._engine.commit(
+                    token, changes, until, parks=parks, notes=notes, offer=offer, carried=carried
+                )
         self._sending -= changes.ids
         if not isinstance(outcome.error, TokenRejected):
             return outcome

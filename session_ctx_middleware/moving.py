@@ -175,6 +175,8 @@ class Moving(OwnCalls):
         taken = _taken_along(before, kind, follows, same=same)
         if not same:
             self._told = self._told.switches()
+        if same and kind == "login":
+            self._logs_in = self._tells_version = True
         await self._carry({} if same and kind == "refresh" else taken, before.chosen, kind)
         self._emit("session.moved", kind, "same session" if same else "another session")
         return self._transition(before, kind, taken, same=same)

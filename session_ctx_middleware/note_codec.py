@@ -176,8 +176,8 @@ def _binding(noted: Noted) -> tuple[str, str, bool]:
 def _packed_floor(floor: Floor, tables: _Tables, index: dict[str, int]) -> list[object]:
     packed: list[object] = [index[floor.context], index[floor.session], floor.complete_from]
     implied = tables.implied(floor.context)
-    if implied is None or implied[1] != floor.version:
-        packed += [floor.version, tables.ago(floor.at)]
+    if floor.login or implied is None or implied[1] != floor.version:
+        packed += [floor.version, tables.ago(floor.at), *([floor.login] if floor.login else [])]
     return packed
 
 
@@ -191,7 +191,8 @@ def _floor(item: object, tables: _Tables) -> Floor:
         if implied is None:
             raise ValueError("a floor that follows from nothing")
         _, version, at = implied
-    return Floor(name, tables.name(session), version, at, version_of(complete_from))
+    login = version_of(rest[2]) if len(rest) > 2 else 0
+    return Floor(name, tables.name(session), version, at, version_of(complete_from), login)
 
 
 def _packed_path(path: str) -> str | int:

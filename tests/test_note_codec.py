@@ -50,7 +50,8 @@ def notes(draw: st.DrawFn) -> Notes:
     floors = []
     for context in draw(st.lists(st.sampled_from(sorted(CONTEXTS)), unique=True, max_size=3)):
         version = draw(st.integers(0, 99))
-        floors.append(Floor(context, CONTEXTS[context], version, draw(moments), draw(st.integers(0, version))))
+        complete_from, login = draw(st.integers(0, version)), draw(st.sampled_from([0, 0, version]))
+        floors.append(Floor(context, CONTEXTS[context], version, draw(moments), complete_from, login))
     return Notes(tuple(mine), tuple(floors), era, draw(moments) if era else 0.0, draw(st.booleans()))
 
 
@@ -133,7 +134,7 @@ def test_longer_lists(note: Notes) -> None:
         for each in data.get(name, ()):
             each.append("later")
     for each in data.get("f", ()):
-        if len(each) > 3:
+        if len(each) > 5:
             each.append("later")
     for each in data.get("o", ()):
         if len(each) > 6:

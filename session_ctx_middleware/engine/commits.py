@@ -172,7 +172,7 @@ class Commits:
 
     def _take_over(self, job: Job, document: ContextDocument, taken: Taken, replaced: ContextDocument | None) -> None:
         """Note which changes of a job Emporix has; a receipt tells of those in whose place it has later ones."""
-        there = job.changes.not_replaced(document.receipts)
+        there = job.changes.not_replaced(self._received(job, document))
         job.is_done(job.changes.without(there.ids).as_taken(SOMEHOW))
         job.is_done(there.as_taken(taken, replaced))
 
@@ -213,6 +213,8 @@ class Commits:
                     return await self._send(job, base)
 
     async def _send(self, job: Job, base: Base | None) -> Commit:
+        if base is not None:
+            job.begins_at(base.document)
         await self._take_parked_along(job, base)
         try:
             return await self._converge(job, base, self.policy.max_attempts)
@@ -270,16 +272,19 @@ class Commits:
 
     def _outstanding(self, job: Job, base: Base) -> ContextChanges:
         """Return what is to be sent: all of it, or nothing where a document proves that it is there already."""
-        left = job.changes.not_received(base.document.receipts)
+        left = job.changes.not_received(self._received(job, base.document))
         if self._keeps_receipts(job, base.document):
             return left  # its receipt is what stops an older change
         return left if left.missing_from(base.document, base.asked_at) else NO_CHANGES
 
     def _rebased(self, job: Job, first: ContextDocument, latest: ContextDocument) -> ContextChanges:
         """Return what is still to be sent now that the document is another one."""
-        left = job.changes.not_received(latest.receipts)
+        left = job.changes.not_received(self._received(job, latest))
         rebased = left.rebase(first, latest, self.policy.on_conflict)
         return rebased.over(left.shown_by(latest)) if self._keeps_receipts(job, latest) else rebased
+
+    def _received(self, job: Job, document: ContextDocument) -> Mapping[str, float]:
+        return job.counting(self.handover.received(document, job.notes))
 
     def _keeps_receipts(self, job: Job, document: ContextDocument) -> bool:
         return self.receipts and (job.leaves_receipts or bool(document.receipts))
@@ -296,7 +301,7 @@ class Commits:
         document = None if base is None else base.document
         known = self.handover.known(entry, job.token, job.notes)
         job.raises(self.handover.from_the_future(known, document))
-        against = self.handover.against(entry, document, 0.0 if base is None else base.asked_at)
+        against = self.handover.against(entry, document, 0.0 if base is None else base.asked_at, job.notes)
         stands = self.handover.standing(entry, job.token, job.notes, against)
         disproved = stands.pending.only(entry.consistency.taken.ids)
         if disproved.operations:

@@ -9,7 +9,7 @@ from typing import Final
 from ..clock import Budget
 from ..credentials import StorefrontToken
 from ..model.changes import ContextChanges
-from ..model.document import ContextDocument
+from ..model.document import NO_RECEIPTS, ContextDocument
 from ..model.view import DEGRADED, Snapshot
 from ..tasks import SharedResult
 from .entries import Pinned
@@ -128,6 +128,7 @@ class Engine:
         parks: bool,
         notes: Notes | None = None,
         offer: DocumentOffer | None = None,
+        carried: bool = False,
     ) -> CommitResult:
         """Send changes, and whatever is parked for the token, as one PATCH.
 
@@ -138,9 +139,10 @@ class Engine:
             parks: park what cannot be sent; otherwise the caller keeps it.
             notes: what the shopper's browser brought along.
             offer: opens the document that it brought.
+            carried: whether they are from before a login, which may have written over them.
         """
         try:
-            job = await self._job(token, changes, until, notes, offer, parks=parks)
+            job = await self._job(token, changes, until, notes, offer, parks=parks, carried=carried)
         except asyncio.CancelledError:  # whoever waited has left before there was a job
             self._parts.tasks.spawn(self._commit_alone(token, changes, until, notes))
             raise
@@ -192,7 +194,9 @@ class Engine:
             return None
         return self._parts.handover.with_notes(entry, token.value, notes, self._parts.reads.current(entry))
 
-    def to_note(self, token: StorefrontToken, told: ContextChanges, brought: Notes, *, receipts: bool) -> Notes:
+    def to_note(
+        self, token: StorefrontToken, told: ContextChanges, brought: Notes, *, receipts: bool, login: bool = False
+    ) -> Notes:
         """Return what the shopper's browser should take to the next worker beside what it has.
 
         Args:
@@ -200,9 +204,10 @@ class Engine:
             told: the changes of the request that Emporix has taken, or that are parked.
             brought: what the browser brought along.
             receipts: whether a change of the shopper has been parked.
+            login: whether the request has logged the shopper in, in the same session.
         """
         with self._pinned(token) as entry:
-            return self._parts.handover.note(entry, token.value, told, brought, receipts=receipts)
+            return self._parts.handover.note(entry, token.value, told, brought, receipts=receipts, login=login)
 
     def tell_later(self, token: StorefrontToken, told: ContextChanges) -> None:
         """Have the next response of a token tell what this request cannot tell any more."""
@@ -272,10 +277,13 @@ class Engine:
         offer: DocumentOffer | None = None,
         *,
         parks: bool,
+        carried: bool = False,
     ) -> Job:
         with self._pinned(token) as entry:
             await self._prepare(entry, token, notes, offer)
-            return Job(entry, token.value, changes, until, parks, entry.fence.era, notes)
+            return Job(
+                entry, token.value, changes, until, parks, entry.fence.era, notes, NO_RECEIPTS if carried else None
+            )
 
     async def _announce(self, token: StorefrontToken, document: ContextDocument) -> None:
         """Have the other processes show no less than a version that somebody else has made."""

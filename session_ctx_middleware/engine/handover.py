@@ -18,7 +18,7 @@ from .entry import NEVER, Entry
 from .given_up import GivenUp
 from .keys import Keys
 from .notes import NOTE_SECONDS, Floor, Noted, Notes
-from .standing import Against, Standing, weigh
+from .standing import Against, Standing, receipts_that_count, weigh
 
 __all__ = ["Handover", "Untold", "without_token"]
 
@@ -80,7 +80,7 @@ class Handover:
         """Return a snapshot with what the browser knows beyond it, and without what is void."""
         if snapshot.rejected or (notes is None and not snapshot.parked.operations):
             return snapshot
-        stands = self.standing(entry, token, notes, self.against(entry, snapshot.document, entry.asked_at))
+        stands = self.standing(entry, token, notes, self.against(entry, snapshot.document, entry.asked_at, notes))
         shown = stands.overlay
         if snapshot.document is None:  # what this process alone knows may be past
             shown = shown.only(self.binding.changes(entry, notes, token).ids)
@@ -135,20 +135,36 @@ class Handover:
         ids = parked.ids & self.binding.changes(entry, notes, token).ids
         return parked.without(parked.ids - ids)
 
-    def against(self, entry: Entry, document: ContextDocument | None, asked_at: float) -> Against:
+    def against(
+        self, entry: Entry, document: ContextDocument | None, asked_at: float, notes: Notes | None = None
+    ) -> Against:
         """Return what changes are weighed against.
 
         Args:
             entry: of the token.
             document: as Emporix answered it.
             asked_at: when it was asked, in monotonic seconds.
+            notes: what the shopper's browser brought along.
         """
         if document is None:
             return Against(None)
         asked = inf if asked_at == NEVER else asked_at  # where nobody can say, it is not from before any change
         heard = entry.consistency.heard_of(document, self.keys.incarnation)
         asked_on = self.platform_time.at(asked_at)  # with a moment that nobody can say it is before everything
-        return Against(document, self.keys.incarnation(document.identity), asked, heard, asked_on)
+        context = self.keys.incarnation(document.identity)
+        return Against(document, context, asked, heard, asked_on, 0 if notes is None else notes.login_in(context))
+
+    def received(self, document: ContextDocument, notes: Notes | None) -> Mapping[str, float]:
+        """Return the receipts of a document that count.
+
+        Args:
+            document: as Emporix answered it.
+            notes: what the shopper's browser brought along.
+        """
+        if notes is None or not document.receipts:
+            return document.receipts
+        login = notes.login_in(self.keys.incarnation(document.identity))
+        return receipts_that_count(document, login)
 
     def date(self, entry: Entry) -> None:
         """Count what a browser requires from when it was written, now that an answer may have told Emporix' time."""
@@ -197,7 +213,9 @@ class Handover:
         """Return what earlier requests of a token have left to tell."""
         return self.untold.pop(key)
 
-    def note(self, entry: Entry, token: str, told: ContextChanges, brought: Notes, *, receipts: bool) -> Notes:
+    def note(
+        self, entry: Entry, token: str, told: ContextChanges, brought: Notes, *, receipts: bool, login: bool = False
+    ) -> Notes:
         """Return the note with what one response has to tell.
 
         Args:
@@ -206,6 +224,7 @@ class Handover:
             told: the changes that Emporix has taken from it, or that are parked.
             brought: what the browser brought along.
             receipts: whether a change of the shopper has been parked.
+            login: whether this request has logged the shopper in, in the same session.
         """
         mine, known = self.binding.of_token(token), entry.session
         session = "" if known is None or not known.session_id else self.binding.of_session(known.session_id)
@@ -213,15 +232,16 @@ class Handover:
         operations = tuple(
             Noted(path, told.operations[path], mine, session, proven) for path in sorted(told.operations)
         )
-        return Notes(operations, self._floors(entry, session), brought.era, brought.ended, receipts)
+        return Notes(operations, self._floors(entry, session, login=login), brought.era, brought.ended, receipts)
 
-    def _floors(self, entry: Entry, session: str) -> tuple[Floor, ...]:
+    def _floors(self, entry: Entry, session: str, *, login: bool) -> tuple[Floor, ...]:
         known = entry.consistency
         if known.incarnation is None or known.floor < 0 or not session:
             return ()
         context = self.keys.incarnation(known.incarnation)
         written = max(self._dated(known.since), 0.0)
-        return (Floor(context, session, known.floor, written, min(known.complete_from, known.floor)),)
+        written_over = known.floor if login else 0
+        return (Floor(context, session, known.floor, written, min(known.complete_from, known.floor), written_over),)
 
 
 def without_token(notes: Notes | None) -> Snapshot:

@@ -10,6 +10,7 @@ from typing import Final
 from ..clock import STEP
 from ..errors import ChangeRefused, SessionContextError, TokenRejected
 from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.document import ContextDocument
 from ..tasks import SharedResult
 from .entry import Entry
 from .notes import Notes
@@ -98,6 +99,8 @@ class Job:
         parks: whether the job itself parks what cannot be sent, because nobody else will.
         era: the entry's era when the job began; what was forgotten since must not come back.
         notes: what the shopper's browser brought along.
+        void: receipts that do not count, where the own changes are from before a login, which writes a customer's
+            preferences over them; `None` where they are not.
         along: what waited for Emporix when the job was first sent, and goes along.
         attempts: PATCH calls made so far.
         status: HTTP status of Emporix' last answer, where it was not a success.
@@ -113,6 +116,7 @@ class Job:
     parks: bool
     era: int
     notes: Notes | None = None
+    void: Mapping[str, float] | None = None
     along: Along = NOTHING_ALONG
     attempts: int = 0
     status: int | None = None
@@ -123,7 +127,8 @@ class Job:
     @property
     def changes(self) -> ContextChanges:
         """What is to be sent: this request's changes and the parked ones, the later of each field, if not too late."""
-        return self.own.newest(self.parked).minus(self.entry.consistency.taken)
+        taken = self.entry.consistency.taken
+        return self.own.newest(self.parked).minus(taken if self.void is None else taken.with_versions())
 
     @property
     def parked(self) -> ContextChanges:
@@ -138,6 +143,8 @@ class Job:
     @property
     def leaves_receipts(self) -> bool:
         """Whether a change of the shopper has been parked, so that what is sent leaves receipts."""
+        if self.void is not None:
+            return True  # they may not be sent over what another page chooses at this moment
         brought = self.along.receipts or (self.notes is not None and self.notes.receipts)
         return brought or bool(self.parked.operations or self.entry.snapshot.parked.operations)
 
@@ -149,6 +156,20 @@ class Job:
     def abandon(self) -> None:
         """Note that nobody waits for the result any more: the job itself parks what it cannot send."""
         self.parks = True
+
+    def counting(self, received: Mapping[str, float]) -> Mapping[str, float]:
+        """Return the receipts that tell of later changes.
+
+        What another page has chosen while the login was on its way is known by its receipt alone, and the login may
+        have written over it. An older receipt in its place has the browser, which knows it, bring it once more.
+        """
+        void = self.void
+        return {path: at for path, at in received.items() if void.get(path) != at} if void else received
+
+    def begins_at(self, document: ContextDocument) -> None:
+        """Note the document that the first attempt is made against."""
+        if self.void is not None:
+            self.void = {path: at for path, at in document.receipts.items() if path in self.own}
 
     def takes_along(self, along: Along) -> None:
         """Send parked changes, too."""
@@ -181,8 +202,9 @@ class Job:
         self.status = status
 
     def raises(self, stamps: Mapping[str, float]) -> None:
-        """Give the own changes timestamps above those of their fields in `stamps`."""
-        self.own = self.own.above(stamps, STEP)
+        """Give the own changes timestamps above those of their fields in `stamps`; what is from before has its own."""
+        if self.void is None:
+            self.own = self.own.above(stamps, STEP)
 
     def is_done(self, changes: ContextChanges) -> None:
         """Note changes that Emporix has taken, or dropped."""

@@ -63,6 +63,7 @@ class Floor:
         version: the version.
         at: when it was written or first seen, in seconds since the epoch.
         complete_from: over a document of this version or later, the changes beside it show all that was chosen.
+        login: a login has written a customer's preferences over what was chosen before this version; 0 where none has.
     """
 
     context: str
@@ -70,6 +71,7 @@ class Floor:
     version: int
     at: float
     complete_from: int
+    login: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -140,6 +142,10 @@ class Notes:
         sessions = self.sessions_of(token, session)
         mine = [floor for floor in self.floors if floor.session in sessions]
         return max(mine, key=_recency, default=None)
+
+    def login_in(self, context: str) -> int:
+        """Return the version of a context before which a login has written over what was chosen; 0 for none."""
+        return max((floor.login for floor in self.floors if floor.context == context), default=0)
 
     def says_the_same_as(self, other: Notes) -> bool:
         """Tell whether another one says just the same, wherever and whenever the two were read."""
@@ -260,7 +266,7 @@ def _joined(floors: list[Floor]) -> Floor:
     start = highest.complete_from
     for floor in lower:
         start = joined_start((floor.complete_from, floor.version), (start, highest.version))
-    return highest if highest.complete_from == start else replace(highest, complete_from=start)
+    return replace(highest, complete_from=start, login=max(floor.login for floor in floors))
 
 
 def joined_start(lower: tuple[int, int], higher: tuple[int, int]) -> int:

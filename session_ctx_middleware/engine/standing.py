@@ -6,16 +6,18 @@ that was sent. So whoever reads it knows which parked changes later ones have re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument, Removed
+from ..model.fields import SWITCHES
 from ..model.frozen_json import same
 from ..model.operation import Operation, Taken, value_digest
 from .consistency import LAG, Heard
 
-__all__ = ["Against", "Standing", "weigh"]
+__all__ = ["Against", "Standing", "receipts_that_count", "weigh"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -28,6 +30,7 @@ class Against:
         asked_at: when Emporix was asked for it, in monotonic seconds; infinity where nobody can say.
         heard: versions of that context, and since when each is known here, in monotonic seconds.
         asked_on: when it was asked for, in Emporix' time; `None` where that is unknown.
+        login: a login has written over the switches that Emporix took before this version; 0 where none has.
     """
 
     document: ContextDocument | None
@@ -35,6 +38,7 @@ class Against:
     asked_at: float = inf
     heard: Heard = ()
     asked_on: float | None = None
+    login: int = 0
 
     def is_settled(self, taken: Taken) -> bool:
         """Tell whether the document is no older than a change, as it was asked for so long after that was taken."""
@@ -78,11 +82,26 @@ def weigh(changes: ContextChanges, against: Against) -> Standing:
     return Standing(ContextChanges(pending), ContextChanges(overlay), ContextChanges(given_up))
 
 
+def receipts_that_count(document: ContextDocument, login: int) -> Mapping[str, float]:
+    """Return the receipts of a document, but for those of switches in the very one that a login has left.
+
+    Args:
+        document: that has them.
+        login: the version before which a login has written over the switches; 0 where none has.
+    """
+    if not login or document.version != login:
+        return document.receipts
+    return {path: at for path, at in document.receipts.items() if path not in SWITCHES}
+
+
 def _standing(path: str, operation: Operation, against: Against) -> Operation | None:
     document, taken = against.document, operation.taken
     if document is None:
         return operation
-    if document.receipts.get(path, -1.0) >= operation.at:
+    received = receipts_that_count(document, against.login).get(path, -1.0)
+    if received == operation.at and _is_written_over(path, operation, document, against):
+        return replace(operation, taken=None)
+    if received >= operation.at:
         return None  # it is there, or a later one is
     return operation if taken is None else _once_taken(path, operation, taken, document, against)
 
@@ -96,11 +115,19 @@ def _once_taken(
     if differs and against.asked_at < operation.recorded and taken.context == against.context:
         return operation  # a later version from before the change was made: versions have fallen
     sent_over = differs and document.version >= taken.version and path in document.receipts  # an older one was
-    if sent_over or taken.context not in {"", against.context}:
+    if sent_over or _is_written_over(path, operation, document, against) or taken.context not in {"", against.context}:
         return replace(operation, taken=None)
     if differs and _was_never_seen(path, taken, document, against):
         return None if operation.again else replace(operation, taken=None, again=True)
     return operation if document.version < taken.version else None
+
+
+def _is_written_over(path: str, operation: Operation, document: ContextDocument, against: Against) -> bool:
+    """Tell whether a login has written a customer's preference in the place of a switch that Emporix had."""
+    taken = operation.taken
+    if taken is None or path not in SWITCHES or taken.context != against.context or document.version < against.login:
+        return False
+    return taken.version < against.login and not same(document.value_at(path), operation.value)
 
 
 def _is_given_up(path: str, operation: Operation, against: Against) -> bool:

@@ -176,6 +176,10 @@ class ContextChanges(Personal):
             {path: replace(operation, value=REMOVED, taken=SOMEHOW) for path, operation in self.operations.items()}
         )
 
+    def with_versions(self) -> ContextChanges:
+        """Return the changes of which it is known with which version Emporix took them."""
+        return self._where(lambda _, operation: operation.taken_version >= 0)
+
     def not_received(self, receipts: Mapping[str, float]) -> ContextChanges:
         """Return the changes that are later than those that Emporix is known to have been sent, by field."""
         return self._where(lambda path, operation: operation.at > receipts.get(path, -1.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -86,7 +86,7 @@ class Bearers:
         if anew:
             return (partial(self._fresh, caller),)
         if session is not None and session.is_customer:  # once more, for a saas token
-            return partial(self._guest_of, session), partial(self._fresh, caller)
+            return partial(self._guest_of, caller, session), partial(self._fresh, caller)
         return partial(self._running, caller), partial(self._refreshed, caller), partial(self._fresh, caller)
 
     async def _running(self, caller: Caller) -> Bearer | None:
@@ -97,9 +97,15 @@ class Bearers:
         another = None if refused is None else await caller.moving.another_token(refused)
         return _bearer(another, caller.session)
 
-    async def _guest_of(self, customer: KeptSession) -> Bearer | None:
+    async def _guest_of(self, caller: Caller, customer: KeptSession) -> Bearer | None:
         answer = await self._refreshing.guest_of(customer)
-        return None if answer is None else (answer.access_token, answer.refresh_token or customer.guest_refresh)
+        if answer is None:
+            return None
+        refresh_token = answer.refresh_token or customer.guest_refresh
+        if refresh_token != customer.guest_refresh:  # which is good once: it has to be kept, even if nobody logs in
+            kept = await self._guests.goes_on(replace(customer, guest_refresh=refresh_token))
+            self._guests.keep(kept, caller.connection, caller.visitor)
+        return answer.access_token, refresh_token
 
     async def _fresh(self, caller: Caller) -> Bearer:
         answer = await self._guests.fresh(caller.visitor)

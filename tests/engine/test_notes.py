@@ -35,7 +35,8 @@ def noted(draw: st.DrawFn, era: int) -> Noted:
 @st.composite
 def floors(draw: st.DrawFn) -> Floor:
     context, version = draw(st.sampled_from(sorted(SESSION_OF))), draw(st.integers(0, 9))
-    return Floor(context, SESSION_OF[context], version, float(draw(st.integers(0, 5))), draw(st.integers(0, version)))
+    at, complete_from = float(draw(st.integers(0, 5))), draw(st.integers(0, version))
+    return Floor(context, SESSION_OF[context], version, at, complete_from, draw(st.integers(0, version)))
 
 
 @st.composite

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -245,6 +246,31 @@ async def test_once_more(make_shop: MakeShop) -> None:
     assert (await shop.page())["attributes"] == {"gift": "yes"}
     assert not (await shop.account()).needs_login_for_checkout
     assert [*emporix._world.sessions] == [before["session"]]
+
+
+@pytest.mark.parametrize("keep", ["cookie", "store"])
+async def test_once_more_after_a_wrong_password(keep: str, make_shop: MakeShop) -> None:
+    """Where each refresh token is good once, the next attempt still finds the running session."""
+    store = {"keep": MemoryStore()} if keep == "store" else {}
+    shop = CustomerShop(make_shop, platform(refresh_reuse="refused"), sessions=store)
+    await shop.login(JANE)
+    session = (await shop.page())["session"]
+
+    for _ in range(2):
+        assert await shop.do(partial(refused, shop, JANE[0], "wrong"))
+    moved = await shop.login(JANE)
+
+    assert moved.session_kept
+    assert (await shop.page())["session"] == session
+
+
+async def refused(shop: CustomerShop, email: str, password: str, request: Any) -> bool:
+    """Log in, and show the form again."""
+    try:
+        await shop.sessions.login(request, email, password)
+    except LoginRefused:
+        return True
+    return False
 
 
 async def test_companies(make_shop: MakeShop) -> None:
