@@ -4,6 +4,7 @@ from .access import SessionState, get_session_context
 from .context import SessionContext
 from .engine import Commit
 from .errors import (
+    CartNotFound,
     ChangeRefused,
     CommitConflict,
     ConfigurationError,
@@ -38,6 +39,7 @@ from .tokens import BearerToken, CookieToken, StorefrontToken
 __all__ = [
     "BearerToken",
     "CachePolicy",
+    "CartNotFound",
     "ChangeRefused",
     "Commit",
     "CommitConflict",

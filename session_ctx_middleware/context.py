@@ -239,13 +239,7 @@ class SessionContext(ContextReading, PlainForm):
             self._brought_no_token()
             self._known = without_token(self._notes())
             return self
-        if not await self._was_noticed(token, cart_id):
-            self._known = await self._asked(
-                token, lambda token, until, notes: self._engine.expect_cart(token, cart_id, until, notes)
-            )
-        known = self._known
-        self._tells_version = known is not None and known.document is not None
-        await self._commit("cart_created", parks=True)
+        await self._cart_was_created(token, cart_id)
         return self
 
     async def forget(self) -> None:

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from .clock import Clock, HybridClock
 from .continuity import ContinuityCookies
 from .document_cookie import DOCUMENT, DocumentCookies
+from .emporix.carts import CartFollows
 from .emporix.sites import SiteCatalog
 from .engine import ContextSource, Engine, EngineOptions, Neighbour, Neighbourhood
 from .errors import ConfigurationError
@@ -49,6 +50,7 @@ class RequestDependencies:
         place: tenant and address: which contexts these are.
         resolvers: tell values from requests; `None` where there are none.
         sites: what the shop's sites offer, `None` where nobody wants to know.
+        carts: moves the carts of shoppers, `None` where they stay where they are.
     """
 
     tokens: TokenChain
@@ -68,6 +70,7 @@ class RequestDependencies:
     place: tuple[str, str] = ("", "")
     resolvers: Resolvers | None = None
     sites: SiteCatalog | None = None
+    carts: CartFollows | None = None
 
     def monitored(self) -> Monitored:
         """Return the middleware.

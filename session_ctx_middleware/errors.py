@@ -17,6 +17,7 @@
         ├── MalformedAnswer       an answer that is not what the API promises
         ├── TooManyRequests       429
         ├── ContextNotFound       404
+        ├── CartNotFound          404 of the Cart Service
         ├── VersionConflict       409, 412
         ├── TokenRejected         401, and 403 on reading
         ├── LoginRefused          400, 401, 403, 404 on logging in
@@ -29,6 +30,7 @@ No text of an error contains a token, a cookie, a session id or a value of a doc
 from __future__ import annotations
 
 __all__ = [
+    "CartNotFound",
     "ChangeRefused",
     "CommitConflict",
     "ConfigurationError",
@@ -181,6 +183,10 @@ class ContextNotFound(EmporixError):
     def again(self) -> ContextNotFound:
         """Return an equal error, as `EmporixError.again` does."""
         return type(self)(self.operation, self.status, self.reason, session_id=self.session_id)
+
+
+class CartNotFound(EmporixError):
+    """Emporix has no such cart: it was ordered, has ended, or is somebody else's (404)."""
 
 
 class VersionConflict(EmporixError):

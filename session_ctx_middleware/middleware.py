@@ -20,6 +20,7 @@ from .clock import Clock, SystemClock
 from .context import SessionContext
 from .dependencies import Engines, RequestDependencies, cookies_of
 from .emporix import OwnContextClient
+from .emporix.carts import CartFollows
 from .emporix.reported import ReportedContexts
 from .emporix.sites import SiteCatalog
 from .engine import EngineOptions, Stats
@@ -76,6 +77,7 @@ class SessionContextMiddleware:
         store: where changes wait that Emporix cannot take yet, and what others have read. Instances that get the same
             object share it; those that get none share one with equal `tenant`, `base_url` and `secret_key`.
         sites: what the shop's sites offer, to check switches against; a `SiteCatalog`.
+        carts: have carts follow their shoppers to another site or currency, and into a login; a `CartFollows`.
         resolve: resolvers, which tell values from the address, a cookie or a header: see `resolution`.
         http_client: an ``httpx.AsyncClient``, ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``, never closed here;
             or ``"aiohttp"``, ``"httpx2"``, ``"httpx"`` for one of ours; left out, the first of these that is installed.
@@ -106,6 +108,7 @@ class SessionContextMiddleware:
         upstream: UpstreamPolicy | None = None,
         store: ContextStore | None = None,
         sites: SiteCatalog | None = None,
+        carts: CartFollows | None = None,
         resolve: Resolver | Sequence[Resolver] = (),
         http_client: HttpClient | None = None,
         on_event: EventHook | Sequence[EventHook] = (),
@@ -178,6 +181,7 @@ class SessionContextMiddleware:
             middleware=ref(self),
             place=(tenant, base_url),
             sites=sites,
+            carts=carts,
             token_watch=TokenWatch(events, self._stats.reads),
             resolvers=resolvers or None,
         )
@@ -197,6 +201,8 @@ class SessionContextMiddleware:
         tokens.bind(setup)
         if sites is not None:
             instance(sites, SiteCatalog, "sites=...").bind(tenant, cast("ClientOptions", setup.client), events)
+        if carts is not None:
+            instance(carts, CartFollows, "carts=...").bind(tenant, cast("ClientOptions", setup.client))
         self._context = SessionContext if sites is None else SitedContext
         asks = self._deps.consents is not None or self._deps.resolvers is not None
         self._shows_all = asks or not tokens.instant
@@ -259,8 +265,9 @@ class SessionContextMiddleware:
         await self._engines.close(DRAIN_SECONDS)
         await self._emporix.aclose()
         await self._deps.tokens.aclose()
-        if self._deps.sites is not None:
-            await self._deps.sites.aclose()
+        for each in (self._deps.sites, self._deps.carts):
+            if each is not None:
+                await each.aclose()
         await self._events.drain(DRAIN_SECONDS)
 
     def _moving(self, connection: HTTPConnection) -> Movable:

@@ -15,13 +15,14 @@ from .carrying import READING
 from .clock import STEP
 from .engine import Notes
 from .errors import ContextSealed
+from .following import Following
+from .model.carts import CartMerge
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import ATTRIBUTE_PREFIX, NO_RECEIPTS, Value
 from .model.fields import SWITCHES
 from .model.operation import MICROSECONDS
 from .model.transition import Belongings, Follows, Side, Transition, TransitionKind, fate, is_another, kind_of
 from .model.view import NOTHING_KNOWN, Snapshot, source, switch_value
-from .own_calls import OwnCalls
 from .recording import new_operation
 from .tokens import Movable, StorefrontToken
 
@@ -31,7 +32,7 @@ HIS_OWN: Final = frozenset({"change", "parked", "document"})
 """Where values come from that are the shopper's, and not the shop's by default."""
 
 
-class Moving(OwnCalls):
+class Moving(Following):
     """The part of a request that goes over to another token."""
 
     _has_moved = False
@@ -55,7 +56,7 @@ class Moving(OwnCalls):
             credentials=self._credentials,
             another_token=self._another_token,
             belongings=lambda: self._belongings(everything=True),
-            choices=lambda: self._belongings(everything=False),
+            choices=lambda: self._belongings(everything=self._deps.carts is not None),
             belongings_of_before=self._belongings_of_before,
             next_era=self._next_era,
             goes_on_with=self._goes_on_with,
@@ -179,7 +180,9 @@ class Moving(OwnCalls):
             self._logs_in = self._tells_version = True
         await self._carry({} if same and kind == "refresh" else taken, before.chosen, kind)
         self._emit("session.moved", kind, "same session" if same else "another session")
-        return self._transition(before, kind, taken, same=same)
+        brings_cart = kind == "login" and follows == "everything" and before.side.customer_id is None
+        cart = await self._merge_carts(before.cart_id) if brings_cart else None
+        return self._transition(before, kind, taken, same=same, cart=cart)
 
     def _with_what_came_between(self, before: Belongings) -> Belongings:
         """Return the same with what other pages have chosen meanwhile: it may have been written over as well."""
@@ -233,13 +236,21 @@ class Moving(OwnCalls):
                 self._changes = self._changes.over(carried)  # for the end of the request
 
     def _transition(
-        self, before: Belongings, kind: TransitionKind, taken: Mapping[str, Value], *, same: bool
+        self,
+        before: Belongings,
+        kind: TransitionKind,
+        taken: Mapping[str, Value],
+        *,
+        same: bool,
+        cart: CartMerge | None,
     ) -> Transition:
         known = self._known or NOTHING_KNOWN
         fates = {path: path in taken and self._has(path, taken[path], known) for path in _had(before, kind)}
         fates |= fate(before, known.document, kind, session_kept=same)
+        if cart is not None and cart.state == "merged":
+            fates["cart_id"] = True
         kept = tuple(sorted(path for path, stays in fates.items() if stays))
-        return Transition(kind, same, kept, tuple(sorted(fates.keys() - {*kept})))
+        return Transition(kind, same, kept, tuple(sorted(fates.keys() - {*kept})), cart)
 
     def _has(self, path: str, value: Value, known: Snapshot) -> bool:
         if path in SWITCHES:

@@ -138,6 +138,16 @@ class OwnCalls(RequestLifecycle):
         self._visiting()
         self._noticing = self._engine.detached(self._look_for_cart(token, cart_id))
 
+    async def _cart_was_created(self, token: StorefrontToken, cart_id: str | None) -> None:
+        """Read the context that a new cart has made appear, and send what has waited for it."""
+        if not await self._was_noticed(token, cart_id):
+            self._known = await self._asked(
+                token, lambda token, until, notes: self._engine.expect_cart(token, cart_id, until, notes)
+            )
+        known = self._known
+        self._tells_version = known is not None and known.document is not None
+        await self._commit("cart_created", parks=True)
+
     async def _was_noticed(self, token: StorefrontToken, cart_id: str | None) -> bool:
         """Tell whether a call with `auth` has created a cart, and the context that shows it has been read."""
         noticing = self._noticing

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from .errors import ContextNotLoaded
 from .model import view
 from .model.document import ContextDocument
 from .model.frozen_json import Json
+from .model.transition import COMPANY, company_of
 from .model.view import NOTHING_KNOWN, Source
 from .shared_pages import SharedPages, is_customer
 
 __all__ = ["ContextReading"]
+
+PRICED_BY: Final = {"siteCode": "site_code", "targetCurrency": "currency", "targetLocation": "target_location"}
 
 
 class ContextReading(SharedPages):
@@ -100,6 +104,20 @@ class ContextReading(SharedPages):
     def is_rejected(self) -> bool:
         """Whether Emporix refused the token."""
         return self._read_more().rejected
+
+    def price_criteria(self) -> dict[str, str]:
+        """Return what explicit price matching needs, from what the shopper sees: fields of Emporix' Price Service.
+
+        Prices that are matched by context are those of what Emporix has: while anything is pending they are others.
+
+        Returns:
+            ``siteCode``, ``targetCurrency``, ``targetLocation``, and of a customer ``customerId`` and
+            ``legalEntityId``, as far as they are known.
+        """
+        seen = {name: self._effective(field) for name, field in PRICED_BY.items()}
+        if self.is_logged_in:
+            seen |= {"customerId": self.customer_id, COMPANY: company_of(self._read_more().document)}
+        return {name: value for name, value in seen.items() if value}
 
     @property
     def pending(self) -> Mapping[str, object]:

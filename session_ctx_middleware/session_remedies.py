@@ -107,6 +107,24 @@ SESSION_KINDS: Final[dict[str, Kind]] = {
         level=WARNING, quiet=60, over="sites.answered", remedy="the sites cannot be read. Check SiteCatalog(token)"
     ),
     "sites.answered": Kind(level=INFO, remedy="the sites can be read again"),
+    "cart.moved": Kind(),
+    "cart.accepted": Kind(),
+    "cart.half": Kind(
+        level=WARNING,
+        quiet=60,
+        remedy="a shopper's cart and session do not agree on site or currency, or nobody can say. Switching once more "
+        "mends it; show what ctx.cart_outcome says",
+    ),
+    "cart.failed": Kind(
+        level=WARNING,
+        quiet=60,
+        remedy="a cart could not follow its shopper to another site or currency, and the session stayed with it. See "
+        "whether the Cart Service answers, and offer only what its sites have",
+    ),
+    "cart.gone": Kind(
+        level=INFO, remedy="the cart that a session names is not there any more; ctx.open_cart() begins another"
+    ),
+    "cart.merged": Kind(),
     "sites.corrected": Kind(
         level=WARNING, quiet=DAY, remedy="a site does not offer a remembered value any more, and shows its own"
     ),

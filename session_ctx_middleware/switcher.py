@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -11,7 +12,9 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from .access import get_session_context
-from .errors import ConfigurationError, InvalidChange
+from .context import SessionContext
+from .errors import ConfigurationError, InvalidChange, SessionContextError
+from .model.carts import CartOutcome
 from .model.fields import SWITCHES
 from .same_origin import checked_origins, foreign_origin, local_target
 
@@ -22,6 +25,8 @@ SHOWN: Final = "shown."
 FORM: Final = "application/x-www-form-urlencoded"
 MAX_BODY: Final = 16 * 1024
 MAX_FIELDS: Final = 64
+CART: Final = "cart"
+"""The name in the query of the next page that says what became of the cart, where that is no good news."""
 
 Allowed = Mapping[str, Collection[str]]
 
@@ -37,7 +42,8 @@ def switcher_routes(
 
     The form posts any of ``site_code``, ``currency``, ``language`` and ``target_location``. A field ``shown.currency``
     holds what the page showed: what the shopper has not changed is left alone, so that a tab that was open for long,
-    or the Back button, undoes nothing. ``back`` is the page to return to.
+    or the Back button, undoes nothing. ``back`` is the page to return to. Where a cart follows (``CartFollows``) and has
+    not, ``cart=accepted``, ``cart=half`` or ``cart=failed`` stands in the query of that page.
 
     Args:
         path: of the endpoint.
@@ -73,8 +79,10 @@ class _Switcher:
         form = await _form(request)
         if form is None:
             return _plain(f"A form of at most {MAX_BODY} bytes is wanted, as {FORM}.", 415)
-        get_session_context(request).switch(**self._changes(form))
-        return _onwards(request, local_target(form.get("back"), request.scope.get("root_path", "") + self._home))
+        ctx = get_session_context(request)
+        ctx.switch(**self._changes(form))
+        target = local_target(form.get("back"), request.scope.get("root_path", "") + self._home)
+        return _onwards(request, _with_note(target, await _cart_of(ctx)))
 
     def _changes(self, form: Mapping[str, str]) -> dict[str, str]:
         """Return what the shopper has changed.
@@ -104,6 +112,25 @@ async def _form(request: Request) -> dict[str, str] | None:
     except ValueError:
         return None
     return dict(reversed(pairs))
+
+
+async def _cart_of(ctx: SessionContext) -> CartOutcome | None:
+    """Send the changes, where a cart follows, and return what became of it."""
+    if not ctx.carts_follow:
+        return None  # the changes are sent before the response starts
+    with suppress(SessionContextError):  # what could not be sent is parked at the end of the request
+        await ctx.commit()
+    return ctx.cart_outcome
+
+
+def _with_note(target: str, outcome: CartOutcome | None) -> str:
+    """Return a page, and behind it what the shopper should know of his cart; not what an earlier switch has said."""
+    page, hash_sign, fragment = target.partition("#")
+    path, _, query = page.partition("?")
+    kept = [each for each in query.split("&") if each and each.partition("=")[0] != CART]
+    if outcome is not None and outcome.state != "moved":
+        kept.append(f"{CART}={outcome.state}")
+    return path + ("?" if kept else "") + "&".join(kept) + hash_sign + fragment
 
 
 def _onwards(request: Request, target: str) -> Response:

@@ -18,7 +18,7 @@ ORDER = (
     ("Read what Emporix has", ("document", "version", "session_id", "customer_id", "cart_id")),
     (
         "Know where one stands",
-        ("exists", "is_logged_in", "is_stale", "is_degraded", "is_rejected", "pending", "middleware"),
+        ("exists", "is_logged_in", "is_stale", "is_degraded", "is_rejected", "pending", "price_criteria", "middleware"),
     ),
     (
         "Record",
@@ -27,7 +27,7 @@ ORDER = (
             *("set_attribute", "remove_attribute", "discard", "late_changes"),
         ),
     ),
-    ("Send", ("commit", "cart_created", "forget", "adopt")),
+    ("Send", ("commit", "cart_created", "carts_follow", "cart_outcome", "open_cart", "forget", "adopt")),
     ("Share pages", ("share_by_variant",)),
     ("Call Emporix", ("auth",)),
 )

@@ -23,7 +23,7 @@ from session_ctx_middleware import (
     UpstreamPolicy,
 )
 from session_ctx_middleware.clock import SystemClock
-from session_ctx_middleware.emporix import SiteCatalog
+from session_ctx_middleware.emporix import CartFollows, SiteCatalog
 from session_ctx_middleware.stores import MemoryStore
 
 
@@ -43,6 +43,7 @@ WRONG_KINDS: dict[str, list[Any]] = {
     "cache": [30, {"ttl": 30}, CachePolicy, UpstreamPolicy()],
     "upstream": [2.0, {"deadline": 2}, UpstreamPolicy, CachePolicy()],
     "sites": ["main", SiteCatalog, [], 600],
+    "carts": [True, CartFollows, "follow"],
     "store": ["redis://localhost", MemoryStore, 3, object()],
     "http_client": [3, httpx.AsyncClient],
     "on_event": ["log", 3, [print, "log"], ContextEvent],

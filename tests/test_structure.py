@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("carrying",),
     ("lifecycle",),
     ("own_calls",),
+    ("following",),
     ("moving",),
     ("shared_pages",),
     ("reading",),

@@ -19,11 +19,12 @@ from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
 from session_ctx_middleware import ConfigurationError, SessionContextMiddleware, get_session_context
+from session_ctx_middleware.emporix import CartFollows
 from session_ctx_middleware.same_origin import local_target
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.switcher import switcher_routes
 from session_ctx_middleware.templating import Formats, install
-from session_ctx_middleware.testing import FakeEmporix
+from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .support.shop import patches
 from .support.virtual_time import VirtualClock
@@ -52,7 +53,7 @@ async def page(request: Request) -> Response:
 class Visitor:
     """A browser that has a session, and pages that were opened in it."""
 
-    def __init__(self, emporix: FakeEmporix, **options: Any) -> None:
+    def __init__(self, emporix: FakeEmporix, *, carts: CartFollows | None = None, **options: Any) -> None:
         self.emporix = emporix
         self.session = emporix.new_session(currency="EUR", language="de", site_code="main")
         self.clock = VirtualClock()
@@ -62,6 +63,7 @@ class Visitor:
                 Middleware(
                     SessionContextMiddleware,
                     tenant=emporix.tenant,
+                    carts=carts,
                     http_client=emporix.client(httpx2, base_url="http://emporix.test"),
                     clock=self.clock,
                     store=MemoryStore(clock=self.clock),
@@ -127,6 +129,33 @@ async def test_switch(visitor: Visitor) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/products?sort=price&page=2")
     assert visitor.sent() == [{"currency": "USD"}]
     assert (await visitor.open())["currency"] == "USD"
+
+
+@pytest.mark.parametrize(
+    ("fault", "note"),
+    [
+        (None, ""),
+        (Fault(status=400), "&cart=failed"),
+        (Fault(hang=True), "&cart=half"),
+        (Fault(body={"id": "x", "siteCode": "main", "currency": "EUR", "items": []}), "&cart=accepted"),
+    ],
+    ids=["moved", "failed", "half", "accepted"],
+)
+async def test_cart_that_follows(emporix: FakeEmporix, fault: Fault | None, note: str) -> None:
+    """The next page is told of a cart that is not where its shopper is, and no more of an earlier one."""
+    visitor = Visitor(emporix, carts=CartFollows(names_unpriced=False))
+    async with emporix.client(httpx2, base_url="http://emporix.test") as client:
+        headers = {"authorization": f"Bearer {visitor.session.token}"}
+        await client.post("/cart/acme/carts", json={"currency": "EUR", "siteCode": "main"}, headers=headers)
+    fields = await visitor.open("/cart?cart=half&page=2")
+    if fault is not None:
+        operation = "cart.get" if fault.body else "cart.change_currency"
+        emporix.fault(operation, fault, times=None)
+    answer = await visitor.submit({**fields, "back": f"{fields['back']}#end", "currency": "USD"})
+
+    assert answer.headers["location"] == f"/cart?page=2{note}#end"
+    assert (await visitor.open())["currency"] == ("USD" if note in {"", "&cart=accepted"} else "EUR")
+    await visitor.http.aclose()
 
 
 async def test_stale_tab(visitor: Visitor) -> None:

@@ -1,5 +1,7 @@
 """Clients of the Emporix platform, each usable without the middleware: the only place that knows HTTP libraries."""
 
+from ..model.carts import CartMerge, CartOutcome
+from .carts import CartFollows
 from .client import ClientOptions
 from .customer_profile import Company, CustomerProfile
 from .managed_context import ManagedContextClient
@@ -12,6 +14,9 @@ from .token_answer import TokenAnswer, ValidToken
 from .transport import HttpClient
 
 __all__ = [
+    "CartFollows",
+    "CartMerge",
+    "CartOutcome",
     "ClientOptions",
     "Company",
     "CustomerProfile",

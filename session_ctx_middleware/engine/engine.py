@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from ..clock import Budget
 from ..credentials import StorefrontToken
@@ -23,6 +23,8 @@ from .travelling import DocumentOffer, Travelled
 from .wiring import EngineOptions, build
 
 __all__ = ["Engine"]
+
+T = TypeVar("T")
 
 CART_TRIES: Final = 3
 CART_PAUSE: Final = (0.1, 0.5)
@@ -258,6 +260,10 @@ class Engine:
     def detached(self, work: Coroutine[object, object, Exception | str]) -> SharedResult[Exception | str]:
         """Run `work` to its end; who waits for its result may leave."""
         return self._parts.tasks.share(work, otherwise="cut short")
+
+    def shared(self, work: Coroutine[object, object, T], *, otherwise: T) -> SharedResult[T]:
+        """Run `work` to its end, though who waits for its result may leave; `otherwise` where it is cut short."""
+        return self._parts.tasks.share(work, otherwise=otherwise)
 
     async def aclose(self, timeout: float) -> None:
         """Wait for commits and reads in flight for at most `timeout` seconds, then cancel what is left."""

@@ -82,6 +82,10 @@ class ContextChanges(Personal):
         """Return the changes but those with these operation ids."""
         return self._where(lambda _, operation: operation.op_id not in op_ids)
 
+    def at(self, paths: Collection[str]) -> ContextChanges:
+        """Return the changes of these fields."""
+        return self._where(lambda path, _: path in paths)
+
     def only(self, op_ids: Collection[str]) -> ContextChanges:
         """Return the changes with these operation ids."""
         return self._where(lambda _, operation: operation.op_id in op_ids)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from ..credentials import StorefrontToken
+from .carts import CartMerge
 from .document import ContextDocument, Value
 from .personal import Personal
 from .view import Snapshot
@@ -19,6 +20,7 @@ __all__ = [
     "Side",
     "Transition",
     "TransitionKind",
+    "company_of",
     "customer_of",
     "fate",
     "is_another",
@@ -40,6 +42,12 @@ def customer_of(document: ContextDocument) -> str | None:
     return None if document.customer_id == ANONYMOUS else document.customer_id
 
 
+def company_of(document: ContextDocument | None) -> str | None:
+    """Return the company that the customer of a context acts for, `None` for none."""
+    company = None if document is None else document.attributes.get(COMPANY)
+    return company if isinstance(company, str) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """What has become of a session that went over to another token.
@@ -50,14 +58,14 @@ class Transition:
         session_kept: whether the session at Emporix is the same.
         kept: the names of fields that the shopper has as before; attributes that wait as ``attributes.<key>``.
         dropped: the names of those that he had before and has no more.
-        cart: what became of the cart; `None`, as nothing merges carts yet.
+        cart: what became of a guest's cart at a login; `None` without ``carts=CartFollows()``.
     """
 
     kind: TransitionKind
     session_kept: bool
     kept: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
-    cart: None = None
+    cart: CartMerge | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -88,9 +96,7 @@ class Side(Personal):
         if document is None:
             return cls(session_id, is_known=is_known)
         customer = customer_of(document)
-        company = document.attributes.get(COMPANY)
-        named = company if isinstance(company, str) else None
-        return cls(document.session_id or session_id, customer, named, is_known)
+        return cls(document.session_id or session_id, customer, company_of(document), is_known)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -112,6 +118,11 @@ class Belongings(Personal):
     switches: Mapping[str, str] = field(default_factory=dict)
     chosen: Mapping[str, float] = field(default_factory=dict)
     waiting: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def cart_id(self) -> str | None:
+        """The cart that the context names."""
+        return None if self.document is None else self.document.cart_id
 
 
 def kind_of(before: Side, after: Side) -> TransitionKind:

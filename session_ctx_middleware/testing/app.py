@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from . import accounts, control
 from .answers import Answer, json_answer, refusal, unauthorized, unrouted
+from .fake_carts import FakeCarts
 from .fake_session import FakeSession
 from .faults import Call, Calls, ConnectionDropped, Fault, Faults
 from .grants import saas_grant
@@ -27,7 +28,7 @@ from .world import ACCESS_SECONDS, CUSTOMER_SECONDS, FIELDS, World
 __all__ = ["FakeEmporix"]
 
 
-class FakeEmporix:
+class FakeEmporix(FakeCarts):
     """An ASGI application that behaves like Emporix, quirks included.
 
     Args:

@@ -18,6 +18,7 @@ __all__ = [
     "get_cart",
     "merge_carts",
     "refresh_cart",
+    "validate_cart",
 ]
 
 NOT_FOUND: Final = "Cart not found"
@@ -107,6 +108,8 @@ def change_currency(call: Incoming) -> Answer:
     currency = call.data.get("currency")
     if str(currency) not in call.world.site(cart.key.site_code)["availableCurrencies"]:
         return _bad_request("Currency is not available on this site")
+    if call.world.quirks.unpriced_items == "refused" and _unpriced(call, cart, str(currency)):
+        return _bad_request("No price has been found")
     cart.change_currency(str(currency), call.world.now() + call.world.quirks.currency_delay)
     return Answer(200)
 
@@ -119,6 +122,21 @@ def refresh_cart(call: Incoming) -> Answer:
     if cart.key.customer_id is None and call.token is not None and call.token.company is not None:
         return _bad_request("Anonymous cart cannot be assigned to a legal entity")
     return no_content()
+
+
+def validate_cart(call: Incoming) -> Answer:
+    """Answer which items of a cart have no price."""
+    cart = _own_cart(call)
+    if not isinstance(cart, Cart):
+        return cart
+    unpriced = _unpriced(call, cart, cart.shown_currency(call.world.now()))
+    error = {
+        "errorCode": "CART-ITEM-UNIT-PRICE-100001",
+        "message": "Item's price was not found in the price match",
+        "field": "items.unitPrice",
+    }
+    details = [{"id": item["id"], "errors": [error]} for item in unpriced]
+    return json_answer({"isValid": not details, **({"itemsValidationDetails": details} if details else {})})
 
 
 def merge_carts(call: Incoming) -> Answer:
@@ -141,7 +159,18 @@ def merge_carts(call: Incoming) -> Answer:
         del call.world.carts[other.cart_id]
         for item in other.items:
             cart.add(item)
+    if call.session is not None and call.world.quirks.merge_names_cart:
+        call.world.change(call.session, {"cartId": cart.cart_id})
     return Answer(200)
+
+
+def _unpriced(call: Incoming, cart: Cart, currency: str) -> list[dict[str, Any]]:
+    """Return the items of a cart whose product has no price in a currency."""
+    return [item for item in cart.items if (_product(item), currency) in call.world.unpriced]
+
+
+def _product(item: dict[str, Any]) -> str:
+    return str(item.get("itemYrn", "")).rpartition(";")[2]
 
 
 def _key(call: Incoming, session: Session, asked: Any) -> CartKey:

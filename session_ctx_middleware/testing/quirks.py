@@ -37,6 +37,9 @@ class Quirks:
         cart_headers: whether carts need ``session-id`` (guests) and ``saas-token`` (customers).
         cart_site: the site of a cart that names none.
         currency_delay: seconds after which a cart's new currency is seen.
+        unpriced_items: what becomes of a cart's new currency where an item has no price in it: it is ``accepted``, and
+            the validation names the item, or ``refused``.
+        merge_names_cart: whether a merge has the session's context name the customer's cart.
         site_lists: whether sites list all that they offer, or leave out what goes without saying.
         site_missing: the form of the 404 for an unknown site.
 
@@ -62,6 +65,8 @@ class Quirks:
     cart_headers: Literal["optional", "required"] = "optional"
     cart_site: Literal["main", "default"] = "main"
     currency_delay: float = 0.0
+    unpriced_items: Literal["accepted", "refused"] = "accepted"
+    merge_names_cart: bool = True
     site_lists: Literal["complete", "sparse"] = "complete"
     site_missing: Literal["service", "bare"] = "service"
 

@@ -67,6 +67,7 @@ _ROUTES: Final = (
     _route("cart.change_site", "POST", _CART + "/{cart_id}/changeSite", carts.change_site),
     _route("cart.change_currency", "POST", _CART + "/{cart_id}/changeCurrency", carts.change_currency),
     _route("cart.refresh", "PUT", _CART + "/{cart_id}/refresh", carts.refresh_cart),
+    _route("cart.validate", "GET", _CART + "/{cart_id}/validate", carts.validate_cart),
     _route("cart.merge", "POST", _CART + "/{cart_id}/merge", carts.merge_carts),
     _route("site.list", "GET", "/site/{tenant}/sites", sites.list_sites),
     _route("site.get", "GET", "/site/{tenant}/sites/{code}", sites.get_site),

@@ -28,7 +28,11 @@ def match_prices(call: Incoming) -> Answer:
     context = call.world.current(session) or session.seed
     if not all(context.get(key) for key in PRICED) or str(context["currency"]) not in RATES:
         return json_answer([])
-    return json_answer([price for item in call.objects("items") if (price := _price(item, context)) is not None])
+    prices = (_price(item, context) for item in call.objects("items"))
+    unpriced = call.world.unpriced
+    return json_answer(
+        [each for each in prices if each is not None and (each["itemId"]["id"], each["currency"]) not in unpriced]
+    )
 
 
 def _price(item: dict[str, Any], context: dict[str, Any]) -> dict[str, Any] | None:

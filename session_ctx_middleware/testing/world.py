@@ -64,6 +64,7 @@ class World:
     codes: dict[str, str] = field(init=False, default_factory=dict)
     carts: dict[str, Cart] = field(init=False, default_factory=dict)
     customers: dict[str, Customer] = field(init=False, default_factory=lambda: dict(CUSTOMERS))
+    unpriced: set[tuple[str, str]] = field(init=False, default_factory=set)
     sites: dict[str, dict[str, Any]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -147,6 +147,7 @@ SUCCESS: Final[dict[str, tuple[int, Any]]] = {
     "cart.change_site": (200, NOTHING),
     "cart.change_currency": (200, NOTHING),
     "cart.refresh": (204, NOTHING),
+    "cart.validate": (200, {"isValid": bool}),
     "cart.merge": (200, NOTHING),
     "country.list": (200, [{"code": str, "name": dict, "active": bool}]),
     "currency.list": (200, [{"code": str, "name": str}]),

@@ -118,6 +118,7 @@ CALLS: dict[str, Success] = {
     "cart.change_site": lambda platform: _on_cart(platform, "POST", "/changeSite", json={"siteCode": "us"}),
     "cart.change_currency": lambda platform: _on_cart(platform, "POST", "/changeCurrency", json={"currency": "USD"}),
     "cart.refresh": lambda platform: _on_cart(platform, "PUT", "/refresh"),
+    "cart.validate": lambda platform: _on_cart(platform, "GET", "/validate"),
     "cart.merge": _merge,
     "country.list": lambda platform: _reference(platform, "/country/acme/countries"),
     "currency.list": lambda platform: _reference(platform, "/currency/acme/currencies"),
