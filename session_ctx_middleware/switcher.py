@@ -42,8 +42,8 @@ def switcher_routes(
 
     The form posts any of ``site_code``, ``currency``, ``language`` and ``target_location``. A field ``shown.currency``
     holds what the page showed: what the shopper has not changed is left alone, so that a tab that was open for long,
-    or the Back button, undoes nothing. ``back`` is the page to return to. Where a cart follows (``CartFollows``) and has
-    not, ``cart=accepted``, ``cart=half`` or ``cart=failed`` stands in the query of that page.
+    or the Back button, undoes nothing. ``back`` is the page to return to. Where a cart should follow and does not,
+    ``cart=accepted``, ``cart=half`` or ``cart=failed`` stands in the query of that page.
 
     Args:
         path: of the endpoint.
