@@ -8,6 +8,7 @@ DEFAULT := $(call version,python3)
 VENV := .venv$(if $(filter $(DEFAULT),$(VERSION)),,-$(or $(VERSION),none))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CHECKS := $(VENV)/.checks-ready
 # An environment that was made with another version than its name says is made anew: python3 may have been upgraded.
 STALE := $(if $(wildcard $(READY)),$(if $(filter $(VERSION),$(call version,$(BIN)/python)),,stale))
 
@@ -35,8 +36,13 @@ $(READY): pyproject.toml $(STALE)
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(if $(STALE),--clear) $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[fastapi,jinja,testing]" --group dev
+	$(BIN)/python -m pip install --quiet --editable ".[fastapi,jinja,testing]" --group test
 	@touch $(READY)
+
+# Who only runs the tests does not wait for these.
+$(CHECKS): $(READY)
+	$(BIN)/python -m pip install --quiet --group lint --group types
+	@touch $(CHECKS)
 
 test: $(READY)
 	$(PYTEST) -m "not slow and not nginx" $(ARGS)
@@ -59,15 +65,15 @@ bench: $(READY)
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lint: $(READY)
+lint: $(CHECKS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(READY)
+format: $(CHECKS)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(READY)
+types: $(CHECKS)
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 

@@ -33,7 +33,7 @@ settings.register_profile(
     settings(),
     deadline=None,
     derandomize=not EXAMPLES,
-    max_examples=EXAMPLES or 30,
+    max_examples=EXAMPLES or 20,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("unhurried")

@@ -56,11 +56,10 @@ def runs(directory: Path, name: str) -> int:
 @pytest.mark.parametrize(
     ("late", "code", "outcome", "seen"),
     [
-        ((0, 0), 0, "2 passed", (1, 1)),
-        ((2, 0), 1, "FAILED alone", (2, 1)),
-        ((1, 1), 1, "No second chance", (1, 1)),
+        pytest.param((0, 0), 0, "2 passed", (1, 1), id="all is well", marks=pytest.mark.slow),
+        pytest.param((2, 0), 1, "FAILED alone", (2, 1), id="late twice", marks=pytest.mark.slow),
+        pytest.param((1, 1), 1, "No second chance", (1, 1), id="late, and a mistake"),
     ],
-    ids=["all is well", "late twice", "late, and a mistake"],
 )
 def test_second_chance(tmp_path: Path, late: tuple[int, int], code: int, outcome: str, seen: tuple[int, int]) -> None:
     """Only a test in real time has a second chance, and only where no other one failed."""

@@ -34,7 +34,7 @@ def fuzz(examples: int = 80, **options: Any) -> settings:
     """Return the settings of one property: the same examples in every short run, new ones in a long one."""
     share = max(EXAMPLES * examples // 80, 1)
     return settings(
-        max_examples=share if EXAMPLES else max(examples * 3 // 8, 1),
+        max_examples=share if EXAMPLES else max(examples // 4, 1),
         derandomize=not EXAMPLES,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],

@@ -34,6 +34,7 @@ async def test_requests_overlap(open_fleet: OpenFleet, make_shoppers: MakeShoppe
     assert tally.statuses == {200: SHOPPERS * STEPS}
 
 
+@pytest.mark.slow
 @pytest.mark.redis
 async def test_redis_alone(
     open_fleet: OpenFleet, make_shoppers: MakeShoppers, redis: RedisServer, tally: Tally

@@ -66,6 +66,7 @@ async def test_cookie_hides_a_killed_redis(
     assert any("Redis fails" in worker.log for worker in fleet.workers)
 
 
+@pytest.mark.slow
 async def test_converges_without_the_cookie(
     open_fleet: OpenFleet, make_shoppers: MakeShoppers, redis: RedisServer, tally: Tally
 ) -> None:
