@@ -108,8 +108,8 @@ def _patterns() -> list[re.Pattern[str]]:
 
 
 def is_cross_site(connection: HTTPConnection) -> bool:
-    """Tell whether another site has sent a request, as browsers say that know Fetch Metadata (all since 2023)."""
-    return _headers(connection.scope).get(b"sec-fetch-site") == b"cross-site"
+    """Tell whether another site has sent a request."""
+    return _is_cross_site(_headers(connection.scope))
 
 
 def _headers(scope: Scope) -> Mapping[bytes, bytes]:

@@ -72,13 +72,14 @@ async def test_wrong_password(make_shop: MakeShop) -> None:
     assert (await shop.page())["session"] == before["session"]
 
 
-async def test_another_site(make_shop: MakeShop) -> None:
+@pytest.mark.parametrize("headers", [{"sec-fetch-site": "cross-site"}, {"origin": "https://evil.test"}])
+async def test_another_site(make_shop: MakeShop, headers: dict[str, str]) -> None:
     """A form on another site logs nobody in, and Emporix is not asked (login CSRF)."""
     emporix = platform()
     shop = CustomerShop(make_shop, emporix)
 
     with pytest.raises(LoginRefused, match="another site"):
-        await shop.login(JANE, headers={"sec-fetch-site": "cross-site"})
+        await shop.login(JANE, headers=headers)
 
     assert emporix.count("customer.login") == 0
     assert not shop.jar()

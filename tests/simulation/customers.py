@@ -28,6 +28,7 @@ from session_ctx_middleware import (
     Transition,
     UpstreamPolicy,
 )
+from session_ctx_middleware.emporix import CartFollows
 from session_ctx_middleware.sessions import StorefrontSessions
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault, Quirks
@@ -71,6 +72,7 @@ class ShopSetup:
         document: whether the browser carries the document.
         skew: seconds by which the clocks of workers differ at most.
         doubtful: whether answers get lost on the way back.
+        carts: whether carts follow.
         appears: when a context appears.
         quirks: which reading is true.
     """
@@ -80,6 +82,7 @@ class ShopSetup:
     document: bool = False
     skew: float = 0.0
     doubtful: bool = True
+    carts: bool = False
     appears: str = "login"
     quirks: dict[str, Any] = field(default_factory=dict)
 
@@ -95,6 +98,7 @@ SHOPS: Final = {
     "3 workers, a refresh token once": ShopSetup(
         workers=3, store="tokens", doubtful=False, quirks={"refresh_reuse": "refused"}
     ),
+    "3 workers, carts follow": ShopSetup(workers=3, carts=True),
     "3 workers, other readings": ShopSetup(
         workers=3,
         quirks={
@@ -106,6 +110,13 @@ SHOPS: Final = {
         },
     ),
 }
+
+
+class Every(list[str]):
+    """The currencies of a site that has all."""
+
+    def __contains__(self, item: object) -> bool:
+        return True
 
 
 @dataclass(slots=True)
@@ -147,6 +158,8 @@ class Visit:
             seed=rng.randrange(2**32),
             now=lambda: WALL_START + self.loop.time(),
         )
+        main = self.emporix._world.sites["main"]
+        self.emporix._world.sites["main"] = {**main, "availableCurrencies": Every(main["availableCurrencies"])}
         self.client = self.emporix.client(httpx2, base_url="http://emporix.test")
         self.jar = Jar(self.loop.time)
         self.shared = MemoryStore(shared=True)
@@ -185,6 +198,7 @@ class Visit:
             cache=CachePolicy(ttl=5, missing_ttl=0.5, stale_while_revalidate=5, stale_if_error=60, rejected_ttl=1),
             upstream=UpstreamPolicy(deadline=1.0, commit_deadline=1.5, total_timeout=2.0),
             store=store,
+            carts=CartFollows() if setup.carts else None,
             http_client=self.client,
             clock=clock,
         )
@@ -273,10 +287,18 @@ class Visit:
             if secret is not None:
                 ctx.set_attribute(f"s{number % 5}", secret)
             await asyncio.sleep(rng.choice((0.0, 0.2, 1.0)))
-            return True
+            if not ctx.carts_follow:
+                return True
+            with suppress(SessionContextError):
+                await ctx.commit()
+            outcome = ctx.cart_outcome
+            self.counts[f"cart {None if outcome is None else outcome.state}"] += 1
+            return outcome is None or outcome.state in {"moved", "accepted"}
 
         if await self.ask(switch, sure=False):
             choice.known = None if choice.void else self.loop.time()
+        elif self.setup.carts:
+            choice.void = True
         self.tell(f"{choice}")
 
     async def cart(self) -> None:
@@ -330,6 +352,12 @@ class Visit:
                 company = self.expected.company
                 self._somebody_else()
                 self.expected.company = company if before == customer else None
+            if moved.cart is not None and moved.cart.state != "nothing":
+                self.counts[f"merge {moved.cart.state}"] += 1
+                merged = moved.cart.state == "merged"
+                self.expected.cart = (
+                    moved.cart.cart_id if merged else ANY if moved.cart.state == "failed" else self.expected.cart
+                )
             if before != customer:
                 self.expected.company = ANY if before is ANY and moved.session_kept else None
             self.expected.customer = customer
@@ -460,9 +488,28 @@ class Visit:
         for _ in range(8):
             await asyncio.sleep(3.0)
             await self.page(sure=True)
+        await self._agree()
         for app, _ in self.shops:
             await app.aclose()
         await self.client.aclose()
+
+    async def _agree(self) -> None:
+        """Switch once more in good weather: session and cart are to agree."""
+        if not self.setup.carts:
+            return
+
+        async def switch(
+            ctx: SessionContext, request: Any, sessions: StorefrontSessions
+        ) -> tuple[str | None, str | None]:
+            await ctx
+            ctx.switch(currency="EUR")
+            await ctx.commit()
+            cart = None if ctx.cart_id is None else self.emporix.cart(ctx.cart_id)
+            return (await ctx.refresh()).currency, None if cart is None else cart["currency"]
+
+        session, cart = await self.ask(switch, sure=True)
+        if session != "EUR" or cart not in {None, "EUR"}:
+            self._violation(f"the session is in {session}, and its cart in {cart}")
 
     async def _long_pause(self, rng: random.Random) -> None:
         """Let time go by now and then, so that tokens are about to end: a guest's after an hour, a customer's a day."""
