@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Final
+from functools import wraps
+from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -18,7 +19,7 @@ from .model.carts import CartOutcome
 from .model.fields import SWITCHES
 from .same_origin import checked_origins, foreign_origin, local_target
 
-__all__ = ["SHOWN", "switcher_routes"]
+__all__ = ["SHOWN", "same_origin_only", "switcher_routes"]
 
 SHOWN: Final = "shown."
 """What the names of hidden fields begin with that hold what the form has shown."""
@@ -29,6 +30,7 @@ CART: Final = "cart"
 """The name in the query of the next page that says what became of the cart, where that is no good news."""
 
 Allowed = Mapping[str, Collection[str]]
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 def switcher_routes(
@@ -56,6 +58,26 @@ def switcher_routes(
     """
     switcher = _Switcher(_checked_allowed(allowed), checked_origins(trusted_origins), _checked_path(home, "home=..."))
     return [Route(_checked_path(path, "path"), switcher.switch, methods=["POST"], name="session_ctx_switch")]
+
+
+def same_origin_only(endpoint: Endpoint, *, trusted_origins: Collection[str] = ()) -> Endpoint:
+    """Return an endpoint that answers 403 to forms which another site sends in the shopper's name.
+
+    Args:
+        endpoint: of a form.
+        trusted_origins: of pages besides this shop's that may post to it.
+
+    Raises:
+        ConfigurationError: one of them is no origin.
+    """
+    trusted = checked_origins(trusted_origins)
+
+    @wraps(endpoint)
+    async def guarded(request: Request) -> Response:
+        foreign = foreign_origin(request, trusted)
+        return await endpoint(request) if foreign is None else _refused(foreign, request)
+
+    return guarded
 
 
 class _Switcher:
@@ -145,7 +167,7 @@ def _onwards(request: Request, target: str) -> Response:
 
 def _refused(foreign: str, request: Request) -> Response:
     own = f"{request.scope['scheme']}://{request.headers.get('host', '')}"
-    return _plain(f"This form was sent from {foreign}, and this shop is {own}: nothing was switched.", 403)
+    return _plain(f"This form was sent from {foreign}, and this shop is {own}: nothing was changed.", 403)
 
 
 def _plain(text: str, status: int) -> Response:

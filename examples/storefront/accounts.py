@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from session_ctx_middleware import ChangeRefused, ContextUnavailable, LoginRefused, TokenRejected
 from session_ctx_middleware.emporix import Company
+from session_ctx_middleware.switcher import same_origin_only
 
 from .pages import Basics, Shop, back_to, begin
-from .security import same_origin_only
 
 __all__ = ["account", "act_for", "log_in", "log_out"]
 
@@ -26,7 +26,6 @@ async def account(request: Request) -> Response:
         request,
         "account.html",
         basics.ctx,
-        basics.sites,
         account=await sessions.account(request),
         companies=await _companies(request, basics),
     )

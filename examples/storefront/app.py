@@ -19,6 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from session_ctx_middleware import SessionContextMiddleware
+from session_ctx_middleware.emporix import CartFollows, PublicToken, SiteCatalog
 from session_ctx_middleware.sessions import StorefrontSessions
 
 from . import accounts, pages
@@ -50,6 +51,7 @@ def create_app(settings: Settings | None = None, client: HttpClient | None = Non
     http.event_hooks["request"].append(ledger.note)
     platform = Platform(settings, http)
     sessions = StorefrontSessions(settings.client_id)
+    sites = SiteCatalog(PublicToken(settings.client_id))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -78,6 +80,8 @@ def create_app(settings: Settings | None = None, client: HttpClient | None = Non
                 token=sessions,
                 secret_key=settings.secret_key,
                 defaults=settings.defaults,
+                sites=sites,
+                carts=CartFollows(),
                 http_client=http,  # one client for all calls, so that all are counted
                 **options,
             ),
@@ -87,9 +91,10 @@ def create_app(settings: Settings | None = None, client: HttpClient | None = Non
     app.state.shop = pages.Shop(
         platform=platform,
         catalog=Catalog(platform),
+        sites=sites,
         sessions=sessions,
         ledger=ledger,
-        renderer=Renderer(settings.defaults),
+        renderer=Renderer(sites, settings.defaults),
     )
     return app
 

@@ -1,4 +1,4 @@
-"""What is the same for all shoppers: sites and products, remembered for a while."""
+"""What is the same for all shoppers: the products, remembered for a while."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from .models import Product, Site
+from .models import Product
 from .platform import Platform, PlatformError
 
 if TYPE_CHECKING:
@@ -51,19 +51,14 @@ class Remembered(Generic[T]):
 
 
 class Catalog:
-    """Sites and products. Nothing in here depends on the shopper, so all shoppers share it.
+    """Products. Nothing in here depends on the shopper, so all shoppers share it.
 
     Args:
         platform: Emporix.
     """
 
     def __init__(self, platform: Platform) -> None:
-        self._sites: Remembered[Site] = Remembered(platform.sites)
         self._products: Remembered[Product] = Remembered(platform.products)
-
-    async def sites(self, auth: ShopAuth | None) -> Sequence[Site]:
-        """Return the sites; empty where nobody knows."""
-        return await self._sites.get(auth)
 
     async def products(self, auth: ShopAuth | None) -> Sequence[Product]:
         """Return the products; empty where nobody knows."""

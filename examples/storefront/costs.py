@@ -28,6 +28,7 @@ _OPERATIONS: Final = tuple(
         ("cart.create", "POST", _CART),
         ("cart.find", "GET", _CART),
         ("cart.get", "GET", _CART + r"/[^/]+"),
+        ("cart.validate", "GET", _CART + r"/[^/]+/validate"),
         ("cart.add_item", "POST", _CART + r"/[^/]+/items"),
         ("cart.change_site", "POST", _CART + r"/[^/]+/changeSite"),
         ("cart.change_currency", "POST", _CART + r"/[^/]+/changeCurrency"),

@@ -5,34 +5,11 @@ Everything is read with care: a field that is missing or of another type costs a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Cart", "Price", "Product", "Site", "Text", "localized"]
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A site, and what a shopper can choose on it; the first choice of each is the site's own."""
-
-    code: str
-    name: str
-    currencies: Sequence[str]
-    languages: Sequence[str]
-    locations: Sequence[str]
-
-    @classmethod
-    def read(cls, data: Mapping[str, Any]) -> Site:
-        """Read one site of the Site Settings Service."""
-        home = ((data.get("homeBase") or {}).get("address") or {}).get("country")
-        return cls(
-            code=str(data["code"]),
-            name=str(data.get("name") or data["code"]),
-            currencies=_first_is(data.get("currency"), data.get("availableCurrencies")),
-            languages=_first_is(data.get("defaultLanguage"), data.get("languages")),
-            locations=_first_is(home, data.get("shipToCountries")),
-        )
+__all__ = ["Cart", "Price", "Product", "Text", "localized"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +90,3 @@ def localized(text: object, language: str | None) -> Text:
         if text.get(candidate):
             return Text(str(text[candidate]), str(candidate))
     return Text("")
-
-
-def _first_is(first: object, others: object) -> tuple[str, ...]:
-    """Return strings without repetition, `first` in front."""
-    values = [first, *others] if isinstance(others, Sequence) and not isinstance(others, str) else [first]
-    return tuple(dict.fromkeys(value for value in values if isinstance(value, str) and value))

@@ -22,14 +22,15 @@ SOURCES: Final[Mapping[str, str]] = {
 }
 
 NOTES: Final[Mapping[str, str]] = {
-    "invalid": "That is not something this shop offers, so nothing was changed.",
     "not-you": "That is not an e-mail address and a password that belong together.",
     "not-now": "Emporix cannot be reached, so nothing has changed. Please try again in a moment.",
     "log-in": "Please log in for that.",
     "not-yours": "You do not act for that company.",
     "welcome": "You are logged in.",
     "bye": "You are logged out.",
-    "cart-behind": "Your choice holds, but your cart could not follow. Please choose again in a moment.",
+    "cart-accepted": "Your cart follows in a moment.",
+    "cart-half": "Your cart may not have followed your choice. Please choose once more in a moment.",
+    "cart-failed": "Your cart could not follow, so that nothing was changed. Please try again in a moment.",
     "not-added": "That could not be put into your cart. Please try again in a moment.",
     "no-price": "There is no price for that at the moment, so it was not put into your cart.",
 }

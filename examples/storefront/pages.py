@@ -9,19 +9,24 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from session_ctx_middleware import InvalidChange, SessionContext, get_session_context
+from session_ctx_middleware import SessionContext, SessionContextError, get_session_context
+from session_ctx_middleware.emporix import SiteCatalog
 from session_ctx_middleware.sessions import StorefrontSessions
+from session_ctx_middleware.switcher import same_origin_only, switcher_routes
 
 from .catalog import Catalog
-from .choices import changes_of
 from .costs import Ledger
-from .models import Cart, Price, Product, Site
+from .models import Cart, Price, Product
 from .platform import Platform, PlatformError
 from .rendering import Renderer
-from .security import local_target, same_origin_only
 from .visit import Visit, get_visit
 
 __all__ = ["Basics", "Shop", "add_to_cart", "back_to", "begin", "cart", "home", "switch"]
+
+SWITCHER = switcher_routes()[0]
+
+PATIENCE = 1.0
+"""Seconds that a page waits for the sites, when they are loaded for the first time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +35,7 @@ class Shop:
 
     platform: Platform
     catalog: Catalog
+    sites: SiteCatalog
     sessions: StorefrontSessions
     ledger: Ledger
     renderer: Renderer
@@ -42,7 +48,6 @@ class Basics:
     shop: Shop
     visit: Visit
     ctx: SessionContext
-    sites: Sequence[Site]
     products: Sequence[Product]
 
     @property
@@ -59,7 +64,6 @@ async def home(request: Request) -> Response:
         request,
         "home.html",
         basics.ctx,
-        basics.sites,
         products=basics.products,
         prices=prices,
         currencies={price.currency for price in prices.values()},
@@ -75,7 +79,6 @@ async def cart(request: Request) -> Response:
         request,
         "cart.html",
         basics.ctx,
-        basics.sites,
         cart=held,
         quantities=held.quantities if held else {},
         products={product.product_id: product for product in basics.products},
@@ -87,18 +90,9 @@ async def cart(request: Request) -> Response:
 
 @same_origin_only
 async def switch(request: Request) -> Response:
-    """Switch site, currency, language and location, together; the cart comes along."""
-    basics = await begin(request)
-    form = await request.form()
-    changes = changes_of(form, basics.ctx, basics.sites)
-    try:
-        # This only records. The middleware sends one PATCH just before the redirect leaves, and keeps the choice
-        # where Emporix cannot take it yet.
-        basics.ctx.switch(**changes)
-    except InvalidChange:
-        return back_to(form.get("back"), note="invalid")
-    followed = await _move_cart(basics, changes)
-    return back_to(form.get("back"), note="" if followed else "cart-behind")
+    """Switch what the shopper has changed; the cart comes along, and the page that he was on is next."""
+    await begin(request)  # so that the calls count as his
+    return await SWITCHER.endpoint(request)  # type: ignore[no-any-return]
 
 
 @same_origin_only
@@ -108,12 +102,14 @@ async def add_to_cart(request: Request) -> Response:
     product_id = str((await request.form()).get("product", ""))
     auth, platform = basics.ctx.auth, basics.shop.platform
     try:
-        cart_id = basics.ctx.cart_id or await _new_cart(basics)
+        # A new cart begins where the old one was ordered. With its first one, the session gets its context at Emporix,
+        # and what the shopper chose before goes there: prices that are asked for after this line are in his currency.
+        cart_id = await basics.ctx.open_cart()
         price = (await platform.prices(auth, {product_id: 1})).get(product_id)
         if price is None:
             return back_to("/", note="no-price")
         await platform.add_item(auth, cart_id, product_id, price)
-    except PlatformError as error:
+    except (PlatformError, SessionContextError) as error:
         _note(basics.visit, error)
         return back_to("/", note="not-added")
     return back_to("/cart")
@@ -127,9 +123,10 @@ async def begin(request: Request) -> Basics:
     visit.is_offline = not ctx.has_token  # then there is no session either: Emporix could not be asked for one
     if ctx.has_token:
         shop.ledger.knows(visit.bill, shop.platform.authorization(ctx.auth))
-    auth = ctx.auth if ctx.has_token else None
-    sites, products = await asyncio.gather(shop.catalog.sites(auth), shop.catalog.products(auth))
-    return Basics(shop=shop, visit=visit, ctx=ctx, sites=sites, products=products)
+    _, products = await asyncio.gather(
+        shop.sites.load(PATIENCE), shop.catalog.products(ctx.auth if ctx.has_token else None)
+    )
+    return Basics(shop=shop, visit=visit, ctx=ctx, products=products)
 
 
 async def _prices(basics: Basics, quantities: Mapping[str, float]) -> Mapping[str, Price]:
@@ -154,34 +151,9 @@ async def _cart(basics: Basics) -> Cart | None:
         return None
 
 
-async def _new_cart(basics: Basics) -> str:
-    ctx = basics.ctx
-    cart_id = await basics.shop.platform.create_cart(ctx.auth, ctx.site_code or "", ctx.currency or "")
-    # With its first cart, the session gets its context at Emporix. Said aloud, the middleware reads it at once and
-    # sends what the shopper chose before; prices that are asked for after this line are in the chosen currency.
-    await ctx.cart_created(cart_id)
-    return cart_id
-
-
-async def _move_cart(basics: Basics, changes: Mapping[str, str]) -> bool:
-    """Let the cart follow the session (Emporix keeps the two apart), and tell whether it did."""
-    auth, cart_id = basics.ctx.auth, basics.ctx.cart_id
-    if cart_id is None:
-        return True
-    try:
-        if "site_code" in changes:
-            await basics.shop.platform.move_cart(auth, cart_id, changes["site_code"])
-        if "currency" in changes:
-            await basics.shop.platform.convert_cart(auth, cart_id, changes["currency"])
-    except PlatformError as error:
-        _note(basics.visit, error)
-        return False
-    return True
-
-
-def _note(visit: Visit, error: PlatformError) -> None:
+def _note(visit: Visit, error: PlatformError | SessionContextError) -> None:
     """Remember why a call failed: the page says so, and does not wait for Emporix once more."""
-    visit.is_offline = visit.is_offline or not error.is_refusal
+    visit.is_offline = visit.is_offline or not getattr(error, "is_refusal", False)
 
 
 def _totals(prices: Mapping[str, Price]) -> Mapping[str, float]:
@@ -191,7 +163,6 @@ def _totals(prices: Mapping[str, Price]) -> Mapping[str, float]:
     return totals
 
 
-def back_to(target: object, *, note: str = "") -> Response:
+def back_to(path: str, *, note: str = "") -> Response:
     """Answer a form: the browser fetches a page with GET, so reloading that sends nothing twice."""
-    path = local_target(target).partition("?")[0]
     return RedirectResponse(f"{path}?note={note}" if note else path, status_code=303)

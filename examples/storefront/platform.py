@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from session_ctx_middleware import SessionContextError
 
-from .models import Cart, Price, Product, Site
+from .models import Cart, Price, Product
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -64,12 +64,7 @@ class Platform:
 
     def authorization(self, auth: ShopAuth) -> str:
         """Return what the shopper's calls are authorized with; no call."""
-        return auth.headers("GET", self._settings.base_url + self._path("site", "sites"))["Authorization"]
-
-    async def sites(self, auth: ShopAuth) -> Sequence[Site]:
-        """Return the sites that are open."""
-        data = await self._call("GET", self._path("site", "sites"), auth)
-        return _read("sites", lambda: [Site.read(each) for each in data if each.get("active", True)])
+        return auth.headers("GET", self._settings.base_url + self._path("product", "products"))["Authorization"]
 
     async def products(self, auth: ShopAuth) -> Sequence[Product]:
         """Return the first products of the catalogue."""
@@ -91,18 +86,6 @@ class Platform:
         data = await self._call("GET", self._path("cart", "carts", cart_id), auth)
         return _read("cart", lambda: Cart.read(data))
 
-    async def create_cart(self, auth: ShopAuth, site_code: str, currency: str) -> str:
-        """Create a cart and return its id; where the shopper has one on this site already, that one's."""
-        path = self._path("cart", "carts")
-        body = {"siteCode": site_code, "currency": currency, "type": "shopping"}
-        try:
-            data = await self._call("POST", path, auth, json=body)
-        except PlatformError as error:
-            if error.status != 409:
-                raise
-            data = await self._call("GET", path, auth, params={"siteCode": site_code, "type": "shopping"})
-        return _read("create_cart", lambda: str(data["cartId"] if "cartId" in data else data["id"]))
-
     async def add_item(self, auth: ShopAuth, cart_id: str, product_id: str, price: Price) -> None:
         """Put one piece of a product into a cart."""
         body = {
@@ -116,16 +99,6 @@ class Platform:
             },
         }
         await self._call("POST", self._path("cart", "carts", cart_id, "items"), auth, json=body)
-
-    async def move_cart(self, auth: ShopAuth, cart_id: str, site_code: str) -> None:
-        """Move a cart to another site."""
-        path = self._path("cart", "carts", cart_id, "changeSite")
-        await self._call("POST", path, auth, json={"siteCode": site_code})
-
-    async def convert_cart(self, auth: ShopAuth, cart_id: str, currency: str) -> None:
-        """Change the currency of a cart."""
-        path = self._path("cart", "carts", cart_id, "changeCurrency")
-        await self._call("POST", path, auth, json={"currency": currency})
 
     def _path(self, service: str, *parts: str) -> str:
         return "/".join(["", service, self._settings.tenant, *(quote(part, safe="") for part in parts)])

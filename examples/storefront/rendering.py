@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +13,10 @@ from starlette.responses import Response
 from starlette.templating import Jinja2Templates
 
 from session_ctx_middleware import ContextDefaults, SessionContext
+from session_ctx_middleware.emporix import SiteCatalog
 
 from .choices import choices_for
-from .models import Cart, Site, localized
+from .models import Cart, localized
 from .notices import SOURCES, notices
 from .visit import get_visit
 from .wording import money, tally
@@ -31,10 +32,12 @@ class Renderer:
     """Renders pages.
 
     Args:
-        defaults: what the shop offers where nobody knows its sites.
+        sites: what the shop offers.
+        defaults: the same where nobody knows its sites.
     """
 
-    def __init__(self, defaults: ContextDefaults) -> None:
+    def __init__(self, sites: SiteCatalog, defaults: ContextDefaults) -> None:
+        self._sites = sites
         self._defaults = defaults
         environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"),
@@ -55,7 +58,6 @@ class Renderer:
         request: Request,
         name: str,
         ctx: SessionContext,
-        sites: Iterable[Site],
         *,
         currencies: Collection[str] = (),
         cart: Cart | None = None,
@@ -67,16 +69,15 @@ class Renderer:
             request: the request.
             name: the template.
             ctx: the loaded context.
-            sites: what the switcher offers.
             currencies: of the prices on the page.
             cart: the cart on the page.
             values: what else the template needs.
         """
         visit = get_visit(request)
-        note = request.query_params.get("note", "")
+        note = request.query_params.get("note") or f"cart-{request.query_params.get('cart')}"
         frame = {
             "session_ctx": ctx,
-            "choices": await run_in_threadpool(choices_for, ctx, tuple(sites), self._defaults),
+            "choices": await run_in_threadpool(choices_for, ctx, self._sites, self._defaults),
             "notices": list(notices(ctx, visit, note=note, currencies=currencies, cart=cart)),
             "here": request.url.path,
             "is_logged_in": ctx.is_logged_in,

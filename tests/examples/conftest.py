@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from examples.storefront.app import create_app
+from examples.storefront.choices import FIELDS
 from examples.storefront.settings import Settings
 from session_ctx_middleware.testing import FakeEmporix
 
@@ -69,20 +70,27 @@ class Browser:
 
     def __init__(self, transport: Any, base_url: str = "https://shop.test") -> None:
         self.http = httpx2.AsyncClient(transport=transport, base_url=base_url, follow_redirects=True, timeout=60)
+        self.open: Page | None = None
 
     async def get(self, path: str = "/") -> Page:
         response = await self.http.get(path)
         assert response.status_code == 200
-        return Page(response)
+        self.open = Page(response)
+        return self.open
 
     async def submit(self, path: str, **fields: str) -> Page:
         response = await self.http.post(path, data=fields, headers=SAME_ORIGIN)
         assert response.status_code == 200
         assert [step.status_code for step in response.history] == [303]
-        return Page(response)
+        self.open = Page(response)
+        return self.open
 
     async def switch(self, **fields: str) -> Page:
-        return await self.submit("/switch", **fields)
+        """Send the switcher's form of the page that is open, with these fields changed."""
+        page = self.open or await self.get()
+        form = {field: page.chosen(field) for field in FIELDS}
+        shown = {f"shown.{field}": value for field, value in form.items()}
+        return await self.submit("/switch", **shown, **{**form, **fields})
 
     async def add(self, product: str) -> Page:
         return await self.submit("/cart/items", product=product)
@@ -98,12 +106,21 @@ def emporix() -> FakeEmporix:
     return FakeEmporix()
 
 
+async def warm(app: Any) -> None:
+    """Have the shop know its sites: what is loaded once is no matter of the page that comes first."""
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="https://shop.test") as http:
+        await http.get("/health")  # builds the middleware
+    await app.state.shop.sites.load()
+
+
 @pytest.fixture
 async def new_browser(emporix: FakeEmporix) -> AsyncIterator[Callable[[], Browser]]:
     """Make visitors of one storefront."""
     app = create_app(Settings(), emporix.client(httpx2))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.router.lifespan_context(app))
+        await warm(app)
+        emporix.clear_calls()
 
         def make() -> Browser:
             browser = Browser(httpx2.ASGITransport(app))

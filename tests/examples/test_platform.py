@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from examples.storefront.catalog import Remembered
-from examples.storefront.models import Site, Text, localized
+from examples.storefront.models import Text, localized
 from examples.storefront.platform import PlatformError
 from examples.storefront.settings import REAL_URL, Settings
 from examples.storefront.visit import Visit
@@ -58,13 +58,10 @@ async def test_settings_want_both_names() -> None:
 
 
 async def test_careful_reading() -> None:
-    """Texts and sites are read with care."""
+    """Texts are read with care."""
     names = {"de": "Tasse", "en": "Cup"}
     assert localized(names, "de-AT") == Text("Tasse", "de")
     assert localized(names, "fr") == Text("Cup", "en")
     assert localized({"pl": "Kubek"}, None) == Text("Kubek", "pl")
     assert localized("Cup", "de") == Text("Cup")
     assert localized({}, "de") == Text("")
-    assert Site.read({"code": "x", "currency": "EUR", "availableCurrencies": ["USD", "EUR"]}) == Site(
-        "x", "x", ("EUR", "USD"), (), ()
-    )
