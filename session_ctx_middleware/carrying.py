@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from .clock import Budget
 from .continuity import NOTHING, Found
 from .document_cookie import MAX_CARRIED, MAX_SET, NOT_LOOKED_FOR, PASSED_OVER, BroughtDocument, held_after
-from .engine import DocumentOffer, Engine, Noted, Notes, Travelled
+from .engine import DocumentOffer, Engine, Noted, Notes, Travelled, digest_of_switches
 from .errors import ConfigurationError
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.fields import SWITCHES
@@ -153,6 +153,18 @@ class Carrying(Privacy):
                 self._emit("continuity.ignored", "load", self._brought.ignored)
         return self._brought.notes if self._ended is None else self._ended
 
+    @property
+    def _no_notes(self) -> Notes | None:
+        """What is brought along by a browser that could bring notes, and brings none."""
+        return None if self._deps.cookies is None else Notes()
+
+    def _drains(self) -> bool:
+        """Tell whether this request should send what is parked: its load found a context that is in good health."""
+        known = self._known
+        if known is None or known.document is None or not known.parked.operations or known.stale or self._token is None:
+            return False
+        return self._engine.may_drain(self._token)
+
     # The travelling document
 
     def _offer(self) -> DocumentOffer | None:
@@ -212,6 +224,16 @@ class Carrying(Privacy):
             elif not (brought.ignored == "unreadable" or _is_gone(known)):
                 return None
         return documents.clear(self._scope) if brought.values else None
+
+    def _left(self) -> str:
+        """Return a digest of the switches as a login of this request has left them, empty where there was none."""
+        known = self._known
+        if not self._logs_in or known is None or known.document is None:
+            return ""
+        taken, document = known.overlay, known.document
+        return digest_of_switches(
+            {path: each.value if (each := taken.get(path)) else document.value_at(path) for path in SWITCHES}
+        )
 
     @property
     def _era(self) -> int:
@@ -297,7 +319,7 @@ class Carrying(Privacy):
             return self._ended
         brought = self._notes() or Notes()
         if token is not None:
-            return self._engine.to_note(token, self._told, brought, receipts=self._receipts, login=self._logs_in)
+            return self._engine.to_note(token, self._told, brought, receipts=self._receipts, left=self._left())
         operations = tuple(Noted(path, operation) for path, operation in self._told.operations.items())
         return Notes(operations, (), brought.era, brought.ended, self._receipts)
 

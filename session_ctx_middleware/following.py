@@ -9,26 +9,23 @@ from dataclasses import replace
 from typing import Final
 
 from .carrying import COMMITTING, READING
-from .emporix.carts import Shopper, ShoppersCarts
-from .engine import CommitResult
+from .emporix.shoppers_carts import Moved, Place, Shopper, ShoppersCarts
+from .engine import Commit, CommitResult
 from .errors import CartNotFound, ChangeRefused, ConfigurationError, ContextUnavailable, EmporixError, NoToken
 from .model.carts import CartMerge, CartOutcome, CartState
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import ContextDocument
-from .model.fields import SWITCHES
-from .model.transition import company_of
+from .model.transition import Belongings, company_of
 from .model.view import NOTHING_KNOWN, switch_value
 from .own_calls import OwnCalls
 from .recording import recording
+from .tasks import SharedResult
 
 __all__ = ["Following"]
 
 OF_CARTS: Final = ("site_code", "currency")
 """The switches that a cart has, too."""
 OPERATION: Final = "cart.move"
-WAITS: Final = "the cart has moved, and the session follows later"
-IN_TIME: Final = "the Cart Service did not answer in time, and may have moved the cart"
-STAYS: Final = "site and currency of the session stay as well; try again"
 TOLD: Final[dict[CartState, str]] = {
     "moved": "cart.moved",
     "accepted": "cart.accepted",
@@ -37,6 +34,16 @@ TOLD: Final[dict[CartState, str]] = {
 }
 SHARE: Final = 0.6
 """Share of its time that a commit waits for the cart: the session has to be told after it."""
+LEAST: Final = 0.1
+"""Seconds without which nothing is begun with a cart: it would move, and nobody would tell the session."""
+WAITS: Final = "the choice waits, and so does the cart"
+SHUT_DOWN: Final = "The application is shutting down."
+LATER: Final = "the cart has moved, and the session follows later"
+SESSION_REFUSED: Final = "the cart has moved, and Emporix refused the change of the session"
+OTHERS: Final = "another page has switched meanwhile"
+IN_TIME: Final = "the Cart Service did not answer in time, and may have moved the cart"
+STAYS: Final = "site and currency of the session stay as well; try again"
+NOT_HIS: Final = "somebody has logged out in this browser, and the cart may be his"
 
 
 class Following(OwnCalls):
@@ -45,6 +52,8 @@ class Following(OwnCalls):
     _cart_outcome: CartOutcome | None = None
     _followed: frozenset[str] = frozenset()
     """The operations with which the cart has gone along."""
+    _together: SharedResult[CommitResult | Exception] | None = None
+    """The commit that is under way with a cart."""
 
     @property
     def carts_follow(self) -> bool:
@@ -76,7 +85,7 @@ class Following(OwnCalls):
         await self._load_ahead()
         if self._token is None:
             raise NoToken
-        site_code, currency = (self._seen_value(name, self._changes) for name in OF_CARTS)
+        site_code, currency = (self._seen_value(name) for name in OF_CARTS)
         if site_code is None or currency is None:
             raise ConfigurationError("A cart needs a site and a currency: set ContextDefaults(site_code=, currency=).")
         named = self._cart_id()
@@ -96,89 +105,199 @@ class Following(OwnCalls):
 
     # Before a switch is sent
 
-    async def _commit(self, operation: str, *, parks: bool, changes: ContextChanges | None = None) -> CommitResult:
+    async def _commit(
+        self, operation: str, *, parks: bool, changes: ContextChanges | None = None, carried: bool = False
+    ) -> CommitResult:
         if self._deps.carts is None or changes is not None:
-            return await super()._commit(operation, parks=parks, changes=changes)
+            return await super()._commit(operation, parks=parks, changes=changes, carried=carried)
         if self._is_abroad():
             return await self._at_home(self._commit(operation, parks=parks))
+        while self._together is not None:
+            await self._together.get()
+        if not self._changes and not self._drains():
+            return await super()._commit(operation, parks=parks)
+        # The session is told after the cart, though the browser may have left by then.
+        self._together = self._engine.shared(
+            self._both(operation, parks=parks), otherwise=ContextUnavailable(SHUT_DOWN)
+        )
+        ended = await self._together.get()
+        if isinstance(ended, Exception):
+            raise ended
+        return ended
+
+    async def _both(self, operation: str, *, parks: bool) -> CommitResult | Exception:
+        try:
+            return await self._in_turn(operation, parks=parks)
+        except Exception as error:  # noqa: BLE001 - raised where the request still waits for it
+            return error
+        finally:
+            self._together = None
+
+    async def _in_turn(self, operation: str, *, parks: bool) -> CommitResult:
+        asked = self._known is None and bool(self._changes.at(OF_CARTS))
+        if asked:
+            await self._ask_for_cart()
+        else:
+            await self._load_ahead()  # what is parked goes along, and a cart with it
         wanted = self._of_carts()
-        if not wanted or wanted.ids <= self._followed:
+        if not wanted or wanted.ids <= self._followed or self._token is None:
             return await super()._commit(operation, parks=parks)
-        outcome = await self._cart_first(wanted)
-        if outcome is None:
-            return await super()._commit(operation, parks=parks)
-        self._cart_outcome = outcome
-        if outcome.state in {"moved", "accepted"} or not wanted.ids <= self._changes.ids:
-            self._followed |= wanted.ids
-            sent = await super()._commit(operation, parks=parks)
-            if not sent.is_taken:
-                self._cart_outcome = replace(outcome, state="half", reason=WAITS)
-            return sent
-        return await self._without_switch(operation, outcome, parks=parks)
+        async with self._engine.turns_of_carts.hold(self._turn()):
+            if not asked:  # what is cached may be of before the cart
+                await self._ask_for_cart()
+            return await self._cart_and_session(operation, parks=parks)
 
-    def _of_carts(self) -> ContextChanges:
-        """Return the switches that are about to be sent and that a cart has, too."""
+    def _turn(self) -> object:
+        token = self._token
+        session = None if token is None else self._engine.session_of(token)
+        return session or (None if token is None else self._engine.key(token.value))
+
+    async def _cart_and_session(self, operation: str, *, parks: bool) -> CommitResult:
+        """Move the cart, and then the session."""
+        mine = self._changes
         known = self._known
-        parked = known.parked if known is not None and self._drains() else NO_CHANGES
-        return self._changes.newest(parked).at(OF_CARTS)
-
-    async def _cart_first(self, wanted: ContextChanges) -> CartOutcome | None:
-        """Move the cart; return what became of it, `None` where there is none."""
-        await self._load_ahead()
-        cart_id = self._cart_id()
+        if known is None or known.degraded or known.stale:
+            return await self._wait(mine, operation, parks=parks)
+        wanted, cart_id = self._of_carts(), self._cart_id()
         if cart_id is None:
-            return None
-        changes = self._changes.newest(wanted)
-        site_code, currency = (self._seen_value(name, changes) for name in OF_CARTS)
+            return await super()._commit(operation, parks=parks, changes=mine)
+        to = self._place(mine.newest(wanted))
+        moved = await self._moved(cart_id, wanted, to)
+        if moved is None:
+            return await self._wait(mine, operation, parks=parks)
+        if isinstance(moved, CartNotFound):
+            self._emit("cart.gone", OPERATION, "404")
+            return await super()._commit(operation, parks=parks, changes=mine)
+        if moved.state != "moved":
+            return await self._without_switch(operation, moved, wanted, parks=parks)
+        if moved.currency is not None:
+            self._put("currency", moved.currency)
+            mine = mine.over(self._changes.at(("currency",)))
+            to = replace(to, currency=moved.currency)
+        self._followed |= wanted.ids
+        sent = await super()._commit(operation, parks=parks, changes=mine)
+        self._tell_of_cart(await self._agreed(cart_id, to, sent))
+        return sent
 
-        async def move() -> CartOutcome | Exception:
+    async def _ask_for_cart(self) -> None:
+        """Ask Emporix for the context: for which cart the shopper has."""
+        token = await self._credentials()
+        if token is not None:
+            self._known = await self._asked(token, self._engine.refresh)
+
+    async def _moved(self, cart_id: str, wanted: ContextChanges, to: Place) -> Moved | CartNotFound | None:
+        """Have the cart moved; `None` where there is no time for it."""
+
+        async def move() -> Moved | CartNotFound:
+            any_currency = "currency" not in wanted
             try:
-                return await self._carts().move(cart_id, site_code, currency, site_moves="site_code" in wanted)
+                return await self._carts().move(
+                    cart_id,
+                    to,
+                    self._place(NO_CHANGES),
+                    site_moves="site_code" in wanted,
+                    any_currency=any_currency,
+                )
             except CartNotFound as error:
                 return error
             except EmporixError as error:
-                return CartOutcome("failed", reason=type(error).__name__)
+                return Moved("failed", type(error).__name__)
 
-        moving = self._engine.shared(move(), otherwise=CartOutcome("half", reason=IN_TIME))
         with self._budget(COMMITTING) as until:
-            patience = (until - self._deps.clock.monotonic()) * SHARE
-            outcome = await moving.wait(patience, self._deps.clock)
-        if isinstance(outcome, Exception):
-            self._emit("cart.gone", OPERATION, "404")
-            return None
-        outcome = outcome or CartOutcome("half", reason=IN_TIME)
-        self._emit(TOLD[outcome.state], OPERATION, outcome.state)
-        return outcome
+            left = until - self._deps.clock.monotonic()
+            if left < LEAST:
+                return None
+            moving = self._engine.shared(move(), otherwise=Moved("half", IN_TIME))
+            return await moving.wait(left * SHARE, self._deps.clock) or Moved("half", IN_TIME)
 
-    async def _without_switch(self, operation: str, outcome: CartOutcome, *, parks: bool) -> CommitResult:
+    async def _agreed(self, cart_id: str, to: Place, sent: CommitResult) -> CartOutcome:
+        """Return how cart and session stand after both were told."""
+        if not sent.is_taken:
+            return CartOutcome("half", reason=SESSION_REFUSED if sent.is_refused else LATER)
+        if self._place(NO_CHANGES) != to:
+            return CartOutcome("half", reason=OTHERS)
+        showing = self._engine.shared(self._carts().shown(cart_id, to), otherwise=CartOutcome("accepted"))
+        with self._budget(COMMITTING) as until:
+            shown = await showing.wait(max(until - self._deps.clock.monotonic(), 0.0), self._deps.clock)
+        return shown or CartOutcome("accepted", reason=IN_TIME)
+
+    async def _wait(self, mine: ContextChanges, operation: str, *, parks: bool) -> CommitResult:
+        """Keep changes until it is known which cart the shopper has: it goes first."""
+        self._cart_outcome = CartOutcome("half", reason=WAITS)
+        if not mine:
+            return CommitResult(Commit.NOTHING)
+        if not parks:
+            return CommitResult(error=ContextUnavailable("Emporix could not be asked which cart the shopper has."))
+        self._unsent |= mine.ids
+        return await super()._commit(operation, parks=True, changes=mine)
+
+    async def _without_switch(
+        self, operation: str, moved: Moved, wanted: ContextChanges, *, parks: bool
+    ) -> CommitResult:
         """Send the other changes of the request; the session stays on the site and in the currency of its cart."""
-        dropped = self._changes.at(SWITCHES if "site_code" in self._changes else OF_CARTS)
+        dropped = self._changes.at(OF_CARTS).ids | self._brought_by_site()
         with recording:
-            self._changes = self._changes.without(dropped.ids)
+            self._changes = self._changes.without(dropped)
         sent = await super()._commit(operation, parks=parks)
-        if sent.error is not None:
+        # A switch that has waited goes along with whatever is sent.
+        state: CartState = "half" if sent.is_taken and not wanted.ids <= dropped else moved.state
+        self._tell_of_cart(CartOutcome(state, reason=moved.reason))
+        if sent.error is not None or not wanted.ids & dropped:
             return sent
-        stays = ChangeRefused(OPERATION, None, f"{outcome.reason}: {STAYS}")
+        stays = ChangeRefused(OPERATION, None, f"{moved.reason}: {STAYS}")
         return CommitResult(error=stays, told=sent.told, receipts=sent.receipts)
+
+    def _brought_by_site(self) -> frozenset[str]:
+        """Return the operations that nobody has chosen, but that a site has brought along."""
+        return frozenset()
+
+    def _of_carts(self) -> ContextChanges:
+        """Return the switches that are about to be sent and that a cart has, too."""
+        parked = NO_CHANGES if self._known is None else self._known.parked
+        return self._changes.newest(parked).at(OF_CARTS)
+
+    def _tell_of_cart(self, outcome: CartOutcome) -> None:
+        self._cart_outcome = outcome
+        self._emit(TOLD[outcome.state], OPERATION, outcome.state)
 
     # After a login
 
-    async def _merge_carts(self, guests: str | None) -> CartMerge | None:
+    def _is_his_own_session(self) -> bool:
+        """Tell whether nobody has logged out of the session before: its cart may be somebody else's then."""
+        return self._deps.tokens.begins_sessions or (self._deps.cookies is not None and self._era == 0)
+
+    async def _merge_carts(self, before: Belongings) -> CartMerge | None:
         """Put the cart of before a login into the customer's; `None` where no carts follow."""
         if self._deps.carts is None:
             return None
-        site_code, currency = (self._seen_value(name, self._changes) for name in OF_CARTS)
-        merging = self._engine.shared(
-            self._carts().merge(guests, site_code, currency), otherwise=CartMerge("failed", reason="cut short")
-        )
+        if before.cart_id is not None and not self._is_his_own_session():
+            return CartMerge("failed", reason=NOT_HIS)
+        merging = self._engine.shared(self._merged(before), otherwise=CartMerge("failed", reason="cut short"))
         with self._budget(READING) as until:
             merge = await merging.wait(until - self._deps.clock.monotonic(), self._deps.clock)
-        merge = merge or CartMerge("failed", reason="the Cart Service did not answer in time")
+        merge = merge or CartMerge("failed", reason=IN_TIME)
         self._emit("cart.merged", "cart.merge", merge.state)
-        if merge.state == "merged":
-            token = await self._credentials()
-            if token is not None:
-                self._known = await self._asked(token, self._engine.refresh)
+        token = await self._credentials()
+        if merge.state == "merged" and token is not None:
+            self._known = await self._asked(token, self._engine.refresh)
+        return merge
+
+    async def _merged(self, before: Belongings) -> CartMerge:
+        """Merge, and have the cart that stays follow what the login has made of site and currency."""
+        carts, place = self._carts(), self._place(NO_CHANGES)
+        merge = await carts.merge(before.cart_id, place, company_of(self._document))
+        document = before.document
+        was = None if document is None else Place(document.site_code, document.currency)
+        cart_id = merge.cart_id or self._cart_id()
+        if cart_id is None or merge.state not in {"kept", "nothing"} or (was == place and cart_id == before.cart_id):
+            return merge
+        site_moves = was is None or was.site_code != place.site_code
+        try:
+            moved = await carts.move(cart_id, place, was or place, site_moves=site_moves, any_currency=False)
+        except EmporixError as error:
+            moved = Moved("half", type(error).__name__)
+        stays = CartOutcome("half", reason=moved.reason)
+        self._tell_of_cart(stays if moved.state != "moved" else await carts.shown(cart_id, place))
         return merge
 
     # What both need
@@ -194,8 +313,18 @@ class Following(OwnCalls):
         return None if self._known is None else self._known.document
 
     def _cart_id(self) -> str | None:
+        """Return the cart that the session names, if it is not of another company than the customer acts for."""
         document = self._document
-        return None if document is None else document.cart_id
+        cart_id = None if document is None else document.cart_id
+        session = None if self._visitor is None else self._visitor.session
+        return None if session is not None and cart_id is not None and session.hides(cart_id) else cart_id
 
-    def _seen_value(self, name: str, changes: ContextChanges) -> str | None:
-        return switch_value(name, changes, self._known or NOTHING_KNOWN, self._deps.defaults, self._resolved)
+    def _place(self, changes: ContextChanges) -> Place:
+        """Return where the shopper's session is, with some changes; what the address says is no matter of the cart."""
+        known = self._known or NOTHING_KNOWN
+        site_code, currency = (switch_value(name, changes, known, self._deps.defaults) for name in OF_CARTS)
+        return Place(site_code, currency)
+
+    def _seen_value(self, name: str) -> str | None:
+        """Return a switch as the shopper sees it."""
+        return switch_value(name, self._changes, self._known or NOTHING_KNOWN, self._deps.defaults, self._resolved)

@@ -183,11 +183,12 @@ class RequestLifecycle(Carrying):
 
     # Committing
 
-    async def _commit(self, operation: str, *, parks: bool, changes: ContextChanges | None = None) -> CommitResult:
-        """Send what is recorded, or just these changes."""
+    async def _commit(
+        self, operation: str, *, parks: bool, changes: ContextChanges | None = None, carried: bool = False
+    ) -> CommitResult:
+        """Send what is recorded, or just these changes; `carried` from before a login."""
         if self._is_abroad():
-            return await self._at_home(self._commit(operation, parks=parks, changes=changes))
-        carried = changes is not None
+            return await self._at_home(self._commit(operation, parks=parks, changes=changes, carried=carried))
         changes = self._changes if changes is None else changes
         if not changes and not self._drains():
             return CommitResult(Commit.NOTHING)
@@ -208,7 +209,8 @@ class RequestLifecycle(Carrying):
             outcome = await self._engine.park(token, changes)
         else:
             with self._budget(COMMITTING) as until:
-                notes, offer = self._notes(), self._offer()
+                # What a login writes over, a browser that keeps notes brings once more.
+                notes, offer = self._notes() or (self._no_notes if carried else None), self._offer()
                 outcome = await self._engine.commit(
                     token, changes, until, parks=parks, notes=notes, offer=offer, carried=carried
                 )
@@ -238,13 +240,6 @@ class RequestLifecycle(Carrying):
         if shown is not None and outcome.commit is Commit.PARKED:
             shown = replace(shown, parked=sent.newest(shown.parked))
         self._known = shown
-
-    def _drains(self) -> bool:
-        """Tell whether this request should send what is parked: its load found a context that is in good health."""
-        known = self._known
-        if known is None or known.document is None or not known.parked.operations or known.stale or self._token is None:
-            return False
-        return self._engine.may_drain(self._token)
 
     @without_locals
     async def _commit_late(self) -> None:
@@ -317,7 +312,7 @@ class RequestLifecycle(Carrying):
 
     async def _commit_detached(self) -> None:
         """Commit though seeking the token may take its time, and the browser may leave meanwhile."""
-        ended = await self._engine.detached(self._last_commit()).get()
+        ended = await self._engine.shared(self._last_commit(), otherwise="cut short").get()
         if isinstance(ended, Exception):
             raise ended
         if ended != COMMITTED:

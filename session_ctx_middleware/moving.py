@@ -21,7 +21,17 @@ from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import ATTRIBUTE_PREFIX, NO_RECEIPTS, Value
 from .model.fields import SWITCHES
 from .model.operation import MICROSECONDS
-from .model.transition import Belongings, Follows, Side, Transition, TransitionKind, fate, is_another, kind_of
+from .model.transition import (
+    Belongings,
+    Follows,
+    Side,
+    Transition,
+    TransitionKind,
+    customer_of,
+    fate,
+    is_another,
+    kind_of,
+)
 from .model.view import NOTHING_KNOWN, Snapshot, source, switch_value
 from .recording import new_operation
 from .tokens import Movable, StorefrontToken
@@ -56,7 +66,7 @@ class Moving(Following):
             credentials=self._credentials,
             another_token=self._another_token,
             belongings=lambda: self._belongings(everything=True),
-            choices=lambda: self._belongings(everything=self._deps.carts is not None),
+            choices=lambda: self._belongings(everything=False),
             belongings_of_before=self._belongings_of_before,
             next_era=self._next_era,
             goes_on_with=self._goes_on_with,
@@ -72,7 +82,7 @@ class Moving(Following):
         """
         token = await self._credentials()
         made = self._made(token)
-        if made.operations and token is not None and not everything:
+        if (made.operations or self.carts_follow) and token is not None and not everything:
             # What another worker did a moment ago may be written over next: what was cached before is not enough.
             self._known = await self._asked(token, self._engine.refresh)
             token = self._token
@@ -88,13 +98,20 @@ class Moving(Following):
         """
         token = await self._credentials()
         made = self._made(token)
-        known = self._known or self._known_already(token)
+        known = self._known_before(token)
         if known is not None:
             return self._belonging_to(token, known, made, self._values(known))
         await self._load_ahead()
         known = self._known or NOTHING_KNOWN
         chosen = {name: each.value for name, each in made.operations.items() if isinstance(each.value, str)}
         return self._belonging_to(token, known, made, self._values(known) | chosen)
+
+    def _known_before(self, token: StorefrontToken | None) -> Snapshot | None:
+        """Return what was known before a login: as other pages have left it meanwhile, but not the login."""
+        known, now = self._known, self._known_already(token)
+        if known is None or now is None or known.document is None or now.document is None:
+            return known or now
+        return now if customer_of(now.document) == customer_of(known.document) else known
 
     def _known_already(self, token: StorefrontToken | None) -> Snapshot | None:
         """Return what can be known without asking Emporix."""
@@ -109,6 +126,9 @@ class Moving(Following):
         self, token: StorefrontToken | None, known: Snapshot, made: ContextChanges, values: Mapping[str, Value]
     ) -> Belongings:
         made_by_him = made.newest(known.parked.newest(known.overlay)).operations.items()
+        seen = -1 if known.document is None else known.document.version
+        # What is known may be of before another page has chosen.
+        values = {**values, **{path: each.value for path, each in made_by_him if each.is_later_than(seen)}}
         received = NO_RECEIPTS if known.document is None else known.document.receipts
         return Belongings(
             token,
@@ -181,7 +201,7 @@ class Moving(Following):
         await self._carry({} if same and kind == "refresh" else taken, before.chosen, kind)
         self._emit("session.moved", kind, "same session" if same else "another session")
         brings_cart = kind == "login" and follows == "everything" and before.side.customer_id is None
-        cart = await self._merge_carts(before.cart_id) if brings_cart else None
+        cart = await self._merge_carts(before) if brings_cart else None
         return self._transition(before, kind, taken, same=same, cart=cart)
 
     def _with_what_came_between(self, before: Belongings) -> Belongings:
@@ -231,7 +251,7 @@ class Moving(Following):
             {path: new_operation(values[path], _after(anew.get(path), now), era, clock) for path in missing}
         )
         if carried:
-            outcome = await self._commit(kind, parks=True, changes=carried)
+            outcome = await self._commit(kind, parks=True, changes=carried, carried=True)
             if outcome.commit is None and not outcome.is_refused:
                 self._changes = self._changes.over(carried)  # for the end of the request
 

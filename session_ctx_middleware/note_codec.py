@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from .engine import Floor, Noted, Notes
+from .engine import NO_LOGIN, Floor, Login, Noted, Notes
 from .model.document import ATTRIBUTE_PREFIX, Removed, Value
 from .model.fields import SWITCHES
 from .model.frozen_json import dumps, loads, version_of
@@ -176,8 +176,10 @@ def _binding(noted: Noted) -> tuple[str, str, bool]:
 def _packed_floor(floor: Floor, tables: _Tables, index: dict[str, int]) -> list[object]:
     packed: list[object] = [index[floor.context], index[floor.session], floor.complete_from]
     implied = tables.implied(floor.context)
-    if floor.login or implied is None or implied[1] != floor.version:
-        packed += [floor.version, tables.ago(floor.at), *([floor.login] if floor.login else [])]
+    login = floor.login
+    if login.version or implied is None or implied[1] != floor.version:
+        told = [login.version, _shorter_hex(login.left)] if login.version else []
+        packed += [floor.version, tables.ago(floor.at), *told]
     return packed
 
 
@@ -191,7 +193,7 @@ def _floor(item: object, tables: _Tables) -> Floor:
         if implied is None:
             raise ValueError("a floor that follows from nothing")
         _, version, at = implied
-    login = version_of(rest[2]) if len(rest) > 2 else 0
+    login = Login(version_of(rest[2]), _longer_hex(rest[3])) if len(rest) > 3 else NO_LOGIN
     return Floor(name, tables.name(session), version, at, version_of(complete_from), login)
 
 

@@ -136,7 +136,7 @@ class OwnCalls(RequestLifecycle):
         if token is None or self._ended is not None or self._shows_cart(token, cart_id):
             return
         self._visiting()
-        self._noticing = self._engine.detached(self._look_for_cart(token, cart_id))
+        self._noticing = self._engine.shared(self._look_for_cart(token, cart_id), otherwise="cut short")
 
     async def _cart_was_created(self, token: StorefrontToken, cart_id: str | None) -> None:
         """Read the context that a new cart has made appear, and send what has waited for it."""

@@ -32,6 +32,8 @@ class SitedContext(SessionContext):
 
     _settled: frozenset[str] = frozenset()
     """The operations that were checked with everything known."""
+    _along_with_site: frozenset[str] = frozenset()
+    """The operations that nobody has chosen, but that a site has brought along."""
     _corrected: frozenset[str] = frozenset()
     """The fields whose remembered values the site does not offer."""
 
@@ -79,8 +81,10 @@ class SitedContext(SessionContext):
 
     def _record_switches(self, **given: str | None) -> None:
         values = {field: checked_switch(field, value) for field, value in given.items() if value is not None}
-        for field, value in {**values, **self._brought_along(values)}.items():
+        brought = self._brought_along(values)
+        for field, value in {**values, **brought}.items():
             super()._record(field, value)
+        self._along_with_site |= self._changes.at(brought).ids
 
     def _record(self, path: str, value: Value) -> None:
         if path in SWITCHES and isinstance(value, str):
@@ -115,11 +119,13 @@ class SitedContext(SessionContext):
 
     # Committing
 
-    async def _commit(self, operation: str, *, parks: bool, changes: ContextChanges | None = None) -> CommitResult:
+    async def _commit(
+        self, operation: str, *, parks: bool, changes: ContextChanges | None = None, carried: bool = False
+    ) -> CommitResult:
         if self._is_abroad():
-            return await self._at_home(self._commit(operation, parks=parks, changes=changes))
+            return await self._at_home(self._commit(operation, parks=parks, changes=changes, carried=carried))
         refused = await self._settle() if changes is None else None
-        outcome = await super()._commit(operation, parks=parks, changes=changes)
+        outcome = await super()._commit(operation, parks=parks, changes=changes, carried=carried)
         if refused is None or outcome.error is not None:
             return outcome
         return CommitResult(error=refused, told=outcome.told, receipts=outcome.receipts)
@@ -139,10 +145,15 @@ class SitedContext(SessionContext):
         for field in refused:
             self._drop(field)
         if self._knows_the_shopper:
-            for field, value in sites.following(_switches_in(self._changes), shown).items():
+            brought = sites.following(_switches_in(self._changes), shown)
+            for field, value in brought.items():
                 self._put(field, value)
+            self._along_with_site |= self._changes.at(brought).ids
         self._settled = self._changes.ids
         return next(iter(refused.values()), None)
+
+    def _brought_by_site(self) -> frozenset[str]:
+        return self._along_with_site & self._changes.ids
 
     def _drop(self, field: str) -> None:
         with recording:

@@ -83,6 +83,13 @@ class CartShop:
         return held(self.emporix, self.session.session_id).get("currency"), "" if cart is None else cart["currency"]
 
     @property
+    def places(self) -> tuple[tuple[str | None, str | None], tuple[str, str]]:
+        """Sites and currencies of the session, and of its cart."""
+        document, cart = held(self.emporix, self.session.session_id), self.emporix.cart(self.cart_id)
+        assert cart is not None
+        return (document.get("siteCode"), document.get("currency")), (cart["siteCode"], cart["currency"])
+
+    @property
     def calls(self) -> list[str]:
         return [call.operation for call in self.emporix.calls]
 
@@ -113,7 +120,7 @@ async def test_cart_first(shop: CartShop) -> None:
     assert outcome is not None
     assert (outcome.state, outcome.unpriced, outcome.reason) == ("moved", (), "")
     assert shop.currencies == ("CHF", "CHF")
-    assert shop.calls == ["context.get", "cart.change_currency", "cart.get", "cart.validate", "context.patch"]
+    assert shop.calls == ["context.get", "cart.change_currency", "context.patch", "cart.get", "cart.validate"]
     assert (await shop.page()).currency == "CHF"
 
 
@@ -168,11 +175,21 @@ async def test_site(make_shop: MakeShop, emporix: FakeEmporix) -> None:
 
 
 async def test_site_and_another_currency(shop: CartShop) -> None:
-    """A cart that reaches the site, and not the currency, agrees with the session by half, and is said to."""
+    """A cart that reaches the site, and not the currency that was chosen with it, goes back."""
     outcome = await shop.switch(site_code="us", currency="JPY")
+
     assert outcome is not None
-    assert outcome.state == "half"
-    assert held(shop.emporix, shop.session.session_id)["siteCode"] == "main"
+    assert outcome.state == "failed"
+    assert shop.places == (("main", "EUR"), ("main", "EUR"))
+
+
+async def test_site_alone(shop: CartShop) -> None:
+    """Without a catalog, a site whose cart cannot stay in the currency brings its own along."""
+    outcome = await shop.switch(site_code="us")
+
+    assert outcome is not None
+    assert outcome.state == "moved"
+    assert shop.places == (("us", "USD"), ("us", "USD"))
 
 
 async def test_refused(shop: CartShop) -> None:
@@ -332,7 +349,7 @@ async def test_first_cart(make_shop: MakeShop, emporix: FakeEmporix) -> None:
 
 async def test_one_there_already(shop: CartShop) -> None:
     """Where the site has an open cart that the session does not name, that one is used."""
-    shop.emporix.edit(shop.session.session_id, cart_id="another one")
+    shop.emporix.edit(shop.session.session_id, cartId="another one")
     assert await open_cart(shop) == shop.cart_id
 
 

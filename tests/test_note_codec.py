@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_ctx_middleware import cbor
-from session_ctx_middleware.engine import Floor, Noted, Notes
+from session_ctx_middleware.engine import NO_LOGIN, Floor, Login, Noted, Notes
 from session_ctx_middleware.model.document import REMOVED
 from session_ctx_middleware.model.frozen_json import freeze
 from session_ctx_middleware.model.operation import Operation, Taken
@@ -50,7 +50,8 @@ def notes(draw: st.DrawFn) -> Notes:
     floors = []
     for context in draw(st.lists(st.sampled_from(sorted(CONTEXTS)), unique=True, max_size=3)):
         version = draw(st.integers(0, 99))
-        complete_from, login = draw(st.integers(0, version)), draw(st.sampled_from([0, 0, version]))
+        complete_from = draw(st.integers(0, version))
+        login = draw(st.sampled_from([NO_LOGIN, Login(version, "0123456789abcdef")]))
         floors.append(Floor(context, CONTEXTS[context], version, draw(moments), complete_from, login))
     return Notes(tuple(mine), tuple(floors), era, draw(moments) if era else 0.0, draw(st.booleans()))
 
@@ -134,7 +135,7 @@ def test_longer_lists(note: Notes) -> None:
         for each in data.get(name, ()):
             each.append("later")
     for each in data.get("f", ()):
-        if len(each) > 5:
+        if len(each) > 6:
             each.append("later")
     for each in data.get("o", ()):
         if len(each) > 6:

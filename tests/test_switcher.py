@@ -261,7 +261,7 @@ async def test_other_sites(emporix: FakeEmporix, headers: dict[str, str], status
     assert answer.status_code == status
     assert visitor.sent() == ([{"currency": "USD"}] if status == 303 else [])
     if status == 403:
-        assert "https://shop.test: nothing was switched" in answer.text
+        assert "https://shop.test: nothing was changed" in answer.text
 
 
 async def test_behind_a_proxy_that_ends_tls(emporix: FakeEmporix) -> None:

@@ -27,14 +27,16 @@ from .handover import without_token
 from .job import Commit, CommitResult
 from .keys import PROCESS_SECRET, Keys
 from .neighbours import Neighbour, Neighbourhood
-from .notes import NOTE_SECONDS, Floor, Noted, Notes, join
+from .notes import NO_LOGIN, NOTE_SECONDS, Floor, Login, Noted, Notes, join
 from .ports import ContextSource
+from .standing import digest_of_switches
 from .stats import Stats
 from .travelling import DocumentOffer, Travelled
 from .wiring import EngineOptions
 
 __all__ = [
     "NOTE_SECONDS",
+    "NO_LOGIN",
     "PROCESS_SECRET",
     "Commit",
     "CommitResult",
@@ -44,12 +46,14 @@ __all__ = [
     "EngineOptions",
     "Floor",
     "Keys",
+    "Login",
     "Neighbour",
     "Neighbourhood",
     "Noted",
     "Notes",
     "Stats",
     "Travelled",
+    "digest_of_switches",
     "join",
     "without_token",
 ]

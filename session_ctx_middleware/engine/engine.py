@@ -11,7 +11,7 @@ from ..credentials import StorefrontToken
 from ..model.changes import ContextChanges
 from ..model.document import NO_RECEIPTS, ContextDocument
 from ..model.view import DEGRADED, Snapshot
-from ..tasks import SharedResult
+from ..tasks import KeyedLock, SharedResult
 from .entries import Pinned
 from .entry import Entry
 from .job import Commit, CommitResult, Job
@@ -40,6 +40,7 @@ class Engine:
 
     Attributes:
         neighbour: the engine as others of this process see it.
+        turns_of_carts: one move of a session's cart at a time, and of the session with it.
         key: returns the cache key of a token.
         peek: returns what is fresh, without waiting; see `Reads.peek`.
         stats: the counters.
@@ -56,6 +57,7 @@ class Engine:
         self.neighbour.move_in(loop, self._parts.entries, self._parts.flights, self._parts.peers.apply)
         self.key = options.keys.key
         self.peek = self._parts.reads.peek
+        self.turns_of_carts = KeyedLock()
 
     @property
     def is_calling(self) -> bool:
@@ -197,7 +199,7 @@ class Engine:
         return self._parts.handover.with_notes(entry, token.value, notes, self._parts.reads.current(entry))
 
     def to_note(
-        self, token: StorefrontToken, told: ContextChanges, brought: Notes, *, receipts: bool, login: bool = False
+        self, token: StorefrontToken, told: ContextChanges, brought: Notes, *, receipts: bool, left: str = ""
     ) -> Notes:
         """Return what the shopper's browser should take to the next worker beside what it has.
 
@@ -206,10 +208,10 @@ class Engine:
             told: the changes of the request that Emporix has taken, or that are parked.
             brought: what the browser brought along.
             receipts: whether a change of the shopper has been parked.
-            login: whether the request has logged the shopper in, in the same session.
+            left: a `digest_of_switches` as a login of the request has left them, in the same session.
         """
         with self._pinned(token) as entry:
-            return self._parts.handover.note(entry, token.value, told, brought, receipts=receipts, login=login)
+            return self._parts.handover.note(entry, token.value, told, brought, receipts=receipts, left=left)
 
     def tell_later(self, token: StorefrontToken, told: ContextChanges) -> None:
         """Have the next response of a token tell what this request cannot tell any more."""
@@ -256,10 +258,6 @@ class Engine:
         """Tell whether it is worth sending parked changes now: not shortly after that failed."""
         key = self.key(token.value)
         return self._parts.entries.get(key) is not None and self._parts.commits.may_drain(key)
-
-    def detached(self, work: Coroutine[object, object, Exception | str]) -> SharedResult[Exception | str]:
-        """Run `work` to its end; who waits for its result may leave."""
-        return self._parts.tasks.share(work, otherwise="cut short")
 
     def shared(self, work: Coroutine[object, object, T], *, otherwise: T) -> SharedResult[T]:
         """Run `work` to its end, though who waits for its result may leave; `otherwise` where it is cut short."""

@@ -17,7 +17,7 @@ from .binding import Binding
 from .entry import NEVER, Entry
 from .given_up import GivenUp
 from .keys import Keys
-from .notes import NOTE_SECONDS, Floor, Noted, Notes
+from .notes import NO_LOGIN, NOTE_SECONDS, Floor, Login, Noted, Notes
 from .standing import Against, Standing, receipts_that_count, weigh
 
 __all__ = ["Handover", "Untold", "without_token"]
@@ -99,7 +99,10 @@ class Handover:
             notes: what its browser brought along.
             against: what they are weighed against.
         """
-        return self._weighed(self.known(entry, token, notes).newest(entry.consistency.taken), against)
+        taken = entry.consistency.taken
+        if notes is not None:
+            taken = taken.not_before(notes.era)  # what a login may bring back is not from before a logout
+        return self._weighed(self.known(entry, token, notes).newest(taken), against)
 
     def unseen(self, entry: Entry, document: ContextDocument, asked_at: float) -> ContextChanges:
         """Return the changes that Emporix has never seen, though an answer said here that it had taken them.
@@ -152,7 +155,8 @@ class Handover:
         heard = entry.consistency.heard_of(document, self.keys.incarnation)
         asked_on = self.platform_time.at(asked_at)  # with a moment that nobody can say it is before everything
         context = self.keys.incarnation(document.identity)
-        return Against(document, context, asked, heard, asked_on, 0 if notes is None else notes.login_in(context))
+        login = NO_LOGIN if notes is None else notes.login_in(context)
+        return Against(document, context, asked, heard, asked_on, login)
 
     def received(self, document: ContextDocument, notes: Notes | None) -> Mapping[str, float]:
         """Return the receipts of a document that count.
@@ -164,7 +168,7 @@ class Handover:
         if notes is None or not document.receipts:
             return document.receipts
         login = notes.login_in(self.keys.incarnation(document.identity))
-        return receipts_that_count(document, login)
+        return receipts_that_count(document, login.version)
 
     def date(self, entry: Entry) -> None:
         """Count what a browser requires from when it was written, now that an answer may have told Emporix' time."""
@@ -214,7 +218,7 @@ class Handover:
         return self.untold.pop(key)
 
     def note(
-        self, entry: Entry, token: str, told: ContextChanges, brought: Notes, *, receipts: bool, login: bool = False
+        self, entry: Entry, token: str, told: ContextChanges, brought: Notes, *, receipts: bool, left: str = ""
     ) -> Notes:
         """Return the note with what one response has to tell.
 
@@ -224,7 +228,7 @@ class Handover:
             told: the changes that Emporix has taken from it, or that are parked.
             brought: what the browser brought along.
             receipts: whether a change of the shopper has been parked.
-            login: whether this request has logged the shopper in, in the same session.
+            left: a digest of the switches that a login of this request has left, in the same session.
         """
         mine, known = self.binding.of_token(token), entry.session
         session = "" if known is None or not known.session_id else self.binding.of_session(known.session_id)
@@ -232,16 +236,16 @@ class Handover:
         operations = tuple(
             Noted(path, told.operations[path], mine, session, proven) for path in sorted(told.operations)
         )
-        return Notes(operations, self._floors(entry, session, login=login), brought.era, brought.ended, receipts)
+        return Notes(operations, self._floors(entry, session, left), brought.era, brought.ended, receipts)
 
-    def _floors(self, entry: Entry, session: str, *, login: bool) -> tuple[Floor, ...]:
+    def _floors(self, entry: Entry, session: str, left: str) -> tuple[Floor, ...]:
         known = entry.consistency
         if known.incarnation is None or known.floor < 0 or not session:
             return ()
         context = self.keys.incarnation(known.incarnation)
         written = max(self._dated(known.since), 0.0)
-        written_over = known.floor if login else 0
-        return (Floor(context, session, known.floor, written, min(known.complete_from, known.floor), written_over),)
+        login = Login(known.floor, left) if left else NO_LOGIN
+        return (Floor(context, session, known.floor, written, min(known.complete_from, known.floor), login),)
 
 
 def without_token(notes: Notes | None) -> Snapshot:

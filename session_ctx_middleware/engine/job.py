@@ -168,7 +168,7 @@ class Job:
 
     def begins_at(self, document: ContextDocument) -> None:
         """Note the document that the first attempt is made against."""
-        if self.void is not None:
+        if self.void is not None and self.notes is not None:
             self.void = {path: at for path, at in document.receipts.items() if path in self.own}
 
     def takes_along(self, along: Along) -> None:

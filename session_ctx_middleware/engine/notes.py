@@ -16,7 +16,7 @@ from ..model.document import Removed
 from ..model.fields import SWITCHES
 from ..model.operation import SOMEHOW, Operation
 
-__all__ = ["END_SECONDS", "NOTE_SECONDS", "Floor", "Noted", "Notes", "join", "joined_start"]
+__all__ = ["END_SECONDS", "NOTE_SECONDS", "NO_LOGIN", "Floor", "Login", "Noted", "Notes", "join", "joined_start"]
 
 NOTE_SECONDS: Final = 24 * 3600.0
 """Seconds for which a change is kept in notes, counted from when it was made."""
@@ -53,6 +53,22 @@ class Noted:
         return self.operation.taken == SOMEHOW and isinstance(self.operation.value, Removed)
 
 
+@dataclass(frozen=True, slots=True, order=True, repr=False)
+class Login:
+    """A login that has gone on with a session: Emporix may have written over what was chosen there.
+
+    Args:
+        version: of the context; what Emporix took before it may have been written over. 0 where nobody has logged in.
+        left: a digest of each switch as it was left: what has another value since is somebody's choice.
+    """
+
+    version: int = 0
+    left: str = ""
+
+
+NO_LOGIN: Final = Login()
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Floor:
     """The lowest version of one context that the shopper may still be shown.
@@ -63,7 +79,7 @@ class Floor:
         version: the version.
         at: when it was written or first seen, in seconds since the epoch.
         complete_from: over a document of this version or later, the changes beside it show all that was chosen.
-        login: a login has written a customer's preferences over what was chosen before this version; 0 where none has.
+        login: that has written a customer's preferences over what was chosen.
     """
 
     context: str
@@ -71,7 +87,7 @@ class Floor:
     version: int
     at: float
     complete_from: int
-    login: int = 0
+    login: Login = NO_LOGIN
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -143,9 +159,9 @@ class Notes:
         mine = [floor for floor in self.floors if floor.session in sessions]
         return max(mine, key=_recency, default=None)
 
-    def login_in(self, context: str) -> int:
-        """Return the version of a context before which a login has written over what was chosen; 0 for none."""
-        return max((floor.login for floor in self.floors if floor.context == context), default=0)
+    def login_in(self, context: str) -> Login:
+        """Return the last login that has gone on with a context."""
+        return max((floor.login for floor in self.floors if floor.context == context), default=NO_LOGIN)
 
     def says_the_same_as(self, other: Notes) -> bool:
         """Tell whether another one says just the same, wherever and whenever the two were read."""

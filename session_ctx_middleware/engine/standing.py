@@ -9,15 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import inf
+from typing import Final
 
 from ..model.changes import NO_CHANGES, ContextChanges
-from ..model.document import ContextDocument, Removed
+from ..model.document import ContextDocument, Removed, Value
 from ..model.fields import SWITCHES
 from ..model.frozen_json import same
 from ..model.operation import Operation, Taken, value_digest
 from .consistency import LAG, Heard
+from .notes import NO_LOGIN, Login
 
-__all__ = ["Against", "Standing", "receipts_that_count", "weigh"]
+__all__ = ["Against", "Standing", "digest_of_switches", "receipts_that_count", "weigh"]
+
+DIGITS: Final = 4
+"""Of the digest of each switch: a chance of one in 65,536 to take another value for it."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -30,7 +35,7 @@ class Against:
         asked_at: when Emporix was asked for it, in monotonic seconds; infinity where nobody can say.
         heard: versions of that context, and since when each is known here, in monotonic seconds.
         asked_on: when it was asked for, in Emporix' time; `None` where that is unknown.
-        login: a login has written over the switches that Emporix took before this version; 0 where none has.
+        login: that has gone on with that context.
     """
 
     document: ContextDocument | None
@@ -38,7 +43,7 @@ class Against:
     asked_at: float = inf
     heard: Heard = ()
     asked_on: float | None = None
-    login: int = 0
+    login: Login = NO_LOGIN
 
     def is_settled(self, taken: Taken) -> bool:
         """Tell whether the document is no older than a change, as it was asked for so long after that was taken."""
@@ -82,6 +87,17 @@ def weigh(changes: ContextChanges, against: Against) -> Standing:
     return Standing(ContextChanges(pending), ContextChanges(overlay), ContextChanges(given_up))
 
 
+def digest_of_switches(values: Mapping[str, Value]) -> str:
+    """Return a short digest of each switch, one behind the other."""
+    return "".join(value_digest(values[path])[:DIGITS] for path in SWITCHES)
+
+
+def is_as_left(path: str, value: Value, left: str) -> bool:
+    """Tell whether a switch has the value that it has in a `digest_of_switches`."""
+    begin = [*SWITCHES].index(path) * DIGITS
+    return value_digest(value)[:DIGITS] == left[begin : begin + DIGITS]
+
+
 def receipts_that_count(document: ContextDocument, login: int) -> Mapping[str, float]:
     """Return the receipts of a document, but for those of switches in the very one that a login has left.
 
@@ -98,7 +114,7 @@ def _standing(path: str, operation: Operation, against: Against) -> Operation | 
     document, taken = against.document, operation.taken
     if document is None:
         return operation
-    received = receipts_that_count(document, against.login).get(path, -1.0)
+    received = receipts_that_count(document, against.login.version).get(path, -1.0)
     if received == operation.at and _is_written_over(path, operation, document, against):
         return replace(operation, taken=None)
     if received >= operation.at:
@@ -124,10 +140,11 @@ def _once_taken(
 
 def _is_written_over(path: str, operation: Operation, document: ContextDocument, against: Against) -> bool:
     """Tell whether a login has written a customer's preference in the place of a switch that Emporix had."""
-    taken = operation.taken
-    if taken is None or path not in SWITCHES or taken.context != against.context or document.version < against.login:
+    taken, login = operation.taken, against.login
+    if taken is None or path not in SWITCHES or taken.context != against.context or document.version < login.version:
         return False
-    return taken.version < against.login and not same(document.value_at(path), operation.value)
+    value = document.value_at(path)
+    return taken.version < login.version and not same(value, operation.value) and is_as_left(path, value, login.left)
 
 
 def _is_given_up(path: str, operation: Operation, against: Against) -> bool:

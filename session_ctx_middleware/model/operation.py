@@ -57,6 +57,10 @@ class Operation(Personal):
     era: int = 0
     again: bool = False
 
+    def is_later_than(self, version: int) -> bool:
+        """Tell whether a document of a version cannot show it: it waits, or was taken with a later one."""
+        return self.taken is None or self.taken.version > version
+
     @property
     def taken_version(self) -> int:
         """The version of the context with which Emporix took it; below 0 where it did not, or nobody knows."""

@@ -8,7 +8,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from session_ctx_middleware.engine.notes import Floor, Noted, Notes, join
+from session_ctx_middleware.engine.notes import Floor, Login, Noted, Notes, join
 from session_ctx_middleware.model.fields import SWITCHES
 from session_ctx_middleware.model.operation import Operation, Taken
 
@@ -36,7 +36,8 @@ def noted(draw: st.DrawFn, era: int) -> Noted:
 def floors(draw: st.DrawFn) -> Floor:
     context, version = draw(st.sampled_from(sorted(SESSION_OF))), draw(st.integers(0, 9))
     at, complete_from = float(draw(st.integers(0, 5))), draw(st.integers(0, version))
-    return Floor(context, SESSION_OF[context], version, at, complete_from, draw(st.integers(0, version)))
+    login = draw(st.builds(Login, st.integers(0, version), st.sampled_from(["", "0123"])))
+    return Floor(context, SESSION_OF[context], version, at, complete_from, login)
 
 
 @st.composite

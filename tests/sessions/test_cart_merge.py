@@ -8,11 +8,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from session_ctx_middleware import StorefrontToken, Transition
+from session_ctx_middleware import ContextDefaults, StorefrontToken, Transition, get_session_context
 from session_ctx_middleware.emporix import CartFollows
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
-from .customers import JANE, CustomerShop, MakeShop, platform
+from .customers import JANE, KIM, CustomerShop, MakeShop, platform
 
 CUP = "cup"
 
@@ -122,9 +122,95 @@ async def test_never_blocks(make_shop: MakeShop, fault: str, operation: str) -> 
 
     assert asyncio.get_running_loop().time() - before < 2.5
     assert moved.session_kept
-    assert state(moved) in {"failed", "kept"}
+    assert state(moved) in {"failed", "kept", "merged"}
     assert (await shop.page())["customer"] == "C0001"
     assert emporix.cart(guests) is not None or fault == "breaks after"
+
+
+async def test_after_somebody_elses_logout(make_shop: MakeShop) -> None:
+    """Where a session outlives a logout, its cart may be of the customer before, and is merged into nobody's."""
+    emporix = platform()
+    world = emporix._world
+    own = await customers_cart(emporix)
+    shop = make_shop(emporix=emporix, carts=CartFollows(), secret_key="s" * 32)
+    session = emporix.new_session(site_code="main", currency="EUR")
+    await call(emporix, session.token, "POST", "", {"currency": "EUR", "siteCode": "main"})
+    known = world.sessions[session.session_id]
+    moved: list[Transition] = []
+
+    def adopting(email: str | None, sent_with: str) -> Any:
+        async def endpoint(ctx: Any, _: Any) -> str:
+            await ctx
+            customer = None if email is None else world.customers[email]
+            if customer is None:
+                known.customer = None
+                world.change(known, {"customerId": "ANONYMOUS"})
+            else:
+                world.log_in(known, customer)
+            token = world.issue(known, 3600.0, customer=customer)
+            moved.append(await ctx.adopt(StorefrontToken(token)))
+            return token
+
+        return shop.visit(endpoint, token=sent_with, method="POST")
+
+    joes = (await adopting("joe@example.com", session.token)).text
+    guests = (await adopting(None, joes)).text
+    await adopting(JANE[0], guests)
+
+    assert [each.kind for each in moved] == ["login", "logout", "login"]
+    assert state(moved[2]) == "failed"
+    cart = emporix.cart(own)
+    assert cart is not None
+    assert [item["itemYrn"] for item in cart["items"]] == ["kettle"]
+
+
+@pytest.mark.parametrize("who", [JANE, KIM], ids=["another currency", "another site"])
+async def test_kept_cart_follows_preferences(make_shop: MakeShop, who: tuple[str, str]) -> None:
+    """Where a login brings another site or currency along, the guest's cart goes there."""
+    emporix = platform()
+    shop, guests = await guest(make_shop, emporix)
+    moved = await shop.login(who)
+
+    assert state(moved) == "kept"
+    (session,) = emporix._world.sessions
+    document, cart = emporix.document(session), emporix.cart(guests)
+    assert document is not None
+    assert cart is not None
+    assert (document["siteCode"], document["currency"]) == (cart["siteCode"], cart["currency"])
+
+
+async def test_merge_whose_answer_is_lost(make_shop: MakeShop) -> None:
+    """A cart that is gone was merged."""
+    emporix = platform()
+    await customers_cart(emporix)
+    shop, guests = await guest(make_shop, emporix)
+    await shop.switch(currency="EUR")
+    emporix.fault("cart.merge", Fault(drop="after"))
+
+    assert state(await shop.login(JANE)) == "merged"
+    assert emporix.cart(guests) is None
+
+
+async def test_cart_of_another_company(make_shop: MakeShop) -> None:
+    """Each company that a customer acts for has a cart of its own, and neither is moved by the other's switches."""
+    emporix = platform()
+    shop = CustomerShop(
+        make_shop, emporix, carts=CartFollows(), defaults=ContextDefaults(site_code="us", currency="USD")
+    )
+
+    async def open_cart(request: Any) -> str:
+        return await get_session_context(request).open_cart()
+
+    await shop.page()
+    await shop.login(KIM)
+    carts = []
+    for company in ("le-north", "le-south"):
+        await shop.company(company)
+        carts.append(await shop.do(open_cart))
+    await shop.switch(currency="CAD")
+
+    assert carts[0] != carts[1]
+    assert [(emporix.cart(each) or {})["currency"] for each in carts] == ["USD", "CAD"]
 
 
 async def test_another_customer(make_shop: MakeShop) -> None:

@@ -1,0 +1,237 @@
+"""Carts that follow while other pages switch, too, and while Emporix, the cart or the browser goes away meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from session_ctx_middleware import SessionContext, SessionContextError, UpstreamPolicy
+from session_ctx_middleware.emporix import CartOutcome, PublicToken, SiteCatalog
+from session_ctx_middleware.resolution import Host
+from session_ctx_middleware.testing import FakeEmporix, Fault, Quirks
+
+from .support.shop import Shop, held
+from .test_carts import CartShop
+
+MakeShop = Callable[..., Shop]
+SLOW_CART = Fault(delay=0.3)
+
+
+@pytest.fixture
+async def shop(make_shop: MakeShop, emporix: FakeEmporix) -> CartShop:
+    shop = CartShop(make_shop, emporix)
+    await shop.fill()
+    return shop
+
+
+def agree_or_are_said_not_to(shop: CartShop, *outcomes: CartOutcome | None) -> bool:
+    session, cart = shop.currencies
+    return session == cart or bool({each.state for each in outcomes if each is not None} & {"half", "accepted"})
+
+
+# Several pages, several commits
+
+
+async def test_two_pages_at_once(shop: CartShop) -> None:
+    """One moves cart and session after the other."""
+    await shop.page()
+    shop.emporix.fault("cart.change_currency", SLOW_CART)
+    slow = asyncio.create_task(shop.switch(currency="CHF"))
+    await asyncio.sleep(0.05)
+    outcomes = await asyncio.gather(shop.switch(currency="USD"), slow)
+
+    assert len(set(shop.currencies)) == 1
+    assert agree_or_are_said_not_to(shop, *outcomes)
+
+
+async def test_switch_while_a_commit_waits(shop: CartShop) -> None:
+    """What is recorded meanwhile goes with the next commit, and its cart, too."""
+
+    async def endpoint(ctx: SessionContext, _: Any) -> None:
+        await ctx
+        shop.emporix.fault("cart.change_currency", SLOW_CART)
+        ctx.switch(currency="CHF")
+        first = asyncio.create_task(ctx.commit())
+        await asyncio.sleep(0.1)
+        ctx.switch(currency="USD")
+        await first
+        await ctx.commit()
+
+    await shop.shop.visit(endpoint, token=shop.session.token, method="POST")
+    assert shop.currencies == ("USD", "USD")
+
+
+async def test_two_commits_at_once(shop: CartShop) -> None:
+    """They are one."""
+
+    async def endpoint(ctx: SessionContext, _: Any) -> str:
+        ctx.switch(currency="CHF")
+        await asyncio.gather(ctx.commit(), ctx.commit())
+        return "" if ctx.cart_outcome is None else ctx.cart_outcome.state
+
+    answer = await shop.shop.visit(endpoint, token=shop.session.token, method="POST")
+    assert answer.text == "moved"
+    assert shop.calls.count("cart.change_currency") == 1
+
+
+async def test_conflict_that_others_win(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """Where the shop decides for what somebody else has written, the cart is said to be elsewhere."""
+    shop = CartShop(make_shop, emporix, upstream=UpstreamPolicy(on_conflict=lambda field, base, ours, theirs: theirs))
+    await shop.fill()
+    await shop.page()
+    shop.emporix.fault("cart.change_currency", SLOW_CART)
+    switching = asyncio.create_task(shop.switch(currency="CHF"))
+    await asyncio.sleep(0.1)
+    emporix.edit(shop.session.session_id, currency="USD")
+
+    assert agree_or_are_said_not_to(shop, await switching)
+
+
+async def test_browser_that_leaves(shop: CartShop) -> None:
+    """The session follows the cart though nobody waits for it any more."""
+    await shop.page()
+    shop.emporix.fault("cart.change_currency", SLOW_CART)
+    leaving = asyncio.create_task(shop.switch(currency="CHF"))
+    await asyncio.sleep(0.1)
+    leaving.cancel()
+    with suppress(asyncio.CancelledError):
+        await leaving
+    await asyncio.sleep(10.0)
+
+    assert shop.currencies == ("CHF", "CHF")
+
+
+async def test_no_time_left(shop: CartShop) -> None:
+    """A commit that has no time left begins nothing with the cart, and keeps the choice."""
+    shop.emporix.fault("context.patch", Fault(hang=True), times=1)
+
+    async def endpoint(ctx: SessionContext, _: Any) -> None:
+        ctx.set_attribute("gift", "yes")
+        with suppress(SessionContextError):
+            await ctx.commit()
+        ctx.switch(currency="CHF")
+
+    await shop.shop.visit(endpoint, token=shop.session.token, method="POST")
+    await asyncio.sleep(20.0)
+    await shop.page()
+    assert shop.currencies == ("CHF", "CHF")
+
+
+# Which cart it is
+
+
+@pytest.mark.parametrize("times", [1, 3, None])
+async def test_context_that_cannot_be_read(shop: CartShop, times: int | None) -> None:
+    """Nothing is switched without knowing the cart: the choice waits, and takes the cart along."""
+    shop.emporix.fault("context.get", Fault(status=503), times=times)
+    outcome = await shop.switch(currency="CHF")
+    assert agree_or_are_said_not_to(shop, outcome)
+    shop.emporix.clear_faults()
+    await asyncio.sleep(20.0)
+    await shop.page()
+
+    assert shop.currencies == ("CHF", "CHF")
+
+
+async def test_cart_made_elsewhere(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """A cart that another device has made since the context was read goes along."""
+    shop = CartShop(make_shop, emporix)
+    await shop.page()
+    await shop.fill()
+    await shop.switch(currency="CHF")
+    assert shop.currencies == ("CHF", "CHF")
+
+
+async def test_another_cart_meanwhile(shop: CartShop) -> None:
+    """So does one that has taken the place of one that was ordered."""
+    await shop.page()
+    shop.emporix.end_cart(shop.cart_id)
+    await shop.fill()
+    await shop.switch(currency="CHF")
+    assert shop.currencies == ("CHF", "CHF")
+
+
+async def test_choice_that_has_waited(shop: CartShop) -> None:
+    """It takes the cart along, whatever else the request that sends it wants."""
+    shop.emporix.fault("context", Fault(status=503), times=None)
+    await shop.switch(currency="CHF", commits=False)
+    shop.emporix.clear_faults()
+    await asyncio.sleep(20.0)
+    outcome = await shop.switch(language="fr")
+
+    assert agree_or_are_said_not_to(shop, outcome)
+    assert held(shop.emporix, shop.session.session_id)["language"] == "fr"
+
+
+async def test_choice_that_has_waited_and_cannot_take_the_cart(shop: CartShop) -> None:
+    """It is made, and cart and session are said to disagree."""
+    shop.emporix.fault("context", Fault(status=503), times=None)
+    await shop.switch(currency="CHF", commits=False)
+    shop.emporix.clear_faults()
+    await asyncio.sleep(20.0)
+    shop.emporix.fault("cart.change_currency", Fault(status=400))
+    outcome = await shop.switch(language="fr")
+
+    assert outcome is not None
+    assert outcome.state == ("half" if len(set(shop.currencies)) > 1 else "failed")
+
+
+# What the Cart Service says
+
+
+@pytest.mark.parametrize("status", [429, 400, 401, 404])
+@pytest.mark.parametrize("first", [Fault(status=502, apply=True), Fault(drop="after")], ids=["a lie", "breaks"])
+async def test_refused_after_a_doubt(shop: CartShop, first: Fault, status: int) -> None:
+    """What a second attempt is refused may have been done by the first one."""
+    shop.emporix.fault("cart.change_currency", first)
+    shop.emporix.fault("cart.change_currency", Fault(status=status, retry_after=1))
+    outcome = await shop.switch(currency="CHF")
+
+    assert outcome is not None
+    assert outcome.state in {"moved", "half"}
+    assert agree_or_are_said_not_to(shop, outcome)
+
+
+async def test_doubt_about_what_shows_later(make_shop: MakeShop) -> None:
+    """A cart that shows the old currency after a lost answer may still have taken the new one."""
+    emporix = FakeEmporix(quirks=Quirks(currency_delay=5.0), now=lambda: asyncio.get_running_loop().time())
+    shop = CartShop(make_shop, emporix)
+    await shop.fill()
+    emporix.fault("cart.change_currency", Fault(status=502, apply=True), times=2)
+    outcome = await shop.switch(currency="CHF")
+
+    assert outcome is not None
+    assert outcome.state == "half"
+
+
+async def test_what_was_chosen_along_with_a_site(shop: CartShop) -> None:
+    """A language and a country that were chosen are switched, though the cart cannot follow to the site."""
+    shop.emporix.fault("cart.change_site", Fault(status=400), times=None)
+    await shop.switch(site_code="us", currency="USD", language="fr", target_location="AT")
+
+    document = held(shop.emporix, shop.session.session_id)
+    assert (document["siteCode"], document["language"], document["targetLocation"]) == ("main", "fr", "AT")
+
+
+async def test_what_a_site_brings_along(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """What only the site has brought along stays away with it."""
+    shop = CartShop(make_shop, emporix, sites=SiteCatalog(PublicToken("storefront")))
+    await shop.fill()
+    await shop.page()
+    emporix.fault("cart.change_site", Fault(status=400), times=None)
+    await shop.switch(site_code="us")
+
+    document = held(emporix, shop.session.session_id)
+    assert [document[name] for name in ("siteCode", "currency", "language")] == ["main", "EUR", "de"]
+
+
+async def test_currency_of_the_address(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """A currency that only the address names is not the session's, and moves no cart."""
+    shop = CartShop(make_shop, emporix, resolve=Host({"shop.test": {"currency": "USD"}}))
+    await shop.fill()
+    await shop.switch(site_code="main")
+    assert shop.currencies == ("EUR", "EUR")
