@@ -126,10 +126,15 @@ class Moving(Following):
         self, token: StorefrontToken | None, known: Snapshot, made: ContextChanges, values: Mapping[str, Value]
     ) -> Belongings:
         made_by_him = made.newest(known.parked.newest(known.overlay)).operations.items()
+        received = NO_RECEIPTS if known.document is None else known.document.receipts
         seen = -1 if known.document is None else known.document.version
         # What is known may be of before another page has chosen.
-        values = {**values, **{path: each.value for path, each in made_by_him if each.is_later_than(seen)}}
-        received = NO_RECEIPTS if known.document is None else known.document.receipts
+        later = {
+            path: each.value
+            for path, each in made_by_him
+            if each.is_later_than(seen) and each.at > received.get(path, -1.0)
+        }
+        values = {**values, **later}
         return Belongings(
             token,
             Side.of(known, None if token is None else self._engine.session_of(token)),
