@@ -100,7 +100,7 @@ class Handover:
             against: what they are weighed against.
         """
         taken = entry.consistency.taken
-        if notes is not None:
+        if notes is not None and notes.era:
             taken = taken.not_before(notes.era)  # what a login may bring back is not from before a logout
         return self._weighed(self.known(entry, token, notes).newest(taken), against)
 
