@@ -74,6 +74,11 @@ class Carrying(Privacy):
             self._what_resolves = resolvers.resolve(HTTPConnection(self._scope))
         return self._what_resolves
 
+    def _learn(self, known: Snapshot | None) -> None:
+        """Go on with what was learnt after the load: what was read before may be something else."""
+        self._has_shifted = self._has_shifted or self._known is not None
+        self._known = known
+
     def _is_abroad(self) -> bool:
         """Tell whether the code that awaits this runs on another event loop than the one that serves the request."""
         return asyncio.get_running_loop() is not self._loop

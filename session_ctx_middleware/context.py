@@ -53,7 +53,7 @@ class SessionContext(ContextReading, PlainForm):
         self._touch()
         await self._load_ahead()
         if required:
-            known = self._read()
+            known = self._read_more()
             if self._token is None:
                 raise NoToken
             if known.degraded:
@@ -70,9 +70,9 @@ class SessionContext(ContextReading, PlainForm):
         token = await self._credentials()
         if token is None:
             self._brought_no_token()
-            self._known = without_token(self._notes())
+            self._learn(without_token(self._notes()))
         else:
-            self._known = await self._asked(token, self._engine.refresh)
+            self._learn(await self._asked(token, self._engine.refresh))
         return self
 
     @property
@@ -89,8 +89,9 @@ class SessionContext(ContextReading, PlainForm):
     def share_by_variant(self, max_age: int) -> None:
         """Let shared caches keep this page for all guests who see the same site, currency, language and location.
 
-        The response stays private where that would be wrong: for customers, where anything else was read, where changes
-        are pending or a cookie is set, and where the request does not bring the variant that it shows.
+        The response stays private where that would be wrong: for customers, where anything else was read, where
+        something was changed or is pending, a cookie is set, and where the request does not bring the variant that it
+        shows.
 
         Args:
             max_age: seconds for which caches may keep it; browsers ask each time.
@@ -102,6 +103,7 @@ class SessionContext(ContextReading, PlainForm):
             raise ValueError("share_by_variant(max_age) takes whole seconds, from 0.")
         self._touch()
         self._shares_for = max_age
+        self._deps.sharing.begin()
 
     # Recording changes
 
@@ -237,7 +239,7 @@ class SessionContext(ContextReading, PlainForm):
         token = await self._credentials()
         if token is None:
             self._brought_no_token()
-            self._known = without_token(self._notes())
+            self._learn(without_token(self._notes()))
             return self
         await self._cart_was_created(token, cart_id)
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from starlette.requests import HTTPConnection
 
@@ -24,6 +24,7 @@ from .resolution import Resolvers
 from .sealing import Keyring
 from .token_watch import TokenWatch
 from .tokens import TokenChain
+from .variants import Sharing
 
 __all__ = ["Engines", "RequestDependencies", "cookies_of"]
 
@@ -51,6 +52,7 @@ class RequestDependencies:
         resolvers: tell values from requests; `None` where there are none.
         sites: what the shop's sites offer, `None` where nobody wants to know.
         carts: moves the carts of shoppers, `None` where they stay where they are.
+        sharing: whether pages are shared by variant.
     """
 
     tokens: TokenChain
@@ -71,6 +73,7 @@ class RequestDependencies:
     resolvers: Resolvers | None = None
     sites: SiteCatalog | None = None
     carts: CartFollows | None = None
+    sharing: Sharing = field(default_factory=Sharing)
 
     def monitored(self) -> Monitored:
         """Return the middleware.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
 from starlette.datastructures import MutableHeaders
 
-__all__ = ["Headers", "Vary", "is_closed", "is_private", "lower_case", "made_private"]
+__all__ = ["Headers", "Vary", "forbids_keeping", "is_private", "made_private", "without_targeted"]
 
 Headers: TypeAlias = "list[tuple[bytes, bytes]]"
 
@@ -15,6 +16,8 @@ _CACHE_CONTROL: Final = "cache-control"
 _SHARED: Final = ("public", "s-maxage", "proxy-revalidate")
 _INVITING: Final = frozenset({"public", "s-maxage"})
 _CLOSED: Final = frozenset({"private", "no-store"})
+_FORBIDDING: Final = frozenset({"private", "no-store", "no-cache"})
+_NOT_AT_ALL: Final = re.compile(r'(max-age|s-maxage)\s*=\s*"?0+"?')
 # A cache that understands the status ignores the no-store next to it (RFC 9111, section 5.2.2.3).
 _EXCEPTION: Final = "must-understand"
 _DIRECTIVES: Final = "-control"
@@ -81,17 +84,17 @@ def made_private(headers: Iterable[tuple[bytes, bytes]], vary: Vary) -> tuple[He
 
 def is_private(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Tell whether every cache that serves everybody reads that it must not keep a response."""
-    fields = MutableHeaders(raw=lower_case(headers))
+    fields = MutableHeaders(raw=_lower_case(headers))
     said = ", ".join(fields.getlist(_CACHE_CONTROL))
-    return is_closed(said) and not _invites(_split(said)) and not any(map(_is_open, *_columns(fields)))
+    return _is_closed(said) and not _invites(_split(said)) and not any(map(_is_open, *_columns(fields)))
 
 
 def _repaired(headers: Headers, vary: Sequence[str]) -> tuple[Headers, bool]:
-    fields = MutableHeaders(raw=lower_case(headers))
+    fields = MutableHeaders(raw=_lower_case(headers))
     _vary(fields, vary)
     directives = _split(", ".join(fields.getlist(_CACHE_CONTROL)))
     kept = [part for part in directives if part and _name(part) not in _SHARED]
-    if not is_closed(", ".join(kept)):
+    if not _is_closed(", ".join(kept)):
         kept.insert(0, "private")
     fields[_CACHE_CONTROL] = ", ".join(kept)
     leaked = _invites(directives) or any(map(_is_open, *_columns(fields)))
@@ -100,10 +103,45 @@ def _repaired(headers: Headers, vary: Sequence[str]) -> tuple[Headers, bool]:
     return fields.raw, leaked
 
 
-def lower_case(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+def _lower_case(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     """Return headers in which the names that matter here are in lower case."""
     # ASGI wants lower case, and Starlette relies on it; an application may not know.
     return [(low if (low := name.lower()).endswith(_WATCHED) else name, value) for name, value in headers]
+
+
+def forbids_keeping(fields: MutableHeaders) -> bool:
+    """Tell whether some cache must not keep a response, or some part of it, whatever the reason.
+
+    Args:
+        fields: with names in lower case.
+    """
+    return any(_forbids(name, ", ".join(fields.getlist(name))) for name in {*fields})
+
+
+def _forbids(name: str, value: str) -> bool:
+    targeted = _is_targeted(name)
+    if targeted and name.endswith(_SECONDS):
+        return not value.strip(" @0")
+    if not targeted and name != _CACHE_CONTROL:
+        return False
+    directives = _split(value.lower())
+    return any(_name(part) in _FORBIDDING or (targeted and _NOT_AT_ALL.fullmatch(part)) for part in directives)
+
+
+def without_targeted(fields: MutableHeaders) -> Headers:
+    """Return headers without what overrides ``Cache-Control`` for one kind of cache; directives for ESI stay.
+
+    Args:
+        fields: with names in lower case.
+    """
+    kept = [(name, _untargeted(name, value)) for name, value in fields.items()]
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in kept if value is not None]
+
+
+def _untargeted(name: str, value: str) -> str | None:
+    if not _is_targeted(name):
+        return value
+    return None if name.endswith(_SECONDS) else ", ".join(_markup(value)) or None
 
 
 def _columns(fields: MutableHeaders) -> tuple[list[str], list[str]]:
@@ -130,16 +168,19 @@ def _is_targeted(name: str) -> bool:
 def _is_open(name: str, value: str) -> bool:
     if not _is_targeted(name):
         return False
-    return value.strip() != "0" if name.endswith(_SECONDS) else not is_closed(value)
+    return value.strip() != "0" if name.endswith(_SECONDS) else not _is_closed(value)
 
 
 def _closed(name: str, value: str) -> str:
     """Return what a field is to say: also in place of a value that is closed for some caches alone."""
     if name.endswith(_SECONDS):
         return "0"
+    return ", ".join([*_NOTHING_KEPT, *_markup(value)])
+
+
+def _markup(value: str) -> list[str]:
     parts, unended = _scan(value)
-    markup = [] if unended else [part.strip() for part in parts if _name(part) in _MARKUP]
-    return ", ".join([*_NOTHING_KEPT, *markup])
+    return [] if unended else [part.strip() for part in parts if _name(part) in _MARKUP]
 
 
 # Directives
@@ -153,7 +194,7 @@ def _invites(directives: Iterable[str]) -> bool:
     return any(_name(part) in _INVITING for part in directives)
 
 
-def is_closed(value: str) -> bool:
+def _is_closed(value: str) -> bool:
     """Tell whether every cache reads that it must not keep the response."""
     parts, unended = _scan(value)
     if unended:

@@ -225,7 +225,7 @@ class RequestLifecycle(Carrying):
         self._minus(changes)
         kept = NO_CHANGES if self._deps.cookies is None else changes.switches()
         known = NOTHING_KNOWN if self._known is None else self._known
-        self._known = replace(known, parked=kept.newest(known.parked))
+        self._learn(replace(known, parked=kept.newest(known.parked)))
         if len(kept) == len(changes):
             return CommitResult(Commit.PARKED, told=kept, receipts=True)
         return CommitResult(error=NoToken(), told=kept, receipts=bool(kept))
@@ -239,7 +239,7 @@ class RequestLifecycle(Carrying):
         shown = (None if self._token is None else self._engine.view(self._token, self._notes())) or self._known
         if shown is not None and outcome.commit is Commit.PARKED:
             shown = replace(shown, parked=sent.newest(shown.parked))
-        self._known = shown
+        self._learn(shown)
 
     @without_locals
     async def _commit_late(self) -> None:

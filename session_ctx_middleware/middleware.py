@@ -223,7 +223,7 @@ class SessionContextMiddleware:
             await self.app(scope, receive, send)
             return
         context = self._place(scope)
-        sends = (self._starting if kind == "http" else self._refusing)(context, send)
+        sends = self._starting(context, send, scope) if kind == "http" else self._refusing(context, send)
         try:
             if self._preload is True or (self._preload and self._preload(HTTPConnection(scope))):
                 await context._load_ahead()
@@ -276,13 +276,13 @@ class SessionContextMiddleware:
             raise ConfigurationError("This request's session context is of another middleware than this token source.")
         return context._movable()
 
-    def _starting(self, context: SessionContext, send: Send) -> Send:
+    def _starting(self, context: SessionContext, send: Send, scope: Scope) -> Send:
         def send_wrapper(message: Message) -> Awaitable[None]:
             if message["type"] != "http.response.start":
                 return send(message)
             if not context._starts(message):
-                return self._commit_first(context, message, send)
-            return send(context._response_start(message, self._vary) if context._used else message)
+                return self._commit_first(context, message, send, scope)
+            return send(context._response_start(message, self._vary, scope) if context._used else message)
 
         return send_wrapper
 
@@ -296,9 +296,9 @@ class SessionContextMiddleware:
         return send_wrapper
 
     @without_locals
-    async def _commit_first(self, context: SessionContext, message: Message, send: Send) -> None:
+    async def _commit_first(self, context: SessionContext, message: Message, send: Send, scope: Scope) -> None:
         cookies = [(b"set-cookie", value) for value in await context._finish(message)]
-        await send(context._response_start(message, self._vary, *cookies) if context._used else message)
+        await send(context._response_start(message, self._vary, scope, *cookies) if context._used else message)
 
     def _place(self, scope: Scope) -> SessionContext:
         state = scope.setdefault("state", {})

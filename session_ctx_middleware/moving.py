@@ -62,6 +62,7 @@ class Moving(Following):
         return Movable(
             visitor=self._visiting(),
             check=self._may_move,
+            uses=self._touch_more,
             run=lambda work: self._at_home(work) if self._is_abroad() else work,
             credentials=self._credentials,
             another_token=self._another_token,

@@ -59,8 +59,7 @@ class OwnCalls(RequestLifecycle):
     async def _given(self, call: ShopCall) -> Given:
         if self._is_abroad():
             return await self._at_home(self._given(call))
-        self._touch()
-        self._saw_more = True
+        self._touch_more()
         token = await self._credentials()
         if token is None:
             raise self._nothing_to_give()
@@ -72,8 +71,7 @@ class OwnCalls(RequestLifecycle):
     def _given_at_once(self, call: ShopCall) -> Given:
         if _running_loop() is not self._loop:
             return self._from_thread(self._given(call))
-        self._touch()
-        self._saw_more = True
+        self._touch_more()
         if not self._token_sought:
             if not self._deps.tokens.instant:
                 raise ContextNotLoaded
@@ -141,9 +139,10 @@ class OwnCalls(RequestLifecycle):
     async def _cart_was_created(self, token: StorefrontToken, cart_id: str | None) -> None:
         """Read the context that a new cart has made appear, and send what has waited for it."""
         if not await self._was_noticed(token, cart_id):
-            self._known = await self._asked(
+            found = await self._asked(
                 token, lambda token, until, notes: self._engine.expect_cart(token, cart_id, until, notes)
             )
+            self._learn(found)
         known = self._known
         self._tells_version = known is not None and known.document is not None
         await self._commit("cart_created", parks=True)

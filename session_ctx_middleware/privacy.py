@@ -55,6 +55,10 @@ class Privacy(Personal, Reporting, WithoutLocals):
     """Whether the response depends on the context: it was loaded or read, or a change made."""
     _saw_more = False
     """Whether it depends on more than the four switches: on what only this shopper has."""
+    _has_shifted = False
+    """Whether values that were read may be others by now: something was chosen, or learnt anew."""
+    _is_shared = False
+    """Whether the response has gone out as one for everybody of its variant."""
     _sealed = False
     """Whether the response has started, so that changes can only be made by `late_changes`."""
     _response: Message | None = None
@@ -67,19 +71,45 @@ class Privacy(Personal, Reporting, WithoutLocals):
         )
 
     def _touch(self) -> None:
-        """Note that the response depends on the context; once it has started, nobody can make it private any more."""
-        if not self._used and self._response is not None and not is_private(self._response.get("headers", ())):
+        """Note that the response depends on the context."""
+        self._used = self._used or self._response is None or self._touch_late(self._response)
+
+    def _touch_late(self, response: Message) -> bool:
+        """Note the same once the response has started, so that nobody can make it private any more.
+
+        Returns:
+            Whether that is all that there is to note, however often the context is touched again.
+        """
+        if not is_private(response.get("headers", ())):
             self._emit("leak.late", "respond", "touched after the response had started")
             if self._deps.strict:
                 raise SharedCacheLeak(
                     "The session context was touched when a response that is not private had started already, or "
                     "outside of the middleware. Touch it before the response, or send that with Cache-Control: private."
                 )
-        self._used = True
+        return True
+
+    def _touch_more(self) -> None:
+        """Note that the response depends on what only this shopper has."""
+        self._check_late()
+        self._touch()
+        self._saw_more = True
+
+    def _check_late(self) -> None:
+        """Say so where a response for everybody has started, and something else is about to be read for it."""
+        if not self._is_shared:
+            return
+        self._emit("leak.late", "respond", "read more than the variant after a shared response had started")
+        if self._deps.strict:
+            raise SharedCacheLeak(
+                "This response is one for everybody (share_by_variant), and something else than site, currency, "
+                "language and location as they were was read for it. Read that before the response starts."
+            )
 
     def _change(self) -> None:
         """Note a change: a later one is not in the response, unless it is read there."""
         self._used = self._used or not self._sealed
+        self._has_shifted = True
 
     def _leaves(self, *, answered: bool = True) -> None:
         """Note that the application has ended; if it has not `answered`, somebody outside may, with what was loaded."""

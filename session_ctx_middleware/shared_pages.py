@@ -7,20 +7,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from starlette.types import Message
+from starlette.types import Message, Scope
 
-from .errors import SharedCacheLeak
 from .http_cache import Headers, Vary
 from .model.fields import SWITCHES
 from .model.transition import customer_of
 from .model.view import Snapshot, switch_value
 from .moving import Moving
+from .navigation import SAFE
 from .privacy import protected
 from .variants import brought_cookie, brought_header, made_shared, variant_cookie, variant_of
 
 __all__ = ["SharedPages", "is_customer"]
 
 NOT_OURS: Final = "the application's headers"
+PAGES: Final = frozenset({200, 203, 204, 300, 301, 304, 308, 404, 410})
+"""The status of what caches may keep without being told to (RFC 9110, section 15.1), and that is a whole page.
+
+304 says the same of a page that a cache has. Others are about one request: whoever makes such a one must not have its
+answer shown to everybody.
+"""
 
 
 class SharedPages(Moving):
@@ -28,48 +34,57 @@ class SharedPages(Moving):
 
     _shares_for: int | None = None
     """Seconds for which caches may keep the response, where the application wants that."""
-    _is_shared = False
-    """Whether the response has gone out as one for everybody of its variant."""
+    _shared_as: str | None = None
+    """The variant of which the response is everybody's."""
+
+    def _touch_late(self, response: Message) -> bool:
+        if not self._is_shared:
+            return super()._touch_late(response)
+        if self._known is not None and (is_customer(self._known) or self._named(self._known) != self._shared_as):
+            self._check_late()
+        return False  # what is read next may be something else
 
     def _read_more(self) -> Snapshot:
         """Return what was loaded to whoever reads something that only this shopper has."""
-        if self._is_shared:
-            self._emit("leak.late", "respond", "read more than the variant after a shared response had started")
-            if self._deps.strict:
-                raise SharedCacheLeak(
-                    "This response is one for everybody (share_by_variant), and something else than site, currency, "
-                    "language and location was read for it. Read that before the response starts."
-                )
+        self._check_late()
         self._saw_more = True
         return self._read()
 
-    def _response_start(self, message: Message, vary: Vary, *cookies: tuple[bytes, bytes]) -> Message:
+    def _response_start(self, message: Message, vary: Vary, scope: Scope, *cookies: tuple[bytes, bytes]) -> Message:
         """Return the message that starts a response which depends on the context: private, or shared by variant.
 
         It also tells of the variant where it changes what the shopper sees, or may have.
         """
         if self._shares_for is None:
-            if not (cookies or self._has_moved or self._told.operations):  # as with almost every response
-                return protected(message, vary, self._deps)
-            return protected(message, vary, self._deps, *cookies, *self._variant_cookies(self._variant()))
+            if not (cookies or self._deps.sharing.begun or self._has_moved or self._told.operations):
+                return protected(message, vary, self._deps)  # as with almost every response
+            return protected(message, vary, self._deps, *cookies, *self._variant_cookies())
         variant = self._variant()
-        why = "a cookie is set" if cookies else self._keeps_private(variant, message["status"])
+        why = "a cookie is set" if cookies else self._keeps_private(variant, message["status"], scope["method"])
         shared = None if why else made_shared(message.get("headers", ()), self._shares_for)
         if shared is not None:
-            self._is_shared = True
+            # Whatever is read from now on is compared with what was shared: see `_touch_late`.
+            self._is_shared, self._shared_as, self._used = True, variant, False
             return {**message, "headers": shared}
         self._emit("share.refused", "respond", why or NOT_OURS)
-        return protected(message, vary, self._deps, *cookies, *self._variant_cookies(variant))
+        return protected(message, vary, self._deps, *cookies, *self._variant_cookies())
 
     def _variant(self) -> str | None:
         """Return what stands for what this guest sees; `None` for customers, and where nobody knows."""
         known = self._known
-        if known is None or known.rejected or self._has_moved or is_customer(known):
+        if known is None or known.degraded or known.rejected or self._has_moved or is_customer(known):
             return None
-        values = (switch_value(name, self._changes, known, self._deps.defaults, self._resolved) for name in SWITCHES)
-        return variant_of(self._deps.place[0], dict(zip(SWITCHES, values, strict=True)))
+        return self._named(known)
 
-    def _keeps_private(self, variant: str | None, status: int) -> str:
+    def _named(self, known: Snapshot) -> str:
+        """Return what stands for the values that show."""
+        return variant_of(self._deps.place[0], {name: self._shown_value(name, known) for name in SWITCHES})
+
+    def _shown_value(self, name: str, known: Snapshot) -> str | None:
+        """Return the effective value of a switch, for nobody to see yet."""
+        return switch_value(name, self._changes, known, self._deps.defaults, self._resolved)
+
+    def _keeps_private(self, variant: str | None, status: int, method: str) -> str:
         """Return why a response has to stay its shopper's own; empty where it need not."""
         known = self._known
         if variant is None or known is None:
@@ -78,18 +93,28 @@ class SharedPages(Moving):
             return "more was read"
         if self._changes.operations or known.parked.operations or self._told.operations:
             return "changes are pending"
-        if status >= 500:
-            return "an error"
+        if self._has_shifted:  # and nobody knows which of the values the page shows
+            return "values have changed"
+        if status not in PAGES or method not in SAFE:
+            return "no page"
         asked = {brought_header(self._scope), brought_cookie(self._scope)}
         return "" if asked == {variant} else "no variant" if asked <= {""} else "another variant"
 
-    def _variant_cookies(self, variant: str | None) -> Headers:
+    def _variant_cookies(self) -> Headers:
         """Return the field that brings the browser up to date, where it is not."""
         brought = brought_cookie(self._scope)
-        wanted = variant if self._shares_for is not None or brought else None
-        if brought == (wanted or ""):
+        if not brought and self._shares_for is None:
             return []
-        return [variant_cookie(self._scope, wanted, https_only=self._deps.https_only)]
+        variant = self._variant()
+        if self._known is None or self._known.stale or self._known.degraded:
+            # Who may have seen something newer elsewhere, or is not known at all, keeps what he has. But where he has
+            # chosen, or is somebody else from now on, that is wrong in any case.
+            if not (self._has_moved or self._told.switches().operations):
+                return []
+            variant = None
+        if brought == (variant or ""):
+            return []
+        return [variant_cookie(self._scope, variant, https_only=self._deps.https_only)]
 
 
 def is_customer(known: Snapshot) -> bool:

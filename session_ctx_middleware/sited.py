@@ -14,13 +14,14 @@ from .model import view
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import Value
 from .model.fields import SWITCHES, checked_switch
-from .model.view import NOTHING_KNOWN, Source
+from .model.sites import Sites
+from .model.view import NOTHING_KNOWN, Snapshot, Source
 from .recording import recording
-from .variants import variant_of
 
 __all__ = ["SitedContext"]
 
 REMEMBERED: Final = frozenset({"document", "parked"})
+UNJUDGED: Final = Sites(())
 
 
 class SitedContext(SessionContext):
@@ -36,6 +37,8 @@ class SitedContext(SessionContext):
     """The operations that nobody has chosen, but that a site has brought along."""
     _corrected: frozenset[str] = frozenset()
     """The fields whose remembered values the site does not offer."""
+    _judges: Sites | None = UNJUDGED
+    """The sites by which what was read last was judged."""
 
     @property
     def _catalog(self) -> SiteCatalog:
@@ -47,17 +50,33 @@ class SitedContext(SessionContext):
     # Reading
 
     def _effective(self, field: str) -> str | None:
-        value = super()._effective(field)
-        sites = self._catalog.sites
-        if sites is None or value is None or field == "site_code" or field in self._changes:
+        return self._judged(field, super()._effective(field), self._known or NOTHING_KNOWN)
+
+    def _shown_value(self, name: str, known: Snapshot) -> str | None:
+        return self._judged(name, super()._shown_value(name, known), known)
+
+    def _judged(self, field: str, value: str | None, known: Snapshot) -> str | None:
+        """Return a value if the shopper's site offers it, else the site's own."""
+        if value is None or field == "site_code" or field in self._changes:
             return value
-        site = sites.get(super()._effective("site_code"))
+        sites = self._catalog.sites
+        self._judge_by(sites)
+        site = None if sites is None else sites.get(super()._shown_value("site_code", known))
         if site is None or site.offers(field, value):
             return value
-        if field not in self._corrected and super().source(field) in REMEMBERED:
+        if field not in self._corrected and self._plain_source(field, known) in REMEMBERED:
             self._corrected |= {field}
             self._emit("sites.corrected", "load", field)
         return site.default(field) or value
+
+    def _judge_by(self, sites: Sites | None) -> None:
+        """Note which sites values are judged by: what was read before others came may be something else."""
+        if self._judges is not sites:
+            self._has_shifted = self._has_shifted or self._judges is not UNJUDGED
+            self._judges = sites
+
+    def _plain_source(self, field: str, known: Snapshot) -> Source:
+        return view.source(field, self._changes, known, self._deps.defaults, self._resolved)
 
     def source(self, field: str) -> Source:
         """Tell where the effective value of a field comes from; a site's own value is a default.
@@ -71,11 +90,6 @@ class SitedContext(SessionContext):
         found = super().source(field)
         own = found != "change" and field in SWITCHES and self._effective(field) != super()._effective(field)
         return "default" if own else found
-
-    def _variant(self) -> str | None:
-        if super()._variant() is None:
-            return None
-        return variant_of(self._deps.place[0], {field: self._effective(field) for field in SWITCHES})
 
     # Recording
 

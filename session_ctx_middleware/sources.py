@@ -139,6 +139,7 @@ class Movable:
     Args:
         visitor: who it is, and what his browser is to keep.
         check: raises `ContextSealed` where the browser cannot be given anything any more.
+        uses: notes that the response depends on whose session it is.
         run: awaits what works on the request, on the event loop that serves it.
         credentials: returns the token that it goes on with.
         another_token: returns another one in place of one that Emporix has refused.
@@ -153,6 +154,7 @@ class Movable:
 
     visitor: Visitor
     check: Callable[[], None]
+    uses: Callable[[], None]
     run: Callable[[Coroutine[object, object, Transition]], Awaitable[Transition]]
     credentials: Callable[[], Awaitable[StorefrontToken | None]]
     another_token: Callable[[StorefrontToken], Awaitable[StorefrontToken | None]]

@@ -15,10 +15,19 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import Scope
 
 from .cookies import SECURE, cookie_attributes, cookie_headers, cookies
-from .http_cache import Headers, is_closed, lower_case
+from .http_cache import Headers, forbids_keeping, without_targeted
 from .model.fields import SWITCHES
 
-__all__ = ["COOKIE", "HEADER", "brought_cookie", "brought_header", "made_shared", "variant_cookie", "variant_of"]
+__all__ = [
+    "COOKIE",
+    "HEADER",
+    "Sharing",
+    "brought_cookie",
+    "brought_header",
+    "made_shared",
+    "variant_cookie",
+    "variant_of",
+]
 
 COOKIE: Final = "session_variant"
 HEADER: Final = "Session-Variant"
@@ -29,6 +38,19 @@ WANTED: Final = HEADER.lower().encode()
 NAME: Final = COOKIE.encode()
 PERSONAL: Final = frozenset({"authorization", "cookie"})
 """What a response of which everybody's is the same does not vary on."""
+
+
+class Sharing:
+    """Whether a shop shares pages: only then browsers have variants to be kept right."""
+
+    __slots__ = ("begun",)
+
+    def __init__(self) -> None:
+        self.begun = False
+
+    def begin(self) -> None:
+        """Note that a page was to be shared."""
+        self.begun = True
 
 
 def variant_of(tenant: str, values: Mapping[str, str | None]) -> str:
@@ -82,10 +104,11 @@ def made_shared(headers: Iterable[tuple[bytes, bytes]], max_age: int) -> Headers
         max_age: seconds for which shared caches may keep it.
 
     Returns:
-        New headers; `None` where the application forbids keeping it, or has the browser keep a cookie.
+        New headers, in which nothing has any cache keep it for longer; `None` where the application forbids keeping it,
+        in whatever cache or for whatever part, or has the browser keep a cookie.
     """
-    fields = MutableHeaders(raw=lower_case(headers))
-    if "set-cookie" in fields or is_closed(", ".join(fields.getlist("cache-control"))):
+    fields = MutableHeaders(raw=[(name.lower(), value) for name, value in headers])
+    if "set-cookie" in fields or forbids_keeping(fields):
         return None
     names = [part.strip() for value in fields.getlist("vary") for part in value.split(",") if part.strip()]
     kept = [name for name in names if name.lower() not in PERSONAL]
@@ -93,4 +116,4 @@ def made_shared(headers: Iterable[tuple[bytes, bytes]], max_age: int) -> Headers
         return None
     fields["vary"] = ", ".join([*kept, HEADER])
     fields["cache-control"] = f"public, max-age=0, s-maxage={max_age}"
-    return fields.raw
+    return without_targeted(fields)

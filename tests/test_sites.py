@@ -18,6 +18,8 @@ from .support.shop import Shop, held, patches
 
 MakeShop = Callable[..., Shop]
 
+SEES_EURO = {"Session-Variant": "acme~main~EUR~de~AT", "Cookie": "session_variant=acme~main~EUR~de~AT"}
+
 
 @pytest.fixture
 def catalog() -> SiteCatalog:
@@ -212,6 +214,23 @@ async def test_variant_of_a_shared_page(shop: Shop, emporix: FakeEmporix, catalo
 
     assert answer.text == "EUR"
     assert answer.headers["set-cookie"].startswith("session_variant=acme~main~EUR~de~AT;")
+    answer = await shop.visit(page, token=session.token, headers=SEES_EURO)
+    assert (answer.text, answer.headers["cache-control"]) == ("EUR", "public, max-age=0, s-maxage=60")
+
+
+async def test_sites_that_come_while_a_page_is_made(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog) -> None:
+    """A page that has read a value before the sites were known is in no cache under what they make of it."""
+    session = here(emporix, currency="JPY")
+
+    async def page(ctx: SessionContext, _: Any) -> str:
+        await ctx
+        ctx.share_by_variant(60)
+        text = f"{ctx.currency}"
+        await catalog.load()
+        return text
+
+    answer = await shop.visit(page, token=session.token, headers=SEES_EURO)
+    assert (answer.text, answer.headers["cache-control"]) == ("JPY", "private")
 
 
 async def test_single_switches(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog) -> None:

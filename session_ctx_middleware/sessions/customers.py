@@ -203,6 +203,7 @@ class Customers:
     async def account(self, connection: HTTPConnection) -> Account:
         """Return who is logged in; see `StorefrontSessions.account`."""
         moving = self._moving(connection)
+        moving.uses()
         return Account.of(await self._guests.running(connection, moving.visitor), self._clock.time())
 
     async def companies(self, connection: HTTPConnection) -> Companies:
@@ -241,6 +242,7 @@ class Customers:
 
     async def _with_customers_token(self, caller: Caller, call: Callable[[str], Awaitable[T]]) -> T:
         """Return what a call says that wants a customer's token; one that is refused is refreshed once."""
+        caller.moving.uses()
         session = await self._customer_of(caller)
         try:
             return await call(session.access_token)
@@ -261,6 +263,7 @@ class Customers:
     async def _caller(self, connection: HTTPConnection) -> Caller:
         caller = Caller(self._moving(connection), connection)
         caller.moving.check()
+        caller.moving.uses()  # also where a login is refused, which says something about this shopper
         await self._guests.running(connection, caller.visitor)
         return caller
 
