@@ -140,8 +140,9 @@ KINDS: Final[dict[str, Kind]] = {
     "leak.late": Kind(
         level=WARNING,
         remedy="the session context was first touched after the start of a response that shared caches may keep, or "
-        "outside of the middleware, or something else than the variant was read for a page that is everybody's. Load it "
-        "before, answer with Cache-Control: private, or put SessionContextMiddleware(app) around the whole application",
+        "outside of the middleware, or something else than the variant was read for a page that is everybody's. Load "
+        "it before, answer with Cache-Control: private, or put SessionContextMiddleware(app) around the whole "
+        "application",
         quiet=60,
     ),
     "state.shared": Kind(

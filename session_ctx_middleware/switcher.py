@@ -104,7 +104,9 @@ class _Switcher:
         ctx = get_session_context(request)
         ctx.switch(**self._changes(form))
         target = local_target(form.get("back"), request.scope.get("root_path", "") + self._home)
-        return _onwards(request, _with_note(target, await _cart_of(ctx)))
+        if ctx.carts_follow:  # else what the query says of a cart is the shop's own
+            target = _with_note(target, await _cart_of(ctx))
+        return _onwards(request, target)
 
     def _changes(self, form: Mapping[str, str]) -> dict[str, str]:
         """Return what the shopper has changed.
@@ -137,9 +139,7 @@ async def _form(request: Request) -> dict[str, str] | None:
 
 
 async def _cart_of(ctx: SessionContext) -> CartOutcome | None:
-    """Send the changes, where a cart follows, and return what became of it."""
-    if not ctx.carts_follow:
-        return None  # the changes are sent before the response starts
+    """Send the changes, and return what became of the cart."""
     with suppress(SessionContextError):  # what could not be sent is parked at the end of the request
         await ctx.commit()
     return ctx.cart_outcome

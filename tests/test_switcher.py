@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import unquote
 
 import httpx2
 import jinja2
@@ -156,6 +157,52 @@ async def test_cart_that_follows(emporix: FakeEmporix, fault: Fault | None, note
     assert answer.headers["location"] == f"/cart?page=2{note}#end"
     assert (await visitor.open())["currency"] == ("USD" if note in {"", "&cart=accepted"} else "EUR")
     await visitor.http.aclose()
+
+
+SPELLINGS = (
+    "/k%C3%A4se",
+    "/a%20b",
+    "/a%3Fb%23c",
+    "/100%25",
+    "/a%2Fb",
+    "/a%5Cb",
+    "/%ff",
+    "/a;b@c:80,d",
+    "/x?a&&b=%C3%A4",
+)
+
+
+@pytest.mark.parametrize("path", SPELLINGS)
+async def test_back_to_any_page(visitor: Visitor, path: str) -> None:
+    """However a page is spelt, the shopper is back on it, and on no other."""
+    fields = await visitor.open(path)
+    answer = await visitor.submit({**fields, "currency": "USD"})
+    assert answer.headers["location"] == path
+
+
+@pytest.mark.parametrize("path", SPELLINGS)
+async def test_back_without_the_spelling(visitor: Visitor, path: str) -> None:
+    """Where a server does not say how a page was spelt, what leads back to it is spelt anew, and means the same."""
+    app = visitor.app
+
+    async def without(scope: Any, receive: Any, send: Any) -> None:
+        await app({key: value for key, value in scope.items() if key != "raw_path"}, receive, send)
+
+    transport = httpx2.ASGITransport(without)
+    async with httpx2.AsyncClient(transport=transport, base_url="https://shop.test") as http:
+        form = Form()
+        form.feed((await http.get(path)).text)
+    back = form.fields["back"]
+    assert local_target(back, "-") == back
+    if path != "/%ff":
+        assert unquote(back) == unquote(path)
+
+
+async def test_query_that_speaks_of_a_cart(visitor: Visitor) -> None:
+    """Where no cart follows, what a shop's own query says of one is led back to as it is."""
+    fields = await visitor.open("/basket?cart=abc")
+    answer = await visitor.submit({**fields, "currency": "USD"})
+    assert answer.headers["location"] == "/basket?cart=abc"
 
 
 async def test_stale_tab(visitor: Visitor) -> None:
