@@ -33,7 +33,7 @@ from .model.view import ContextDefaults
 from .policies import CachePolicy, ContinuityPolicy, UpstreamPolicy
 from .privacy import protected
 from .reports import resolver_failed
-from .resolution import Resolver, Resolvers
+from .resolution import Resolver, Resolvers, arriving
 from .sealing import Keyring
 from .sited import SitedContext
 from .stores import ContextStore
@@ -204,8 +204,7 @@ class SessionContextMiddleware:
         if carts is not None:
             instance(carts, CartFollows, "carts=...").bind(tenant, cast("ClientOptions", setup.client))
         self._context = SessionContext if sites is None else SitedContext
-        asks = self._deps.consents is not None or self._deps.resolvers is not None
-        self._shows_all = asks or not tokens.instant
+        self._shows_all = bool(self._deps.consents or self._deps.resolvers) or not tokens.instant
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()), *resolvers.vary)))
         self._shared_state_told = False
         warn_of_insecure_http(base_url, events)
@@ -310,8 +309,9 @@ class SessionContextMiddleware:
                 self._shared_state_told = True
                 self._deps.events.emit(ContextEvent(name="state.shared", operation="request", outcome="copied"))
         # The scope leads to the context: were it to lead back, every request would wait for the garbage collector.
-        seen = scope
-        if not self._shows_all:  # nobody but this package looks into it
+        if self._shows_all:
+            seen = scope if self._deps.resolvers is None else arriving(scope)
+        else:  # nobody but this package looks into it
             seen = {"type": scope["type"], "headers": scope["headers"], "scheme": scope.get("scheme", "http")}
         context = self._context(self._deps, seen, asyncio.get_running_loop())
         scope[SCOPE_KEY] = state[STATE_KEY] = context

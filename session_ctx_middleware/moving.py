@@ -222,6 +222,10 @@ class Moving(Following):
         self._found, self._token_sought, self._renewing = to, True, None
         self._known = NOTHING_KNOWN if to is None else None
 
+    def _persist_resolved(self) -> None:
+        if not self._has_moved:  # what the address names was for the session of before
+            super()._persist_resolved()
+
     def _made(self, token: StorefrontToken | None) -> ContextChanges:
         """Return the changes that the shopper has made, as far as is known here or to his browser."""
         notes = self._notes()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from .checks import cookie_name, flag, function, header_names
 from .cookies import cookies
@@ -26,11 +27,13 @@ __all__ = [
     "Resolver",
     "Resolvers",
     "UrlPrefix",
+    "arriving",
 ]
 
 Place: TypeAlias = Literal["url", "cookie", "header"]
 Values: TypeAlias = Mapping[str, str]
 
+ARRIVED: Final = "session_ctx_middleware.arrived"
 PLACES: Final = ("url", "cookie", "header")
 LONGEST_HEADER: Final = 1024
 """Bytes of ``Accept-Language`` that are read: browsers send some hundred at most."""
@@ -225,7 +228,8 @@ class Resolvers:
         return bool(self._resolvers)
 
     def resolve(self, connection: HTTPConnection) -> Resolved:
-        """Return what all of them find for a request."""
+        """Return what all of them find for a request, wherever in the application that is asked."""
+        connection = HTTPConnection({**connection.scope, **connection.scope.get(ARRIVED, {})})
         found: dict[str, dict[str, str]] = {place: {} for place in PLACES}
         persisted: dict[str, str] = {}
         for each in self._resolvers:
@@ -246,6 +250,12 @@ class Resolvers:
         except Exception as error:  # noqa: BLE001 - a resolver of the shop breaks no page
             self._failed(type(error).__name__)
             return {}
+
+
+def arriving(scope: Scope) -> Scope:
+    """Return a scope that remembers its path: routers inside count what they are mounted under as no part of it."""
+    scope[ARRIVED] = {"path": scope["path"], "root_path": scope.get("root_path", "")}
+    return scope
 
 
 def _checked(resolver: object) -> Resolver:

@@ -198,6 +198,43 @@ async def test_persisting(
     assert [body.get("language") for body in patches(emporix)] == (["fr"] if persists else [])
 
 
+async def test_persisting_after_a_logout(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """The page of a logout gives the session that has just ended nothing more."""
+    shop = make_shop(resolve=persisting())
+
+    async def logout(ctx: SessionContext, _: Request) -> None:
+        await ctx
+        await ctx.forget()
+
+    await shop.visit(logout, token=emporix.new_session(language="de").token)
+    assert patches(emporix) == []
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+async def test_prefix_of_a_mounted_part(emporix: FakeEmporix, mounted: bool) -> None:
+    """A prefix counts wherever the page is: also where a router has taken it for what its part is mounted under."""
+
+    async def page(request: Request) -> Response:
+        ctx = await get_session_context(request)
+        return PlainTextResponse(f"{ctx.language} {ctx.source('language')}")
+
+    part = Mount("/de", routes=[Route("/cart", page)]) if mounted else Route("/de/cart", page)
+    app = SessionContextMiddleware(
+        Starlette(routes=[part]),
+        tenant=emporix.tenant,
+        resolve=PREFIXES,
+        http_client=emporix.client(httpx2, base_url="http://emporix.test"),
+        store=MemoryStore(),
+        clock=VirtualClock(),
+    )
+    shop = Starlette(routes=[Mount("/shop", app)])
+    headers = {"Authorization": f"Bearer {emporix.new_session(language='fr').token}"}
+    for root, path in ((app, "/de/cart"), (shop, "/shop/de/cart")):
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(root), base_url="https://shop.test") as browser:
+            assert (await browser.get(path, headers=headers)).text == "de url"
+    await app.aclose()
+
+
 async def test_persisting_gives_way_to_a_change(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
     """What a request switches is what it switches, whatever its address says."""
     session = emporix.new_session(language="de")
