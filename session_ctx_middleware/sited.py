@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from .carrying import COMMITTING
@@ -15,7 +16,7 @@ from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import Value
 from .model.fields import SWITCHES, checked_switch
 from .model.sites import Sites
-from .model.view import NOTHING_KNOWN, Snapshot, Source
+from .model.view import NOTHING_KNOWN, NOTHING_RESOLVED, Snapshot, Source
 from .recording import recording
 
 __all__ = ["SitedContext"]
@@ -114,7 +115,9 @@ class SitedContext(SessionContext):
         shown = self._shown(self._changes)
         for refusal in sites.refused(wanted, shown).values():
             raise refusal
-        return sites.following(wanted, shown) if self._knows_the_shopper else {}
+        if self._known is None or not self._knows_the_shopper:
+            return {}
+        return sites.following(wanted, {**self._held(self._known), **_switches_in(self._changes)})
 
     def _shown(self, changes: ContextChanges) -> dict[str, str | None]:
         """Return what the shopper has with some changes; where nobody knows what he has, nothing else."""
@@ -126,6 +129,11 @@ class SitedContext(SessionContext):
         """Whether the context was loaded, and is not made up of defaults because Emporix could not be asked."""
         known = self._known
         return known is not None and not known.degraded and not known.rejected
+
+    def _held(self, known: Snapshot) -> dict[str, str | None]:
+        """Return what the session has, whatever the address of the page says: that is not what goes to another site."""
+        resolved = replace(self._resolved, url=NOTHING_RESOLVED.url)
+        return {field: view.switch_value(field, NO_CHANGES, known, self._deps.defaults, resolved) for field in SWITCHES}
 
     def _remembered(self, field: str) -> str | None:
         known = NOTHING_KNOWN if self._known is None else self._known
@@ -146,25 +154,53 @@ class SitedContext(SessionContext):
 
     async def _settle(self) -> InvalidChange | None:
         """Drop what no site offers from the changes that are about to be sent, and add what goes with the others."""
-        wanted = _switches_in(self._changes)
-        if not wanted or self._changes.ids <= self._settled:
+        sent = self._sent()
+        if not _switches_in(sent) or sent.ids <= self._settled:
             return None
         with self._budget(COMMITTING) as until:
             sites = await self._catalog.load(max(until - self._deps.clock.monotonic(), 0.0))
         if sites is None:
             return None
         await self._load_ahead()
-        shown = self._shown(NO_CHANGES)
-        refused = sites.refused(wanted, shown)
-        for field in refused:
-            self._drop(field)
-        if self._knows_the_shopper:
-            brought = sites.following(_switches_in(self._changes), shown)
-            for field, value in brought.items():
+        refused = self._drop_refused(sites)
+        if self._known is not None and self._knows_the_shopper:
+            self._complete(sites, self._known)
+        self._settled = self._sent().ids
+        return refused
+
+    def _sent(self) -> ContextChanges:
+        """Return what a commit would send: what waits goes along, and was chosen when perhaps nobody could check it."""
+        known = self._known
+        if known is None or not known.parked.operations or not (self._changes.operations or self._drains()):
+            return self._changes
+        return self._changes.newest(known.parked)
+
+    def _drop_refused(self, sites: Sites) -> InvalidChange | None:
+        """Drop what is not offered; where a site is dropped, the rest is for the one that the shopper stays on."""
+        first = None
+        while refused := sites.refused(_switches_in(self._changes), self._shown(NO_CHANGES)):
+            first = first or next(iter(refused.values()))
+            for field in refused:
+                self._drop(field)
+        return first
+
+    def _complete(self, sites: Sites, known: Snapshot) -> None:
+        """Record what goes with another site, and what is sent in place of waiting values that are not offered."""
+        held = self._held(replace(known, parked=NO_CHANGES))
+        own, wanted, undone = _switches_in(self._changes), _switches_in(self._sent()), set[str]()
+        while refused := sites.refused(wanted, held).keys() - own.keys():
+            undone |= refused
+            wanted = {field: value for field, value in wanted.items() if field not in refused}
+        site = sites.get(wanted.get("site_code", held["site_code"]))
+        instead = {field: held[field] or (None if site is None else site.default(field)) for field in undone}
+        brought = sites.following(wanted, held)
+        for field, value in {**instead, **brought}.items():
+            if value is not None:
                 self._put(field, value)
+        if "site_code" in own:  # else it has waited, and goes along whatever becomes of the request's own changes
             self._along_with_site |= self._changes.at(brought).ids
-        self._settled = self._changes.ids
-        return next(iter(refused.values()), None)
+        if undone:
+            self._tell_refused()
 
     def _brought_by_site(self) -> frozenset[str]:
         return self._along_with_site & self._changes.ids
@@ -173,6 +209,9 @@ class SitedContext(SessionContext):
         with recording:
             operation = self._changes.get(field)
             self._changes = self._changes.without(() if operation is None else (operation.op_id,))
+        self._tell_refused()
+
+    def _tell_refused(self) -> None:
         self._deps.events.emit(ContextEvent(name="commit.refused", operation="commit", outcome="InvalidChange"))
 
 

@@ -11,7 +11,7 @@ import pytest
 from session_ctx_middleware import Commit, ContextDefaults, InvalidChange, SessionContext
 from session_ctx_middleware.emporix import PublicToken, SiteCatalog
 from session_ctx_middleware.errors import ConfigurationError
-from session_ctx_middleware.resolution import AcceptLanguage, UrlPrefix
+from session_ctx_middleware.resolution import AcceptLanguage, Host, UrlPrefix
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .support.shop import Shop, held, patches
@@ -167,6 +167,82 @@ async def test_outage(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog) ->
 
     document = held(emporix, session.session_id)
     assert (document["currency"], document["language"]) == ("CAD", "es")
+
+
+async def test_site_chosen_in_an_outage(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog) -> None:
+    """Another site that was chosen while nobody knew what the shopper has brings its own along when it is sent."""
+    session = here(emporix)
+    await catalog.load()
+    emporix.fault("context", Fault(status=503), times=None)
+    await shop.visit(switching(loads=False, site_code="us"), token=session.token, method="POST")
+    emporix.clear_faults()
+    await asyncio.sleep(30.0)
+
+    assert (await shop.currency(session.token)) == "USD"
+
+    document = held(emporix, session.session_id)
+    switches = [document[name] for name in ("siteCode", "currency", "language", "targetLocation")]
+    assert switches == ["us", "USD", "en", "US"]
+    assert len(patches(emporix)) == 1
+    assert not shop.named("commit.refused")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "then"),
+    [
+        ({"currency": "CAD"}, "main EUR"),
+        ({"site_code": "moon", "currency": "CAD"}, "main EUR"),
+        ({"site_code": "moon", "currency": "CHF"}, "main CHF"),
+        ({"site_code": "us", "currency": "CHF"}, "us USD"),
+        ({"site_code": "us", "currency": "CAD"}, "us CAD"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("later", [{}, {"target_location": "US"}], ids=["page", "change"])
+async def test_values_chosen_in_an_outage(
+    shop: Shop, catalog: SiteCatalog, chosen: dict[str, str], then: str, later: dict[str, str]
+) -> None:
+    """What was chosen while nothing was known is checked when it can be, and does not get to Emporix unchecked."""
+    emporix = shop.emporix
+    session = here(emporix)
+    for operation in ("context", "site"):
+        emporix.fault(operation, Fault(status=503), times=None)
+    await shop.visit(switching(loads=False, **chosen), token=session.token, method="POST")
+    emporix.clear_faults()
+    await asyncio.sleep(30.0)
+    await catalog.load()
+
+    assert (await shop.visit(switching(loads=True, **later), token=session.token)).is_success
+
+    document = held(emporix, session.session_id)
+    assert f"{document['siteCode']} {document['currency']}" == then
+    assert bool(shop.named("commit.refused")) is (then != f"{chosen.get('site_code', 'main')} {chosen['currency']}")
+
+
+async def test_unknown_site_with_other_values(shop: Shop, emporix: FakeEmporix) -> None:
+    """What is switched along with a site that there is not has to suit the site that the shopper stays on."""
+    session = here(emporix)
+    values = {"site_code": "moon", "currency": "CAD", "language": "fr"}
+    await shop.visit(switching(loads=False, **values), token=session.token, method="POST")
+
+    document = held(emporix, session.session_id)
+    assert [document[name] for name in ("siteCode", "currency", "language")] == ["main", "EUR", "fr"]
+
+
+@pytest.mark.parametrize("loads", [True, False], ids=["loaded", "not loaded"])
+async def test_address_beside_the_session(
+    make_shop: MakeShop, emporix: FakeEmporix, catalog: SiteCatalog, loads: bool
+) -> None:
+    """What goes along to another site depends on what the session has, not on what the address of the page names."""
+    shop = make_shop(sites=catalog, resolve=Host({"shop.test": {"language": "en"}}))
+    session = here(emporix, language="fr")
+    await shop.visit(nothing)
+    if loads:
+        await catalog.load()
+
+    await shop.visit(switching(loads=loads, site_code="us"), token=session.token, method="POST")
+
+    assert held(emporix, session.session_id)["language"] == "en"
 
 
 async def test_outage_of_the_sites(shop: Shop, emporix: FakeEmporix) -> None:

@@ -76,10 +76,11 @@ class Site:
         home = _mapping(data.get("homeBase"))
         currency, language = _switch("currency", data.get("currency")), _switch("language", data.get("defaultLanguage"))
         location = _switch("target_location", _mapping(home.get("address")).get("country"))
-        name, zone, scale = data.get("name"), home.get("timezone"), data.get("cartCalculationScale")
+        zone = _text(home.get("timezone"), "")
+        scale = data.get("cartCalculationScale")
         return cls(
             code=code,
-            name=name[:MAX_NAME] if isinstance(name, str) else code,
+            name=_text(data.get("name"), code)[:MAX_NAME],
             currency=currency,
             currencies=_values("currency", currency, data.get("availableCurrencies")),
             language=language,
@@ -87,7 +88,7 @@ class Site:
             location=location,
             locations=_values("target_location", location, data.get("shipToCountries")),
             includes_tax=data.get("includesTax") is not False,
-            time_zone=zone if isinstance(zone, str) and 0 < len(zone) <= MAX_NAME else None,
+            time_zone=zone if 0 < len(zone) <= MAX_NAME else None,
             decimals=scale if isinstance(scale, int) and 0 <= scale <= MAX_SCALE and scale is not True else 2,
             is_default=data.get("default") is True,
         )
@@ -212,11 +213,27 @@ def _values(field: str, default: str | None, listed: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*([] if default is None else [default]), *found])) if found else ()
 
 
+def _text(value: object, otherwise: str) -> str:
+    """Return a text if it is one that can be sent: JSON may hold half a character (a lone surrogate)."""
+    if not isinstance(value, str):
+        return otherwise
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return otherwise
+    return value
+
+
 def _active(listed: tuple[str, ...], active: Collection[str] | None, default: str | None) -> tuple[str, ...]:
-    """Return the listed values that are active; of a list that allows everything, all that are. The default stays."""
+    """Return the listed values that are active; of a list that allows everything, all that are. The default stays.
+
+    A list of which none is active stays as it is: that something is wrong does not mean that everything is allowed.
+    """
     if active is None:
         return listed
     found = [value for value in listed or sorted(active) if value in active or value == default]
+    if not found:
+        return listed
     return tuple(dict.fromkeys([*([] if default is None else [default]), *found]))
 
 

@@ -64,6 +64,14 @@ def test_odd_values(odd: Any) -> None:
     assert site(availableCurrencies=odd).offers("currency", "EUR")
 
 
+def test_half_a_character() -> None:
+    """What no page could be encoded with, a lone surrogate of JSON, costs that value, not the page that shows it."""
+    parsed = site(name="Eu\ud800rope", homeBase={"timezone": "Europe/\ud800"})
+    assert (parsed.name, parsed.time_zone) == ("main", None)
+    assert Site.parse({"code": "ma\ud800in"}) is None
+    assert site(availableCurrencies=["\ud800"], languages=["de-\ud800"]).languages == ()
+
+
 @settings(max_examples=15)
 @given(
     st.dictionaries(
@@ -91,6 +99,15 @@ def test_empty_lists_allow_everything() -> None:
     assert (active.currencies, active.locations) == (("EUR", "USD"), ("DE", "FR"))
     assert site().only({"USD"}, {"AT"}).currencies == ("EUR",), "its own stays"
     assert site().only(None, None) == site()
+
+
+def test_list_of_which_nothing_is_active() -> None:
+    """A list that the tenant's own contradicts allows what it has, and not everything."""
+    parsed = Site.parse({"code": "main", "availableCurrencies": ["CHF", "SEK"], "shipToCountries": ["CH"]})
+    assert parsed is not None
+    found = parsed.only({"EUR"}, {"DE"})
+    assert [found.offers("currency", value) for value in ("CHF", "EUR", "JPY")] == [True, False, False]
+    assert (found.currencies, found.locations) == (("CHF", "SEK"), ("CH",))
 
 
 def test_switches() -> None:
