@@ -96,9 +96,13 @@ class SitedContext(SessionContext):
 
     def _record_switches(self, **given: str | None) -> None:
         values = {field: checked_switch(field, value) for field, value in given.items() if value is not None}
-        brought = self._brought_along(values)
+        # What another site has brought along in this request nobody has chosen: it goes when that site does.
+        gone = self._brought_by_site() if "site_code" in values else frozenset[str]()
+        brought = self._brought_along(values, self._changes.without(gone))
         for field, value in {**values, **brought}.items():
             super()._record(field, value)
+        with recording:
+            self._changes = self._changes.without(gone)
         self._along_with_site |= self._changes.at(brought).ids
 
     def _record(self, path: str, value: Value) -> None:
@@ -107,17 +111,17 @@ class SitedContext(SessionContext):
         else:
             super()._record(path, value)
 
-    def _brought_along(self, wanted: dict[str, str]) -> dict[str, str]:
-        """Return what goes with changes, as far as that is known yet; raise where one of them cannot be."""
+    def _brought_along(self, wanted: dict[str, str], changes: ContextChanges) -> dict[str, str]:
+        """Return what goes with more changes, as far as that is known yet; raise where one of them cannot be."""
         sites = self._catalog.sites
         if sites is None:
             return {}
-        shown = self._shown(self._changes)
+        shown = self._shown(changes)
         for refusal in sites.refused(wanted, shown).values():
             raise refusal
         if self._known is None or not self._knows_the_shopper:
             return {}
-        return sites.following(wanted, {**self._held(self._known), **_switches_in(self._changes)})
+        return sites.following(wanted, {**self._held(self._known), **_switches_in(changes)})
 
     def _shown(self, changes: ContextChanges) -> dict[str, str | None]:
         """Return what the shopper has with some changes; where nobody knows what he has, nothing else."""

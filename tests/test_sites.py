@@ -229,6 +229,27 @@ async def test_unknown_site_with_other_values(shop: Shop, emporix: FakeEmporix) 
     assert [document[name] for name in ("siteCode", "currency", "language")] == ["main", "EUR", "fr"]
 
 
+@pytest.mark.parametrize("chosen", [{}, {"currency": "USD"}])
+async def test_there_and_back(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog, chosen: dict[str, str]) -> None:
+    """Who comes back to a site within one request has what he had there, but for what he has chosen himself."""
+    session = here(emporix)
+    await catalog.load()
+
+    async def endpoint(ctx: SessionContext, _: Any) -> None:
+        await ctx
+        ctx.switch_site("us")
+        with pytest.raises(InvalidChange):
+            ctx.switch_site("moon")
+        assert (ctx.site_code, ctx.currency, ctx.language) == ("us", "USD", "en")
+        ctx.switch(site_code="main", **chosen)
+
+    await shop.visit(endpoint, token=session.token, method="POST")
+
+    document = held(emporix, session.session_id)
+    switches = [document[name] for name in ("siteCode", "currency", "language", "targetLocation")]
+    assert switches == ["main", chosen.get("currency", "EUR"), "de", "AT"]
+
+
 @pytest.mark.parametrize("loads", [True, False], ids=["loaded", "not loaded"])
 async def test_address_beside_the_session(
     make_shop: MakeShop, emporix: FakeEmporix, catalog: SiteCatalog, loads: bool
