@@ -158,6 +158,8 @@ class SitedContext(SessionContext):
 
     async def _settle(self) -> InvalidChange | None:
         """Drop what no site offers from the changes that are about to be sent, and add what goes with the others."""
+        if self._changes.operations:
+            await self._load_ahead()  # a commit needs it anyway, and what waits goes along
         sent = self._sent()
         if not _switches_in(sent) or sent.ids <= self._settled:
             return None
@@ -165,7 +167,6 @@ class SitedContext(SessionContext):
             sites = await self._catalog.load(max(until - self._deps.clock.monotonic(), 0.0))
         if sites is None:
             return None
-        await self._load_ahead()
         refused = self._drop_refused(sites)
         if self._known is not None and self._knows_the_shopper:
             self._complete(sites, self._known)

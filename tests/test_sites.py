@@ -37,6 +37,10 @@ async def nothing(_: SessionContext, __: Any) -> None:
     pass
 
 
+async def noting(ctx: SessionContext, _: Any) -> None:
+    ctx.set_attribute("gift", "yes")
+
+
 def here(emporix: FakeEmporix, **fields: Any) -> Any:
     """Begin a session on the European site."""
     chosen = {"site_code": "main", "currency": "EUR", "language": "de", "target_location": "AT", **fields}
@@ -169,7 +173,8 @@ async def test_outage(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog) ->
     assert (document["currency"], document["language"]) == ("CAD", "es")
 
 
-async def test_site_chosen_in_an_outage(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog) -> None:
+@pytest.mark.parametrize("notes", [False, True], ids=["page", "attribute"])
+async def test_site_chosen_in_an_outage(shop: Shop, emporix: FakeEmporix, catalog: SiteCatalog, notes: bool) -> None:
     """Another site that was chosen while nobody knew what the shopper has brings its own along when it is sent."""
     session = here(emporix)
     await catalog.load()
@@ -178,6 +183,8 @@ async def test_site_chosen_in_an_outage(shop: Shop, emporix: FakeEmporix, catalo
     emporix.clear_faults()
     await asyncio.sleep(30.0)
 
+    if notes:  # a change beside it takes along what waits
+        await shop.visit(noting, token=session.token, method="POST")
     assert (await shop.currency(session.token)) == "USD"
 
     document = held(emporix, session.session_id)
