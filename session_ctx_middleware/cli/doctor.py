@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from ..emporix import ShopperTokens
 from ..errors import EmporixError
+from ..model.fields import SWITCHES
 from .probes import ATTRIBUTE, Patient, Settings
 
 __all__ = ["Finding", "check_up"]
@@ -117,19 +118,13 @@ async def _appears(patient: Patient, seconds: float) -> bool:
 async def _configuration(patient: Patient) -> Finding:
     """Tell which of the values with which the session was begun its context does not have."""
     question = "Does a session begin with the configured values?"
-    names = {
-        "site_code": "siteCode",
-        "currency": "currency",
-        "language": "language",
-        "target_location": "targetLocation",
-    }
     context = await patient.context()
     if context.status != 200:
         return Finding("configuration", question, "unknown", "There is no context to look at.")
     wrong = [
-        f"{field} is {context.data.get(names[field])!r} instead of {value!r}"
+        f"{field} is {context.data.get(SWITCHES[field])!r} instead of {value!r}"
         for field, value in patient.seeds.items()
-        if str(context.data.get(names[field], "")).lower() != value.lower()
+        if str(context.data.get(SWITCHES[field], "")).lower() != value.lower()
     ]
     return Finding("configuration", question, "no" if wrong else "yes", "; ".join(wrong))
 

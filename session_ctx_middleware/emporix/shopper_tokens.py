@@ -9,7 +9,7 @@ from typing import Any, Final, Unpack
 from ..checks import is_visible, printable
 from ..errors import EmporixError, EmporixFailed, LoginRefused, MalformedAnswer, TokenRejected, TooManyRequests
 from ..frames import without_locals
-from ..model.fields import checked_switch
+from ..model.fields import SWITCHES, checked_switch
 from .address import segment
 from .answers import FOREIGN, Answer, error_of
 from .client import ClientOptions, PlatformClient
@@ -33,14 +33,6 @@ LOGGING_IN: Final[Mapping[int, type[EmporixError]]] = {
     404: LoginRefused,
     429: TooManyRequests,
 }
-SEEDS: Final[Mapping[str, str]] = {
-    "site_code": "siteCode",
-    "currency": "currency",
-    "language": "language",
-    "target_location": "targetLocation",
-}
-
-
 LOGINS: Final = frozenset({"customer.login", "customer.exchange", "customer.social_login", "customer.opt_in"})
 UNSENDABLE: Final = "it cannot be sent"
 
@@ -98,7 +90,7 @@ class ShopperTokens(PlatformClient):
             "language": language,
             "target_location": target_location,
         }
-        chosen = {SEEDS[name]: checked_switch(name, value) for name, value in seeds.items() if value is not None}
+        chosen = {SWITCHES[name]: checked_switch(name, value) for name, value in seeds.items() if value is not None}
         params = {"tenant": self.tenant, "client_id": self._client_id, **chosen}
         return await self._granted("anonymous.login", "/customerlogin/auth/anonymous/login", params=params)
 

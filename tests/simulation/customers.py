@@ -445,6 +445,8 @@ class Visit:
         if seen["blind"] or any(sent <= ended and began <= now for began, ended in self.moves):
             return
         known = [choice for choice in self.choices if choice.known is not None and choice.known < sent]
+        if self.setup.appears == "cart":  # what waits is kept for a day
+            known = [choice for choice in known if choice.sent > now - 23 * 3600.0]
         latest = max((choice.sent for choice in known), default=None)
         mine = next((choice for choice in self.choices if choice.value == seen["currency"]), None)
         older = mine is None or (mine.known is not None and latest is not None and mine.known < latest)
