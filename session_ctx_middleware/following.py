@@ -81,7 +81,7 @@ class Following(OwnCalls):
         """
         if self._is_abroad():
             return await self._at_home(self.open_cart())
-        self._touch()
+        self._touch_more()
         await self._load_ahead()
         if self._token is None:
             raise NoToken
@@ -183,7 +183,7 @@ class Following(OwnCalls):
         """Ask Emporix for the context: for which cart the shopper has."""
         token = await self._credentials()
         if token is not None:
-            self._known = await self._asked(token, self._engine.refresh)
+            self._learn(await self._asked(token, self._engine.refresh))
 
     async def _moved(self, cart_id: str, wanted: ContextChanges, to: Place) -> Moved | CartNotFound | None:
         """Have the cart moved; `None` where there is no time for it."""
@@ -279,7 +279,7 @@ class Following(OwnCalls):
         self._emit("cart.merged", "cart.merge", merge.state)
         token = await self._credentials()
         if merge.state == "merged" and token is not None:
-            self._known = await self._asked(token, self._engine.refresh)
+            self._learn(await self._asked(token, self._engine.refresh))
         return merge
 
     async def _merged(self, before: Belongings) -> CartMerge:

@@ -272,7 +272,7 @@ async def test_customers(served: tuple[Drips, str], emporix: FakeEmporix, hours:
         hours.passed += 61.0
         assert await visits.page() == [session, "CHF", "C0001"], fault
 
-    for fault in [*FAULTS.values(), Fault(status=401)]:
+    for fault in [FAULTS["500"], FAULTS["429"], FAULTS["reset"], FAULTS["dripping"], Fault(status=401)]:
         strike(emporix, drips, "customer.logout", fault)
         assert await visits.page(method="POST", path="/logout") == ["bye"]
         heal(emporix, drips)
