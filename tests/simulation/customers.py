@@ -334,8 +334,13 @@ class Visit:
         async with self._moving:
             before = self.expected.customer
 
+            blind = False
+
             async def log_in(ctx: SessionContext, request: Any, sessions: StorefrontSessions) -> Transition:
-                return await sessions.login(request, email, password)
+                nonlocal blind
+                moved = await sessions.login(request, email, password)
+                blind = ctx.is_degraded
+                return moved
 
             moved = await self._moved(log_in)
             if moved is None:
@@ -348,6 +353,8 @@ class Visit:
             if (before is None or (before == customer and is_known)) and not moved.session_kept:
                 self._violation("a login has not kept the session")
             self._logged_in_at = self.loop.time()
+            if blind:  # nobody could see what the login has written over
+                self._void_what_overlaps()
             if not moved.session_kept:
                 company = self.expected.company
                 self._somebody_else()
@@ -390,6 +397,10 @@ class Visit:
     def _somebody_else(self) -> None:
         self.era += 1
         self.expected = Expected()
+        self._void_what_overlaps()
+
+    def _void_what_overlaps(self) -> None:
+        """Expect nothing of what was chosen while somebody logged in or out."""
         began, ended = self.moves[-1]
         # What a page chooses that does not know of the logout is void with everything else of before.
         overlap = [each for each in self.choices if each.sent < ended and (each.known is None or each.known > began)]
