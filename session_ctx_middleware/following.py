@@ -1,24 +1,25 @@
-"""The part of a request whose cart follows: before a switch is sent, and after a login.
+"""The part of a request whose cart follows where the shopper switches.
 
-Private to `moving` and `context`.
+Private to `cart_merging`, `moving` and `context`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Final
 
-from .carrying import COMMITTING, READING
+from .carrying import COMMITTING
 from .emporix.shoppers_carts import Moved, Place, Shopper, ShoppersCarts
 from .engine import Commit, CommitResult
 from .errors import CartNotFound, ChangeRefused, ConfigurationError, ContextUnavailable, EmporixError, NoToken
-from .model.carts import CartMerge, CartOutcome, CartState
+from .model.carts import CartOutcome, CartState
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import ContextDocument
-from .model.transition import Belongings, company_of
+from .model.transition import company_of
 from .model.view import NOTHING_KNOWN, switch_value
 from .own_calls import OwnCalls
-from .recording import recording
+from .recording import new_operation, recording
 from .tasks import SharedResult
 
 __all__ = ["Following"]
@@ -37,13 +38,13 @@ SHARE: Final = 0.6
 LEAST: Final = 0.1
 """Seconds without which nothing is begun with a cart: it would move, and nobody would tell the session."""
 WAITS: Final = "the choice waits, and so does the cart"
-SHUT_DOWN: Final = "The application is shutting down."
+LATE: Final = "Emporix did not take the changes in time, and they are kept."
+CUT_SHORT: Final = ContextUnavailable("The application is shutting down.")
 LATER: Final = "the cart has moved, and the session follows later"
 SESSION_REFUSED: Final = "the cart has moved, and Emporix refused the change of the session"
 OTHERS: Final = "another page has switched meanwhile"
 IN_TIME: Final = "the Cart Service did not answer in time, and may have moved the cart"
 STAYS: Final = "site and currency of the session stay as well; try again"
-NOT_HIS: Final = "somebody has logged out in this browser, and the cart may be his"
 
 
 class Following(OwnCalls):
@@ -54,6 +55,8 @@ class Following(OwnCalls):
     """The operations with which the cart has gone along."""
     _together: SharedResult[CommitResult | Exception] | None = None
     """The commit that is under way with a cart."""
+    _nobody_waits = False
+    """Whether the request has gone on, or its browser has left: what cannot be sent is parked then."""
 
     @property
     def carts_follow(self) -> bool:
@@ -85,12 +88,12 @@ class Following(OwnCalls):
         await self._load_ahead()
         if self._token is None:
             raise NoToken
-        site_code, currency = (self._seen_value(name) for name in OF_CARTS)
+        site_code, currency = (self._effective_value(name) for name in OF_CARTS)
         if site_code is None or currency is None:
             raise ConfigurationError("A cart needs a site and a currency: set ContextDefaults(site_code=, currency=).")
-        named = self._cart_id()
+        named, begins = self._cart_id(), Place(site_code, currency)
         try:
-            cart_id = await self._carts().open_cart(named, site_code, currency, company_of(self._document))
+            cart_id = await self._carts().open_cart(named, begins, self._place(NO_CHANGES), company_of(self._document))
         except ChangeRefused:
             raise
         except EmporixError as error:
@@ -112,53 +115,93 @@ class Following(OwnCalls):
             return await super()._commit(operation, parks=parks, changes=changes, carried=carried)
         if self._is_abroad():
             return await self._at_home(self._commit(operation, parks=parks))
-        while self._together is not None:
-            await self._together.get()
-        if not self._changes and not self._drains():
+        await self._credentials()  # a token source that commits is told here, as it would wait for itself
+        while (together := self._together) is not None:
+            await together.get()
+            if self._together is together:
+                self._together = None
+        mine = self._changes
+        if not mine and not self._drains():
             return await super()._commit(operation, parks=parks)
-        # The session is told after the cart, though the browser may have left by then.
-        self._together = self._engine.shared(
-            self._both(operation, parks=parks), otherwise=ContextUnavailable(SHUT_DOWN)
-        )
-        ended = await self._together.get()
+        return await self._together_with_cart(mine, operation, parks=parks)
+
+    async def _together_with_cart(self, mine: ContextChanges, operation: str, *, parks: bool) -> CommitResult:
+        """Have cart and session told one after the other, though the browser may leave meanwhile.
+
+        Where that takes too long, or is cut short, whoever waits is told that the changes are kept.
+        """
+        self._sending |= mine.ids
+        together = self._together = self._engine.shared(self._both(mine, operation, parks=parks), otherwise=CUT_SHORT)
+        try:
+            with self._budget(COMMITTING) as until:
+                ended = await together.wait(until - self._deps.clock.monotonic(), self._deps.clock)
+        except asyncio.CancelledError:
+            self._nobody_waits = True
+            raise
+        finally:
+            self._sending -= mine.ids
+        if ended is None or ended is CUT_SHORT:
+            self._nobody_waits = ended is None
+            return self._kept_meanwhile(mine, operation, parks=parks)
         if isinstance(ended, Exception):
             raise ended
         return ended
 
-    async def _both(self, operation: str, *, parks: bool) -> CommitResult | Exception:
+    def _kept_meanwhile(self, mine: ContextChanges, operation: str, *, parks: bool) -> CommitResult:
+        self._cart_outcome = CartOutcome("half", reason=IN_TIME)
+        if not parks:
+            return CommitResult(error=ContextUnavailable(LATE))
+        self._tell(mine, receipts=True)
+        self._minus(mine)
+        self._emit("commit.parked", operation, "parked")
+        return CommitResult(Commit.PARKED, told=mine, receipts=True)
+
+    async def _both(self, mine: ContextChanges, operation: str, *, parks: bool) -> CommitResult | Exception:
         try:
-            return await self._in_turn(operation, parks=parks)
+            ended = await self._in_turn(mine, operation, parks=parks)
+            if self._nobody_waits and ended.error is not None and not ended.is_refused and self._token is not None:
+                ended = await self._engine.park(self._token, mine)
+                self._tell(ended.told, receipts=True)
         except Exception as error:  # noqa: BLE001 - raised where the request still waits for it
             return error
         finally:
             self._together = None
+        return ended
 
-    async def _in_turn(self, operation: str, *, parks: bool) -> CommitResult:
-        asked = self._known is None and bool(self._changes.at(OF_CARTS))
+    async def _in_turn(self, mine: ContextChanges, operation: str, *, parks: bool) -> CommitResult:
+        asked = self._known is None and bool(mine.at(OF_CARTS))
         if asked:
             await self._ask_for_cart()
-        else:
-            await self._load_ahead()  # what is parked goes along, and a cart with it
-        wanted = self._of_carts()
-        if not wanted or wanted.ids <= self._followed or self._token is None:
-            return await super()._commit(operation, parks=parks)
+        wanted = self._of_carts(mine, await self._waiting())
+        is_done = wanted.ids <= self._followed and self._cart_outcome is not None and self._cart_outcome.is_well
+        if not wanted or is_done or self._token is None:
+            return await super()._commit(operation, parks=parks, changes=mine)
         async with self._engine.turns_of_carts.hold(self._turn()):
             if not asked:  # what is cached may be of before the cart
                 await self._ask_for_cart()
-            return await self._cart_and_session(operation, parks=parks)
+            return await self._cart_and_session(mine, operation, parks=parks)
+
+    async def _waiting(self) -> ContextChanges:
+        """Return what waits for Emporix: it goes along, and a cart with it."""
+        known = self._known
+        if known is None and self._token is not None:
+            known = self._engine.view(self._token, self._notes())
+        if known is None:
+            await self._load_ahead()
+            known = self._known
+        return NO_CHANGES if known is None else known.parked
 
     def _turn(self) -> object:
         token = self._token
         session = None if token is None else self._engine.session_of(token)
         return session or (None if token is None else self._engine.key(token.value))
 
-    async def _cart_and_session(self, operation: str, *, parks: bool) -> CommitResult:
+    async def _cart_and_session(self, mine: ContextChanges, operation: str, *, parks: bool) -> CommitResult:
         """Move the cart, and then the session."""
-        mine = self._changes
         known = self._known
         if known is None or known.degraded or known.stale:
             return await self._wait(mine, operation, parks=parks)
-        wanted, cart_id = self._of_carts(), self._cart_id()
+        wanted, cart_id = self._of_carts(mine, known.parked), self._cart_id()
         if cart_id is None:
             return await super()._commit(operation, parks=parks, changes=mine)
         to = self._place(mine.newest(wanted))
@@ -169,15 +212,19 @@ class Following(OwnCalls):
             self._emit("cart.gone", OPERATION, "404")
             return await super()._commit(operation, parks=parks, changes=mine)
         if moved.state != "moved":
-            return await self._without_switch(operation, moved, wanted, parks=parks)
+            return await self._without_switch(mine, operation, moved, wanted, parks=parks)
         if moved.currency is not None:
-            self._put("currency", moved.currency)
-            mine = mine.over(self._changes.at(("currency",)))
+            mine = self._with_currency(mine, moved.currency)
             to = replace(to, currency=moved.currency)
         self._followed |= wanted.ids
         sent = await super()._commit(operation, parks=parks, changes=mine)
         self._tell_of_cart(await self._agreed(cart_id, to, sent))
         return sent
+
+    def _with_currency(self, mine: ContextChanges, currency: str) -> ContextChanges:
+        """Return changes with the currency that a site has brought along."""
+        at = self._deps.timestamps.next(self._newest_at())
+        return mine.over(ContextChanges({"currency": new_operation(currency, at, self._era, self._deps.clock)}))
 
     async def _ask_for_cart(self) -> None:
         """Ask Emporix for the context: for which cart the shopper has."""
@@ -232,16 +279,20 @@ class Following(OwnCalls):
         return await super()._commit(operation, parks=True, changes=mine)
 
     async def _without_switch(
-        self, operation: str, moved: Moved, wanted: ContextChanges, *, parks: bool
+        self, mine: ContextChanges, operation: str, moved: Moved, wanted: ContextChanges, *, parks: bool
     ) -> CommitResult:
         """Send the other changes of the request; the session stays on the site and in the currency of its cart."""
-        dropped = self._changes.at(OF_CARTS).ids | self._brought_by_site()
+        dropped = mine.at(OF_CARTS).ids | (self._brought_by_site() & mine.ids)
         with recording:
             self._changes = self._changes.without(dropped)
-        sent = await super()._commit(operation, parks=parks)
-        # A switch that has waited goes along with whatever is sent.
-        state: CartState = "half" if sent.is_taken and not wanted.ids <= dropped else moved.state
-        self._tell_of_cart(CartOutcome(state, reason=moved.reason))
+        rest, waiting = mine.without(dropped), NO_CHANGES if self._known is None else self._known.parked
+        if dropped and waiting.at(OF_CARTS):  # an earlier choice of the same field may have waited
+            sent = await self._cart_and_session(rest, operation, parks=parks)
+        else:
+            sent = await super()._commit(operation, parks=parks, changes=rest)
+            # A switch that has waited goes along with whatever is sent.
+            state: CartState = "half" if sent.is_taken and not wanted.ids <= dropped else moved.state
+            self._tell_of_cart(CartOutcome(state, reason=moved.reason))
         if sent.error is not None or not wanted.ids & dropped:
             return sent
         stays = ChangeRefused(OPERATION, None, f"{moved.reason}: {STAYS}")
@@ -251,54 +302,13 @@ class Following(OwnCalls):
         """Return the operations that nobody has chosen, but that a site has brought along."""
         return frozenset()
 
-    def _of_carts(self) -> ContextChanges:
+    def _of_carts(self, mine: ContextChanges, waiting: ContextChanges) -> ContextChanges:
         """Return the switches that are about to be sent and that a cart has, too."""
-        parked = NO_CHANGES if self._known is None else self._known.parked
-        return self._changes.newest(parked).at(OF_CARTS)
+        return mine.newest(waiting).at(OF_CARTS)
 
     def _tell_of_cart(self, outcome: CartOutcome) -> None:
         self._cart_outcome = outcome
         self._emit(TOLD[outcome.state], OPERATION, outcome.state)
-
-    # After a login
-
-    def _is_his_own_session(self) -> bool:
-        """Tell whether nobody has logged out of the session before: its cart may be somebody else's then."""
-        return self._deps.tokens.begins_sessions or (self._deps.cookies is not None and self._era == 0)
-
-    async def _merge_carts(self, before: Belongings) -> CartMerge | None:
-        """Put the cart of before a login into the customer's; `None` where no carts follow."""
-        if self._deps.carts is None:
-            return None
-        if before.cart_id is not None and not self._is_his_own_session():
-            return CartMerge("failed", reason=NOT_HIS)
-        merging = self._engine.shared(self._merged(before), otherwise=CartMerge("failed", reason="cut short"))
-        with self._budget(READING) as until:
-            merge = await merging.wait(until - self._deps.clock.monotonic(), self._deps.clock)
-        merge = merge or CartMerge("failed", reason=IN_TIME)
-        self._emit("cart.merged", "cart.merge", merge.state)
-        token = await self._credentials()
-        if merge.state == "merged" and token is not None:
-            self._learn(await self._asked(token, self._engine.refresh))
-        return merge
-
-    async def _merged(self, before: Belongings) -> CartMerge:
-        """Merge, and have the cart that stays follow what the login has made of site and currency."""
-        carts, place = self._carts(), self._place(NO_CHANGES)
-        merge = await carts.merge(before.cart_id, place, company_of(self._document))
-        document = before.document
-        was = None if document is None else Place(document.site_code, document.currency)
-        cart_id = merge.cart_id or self._cart_id()
-        if cart_id is None or merge.state not in {"kept", "nothing"} or (was == place and cart_id == before.cart_id):
-            return merge
-        site_moves = was is None or was.site_code != place.site_code
-        try:
-            moved = await carts.move(cart_id, place, was or place, site_moves=site_moves, any_currency=False)
-        except EmporixError as error:
-            moved = Moved("half", type(error).__name__)
-        stays = CartOutcome("half", reason=moved.reason)
-        self._tell_of_cart(stays if moved.state != "moved" else await carts.shown(cart_id, place))
-        return merge
 
     # What both need
 
@@ -325,6 +335,6 @@ class Following(OwnCalls):
         site_code, currency = (switch_value(name, changes, known, self._deps.defaults) for name in OF_CARTS)
         return Place(site_code, currency)
 
-    def _seen_value(self, name: str) -> str | None:
+    def _effective_value(self, name: str) -> str | None:
         """Return a switch as the shopper sees it."""
         return switch_value(name, self._changes, self._known or NOTHING_KNOWN, self._deps.defaults, self._resolved)

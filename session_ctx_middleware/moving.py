@@ -12,10 +12,10 @@ from typing import Final
 from starlette.requests import HTTPConnection
 
 from .carrying import READING
+from .cart_merging import CartMerging
 from .clock import STEP
 from .engine import Notes
 from .errors import ContextSealed
-from .following import Following
 from .model.carts import CartMerge
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import ATTRIBUTE_PREFIX, NO_RECEIPTS, Value
@@ -42,7 +42,7 @@ HIS_OWN: Final = frozenset({"change", "parked", "document"})
 """Where values come from that are the shopper's, and not the shop's by default."""
 
 
-class Moving(Following):
+class Moving(CartMerging):
     """The part of a request that goes over to another token."""
 
     _has_moved = False
@@ -208,6 +208,8 @@ class Moving(Following):
         self._emit("session.moved", kind, "same session" if same else "another session")
         brings_cart = kind == "login" and follows == "everything" and before.side.customer_id is None
         cart = await self._merge_carts(before) if brings_cart else None
+        if not brings_cart and not same and {"site_code", "currency"} & taken.keys():
+            await self._follow_to_session(before)
         return self._transition(before, kind, taken, same=same, cart=cart)
 
     def _with_what_came_between(self, before: Belongings) -> Belongings:

@@ -8,9 +8,12 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
 
-from session_ctx_middleware import SessionContext, SessionContextError, UpstreamPolicy
+from session_ctx_middleware import SessionContext, SessionContextError, UpstreamPolicy, get_session_context
 from session_ctx_middleware.emporix import CartOutcome, PublicToken, SiteCatalog
+from session_ctx_middleware.errors import ConfigurationError
 from session_ctx_middleware.resolution import Host
 from session_ctx_middleware.testing import FakeEmporix, Fault, Quirks
 
@@ -235,3 +238,203 @@ async def test_currency_of_the_address(make_shop: MakeShop, emporix: FakeEmporix
     await shop.fill()
     await shop.switch(site_code="main")
     assert shop.currencies == ("EUR", "EUR")
+
+
+# Whoever leaves, or has to wait
+
+
+@pytest.mark.parametrize("values", [{"language": "fr"}, {"currency": "CHF"}, {"currency": "CHF", "language": "fr"}])
+@pytest.mark.parametrize("commits", [True, False])
+async def test_browser_that_leaves_before_anything_is_known(
+    shop: CartShop, commits: bool, values: dict[str, str]
+) -> None:
+    """What it has chosen is sent all the same."""
+    shop.emporix.fault("context.get", Fault(delay=0.3), times=1)
+    await left(shop.switch(commits=commits, **values))
+    await asyncio.sleep(20.0)
+    await shop.page()
+
+    document = held(shop.emporix, shop.session.session_id)
+    assert {name: document[name] for name in values} == values
+    assert len(set(shop.currencies)) == 1
+
+
+async def test_browser_that_leaves_while_the_cart_refuses(shop: CartShop) -> None:
+    """What has nothing to do with the cart is switched."""
+    await shop.page()
+    shop.emporix.fault("cart.change_currency", Fault(delay=0.3, status=400))
+    await left(shop.switch(currency="CHF", language="fr"))
+    await asyncio.sleep(5.0)
+    assert held(shop.emporix, shop.session.session_id)["language"] == "fr"
+
+
+@pytest.mark.parametrize("slow", ["cart.change_currency", "context.patch"])
+async def test_browser_that_leaves_before_an_outage(shop: CartShop, slow: str) -> None:
+    """What cannot be sent then waits, though an explicit commit would have raised."""
+    await shop.page()
+    shop.emporix.fault(slow, Fault(delay=0.3), times=1)
+    shop.emporix.fault("context.patch", Fault(status=503), times=None)
+    await left(shop.switch(currency="CHF"))
+    await asyncio.sleep(20.0)
+    shop.emporix.clear_faults()
+    await asyncio.sleep(20.0)
+    await shop.page()
+    assert shop.currencies == ("CHF", "CHF")
+
+
+async def left(request: Any) -> None:
+    leaving = asyncio.create_task(request)
+    await asyncio.sleep(0.1)
+    leaving.cancel()
+    with suppress(asyncio.CancelledError):
+        await leaving
+
+
+async def test_shutdown_while_a_cart_hangs(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """Pages end as they do while a cart hangs, and say so."""
+    shop = CartShop(make_shop, emporix, secret_key="s" * 32)
+    await shop.fill()
+    middlewares = []
+
+    async def endpoint(ctx: SessionContext, _: Any) -> None:
+        await ctx
+        middlewares.append(ctx.middleware)
+        ctx.switch(currency="CHF")
+
+    emporix.fault("cart", Fault(hang=True), times=None)
+    pages = [asyncio.create_task(shop.shop.visit(endpoint, token=shop.session.token, method="POST")) for _ in range(3)]
+    await asyncio.sleep(0.5)
+    await middlewares[0].aclose()
+
+    for answer in await asyncio.gather(*pages):
+        assert answer.status_code == 200
+    assert shop.shop.named("cart.half")
+    assert not shop.shop.named("changes.discarded")
+
+
+async def test_commits_that_are_cut_short(shop: CartShop) -> None:
+    """None of them keeps the next one waiting for ever."""
+    done: list[int] = []
+
+    async def endpoint(ctx: SessionContext, _: Any) -> None:
+        await ctx
+        ctx.switch(currency="CHF")
+        for number in range(4):
+            with suppress(SessionContextError):
+                await ctx.commit()
+            done.append(number)
+            await asyncio.sleep(0)
+
+    shop.emporix.fault("cart", Fault(delay=40.0), times=None)
+    page = asyncio.create_task(shop.shop.visit(endpoint, token=shop.session.token, method="POST"))
+    await asyncio.sleep(0.5)
+    await asyncio.wait_for(page, 60.0)
+    assert done == [0, 1, 2, 3]
+
+
+async def test_many_switches_while_the_cart_hangs(shop: CartShop) -> None:
+    """None of them waits for longer than a commit may take."""
+    shop.emporix.fault("cart", Fault(hang=True), times=None)
+    loop = asyncio.get_running_loop()
+
+    async def timed() -> float:
+        began = loop.time()
+        await shop.switch(currency="CHF", commits=False)
+        return loop.time() - began
+
+    assert max(await asyncio.gather(*(timed() for _ in range(8)))) <= 3.1
+
+
+async def test_token_source_that_commits(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """It is told so, instead of waiting for itself."""
+
+    async def source(connection: HTTPConnection) -> str:
+        ctx = get_session_context(connection)
+        ctx.switch(currency="CHF")
+        with pytest.raises(ConfigurationError, match="token source"):
+            await ctx.commit()
+        ctx.discard()
+        return token
+
+    shop = CartShop(make_shop, emporix, token=source)
+    token = shop.session.token
+    await asyncio.wait_for(shop.page(), 10.0)
+
+
+# One request, several attempts
+
+
+async def test_second_attempt(shop: CartShop) -> None:
+    """The outcome is that of the last one."""
+    shop.emporix.fault("context.patch", Fault(status=503), times=1)
+    states: list[str] = []
+
+    async def endpoint(ctx: SessionContext, _: Any) -> None:
+        ctx.switch(currency="CHF")
+        for _attempt in range(2):
+            with suppress(SessionContextError):
+                await ctx.commit()
+            states.append("" if ctx.cart_outcome is None else ctx.cart_outcome.state)
+
+    await shop.shop.visit(endpoint, token=shop.session.token, method="POST")
+    assert states[-1] == "moved"
+    assert shop.currencies == ("CHF", "CHF")
+
+
+async def test_choice_made_while_another_one_fails(shop: CartShop) -> None:
+    """It is not dropped with it."""
+    await shop.page()
+    shop.emporix.fault("cart.change_currency", Fault(delay=0.3, status=400), times=1)
+
+    async def endpoint(ctx: SessionContext, _: Any) -> None:
+        ctx.switch(currency="CHF")
+        first = asyncio.create_task(ctx.commit())
+        await asyncio.sleep(0.1)
+        ctx.switch(currency="USD")
+        with suppress(SessionContextError):
+            await first
+        await ctx.commit()
+
+    await shop.shop.visit(endpoint, token=shop.session.token, method="POST")
+    assert shop.currencies == ("USD", "USD")
+
+
+async def test_failed_choice_over_one_that_waits(shop: CartShop) -> None:
+    """The earlier one is made, with its cart, and said to be."""
+    shop.emporix.fault("context", Fault(status=503), times=None)
+    await shop.switch(currency="CHF", commits=False)
+    shop.emporix.clear_faults()
+    await asyncio.sleep(30.0)
+    shop.emporix.fault("cart.change_currency", Fault(status=400), times=1)
+    outcome = await shop.switch(currency="USD")
+
+    assert outcome is not None
+    assert len(set(shop.currencies)) == 1
+    assert outcome.state == "moved"
+
+
+@pytest.mark.parametrize("ends", ["discard", "status 500"])
+async def test_open_cart_before_a_choice_is_dropped(shop: CartShop, ends: str) -> None:
+    """A cart that is there goes nowhere that the session never gets to."""
+
+    async def endpoint(ctx: SessionContext, _: Any) -> Response:
+        await ctx
+        ctx.switch(currency="CHF")
+        await ctx.open_cart()
+        if ends == "discard":
+            ctx.discard()
+        return Response(status_code=500 if ends == "status 500" else 200)
+
+    await shop.shop.visit(endpoint, token=shop.session.token, method="POST")
+    assert shop.currencies == ("EUR", "EUR")
+
+
+async def test_language_alone_over_what_is_cached(shop: CartShop) -> None:
+    """It costs what it costs without carts, however old the cache is."""
+    for age in (0.0, 5.0, 70.0, 400.0):
+        await shop.page()
+        await asyncio.sleep(age)
+        shop.emporix.clear_calls()
+        await shop.switch(language="fr" if age else "en")
+        assert shop.calls.count("context.get") <= 1
+        assert not [each for each in shop.calls if each.startswith("cart.")]

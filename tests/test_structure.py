@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("lifecycle",),
     ("own_calls",),
     ("following",),
+    ("cart_merging",),
     ("moving",),
     ("shared_pages",),
     ("reading",),

@@ -178,13 +178,13 @@ class ShoppersCarts:
 
     # One cart
 
-    async def open_cart(self, cart_id: str | None, site_code: str, currency: str, company: str | None) -> str | None:
+    async def open_cart(self, cart_id: str | None, begins: Place, holds: Place, company: str | None) -> str | None:
         """Return a cart that things can be put into: this one, or else the one of the site, or a new one.
 
         Args:
             cart_id: that the session names; `None` for none.
-            site_code: the site.
-            currency: of a new one.
+            begins: where a new one begins.
+            holds: where the session is: a cart that is there already goes nowhere else.
             company: the legal entity that a customer acts for.
 
         Raises:
@@ -192,7 +192,8 @@ class ShoppersCarts:
         """
         named = None if cart_id is None else await self._open(cart_id)
         if named is not None:
-            return await self._in_currency(named, currency)
+            return await self._in_currency(named, holds.currency)
+        site_code, currency = begins.site_code or "", begins.currency or ""
         try:
             created = await self._with(
                 "POST", "", lambda given: self._client.create(given, site_code, currency, company)
@@ -204,7 +205,7 @@ class ShoppersCarts:
         found = await self._found(site_code, company)
         if found is None:
             raise refused.again()
-        return await self._in_currency(found, currency)
+        return await self._in_currency(found, holds.currency)
 
     async def _open(self, cart_id: str) -> Cart | None:
         """Return a cart if anything can be put into it."""
@@ -214,8 +215,8 @@ class ShoppersCarts:
             return None
         return replace(cart, cart_id=cart_id) if cart.is_open else None
 
-    async def _in_currency(self, cart: Cart, currency: str) -> str | None:
-        """Return the id of a cart, which is to take what the shopper sees prices of."""
+    async def _in_currency(self, cart: Cart, currency: str | None) -> str | None:
+        """Return the id of a cart, which is to agree with the session."""
         if cart.cart_id is not None and cart.currency is not None and not cart.is_in(currency):
             await self._to_currency(cart.cart_id, currency)
         return cart.cart_id

@@ -33,6 +33,11 @@ class CartOutcome(Personal):
     unpriced: tuple[str, ...] = ()
     reason: str = ""
 
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is left to be done."""
+        return self.state in {"moved", "accepted"}
+
     def _outline(self) -> str:
         return self.state
 

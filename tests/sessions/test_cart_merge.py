@@ -179,6 +179,41 @@ async def test_kept_cart_follows_preferences(make_shop: MakeShop, who: tuple[str
     assert (document["siteCode"], document["currency"]) == (cart["siteCode"], cart["currency"])
 
 
+async def test_switch_while_a_login_merges(make_shop: MakeShop) -> None:
+    """What another tab chooses meanwhile is where the cart ends up."""
+    emporix = platform()
+    shop, guests = await guest(make_shop, emporix)
+    emporix.fault("cart.find", Fault(delay=1.0), times=1)
+    login = asyncio.create_task(shop.login(JANE))
+    await asyncio.sleep(0.5)
+    await shop.switch(currency="CHF")
+    await login
+    await asyncio.sleep(60.0)
+
+    cart = emporix.cart(guests)
+    assert cart is not None
+    assert cart["currency"] == (await shop.page())["currency"]
+
+
+async def test_cart_of_the_session_that_is_come_to(make_shop: MakeShop) -> None:
+    """A shopper who comes to another session with a choice has the cart of that one follow."""
+    emporix = platform()
+    shop = make_shop(emporix=emporix, carts=CartFollows(), secret_key="s" * 32)
+    one, other = (emporix.new_session(site_code="main", currency="EUR") for _ in range(2))
+    created = await call(emporix, other.token, "POST", "", {"currency": "EUR", "siteCode": "main"})
+    await shop.switch(one.token, currency="CHF")
+
+    async def endpoint(ctx: Any, _: Any) -> None:
+        await ctx
+        await ctx.adopt(StorefrontToken(other.token))
+
+    await shop.visit(endpoint, token=one.token, method="POST")
+    cart, document = emporix.cart(created["cartId"]), emporix.document(other.session_id)
+    assert cart is not None
+    assert document is not None
+    assert cart["currency"] == document["currency"] == "CHF"
+
+
 async def test_merge_whose_answer_is_lost(make_shop: MakeShop) -> None:
     """A cart that is gone was merged."""
     emporix = platform()
