@@ -294,7 +294,7 @@ async def test_shutdown_while_a_cart_hangs(make_shop: MakeShop, emporix: FakeEmp
     """Pages end as they do while a cart hangs, and say so."""
     shop = CartShop(make_shop, emporix, secret_key="s" * 32)
     await shop.fill()
-    middlewares = []
+    middlewares: list[Any] = []
 
     async def endpoint(ctx: SessionContext, _: Any) -> None:
         await ctx

@@ -353,8 +353,8 @@ class Visit:
             if (before is None or (before == customer and is_known)) and not moved.session_kept:
                 self._violation("a login has not kept the session")
             self._logged_in_at = self.loop.time()
-            if blind:  # nobody could see what the login has written over
-                self._void_what_overlaps()
+            if blind and self._overlapping():  # nobody could see what the login has written over
+                self._pardon()
             if not moved.session_kept:
                 company = self.expected.company
                 self._somebody_else()
@@ -397,16 +397,15 @@ class Visit:
     def _somebody_else(self) -> None:
         self.era += 1
         self.expected = Expected()
-        self._void_what_overlaps()
-
-    def _void_what_overlaps(self) -> None:
-        """Expect nothing of what was chosen while somebody logged in or out."""
-        began, ended = self.moves[-1]
         # What a page chooses that does not know of the logout is void with everything else of before.
-        overlap = [each for each in self.choices if each.sent < ended and (each.known is None or each.known > began)]
-        for each in overlap:
+        for each in self._overlapping():
             each.known = None
             each.void = True
+
+    def _overlapping(self) -> list[Choice]:
+        """Return what was chosen while somebody logged in or out."""
+        began, ended = self.moves[-1]
+        return [each for each in self.choices if each.sent < ended and (each.known is None or each.known > began)]
 
     async def _settle(self) -> None:
         """Let nobody ask until the browser has a session: two first pages at once may begin two."""
