@@ -17,7 +17,7 @@ from .model.carts import CartOutcome, CartState
 from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import ContextDocument
 from .model.transition import company_of
-from .model.view import NOTHING_KNOWN, switch_value
+from .model.view import NOTHING_KNOWN, Snapshot, switch_value
 from .own_calls import OwnCalls
 from .recording import new_operation, recording
 from .tasks import SharedResult
@@ -88,7 +88,7 @@ class Following(OwnCalls):
         await self._load_ahead()
         if self._token is None:
             raise NoToken
-        site_code, currency = (self._effective_value(name) for name in OF_CARTS)
+        site_code, currency = (self._shown_value(name, self._known or NOTHING_KNOWN) for name in OF_CARTS)
         if site_code is None or currency is None:
             raise ConfigurationError("A cart needs a site and a currency: set ContextDefaults(site_code=, currency=).")
         named, begins = self._cart_id(), Place(site_code, currency)
@@ -335,6 +335,6 @@ class Following(OwnCalls):
         site_code, currency = (switch_value(name, changes, known, self._deps.defaults) for name in OF_CARTS)
         return Place(site_code, currency)
 
-    def _effective_value(self, name: str) -> str | None:
-        """Return a switch as the shopper sees it."""
-        return switch_value(name, self._changes, self._known or NOTHING_KNOWN, self._deps.defaults, self._resolved)
+    def _shown_value(self, name: str, known: Snapshot) -> str | None:
+        """Return the effective value of a switch, for nobody to see yet."""
+        return switch_value(name, self._changes, known, self._deps.defaults, self._resolved)

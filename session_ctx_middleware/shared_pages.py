@@ -12,7 +12,7 @@ from starlette.types import Message, Scope
 from .http_cache import Headers, Vary
 from .model.fields import SWITCHES
 from .model.transition import customer_of
-from .model.view import Snapshot, switch_value
+from .model.view import Snapshot
 from .moving import Moving
 from .navigation import SAFE
 from .privacy import protected
@@ -79,10 +79,6 @@ class SharedPages(Moving):
     def _named(self, known: Snapshot) -> str:
         """Return what stands for the values that show."""
         return variant_of(self._deps.place[0], {name: self._shown_value(name, known) for name in SWITCHES})
-
-    def _shown_value(self, name: str, known: Snapshot) -> str | None:
-        """Return the effective value of a switch, for nobody to see yet."""
-        return switch_value(name, self._changes, known, self._deps.defaults, self._resolved)
 
     def _keeps_private(self, variant: str | None, status: int, method: str) -> str:
         """Return why a response has to stay its shopper's own; empty where it need not."""

@@ -38,7 +38,7 @@ class CartShop:
         self.session = emporix.new_session(site_code="main", currency="EUR", language="de", target_location="DE")
         self.cart_id = ""
 
-    async def fill(self, query: str = "", **body: str) -> str:
+    async def fill(self, **body: str) -> str:
         """Create the shopper's cart, and put a cup into it."""
         created = await self.call("POST", "", {"currency": "EUR", "siteCode": "main", **body})
         self.cart_id = created["cartId"]
@@ -345,6 +345,20 @@ async def test_first_cart(make_shop: MakeShop, emporix: FakeEmporix) -> None:
     new = emporix.cart(await open_cart(shop))
     assert new is not None
     assert (new["siteCode"], new["currency"]) == ("main", "EUR")
+
+
+async def test_first_cart_of_a_corrected_currency(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """Where the session has a currency that its site does not offer, the cart begins in the one that shows."""
+    shop = CartShop(make_shop, emporix, sites=SiteCatalog(PublicToken("storefront")))
+    shop.session = emporix.new_session(site_code="main", currency="CAD", language="de", target_location="DE")
+    await shop.shop.visit(nothing)
+    await shop.page()
+    await shop.switch(language="fr")  # loads what the sites offer
+    assert (await shop.page()).currency == "EUR"
+    new = emporix.cart(await open_cart(shop))
+
+    assert new is not None
+    assert new["currency"] == "EUR"
 
 
 async def test_one_there_already(shop: CartShop) -> None:

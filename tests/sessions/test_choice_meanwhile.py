@@ -104,10 +104,6 @@ def guests_token(emporix: FakeEmporix) -> str:
     return next(value for value, token in emporix._world.access.items() if token.customer is None)
 
 
-async def shown(shop: Shop, token: str) -> str | None:
-    return await shop.currency(token)
-
-
 @pytest.mark.parametrize("before", [{}, {"currency": "CHF"}])
 @pytest.mark.parametrize("who", [JANE[0], JOE[0]], ids=["preferences", "none"])
 async def test_another_tab_of_the_same_worker(make_shop: MakeShop, who: str, before: dict[str, str]) -> None:
@@ -123,7 +119,7 @@ async def test_another_tab_of_the_same_worker(make_shop: MakeShop, who: str, bef
 
     token = await adopting(shop, emporix, who, choose)
     assert currency(emporix) == "SEK"
-    assert await shown(shop, token) == "SEK"
+    assert await shop.currency(token) == "SEK"
 
 
 async def test_choice_of_before_a_logout(make_shop: MakeShop) -> None:
@@ -142,7 +138,7 @@ async def test_choice_of_before_a_logout(make_shop: MakeShop) -> None:
     token = await adopting(one, emporix, JANE[0])
     await asyncio.sleep(1.0)
 
-    assert await shown(two, token) == await shown(one, token) == "USD"
+    assert await two.currency(token) == await one.currency(token) == "USD"
     assert currency(emporix) == "USD"
 
 
