@@ -13,11 +13,15 @@ __all__ = [
     "change_currency",
     "change_site",
     "create_cart",
+    "customer_refusal",
     "delete_cart",
     "find_cart",
     "get_cart",
     "merge_carts",
+    "own_cart",
     "refresh_cart",
+    "remove_item",
+    "update_item",
     "validate_cart",
 ]
 
@@ -64,13 +68,13 @@ def find_cart(call: Incoming) -> Answer:
 
 def get_cart(call: Incoming) -> Answer:
     """Answer a cart of the session."""
-    cart = _own_cart(call)
+    cart = own_cart(call)
     return json_answer(_cart(call, cart)) if isinstance(cart, Cart) else cart
 
 
 def delete_cart(call: Incoming) -> Answer:
     """Delete a cart of the session; what its context names stays named."""
-    cart = _own_cart(call)
+    cart = own_cart(call)
     if not isinstance(cart, Cart):
         return cart
     del call.world.carts[cart.cart_id]
@@ -79,7 +83,7 @@ def delete_cart(call: Incoming) -> Answer:
 
 def add_item(call: Incoming) -> Answer:
     """Put an item into a cart."""
-    cart = _own_cart(call)
+    cart = own_cart(call)
     if not isinstance(cart, Cart):
         return cart
     item_id = cart.add(call.data)
@@ -88,9 +92,39 @@ def add_item(call: Incoming) -> Answer:
     return json_answer(body, 201, {"location": location})
 
 
+def update_item(call: Incoming) -> Answer:
+    """Change an item: the fields that are sent where ``partial`` says so, else all of it."""
+    cart = own_cart(call)
+    if not isinstance(cart, Cart):
+        return cart
+    item = cart.item(call.values["item_id"])
+    if item is None:
+        return _no_item()
+    quantity = call.data.get("quantity", 1)
+    if not isinstance(quantity, int | float) or quantity <= 0:
+        return _bad_request("The quantity has to be more than 0")
+    kept = item if call.query.get("partial") == "true" else {"quantity": 1, "id": item["id"]}
+    changed = {**kept, **call.data, "id": item["id"]}
+    item.clear()
+    item.update(changed, effectiveQuantity=changed["quantity"])
+    return no_content()
+
+
+def remove_item(call: Incoming) -> Answer:
+    """Take an item out of a cart."""
+    cart = own_cart(call)
+    if not isinstance(cart, Cart):
+        return cart
+    item = cart.item(call.values["item_id"])
+    if item is None:
+        return _no_item()
+    cart.items.remove(item)
+    return no_content()
+
+
 def change_site(call: Incoming) -> Answer:
     """Move a cart to another site, with that site's currency; the session stays as it is."""
-    cart = _own_cart(call)
+    cart = own_cart(call)
     if not isinstance(cart, Cart):
         return cart
     site = call.world.sites.get(str(call.data.get("siteCode")))
@@ -102,7 +136,7 @@ def change_site(call: Incoming) -> Answer:
 
 def change_currency(call: Incoming) -> Answer:
     """Change a cart's currency, which may take a while to be seen; the session stays as it is."""
-    cart = _own_cart(call)
+    cart = own_cart(call)
     if not isinstance(cart, Cart):
         return cart
     currency = call.data.get("currency")
@@ -116,7 +150,7 @@ def change_currency(call: Incoming) -> Answer:
 
 def refresh_cart(call: Incoming) -> Answer:
     """Price a cart anew; a guest's cart does not go with a company."""
-    cart = _own_cart(call)
+    cart = own_cart(call)
     if not isinstance(cart, Cart):
         return cart
     if cart.key.customer_id is None and call.token is not None and call.token.company is not None:
@@ -126,7 +160,7 @@ def refresh_cart(call: Incoming) -> Answer:
 
 def validate_cart(call: Incoming) -> Answer:
     """Answer which items of a cart have no price."""
-    cart = _own_cart(call)
+    cart = own_cart(call)
     if not isinstance(cart, Cart):
         return cart
     unpriced = _unpriced(call, cart, cart.shown_currency(call.world.now()))
@@ -141,7 +175,7 @@ def validate_cart(call: Incoming) -> Answer:
 
 def merge_carts(call: Incoming) -> Answer:
     """Put the items of guests' carts into a customer's, where all have one currency; theirs are closed."""
-    cart = _own_cart(call)
+    cart = own_cart(call)
     if not isinstance(cart, Cart):
         return cart
     wanted = call.data.get("carts")
@@ -190,7 +224,7 @@ def _header_refusal(call: Incoming) -> Answer | None:
     token = call.token
     if call.world.quirks.cart_headers == "optional" or token is None or token.session is None:
         return None
-    return _guest_refusal(call, token.session) if token.customer is None else _customer_refusal(call, token)
+    return _guest_refusal(call, token.session) if token.customer is None else customer_refusal(call, token)
 
 
 def _guest_refusal(call: Incoming, session: Session) -> Answer | None:
@@ -200,7 +234,8 @@ def _guest_refusal(call: Incoming, session: Session) -> Answer | None:
     return _bad_request("Required Header [session-id] is missing" if session_id is None else "session-id is not valid")
 
 
-def _customer_refusal(call: Incoming, token: Token) -> Answer | None:
+def customer_refusal(call: Incoming, token: Token) -> Answer | None:
+    """Return why a customer's call is refused that needs a ``saas-token``, `None` where it is not."""
     value = call.headers.get("saas-token")
     if value is None:
         return _bad_request("Required Header [saas-token] is missing")
@@ -210,10 +245,16 @@ def _customer_refusal(call: Incoming, token: Token) -> Answer | None:
     return None
 
 
-def _own_cart(call: Incoming) -> Cart | Answer:
+def own_cart(call: Incoming, cart_id: str | None = None) -> Cart | Answer:
+    """Return a cart of the session, or why it cannot be had.
+
+    Args:
+        call: the call.
+        cart_id: its id; that of the path unless it is given.
+    """
     if call.session is None:
         return call.unauthorized()
-    cart = call.world.carts.get(call.values["cart_id"])
+    cart = call.world.carts.get(call.values["cart_id"] if cart_id is None else cart_id)
     owner = call.session.customer
     if cart is not None and cart.key.session_id == call.session.session_id:
         return cart
@@ -228,6 +269,10 @@ def _bad_request(message: str) -> Answer:
 
 def _no_cart() -> Answer:
     return service_error(404, NOT_FOUND, status="Not Found")
+
+
+def _no_item() -> Answer:
+    return service_error(404, "Cart item not found", status="Not Found")
 
 
 def _yrn(call: Incoming, kind: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What tests do with the carts of FakeEmporix."""
+"""What tests do with the carts and orders of FakeEmporix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["FakeCarts"]
 
 
 class FakeCarts:
-    """The part of `FakeEmporix` that is about carts."""
+    """The part of `FakeEmporix` that is about carts and orders."""
 
     _world: World
 
@@ -34,3 +34,11 @@ class FakeCarts:
     def end_cart(self, cart_id: str) -> None:
         """Have a cart ordered elsewhere: the session's context still names it."""
         self._world.carts.pop(cart_id, None)
+
+    def order(self, order_id: str) -> dict[str, Any] | None:
+        """Return what was ordered: the call of the checkout with site and items; `None` where there is no such order.
+
+        Args:
+            order_id: its id.
+        """
+        return copy.deepcopy(self._world.orders.get(order_id))

@@ -131,6 +131,10 @@ class Cart:
 
     def add(self, item: Mapping[str, Any]) -> str:
         """Put an item into the cart, and return its id."""
-        item_id = str(len(self.items))
+        item_id = str(1 + max((int(each["id"]) for each in self.items), default=-1))
         self.items.append({"quantity": 1, "effectiveQuantity": 1, **item, "id": item_id})
         return item_id
+
+    def item(self, item_id: str) -> dict[str, Any] | None:
+        """Return an item, `None` where there is none of this id."""
+        return next((each for each in self.items if each["id"] == item_id), None)

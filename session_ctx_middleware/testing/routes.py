@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 from urllib.parse import unquote
 
-from . import accounts, carts, contexts, customers, shopping, sites
+from . import accounts, carts, checkout, contexts, customers, shopping, sites
 from .answers import Answer
 from .faults import matches
 from .request import Incoming
@@ -64,6 +64,8 @@ _ROUTES: Final = (
     _route("cart.get", "GET", _CART + "/{cart_id}", carts.get_cart),
     _route("cart.delete", "DELETE", _CART + "/{cart_id}", carts.delete_cart),
     _route("cart.add_item", "POST", _CART + "/{cart_id}/items", carts.add_item),
+    _route("cart.update_item", "PUT", _CART + "/{cart_id}/items/{item_id}", carts.update_item),
+    _route("cart.remove_item", "DELETE", _CART + "/{cart_id}/items/{item_id}", carts.remove_item),
     _route("cart.change_site", "POST", _CART + "/{cart_id}/changeSite", carts.change_site),
     _route("cart.change_currency", "POST", _CART + "/{cart_id}/changeCurrency", carts.change_currency),
     _route("cart.refresh", "PUT", _CART + "/{cart_id}/refresh", carts.refresh_cart),
@@ -74,7 +76,10 @@ _ROUTES: Final = (
     _route("country.list", "GET", "/country/{tenant}/countries", sites.list_countries),
     _route("currency.list", "GET", "/currency/{tenant}/currencies", sites.list_currencies),
     _route("product.list", "GET", "/product/{tenant}/products", shopping.list_products),
-    _route("price.match", "POST", "/price/{tenant}/match-prices-by-context", shopping.match_prices),
+    _route("product.get", "GET", "/product/{tenant}/products/{product_id}", shopping.get_product),
+    _route("price.match", "POST", "/price/{tenant}/match-prices-by-context", shopping.match_prices_by_context),
+    _route("price.match_for", "POST", "/price/{tenant}/match-prices", shopping.match_prices),
+    _route("checkout.order", "POST", "/checkout/{tenant}/checkouts/order", checkout.place_order),
 )
 
 

@@ -64,6 +64,7 @@ class World:
     codes: dict[str, str] = field(init=False, default_factory=dict)
     carts: dict[str, Cart] = field(init=False, default_factory=dict)
     customers: dict[str, Customer] = field(init=False, default_factory=lambda: dict(CUSTOMERS))
+    orders: dict[str, dict[str, Any]] = field(init=False, default_factory=dict)
     unpriced: set[tuple[str, str]] = field(init=False, default_factory=set)
     sites: dict[str, dict[str, Any]] = field(init=False, default_factory=dict)
 
@@ -223,6 +224,12 @@ class World:
     def open_cart(self, key: CartKey) -> Cart | None:
         """Return the cart of a key."""
         return next((cart for cart in self.carts.values() if cart.key == key), None)
+
+    def new_order(self, order: Mapping[str, Any]) -> str:
+        """Keep an order, and return its id."""
+        order_id = f"EON{1000 + len(self.orders)}"
+        self.orders[order_id] = dict(order)
+        return order_id
 
     def new_cart(self, session: Session, key: CartKey, currency: str) -> Cart:
         """Create a cart; a shopping cart is noted in the session's context, which appears with the first one."""

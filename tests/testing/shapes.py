@@ -70,6 +70,7 @@ SITE: Final = {
     "shipToCountries": [str],
     "taxDeterminationBasedOn": str,
 }
+PRODUCT: Final = {"id": str, "code": str, "name": dict, "description": dict, "published": bool}
 PRICE: Final = {
     "priceId": str,
     "itemId": {"id": str, "itemType": str},
@@ -144,6 +145,8 @@ SUCCESS: Final[dict[str, tuple[int, Any]]] = {
     "cart.get": (200, CART),
     "cart.delete": (204, NOTHING),
     "cart.add_item": (201, {"itemId": str, "yrn": str}),
+    "cart.update_item": (204, NOTHING),
+    "cart.remove_item": (204, NOTHING),
     "cart.change_site": (200, NOTHING),
     "cart.change_currency": (200, NOTHING),
     "cart.refresh": (204, NOTHING),
@@ -153,8 +156,11 @@ SUCCESS: Final[dict[str, tuple[int, Any]]] = {
     "currency.list": (200, [{"code": str, "name": str}]),
     "site.list": (200, [SITE]),
     "site.get": (200, SITE),
-    "product.list": (200, [{"id": str, "code": str, "name": dict, "description": dict, "published": bool}]),
+    "product.list": (200, [PRODUCT]),
+    "product.get": (200, PRODUCT),
     "price.match": (200, [PRICE]),
+    "price.match_for": (200, [PRICE]),
+    "checkout.order": (200, {"orderId": str, "paymentDetails": (dict, type(None)), "checkoutId": str}),
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 from session_ctx_middleware.testing.routes import _ROUTES
 
 from .conftest import JANE, ME, Platform
+from .orders import IN_FRANCS, ORDER
 from .shapes import SUCCESS, misfits
 
 Success = Callable[[Platform], Awaitable[Any]]
@@ -81,10 +82,16 @@ async def _reference(platform: Platform, path: str) -> Any:
     return await platform.call("GET", path, platform.emporix.new_session().token)
 
 
-async def _prices(platform: Platform) -> Any:
+async def _prices(platform: Platform, path: str, **criteria: Any) -> Any:
     item = {"itemId": {"itemType": "PRODUCT", "id": "cup"}, "quantity": {"quantity": 3, "unitCode": "piece"}}
     token = platform.emporix.new_session().token
-    return await platform.call("POST", "/price/acme/match-prices-by-context", token, json={"items": [item]})
+    return await platform.call("POST", f"/price/acme/{path}", token, json={"items": [item], **criteria})
+
+
+async def _order(platform: Platform) -> Any:
+    token, cart = await _with_cart(platform)
+    order = {**ORDER, "cartId": cart.rpartition("/")[2]}
+    return await platform.call("POST", "/checkout/acme/checkouts/order", token, json=order)
 
 
 VERSION = {"metadata": {"version": 1}}
@@ -115,6 +122,8 @@ CALLS: dict[str, Success] = {
     "cart.get": lambda platform: _on_cart(platform, "GET"),
     "cart.delete": lambda platform: _on_cart(platform, "DELETE"),
     "cart.add_item": lambda platform: _on_cart(platform, "POST", "/items", json={"itemYrn": "cup"}),
+    "cart.update_item": lambda platform: _on_cart(platform, "PUT", "/items/0", json={"quantity": 3}),
+    "cart.remove_item": lambda platform: _on_cart(platform, "DELETE", "/items/0"),
     "cart.change_site": lambda platform: _on_cart(platform, "POST", "/changeSite", json={"siteCode": "us"}),
     "cart.change_currency": lambda platform: _on_cart(platform, "POST", "/changeCurrency", json={"currency": "USD"}),
     "cart.refresh": lambda platform: _on_cart(platform, "PUT", "/refresh"),
@@ -125,7 +134,10 @@ CALLS: dict[str, Success] = {
     "site.list": lambda platform: _reference(platform, "/site/acme/sites"),
     "site.get": lambda platform: _reference(platform, "/site/acme/sites/us"),
     "product.list": lambda platform: _reference(platform, "/product/acme/products"),
-    "price.match": _prices,
+    "product.get": lambda platform: _reference(platform, "/product/acme/products/cup"),
+    "price.match": lambda platform: _prices(platform, "match-prices-by-context"),
+    "price.match_for": lambda platform: _prices(platform, "match-prices", **IN_FRANCS),
+    "checkout.order": _order,
 }
 
 

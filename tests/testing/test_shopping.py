@@ -219,7 +219,7 @@ async def test_sites_say_what_they_sell_in(platform: Platform) -> None:
 
 
 async def test_products(platform: Platform) -> None:
-    """Products have names in two languages, and no price."""
+    """Products have names in four languages, and no price."""
     products = (await platform.call("GET", "/product/acme/products", await platform.service_token())).json()
     assert len(products) == 8
-    assert all({"en", "de"} == set(product["name"]) and "price" not in product for product in products)
+    assert all({"en", "de", "fr", "es"} == set(product["name"]) and "price" not in product for product in products)
