@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import suppress
 from functools import wraps
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
@@ -101,11 +100,13 @@ class _Switcher:
         form = await _form(request)
         if form is None:
             return _plain(f"A form of at most {MAX_BODY} bytes is wanted, as {FORM}.", 415)
-        ctx = get_session_context(request)
+        # What the site offers is known once the context is: else what it does not would go unsaid.
+        ctx = await get_session_context(request).load()
         ctx.switch(**self._changes(form))
+        await _send(ctx)
         target = local_target(form.get("back"), request.scope.get("root_path", "") + self._home)
         if ctx.carts_follow:  # else what the query says of a cart is the shop's own
-            target = _with_note(target, await _cart_of(ctx))
+            target = _with_note(target, ctx.cart_outcome)
         return _onwards(request, target)
 
     def _changes(self, form: Mapping[str, str]) -> dict[str, str]:
@@ -138,11 +139,18 @@ async def _form(request: Request) -> dict[str, str] | None:
     return dict(reversed(pairs))
 
 
-async def _cart_of(ctx: SessionContext) -> CartOutcome | None:
-    """Send the changes, and return what became of the cart."""
-    with suppress(SessionContextError):  # what could not be sent is parked at the end of the request
+async def _send(ctx: SessionContext) -> None:
+    """Send the changes.
+
+    Raises:
+        InvalidChange: the shopper's site does not offer one of them.
+    """
+    try:
         await ctx.commit()
-    return ctx.cart_outcome
+    except InvalidChange:
+        raise
+    except SessionContextError:  # what could not be sent is parked at the end of the request
+        pass
 
 
 def _with_note(target: str, outcome: CartOutcome | None) -> str:

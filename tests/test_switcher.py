@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
 from session_ctx_middleware import ConfigurationError, SessionContextMiddleware, get_session_context
-from session_ctx_middleware.emporix import CartFollows
+from session_ctx_middleware.emporix import CartFollows, PublicToken, SiteCatalog
 from session_ctx_middleware.same_origin import local_target
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.switcher import switcher_routes
@@ -54,7 +54,14 @@ async def page(request: Request) -> Response:
 class Visitor:
     """A browser that has a session, and pages that were opened in it."""
 
-    def __init__(self, emporix: FakeEmporix, *, carts: CartFollows | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        emporix: FakeEmporix,
+        *,
+        carts: CartFollows | None = None,
+        sites: SiteCatalog | None = None,
+        **options: Any,
+    ) -> None:
         self.emporix = emporix
         self.session = emporix.new_session(currency="EUR", language="de", site_code="main")
         self.clock = VirtualClock()
@@ -65,6 +72,7 @@ class Visitor:
                     SessionContextMiddleware,
                     tenant=emporix.tenant,
                     carts=carts,
+                    sites=sites,
                     http_client=emporix.client(httpx2, base_url="http://emporix.test"),
                     clock=self.clock,
                     store=MemoryStore(clock=self.clock),
@@ -130,6 +138,26 @@ async def test_switch(visitor: Visitor) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/products?sort=price&page=2")
     assert visitor.sent() == [{"currency": "USD"}]
     assert (await visitor.open())["currency"] == "USD"
+
+
+@pytest.mark.parametrize("make_carts", [None, CartFollows], ids=["alone", "with its cart"])
+@pytest.mark.parametrize("knows", [True, False], ids=["known", "first request"])
+async def test_what_the_site_does_not_offer(
+    emporix: FakeEmporix, make_carts: type[CartFollows] | None, *, knows: bool
+) -> None:
+    """A value that the site does not offer is refused, and the answer says why, whenever that is found out."""
+    sites = SiteCatalog(PublicToken("storefront"))
+    visitor = Visitor(emporix, carts=make_carts and make_carts(), sites=sites)
+    await visitor.open() if knows else None
+    await sites.load() if knows else None
+
+    answer = await visitor.submit({"currency": "CAD"})
+
+    assert answer.status_code == 422
+    assert "EUR" in answer.text
+    assert visitor.sent() == []
+    assert (await visitor.open())["currency"] == "EUR"
+    await visitor.http.aclose()
 
 
 @pytest.mark.parametrize(
