@@ -83,7 +83,7 @@ docs: $(READY)
 	$(BIN)/python docs/build_site.py
 
 demo: $(READY)
-	$(BIN)/python examples/demo.py
+	$(BIN)/python -m session_ctx_middleware.cli demo --port $(or $(PORT),8000)
 
 clean:
 	rm -rf .venv .venv-* dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

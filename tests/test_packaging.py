@@ -10,7 +10,10 @@ import zipfile
 from importlib.metadata import requires
 from pathlib import Path
 
+import httpx2
 import pytest
+
+from .support.redis_server import free_port
 
 ROOT = Path(__file__).parent.parent
 
@@ -46,6 +49,17 @@ def test_wheel_holds_the_package(wheel: Path) -> None:
 
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"session_ctx_middleware"}
     assert "session_ctx_middleware/py.typed" in names
+
+
+def test_wheel_holds_the_shop(wheel: Path) -> None:
+    """The wheel holds the example shop: its code, templates, texts and style sheet, and nothing that was compiled."""
+    shop = "session_ctx_middleware/cli/storefront/"
+    names = {name.removeprefix(shop) for name in zipfile.ZipFile(wheel).namelist() if name.startswith(shop)}
+    files = [path for path in (ROOT / "examples/storefront").rglob("*") if path.is_file()]
+
+    assert names == {
+        path.relative_to(ROOT / "examples/storefront").as_posix() for path in files if "__pycache__" not in path.parts
+    }
 
 
 def test_source_holds_named_files(tmp_path: Path) -> None:
@@ -84,6 +98,29 @@ def test_wheel_needs_core_only(wheel: Path, tmp_path: Path) -> None:
     assert "session-ctx-middleware[fastapi]" in probe.stdout
     assert "session-ctx-middleware[testing]" in probe.stderr
     assert "exit 2" in probe.stdout
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_the_demo_starts_without_a_clone(wheel: Path, tmp_path: Path) -> None:
+    """The wheel with its extra starts the shop, which sells something."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{wheel}[demo]"]
+    subprocess.run(install, check=True, capture_output=True)
+    port = free_port()
+    command = [python, "-m", "session_ctx_middleware.cli", "demo", "--port", str(port)]
+    demo = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert demo.stdout is not None
+    assert demo.stdout.readline().startswith("FakeEmporix: ")
+    assert demo.stdout.readline().startswith(f"Storefront:  http://127.0.0.1:{port}")
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", follow_redirects=True, timeout=30) as http:
+        cart = http.post("/cart/items", data={"product": "kettle", "quantity": "2"})
+    demo.terminate()
+    output, _ = demo.communicate(timeout=60)
+
+    assert "€98.00" in cart.text
+    assert (demo.returncode, output.strip()) == (0, "Stopped.")
 
 
 def test_the_core_dependencies_are_four() -> None:

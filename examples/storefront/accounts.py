@@ -11,7 +11,7 @@ from session_ctx_middleware import ChangeRefused, ContextUnavailable, LoginRefus
 from session_ctx_middleware.emporix import Company
 from session_ctx_middleware.switcher import same_origin_only
 
-from .pages import Basics, Shop, back_to, begin
+from .visit import Shop, Visit, back_to, begin
 
 __all__ = ["account", "act_for", "log_in", "log_out"]
 
@@ -20,15 +20,9 @@ ACCOUNT = "/account"
 
 async def account(request: Request) -> Response:
     """Show who is logged in, and the companies that he may act for; or the form to log in with."""
-    basics = await begin(request)
-    sessions = basics.shop.sessions
-    return await basics.shop.renderer.page(
-        request,
-        "account.html",
-        basics.ctx,
-        account=await sessions.account(request),
-        companies=await _companies(request, basics),
-    )
+    visit = await begin(request)
+    known = await visit.shop.sessions.account(request)
+    return visit.shop.renderer.page(visit, "account.html", account=known, companies=await _companies(visit))
 
 
 @same_origin_only
@@ -38,17 +32,17 @@ async def log_in(request: Request) -> Response:
     try:
         await _shop(request).sessions.login(request, str(form.get("email", "")), str(form.get("password", "")))
     except LoginRefused:
-        return back_to(ACCOUNT, note="not-you")
+        return back_to(ACCOUNT, "not-you")
     except ContextUnavailable:
-        return back_to(ACCOUNT, note="not-now")
-    return back_to("/", note="welcome")
+        return back_to(ACCOUNT, "not-now")
+    return back_to("/", "welcome")
 
 
 @same_origin_only
 async def log_out(request: Request) -> Response:
     """Log out; nothing stays but site, currency, language and location."""
     await _shop(request).sessions.logout(request)
-    return back_to("/", note="bye")
+    return back_to("/", "bye")
 
 
 @same_origin_only
@@ -58,19 +52,19 @@ async def act_for(request: Request) -> Response:
     try:
         await _shop(request).sessions.switch_company(request, company)
     except TokenRejected:
-        return back_to(ACCOUNT, note="log-in")
+        return back_to(ACCOUNT, "log-in")
     except ChangeRefused:
-        return back_to(ACCOUNT, note="not-yours")
+        return back_to(ACCOUNT, "not-yours")
     except ContextUnavailable:
-        return back_to(ACCOUNT, note="not-now")
+        return back_to(ACCOUNT, "not-now")
     return back_to(ACCOUNT)
 
 
-async def _companies(request: Request, basics: Basics) -> Sequence[Company]:
-    if not basics.ctx.is_logged_in or basics.is_offline:
+async def _companies(visit: Visit) -> Sequence[Company]:
+    if not visit.ctx.is_logged_in or visit.is_offline:
         return ()
     try:
-        return (await basics.shop.sessions.companies(request)).every
+        return (await visit.shop.sessions.companies(visit.request)).every
     except (ContextUnavailable, TokenRejected):
         return ()
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Cart", "Price", "Product", "Text", "localized"]
+__all__ = ["Cart", "Line", "Price", "Product", "Text", "localized"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +58,36 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """How much of a product is in a cart, and the items of the cart that say so: it may hold several of one product."""
+
+    quantity: float
+    item_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Cart:
-    """A cart: its currency, and how much of which product is in it."""
+    """A cart: its currency, and its lines by product."""
 
     cart_id: str
-    site_code: str
     currency: str
-    quantities: Mapping[str, float]
+    lines: Mapping[str, Line]
+
+    @property
+    def quantities(self) -> Mapping[str, float]:
+        """How much of which product is in it."""
+        return {product_id: line.quantity for product_id, line in self.lines.items()}
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Cart:
         """Read a cart of the Cart Service."""
-        quantities: dict[str, float] = {}
+        lines: dict[str, Line] = {}
         for item in data.get("items") or ():
             product_id = str(item.get("itemYrn", "")).rpartition(";")[2]
-            quantities[product_id] = quantities.get(product_id, 0) + float(item.get("quantity", 1))
-        return cls(str(data["id"]), str(data.get("siteCode", "")), str(data.get("currency", "")), quantities)
+            known = lines.get(product_id, Line(0, ()))
+            quantity = known.quantity + float(item.get("quantity", 1))
+            lines[product_id] = Line(quantity, (*known.item_ids, str(item["id"])))
+        return cls(str(data["id"]), str(data.get("currency", "")), lines)
 
 
 def localized(text: object, language: str | None) -> Text:

@@ -1,70 +1,68 @@
-"""What the shop has to say to a shopper when not everything is as it should be."""
+"""What the shop has to say to a shopper, in English; `texts` has the other languages."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
 
-from session_ctx_middleware import SessionContext
-
-from .choices import FIELDS
 from .models import Cart
-from .visit import Visit
 
-__all__ = ["NOTES", "SOURCES", "notices"]
+if TYPE_CHECKING:
+    from .visit import Visit
 
-SOURCES: Final[Mapping[str, str]] = {
-    "change": "your choice, on its way to Emporix",
-    "parked": "your choice, kept until Emporix can take it",
-    "document": "your session at Emporix",
-    "default": "the shop's default",
-    "unset": "nobody has said",
-}
+__all__ = ["NOTES", "Notice", "marked", "notices"]
+
+Notice = tuple[str, Mapping[str, str]]
+"""A text that templates translate, and what stands in its places."""
+
+
+def marked(text: str) -> str:
+    """Return a text as it is; it is marked for who collects what is to be translated."""
+    return text
+
 
 NOTES: Final[Mapping[str, str]] = {
-    "not-you": "That is not an e-mail address and a password that belong together.",
-    "not-now": "Emporix cannot be reached, so nothing has changed. Please try again in a moment.",
-    "log-in": "Please log in for that.",
-    "not-yours": "You do not act for that company.",
-    "welcome": "You are logged in.",
-    "bye": "You are logged out.",
-    "cart-accepted": "Your cart follows in a moment.",
-    "cart-half": "Your cart may not have followed your choice. Please choose once more in a moment.",
-    "cart-failed": "Your cart could not follow, so that nothing was changed. Please try again in a moment.",
-    "not-added": "That could not be put into your cart. Please try again in a moment.",
-    "no-price": "There is no price for that at the moment, so it was not put into your cart.",
+    "added": marked("Added to your cart."),
+    "changed": marked("Your cart has been changed."),
+    "removed": marked("Taken out of your cart."),
+    "not-added": marked("That could not be put into your cart. Please try again in a moment."),
+    "not-changed": marked("Your cart could not be changed. Please try again in a moment."),
+    "no-price": marked("There is no price for that at the moment, so it was not put into your cart."),
+    "not-you": marked("That is not an e-mail address and a password that belong together."),
+    "not-now": marked("We cannot do that right now, so nothing has changed. Please try again in a moment."),
+    "log-in": marked("Please log in for that."),
+    "not-yours": marked("You do not act for that company."),
+    "not-offered": marked("That is not offered here, so nothing has changed."),
+    "welcome": marked("You are logged in."),
+    "bye": marked("You are logged out."),
+    "cart-accepted": marked("Your cart follows in a moment."),
+    "cart-half": marked("Your cart may not have followed your choice. Please choose once more in a moment."),
+    "cart-failed": marked("Your cart could not follow, so that nothing was changed. Please try again in a moment."),
+    "away": marked("Something is out of order here. You can look around; prices and your cart are back in a moment."),
+    "order-refused": marked("That could not be ordered. Please look through your cart, and try again."),
+    "order-unknown": marked(
+        "We cannot tell whether your order has reached us. Please look for our e-mail before you order again."
+    ),
 }
 """What a redirect can say, by the name in its query."""
 
 
-def notices(
-    ctx: SessionContext, visit: Visit, *, note: str = "", currencies: Collection[str] = (), cart: Cart | None = None
-) -> Iterator[str]:
+def notices(visit: Visit, note: str, cart: Cart | None) -> Iterator[Notice]:
     """Say what a shopper should know.
 
     Args:
-        ctx: the loaded context.
         visit: the visit.
         note: the name of what a form has to say.
-        currencies: of the prices on the page.
         cart: the cart on the page.
     """
     if note in NOTES:
-        yield NOTES[note]
-    if visit.is_offline or ctx.is_degraded:
-        yield "Emporix cannot be reached right now. You can look around; prices are on request until it is back."
-    elif ctx.is_stale:
-        yield "Emporix does not answer right now. You see what it said last."
-    yield from _pending(ctx)
-    strange = sorted(set(currencies) - {ctx.currency})
-    if strange:
-        yield f"Until Emporix knows your choice, it quotes prices in {', '.join(strange)}."
-    if cart is not None and cart.currency != ctx.currency:
-        yield f"Your cart is still kept in {cart.currency}."
-
-
-def _pending(ctx: SessionContext) -> Iterator[str]:
-    waiting = [f"{FIELDS[field].lower()} {value}" for field, value in ctx.pending.items() if field in FIELDS]
-    if waiting:
-        moment = "as soon as it answers again" if ctx.exists or ctx.is_degraded else "with the first thing in your cart"
-        yield f"Your choice is kept and will be sent to Emporix {moment}: {', '.join(waiting)}."
+        yield NOTES[note], {}
+    if visit.is_offline:
+        yield (
+            marked("Something is out of order here. You can look around; prices and your cart are back in a moment."),
+            {},
+        )
+        if visit.ctx.pending:
+            yield marked("Your choice is kept."), {}
+    if cart is not None and cart.lines and cart.currency != visit.ctx.currency:
+        yield marked("Your cart is still kept in %(currency)s."), {"currency": cart.currency}

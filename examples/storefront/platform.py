@@ -47,6 +47,8 @@ def build_client() -> httpx.AsyncClient:
         timeout=httpx.Timeout(2.0, connect=1.0),
         # All shoppers share this client: a cookie set for one of them must not go out with the call of another.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        # No proxy of the environment knows the way to a platform on this machine.
+        mounts={f"all://{host}": httpx.AsyncHTTPTransport() for host in ("127.0.0.1", "localhost")},
     )
 
 
@@ -62,23 +64,32 @@ class Platform:
         self._settings = settings
         self._client = client
 
-    def authorization(self, auth: ShopAuth) -> str:
-        """Return what the shopper's calls are authorized with; no call."""
-        return auth.headers("GET", self._settings.base_url + self._path("product", "products"))["Authorization"]
-
     async def products(self, auth: ShopAuth) -> Sequence[Product]:
         """Return the first products of the catalogue."""
         data = await self._call("GET", self._path("product", "products"), auth, params={"pageSize": PAGE_SIZE})
         return _read("products", lambda: [Product.read(each) for each in data])
 
-    async def prices(self, auth: ShopAuth, quantities: Mapping[str, float]) -> Mapping[str, Price]:
-        """Return prices in the currency of the shopper's session; nothing where the session does not say enough."""
-        items = [
+    async def prices(
+        self, auth: ShopAuth, criteria: Mapping[str, str], quantities: Mapping[str, float]
+    ) -> Mapping[str, Price]:
+        """Return prices by product.
+
+        Args:
+            auth: the shopper's.
+            criteria: for whom, as `SessionContext.price_criteria` returns them: also a currency that the session at
+                Emporix has not got yet.
+            quantities: how much of which product.
+        """
+        body: dict[str, Any] = {name: criteria[name] for name in ("siteCode", "targetCurrency") if name in criteria}
+        if "targetLocation" in criteria:
+            body["targetLocation"] = {"countryCode": criteria["targetLocation"]}
+        if "customerId" in criteria:
+            body["principal"] = {"id": criteria["customerId"], "type": "CUSTOMER"}
+        body["items"] = [
             {"itemId": {"itemType": "PRODUCT", "id": each}, "quantity": {"quantity": count}}
             for each, count in quantities.items()
         ]
-        path = self._path("price", "match-prices-by-context")
-        data = await self._call("POST", path, auth, json={"items": items})
+        data = await self._call("POST", self._path("price", "match-prices"), auth, json=body)
         return _read("prices", lambda: {str(each["itemId"]["id"]): Price.read(each) for each in data})
 
     async def cart(self, auth: ShopAuth, cart_id: str) -> Cart:
@@ -86,11 +97,11 @@ class Platform:
         data = await self._call("GET", self._path("cart", "carts", cart_id), auth)
         return _read("cart", lambda: Cart.read(data))
 
-    async def add_item(self, auth: ShopAuth, cart_id: str, product_id: str, price: Price) -> None:
-        """Put one piece of a product into a cart."""
+    async def add_item(self, auth: ShopAuth, cart_id: str, product_id: str, price: Price, quantity: int) -> None:
+        """Put a product into a cart."""
         body = {
             "itemYrn": f"urn:yaas:saasag:caasproduct:product:{self._settings.tenant};{product_id}",
-            "quantity": 1,
+            "quantity": quantity,
             "price": {
                 "priceId": price.price_id,
                 "originalAmount": price.original,
@@ -99,6 +110,20 @@ class Platform:
             },
         }
         await self._call("POST", self._path("cart", "carts", cart_id, "items"), auth, json=body)
+
+    async def change_quantity(self, auth: ShopAuth, cart_id: str, item_id: str, quantity: int) -> None:
+        """Have another quantity of what is in a cart."""
+        path = self._path("cart", "carts", cart_id, "items", item_id)
+        await self._call("PUT", path, auth, params={"partial": "true"}, json={"quantity": quantity})
+
+    async def remove_item(self, auth: ShopAuth, cart_id: str, item_id: str) -> None:
+        """Take something out of a cart."""
+        await self._call("DELETE", self._path("cart", "carts", cart_id, "items", item_id), auth)
+
+    async def place_order(self, auth: ShopAuth, order: Mapping[str, Any]) -> str:
+        """Order what is in a cart, which that closes; return the number of the order."""
+        data = await self._call("POST", self._path("checkout", "checkouts", "order"), auth, json=order)
+        return _read("order", lambda: str(data["orderId"]))
 
     def _path(self, service: str, *parts: str) -> str:
         return "/".join(["", service, self._settings.tenant, *(quote(part, safe="") for part in parts)])

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from gettext import GNUTranslations
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import jinja2
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
 from starlette.responses import Response
 from starlette.templating import Jinja2Templates
 
-from session_ctx_middleware import ContextDefaults, SessionContext
+from session_ctx_middleware import ContextDefaults
 from session_ctx_middleware.emporix import SiteCatalog
+from session_ctx_middleware.templating import install, install_texts
 
-from .choices import choices_for
 from .models import Cart, localized
-from .notices import SOURCES, notices
-from .visit import get_visit
-from .wording import money, tally
+from .notices import notices
+from .visit import Visit
 
-__all__ = ["STATIC", "Renderer"]
+__all__ = ["STATIC", "TEXTS", "Renderer"]
 
 HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
+TEXTS: Final = HERE / "texts"
 DRAWINGS: Final = frozenset({"kettle", "grinder", "cup", "filter", "scale", "tray", "beans", "book"})
 
 
@@ -39,6 +40,7 @@ class Renderer:
     def __init__(self, sites: SiteCatalog, defaults: ContextDefaults) -> None:
         self._sites = sites
         self._defaults = defaults
+        translations = {path.stem: _translations(path) for path in sorted(TEXTS.glob("*.po"))}
         environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -47,42 +49,58 @@ class Renderer:
             lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
         )
-        environment.filters.update(money=money, tally=tally)
-        environment.globals.update(localized=localized, drawings=DRAWINGS, sources=SOURCES)
+        environment.globals.update(localized=localized, drawings=DRAWINGS)
+        self._templates = Jinja2Templates(env=environment)
+        install(self._templates, languages=["en", *translations], time_zone=sites.time_zone)
+        install_texts(self._templates, translations)
         for name in environment.list_templates():
             environment.get_template(name)  # read now: a page must not wait for a disk
-        self._templates = Jinja2Templates(env=environment)
 
-    async def page(
+    def page(
         self,
-        request: Request,
+        visit: Visit,
         name: str,
-        ctx: SessionContext,
         *,
-        currencies: Collection[str] = (),
+        status_code: int = 200,
+        note: str = "",
         cart: Cart | None = None,
         **values: Any,
     ) -> Response:
         """Render a page.
 
         Args:
-            request: the request.
+            visit: the visit.
             name: the template.
-            ctx: the loaded context.
-            currencies: of the prices on the page.
+            status_code: of the response.
+            note: the name of what is to be said; the query of the address may name one, too.
             cart: the cart on the page.
             values: what else the template needs.
         """
-        visit = get_visit(request)
-        note = request.query_params.get("note") or f"cart-{request.query_params.get('cart')}"
+        query = visit.request.query_params
+        said = note or query.get("note") or f"cart-{query.get('cart')}"
+        site = self._sites.site_of(visit.ctx)
         frame = {
-            "session_ctx": ctx,
-            "choices": await run_in_threadpool(choices_for, ctx, self._sites, self._defaults),
-            "notices": list(notices(ctx, visit, note=note, currencies=currencies, cart=cart)),
-            "here": request.url.path,
-            "is_logged_in": ctx.is_logged_in,
-            "calls": visit.present(),
-            "earlier": visit.earlier,
+            "visit": visit,
+            "offers": self._offers(visit),
+            "site": site,
+            "notices": list(notices(visit, said, cart)),
+            "here": visit.request.url.path,
+            "cart": cart,
         }
-        # In a thread: the first price in a language makes Babel read a file, and event loops wait for nobody.
-        return await run_in_threadpool(self._templates.TemplateResponse, request, name, {**frame, **values})
+        return self._templates.TemplateResponse(visit.request, name, {**frame, **values}, status_code=status_code)
+
+    def _offers(self, visit: Visit) -> dict[str, Any]:
+        """Return what may be chosen; the shop's defaults alone where nobody knows the sites."""
+        known = self._sites.offers(visit.ctx)
+        fields = ("site_code", "currency", "language", "target_location")
+        return {field: known.get(field) or [getattr(self._defaults, field)] for field in fields}
+
+
+def _translations(path: Path) -> GNUTranslations:
+    """Return the texts of one language, from a file as translators know it."""
+    with path.open("rb") as file:
+        catalogue = read_po(file, locale=path.stem)
+    compiled = BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return GNUTranslations(compiled)

@@ -1,101 +1,103 @@
-"""One visit: what the shop's own layer knows about a request, outside of the session context middleware."""
+"""What every page and every form begins with."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from starlette.datastructures import MutableHeaders
-from starlette.requests import HTTPConnection
-from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 
-from .costs import OPERATIONS, Bill, Ledger
+from session_ctx_middleware import SessionContext, SessionContextError, get_session_context
+from session_ctx_middleware.emporix import SiteCatalog
+from session_ctx_middleware.sessions import StorefrontSessions
 
-__all__ = ["Visit", "VisitLayer", "get_visit"]
+from .catalog import Catalog
+from .models import Cart, Price, Product
+from .platform import Platform, PlatformError
 
-COSTS_COOKIE: Final = "shop_costs"
-COSTS_SECONDS: Final = 10
-POLICY: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
+if TYPE_CHECKING:
+    from .rendering import Renderer
+
+__all__ = ["Shop", "Visit", "back_to", "begin"]
+
+PATIENCE: Final = 1.0
+"""Seconds that a page waits for the sites, when they are loaded for the first time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """What all pages share; `app.state.shop`."""
+
+    platform: Platform
+    catalog: Catalog
+    sites: SiteCatalog
+    sessions: StorefrontSessions
+    renderer: Renderer
 
 
 @dataclass(slots=True, kw_only=True)
 class Visit:
-    """One request, and what it has cost so far.
+    """One request of a shopper.
 
     Args:
-        earlier: the calls since the page before this one: of the form that led here.
-        bill: the calls of this request.
-        is_offline: whether Emporix has just failed to answer.
-        shown: how many calls the page has shown.
+        request: the request.
+        shop: what all share.
+        ctx: the loaded context.
+        products: what the shop sells.
+        is_offline: whether Emporix has just failed to answer: then nothing waits for it once more.
     """
 
-    earlier: tuple[str, ...]
-    bill: Bill = field(default_factory=Bill)
-    is_offline: bool = False
-    shown: int | None = None
+    request: Request
+    shop: Shop
+    ctx: SessionContext
+    products: Sequence[Product]
+    is_offline: bool
 
-    def present(self) -> tuple[str, ...]:
-        """Return the calls so far, to be shown on this page."""
-        self.shown = len(self.bill.calls)
-        return tuple(self.bill.calls)
+    def product(self, product_id: str) -> Product | None:
+        """Return a product, `None` where the shop does not sell it."""
+        return next((each for each in self.products if each.product_id == product_id), None)
 
+    async def prices(self, quantities: Mapping[str, float]) -> Mapping[str, Price]:
+        """Return prices in what the shopper has chosen; without Emporix there are none: "price on request"."""
+        if not quantities or self.is_offline:
+            return {}
+        try:
+            return await self.shop.platform.prices(self.ctx.auth, self.ctx.price_criteria(), quantities)
+        except (PlatformError, SessionContextError) as error:
+            self.note(error)
+            return {}
 
-class VisitLayer:
-    """Sets the content security policy, and counts calls; goes around the session context middleware.
+    async def cart(self) -> Cart | None:
+        """Return the shopper's cart, `None` where there is none, or it was ordered, or nobody can tell."""
+        cart_id = self.ctx.cart_id
+        if cart_id is None or self.is_offline:
+            return None
+        try:
+            return await self.shop.platform.cart(self.ctx.auth, cart_id)
+        except (PlatformError, SessionContextError) as error:
+            self.note(error)
+            return None
 
-    Around, because the middleware sends changes as late as just before the response starts.
-
-    Args:
-        app: the application, the middleware included.
-        ledger: counts calls.
-    """
-
-    def __init__(self, app: ASGIApp, *, ledger: Ledger) -> None:
-        self._app = app
-        self._ledger = ledger
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one ASGI connection."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        cookies = HTTPConnection(scope).cookies
-        visit = Visit(earlier=_calls(cookies.get(COSTS_COOKIE, "")))
-        scope.setdefault("state", {})["visit"] = visit
-
-        async def send_wrapper(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                _finish(visit, message, secure=scope["scheme"] == "https")
-            await send(message)
-
-        with self._ledger.open(visit.bill):
-            await self._app(scope, receive, send_wrapper)
+    def note(self, error: PlatformError | SessionContextError) -> None:
+        """Remember why a call failed: the page says so, and does not wait for Emporix once more."""
+        self.is_offline = self.is_offline or not getattr(error, "is_refusal", False)
 
 
-def get_visit(connection: HTTPConnection) -> Visit:
-    """Return the visit of a request."""
-    visit: Visit = connection.state.visit
-    return visit
+async def begin(request: Request) -> Visit:
+    """Load the context, and what all shoppers share."""
+    shop: Shop = request.app.state.shop
+    ctx = await get_session_context(request).load()
+    _, products = await asyncio.gather(
+        shop.sites.load(PATIENCE), shop.catalog.products(ctx.auth if ctx.has_token else None)
+    )
+    # Without a token there is no session either: Emporix could not be asked for one.
+    is_offline = not ctx.has_token or ctx.is_degraded or ctx.is_stale
+    return Visit(request=request, shop=shop, ctx=ctx, products=products, is_offline=is_offline)
 
 
-def _finish(visit: Visit, message: Message, *, secure: bool) -> None:
-    headers = MutableHeaders(scope=message)
-    headers["content-security-policy"] = POLICY
-    # Calls that no page has shown yet: those of a form, whose answer is a redirect, and a PATCH behind a page.
-    unseen = "+".join(visit.bill.calls[visit.shown or 0 :])
-    if unseen or (visit.earlier and visit.shown is not None):
-        _set_cookie(headers, COSTS_COOKIE, unseen, COSTS_SECONDS, secure=secure)
-
-
-def _set_cookie(headers: MutableHeaders, name: str, value: str, seconds: int, *, secure: bool) -> None:
-    jar = Response()
-    jar.set_cookie(name, value, max_age=seconds if value else 0, secure=secure, httponly=True, samesite="lax")
-    headers.append("set-cookie", jar.headers["set-cookie"])
-    headers["cache-control"] = "private, no-store"  # nobody else may ever be handed this cookie
-
-
-def _calls(cookie: str) -> tuple[str, ...]:
-    return tuple(name for name in cookie[:500].split("+") if name in OPERATIONS)
+def back_to(path: str, note: str = "") -> Response:
+    """Answer a form: the browser fetches a page with GET, so reloading that sends nothing twice."""
+    return RedirectResponse(f"{path}?note={note}" if note else path, status_code=303)

@@ -7,12 +7,13 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
 
 from ..emporix import OwnContextClient
 from ..emporix.address import BASE_URL
 from ..errors import ConfigurationError, ContextNotFound, EmporixError, SessionContextError, TokenRejected
+from .demo import Trouble, run_demo
 from .doctor import Finding, check_up
 from .probes import Settings
 
@@ -35,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        status: int = asyncio.run(options.command(options))
+        status: int = options.run(options)
+    except Trouble as trouble:
+        return _failed(f"demo: {trouble}", FAILED)
     except ConfigurationError as error:
         return _failed(str(error), WRONG_USE)
     except SessionContextError as error:
@@ -45,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m session_ctx_middleware.cli", description="Looks at session contexts of an Emporix tenant."
+        prog="python -m session_ctx_middleware.cli",
+        description="Looks at contexts of an Emporix tenant, and shows an example shop.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     inspect = commands.add_parser(
@@ -55,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         "standard input, never from the command line, where others would see it.",
     )
     _add_place(inspect)
-    inspect.set_defaults(command=_inspect)
+    inspect.set_defaults(run=_waited_for(_inspect))
     doctor = commands.add_parser(
         "doctor",
         help="find out how a tenant answers what the documentation leaves open",
@@ -68,8 +72,31 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("site-code", "currency", "language", "target-location"):
         doctor.add_argument(f"--{name}", help="what a session begins with")
     doctor.add_argument("--email", help=f"of a customer of your own; the password is taken from {PASSWORD}")
-    doctor.set_defaults(command=_doctor)
+    doctor.set_defaults(run=_waited_for(_doctor))
+    demo = commands.add_parser(
+        "demo",
+        help="start the example shop on a fake Emporix, or on yours",
+        description="Starts the example shop, and FakeEmporix behind it. With EMPORIX_TENANT and EMPORIX_CLIENT_ID in "
+        "the environment, the shop talks to that tenant instead.",
+    )
+    demo.add_argument("--port", type=_port, default="8000", help="of the shop (%(default)s)")
+    demo.set_defaults(run=_demo)
     return parser
+
+
+def _waited_for(command: Callable[[argparse.Namespace], Coroutine[Any, Any, int]]) -> Callable[..., int]:
+    return lambda options: asyncio.run(command(options))
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdecimal() and 0 < int(text) < 65536:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, not {text!r}")
+
+
+def _demo(options: argparse.Namespace) -> int:
+    run_demo(options.port, os.environ)
+    return 0
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:

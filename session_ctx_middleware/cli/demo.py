@@ -1,13 +1,12 @@
-"""Starts the example storefront: `make demo`.
+"""The example shop, ready to be looked at: ``python -m session_ctx_middleware.cli demo``.
 
 Without ``EMPORIX_TENANT`` and ``EMPORIX_CLIENT_ID`` in the environment, FakeEmporix is started as well; with both, the
-shop talks to the real platform. ``PORT`` (8000) is the shop's port. Ctrl-C or SIGTERM stops everything.
+shop talks to the real platform. Ctrl-C or SIGTERM stops everything.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -15,11 +14,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+__all__ = ["Trouble", "run_demo"]
+
+PACKAGED: Final = f"{__package__}.storefront"
+"""Where the shop is in an installed package."""
+CLONED: Final = "examples.storefront"
+"""Where it is in a clone of the project."""
+CLONE: Final = Path(__file__).resolve().parents[2]
+NEEDED: Final = ("babel", "crawleruseragents", "cryptography", "jinja2", "python_multipart", "uvicorn")
 HOST: Final = "127.0.0.1"
 FAKE_PORT: Final = 8900
 PATIENCE_SECONDS: Final = 30.0
@@ -34,21 +41,23 @@ class Trouble(Exception):
     """Something that the person at the terminal has to change; the text says what."""
 
 
-def main() -> int:
-    """Run the demo until it is told to stop; return the exit status."""
+def run_demo(port: int, environment: Mapping[str, str]) -> None:
+    """Run the shop until a signal comes.
+
+    Args:
+        port: of the shop.
+        environment: of its processes.
+
+    Raises:
+        Trouble: something is in the way.
+    """
     stopping = threading.Event()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):  # Windows has no SIGHUP
             signal.signal(getattr(signal, name), lambda *_: stopping.set())
-    try:
-        with contextlib.ExitStack() as running:
-            _run(running, Servers(stopping), os.environ)
-    except Trouble as trouble:
-        sys.stderr.write(f"demo: {trouble}\n")
-        return 1
-    except Stopped:
-        _say("\nStopped.")
-    return 0
+    with contextlib.suppress(Stopped), contextlib.ExitStack() as running:
+        _run(running, Servers(stopping), port, environment)
+    _say("\nStopped.")
 
 
 class Servers:
@@ -67,7 +76,7 @@ class Servers:
         """Run a Python module as a server, and stop it in the end, whatever happens."""
         process = subprocess.Popen(
             [sys.executable, "-m", *module],
-            cwd=ROOT,
+            cwd=CLONE if find_spec(PACKAGED) is None else None,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # the addresses are printed here, together
@@ -82,9 +91,10 @@ class Servers:
     def wait_for(self, url: str) -> None:
         """Wait until an address answers."""
         until = time.monotonic() + PATIENCE_SECONDS
+        direct = build_opener(ProxyHandler({}))  # no proxy of the environment knows the way to this machine
         while time.monotonic() < until:
             self.watch(0.05)
-            with contextlib.suppress(OSError), urlopen(url, timeout=1):
+            with contextlib.suppress(OSError), direct.open(url, timeout=1):
                 return
         raise Trouble(f"{url} does not answer after {PATIENCE_SECONDS:.0f} seconds.")
 
@@ -102,20 +112,30 @@ class Servers:
                 raise Trouble(f"a server ended by itself (exit status {process.returncode}); its message is above.")
 
 
-def _run(running: contextlib.ExitStack, servers: Servers, environment: Mapping[str, str]) -> None:
-    port = _port(environment)
+def _run(running: contextlib.ExitStack, servers: Servers, port: int, environment: Mapping[str, str]) -> None:
+    shop = _shop()
+    if not _is_free(port):
+        raise Trouble(f"Port {port} is taken. Stop what uses it, or choose another one: --port {port + 1}")
     if _wants_fake(environment):
         fake = FAKE_PORT if port != FAKE_PORT and _is_free(FAKE_PORT) else _free_port()
         environment = {**environment, "EMPORIX_BASE_URL": f"http://{HOST}:{fake}"}
         running.enter_context(servers.running(["session_ctx_middleware.testing", "--port", str(fake)], environment))
         servers.wait_for(f"http://{HOST}:{fake}/_fake/health")
         _say(f"FakeEmporix: http://{HOST}:{fake}")
-    storefront = ["uvicorn", "examples.storefront.app:create_app", "--factory", "--log-level", "warning"]
+    storefront = ["uvicorn", f"{shop}.app:create_app", "--factory", "--log-level", "warning"]
     running.enter_context(servers.running([*storefront, "--host", HOST, "--port", str(port)], environment))
     servers.wait_for(f"http://{HOST}:{port}/health")
     _say(f"Storefront:  http://{HOST}:{port}   (Ctrl-C stops it)")
     while True:
         servers.watch(1.0)
+
+
+def _shop() -> str:
+    """Return the package of the shop."""
+    absent = [name for name in NEEDED if find_spec(name) is None]
+    if absent:
+        raise Trouble("The demo needs more packages: pip install 'session-ctx-middleware[demo]'")
+    return CLONED if find_spec(PACKAGED) is None else PACKAGED
 
 
 def _wants_fake(environment: Mapping[str, str]) -> bool:
@@ -137,15 +157,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _port(environment: Mapping[str, str]) -> int:
-    text = environment.get("PORT") or "8000"
-    if text.isascii() and text.isdecimal() and 0 < int(text) < 65536:
-        if _is_free(int(text)):
-            return int(text)
-        raise Trouble(f"port {text} is taken. Stop what uses it, or choose another one: make demo PORT=8001")
-    raise Trouble(f"PORT must be a number from 1 to 65535, not {text!r}.")
-
-
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -165,7 +176,3 @@ def _free_port() -> int:
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

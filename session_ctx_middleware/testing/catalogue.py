@@ -61,7 +61,7 @@ def _site(code: str, name: str, currencies: list[str], languages: list[str], cou
 
 SITES: Final[Mapping[str, dict[str, Any]]] = {
     "main": _site("main", "Europe", ["EUR", "USD", "CHF"], ["en", "de", "fr"], ["DE", "AT", "FR", "US"]),
-    "us": _site("us", "United States", ["USD", "CAD"], ["en", "es"], ["US", "CA"]),
+    "us": _site("us", "United States", ["USD", "CAD"], ["en", "es"], ["US", "CA"]) | {"includesTax": False},
 }
 
 RATES: Final[Mapping[str, float]] = {"EUR": 1.0, "USD": 1.16, "CHF": 0.93, "CAD": 1.62}

@@ -62,14 +62,15 @@ def _matched(call: Incoming, site_code: Any, currency: Any, country: Any) -> Ans
     if not country or str(currency) not in RATES:
         return json_answer([])
     criteria = _Criteria(str(site_code), str(currency), str(country))
-    prices = (_price(item, criteria) for item in call.objects("items"))
+    includes_tax = call.world.site(criteria.site_code)["includesTax"]
+    prices = (_price(item, criteria, includes_tax) for item in call.objects("items"))
     unpriced = call.world.unpriced
     return json_answer(
         [each for each in prices if each is not None and (each["itemId"]["id"], each["currency"]) not in unpriced]
     )
 
 
-def _price(item: dict[str, Any], criteria: _Criteria) -> dict[str, Any] | None:
+def _price(item: dict[str, Any], criteria: _Criteria, includes_tax: Any) -> dict[str, Any] | None:
     wanted, amount = item.get("itemId"), item.get("quantity")
     product_id = str(wanted.get("id")) if isinstance(wanted, dict) else ""
     if product_id not in PRICES:
@@ -87,6 +88,6 @@ def _price(item: dict[str, Any], criteria: _Criteria) -> dict[str, Any] | None:
         "effectiveValue": value,
         "totalValue": round(value * count, 2),
         "quantity": {"unitCode": "piece", **(amount if isinstance(amount, dict) else {}), "quantity": count},
-        "includesTax": True,
+        "includesTax": includes_tax,
         "metadata": {"version": "1"},
     }

@@ -1,0 +1,120 @@
+"""From the cart to the order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from session_ctx_middleware import SessionContextError
+from session_ctx_middleware.switcher import same_origin_only
+
+from .cart import totals
+from .models import Cart
+from .notices import marked
+from .platform import PlatformError
+from .visit import Visit, back_to, begin
+
+__all__ = ["place_order", "show", "thanks"]
+
+ORDERED: Final = "lastOrder"
+"""The attribute of the session that says which cart has become which order."""
+LONGEST: Final = 120
+
+FIELDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "email": (marked("E-mail"), "email", "email"),
+    "first_name": (marked("First name"), "text", "given-name"),
+    "last_name": (marked("Last name"), "text", "family-name"),
+    "street": (marked("Street"), "text", "address-line1"),
+    "street_number": (marked("Number"), "text", "address-line2"),
+    "zip_code": (marked("Postal code"), "text", "postal-code"),
+    "city": (marked("City"), "text", "address-level2"),
+}
+"""By name: the label, the type of input, and what browsers fill in (HTML, section 4.10.18.7)."""
+
+
+async def show(request: Request) -> Response:
+    """Show what will be ordered, and ask where to."""
+    visit = await begin(request)
+    return await _form(visit, await visit.cart(), {})
+
+
+@same_origin_only
+async def place_order(request: Request) -> Response:
+    """Order what is in the cart."""
+    visit = await begin(request)
+    form = await request.form()
+    given = {name: str(form.get(name, "")).strip()[:LONGEST] for name in FIELDS}
+    cart = await visit.cart()
+    if cart is None or not all(given.values()):
+        return await _form(visit, cart, given)
+    try:
+        order_id = await visit.shop.platform.place_order(visit.ctx.auth, _order(visit, cart, given))
+    except (PlatformError, SessionContextError) as error:
+        visit.note(error)
+        # Without an answer nobody knows; a second order of the same cart is refused by Emporix.
+        return await _form(visit, cart, given, "order-unknown" if visit.is_offline else "order-refused")
+    visit.ctx.set_attribute(ORDERED, {"cart": cart.cart_id, "order": order_id})
+    return back_to("/thanks")
+
+
+async def thanks(request: Request) -> Response:
+    """Show the number of the order."""
+    visit = await begin(request)
+    ordered = visit.ctx.attributes.get(ORDERED)
+    if not isinstance(ordered, Mapping):
+        return back_to("/cart")
+    return visit.shop.renderer.page(visit, "thanks.html", order_id=str(ordered.get("order", "")))
+
+
+async def _form(visit: Visit, cart: Cart | None, given: Mapping[str, str], note: str = "") -> Response:
+    if cart is None or not cart.lines:
+        return await _nothing_to_order(visit)
+    prices = await visit.prices(cart.quantities)
+    missing = [name for name, value in given.items() if not value]
+    return visit.shop.renderer.page(
+        visit,
+        "checkout.html",
+        note=note,
+        status_code=422 if missing or note else 200,
+        cart=cart,
+        prices=prices,
+        totals=totals(prices),
+        fields=FIELDS,
+        given=given,
+        missing=missing,
+        account=await visit.shop.sessions.account(visit.request),
+    )
+
+
+async def _nothing_to_order(visit: Visit) -> Response:
+    """Lead to the order that this cart has just become, by a second click for one; else to the cart."""
+    if visit.is_offline:
+        return back_to("/cart")
+    ctx = await visit.ctx.refresh()
+    ordered = ctx.attributes.get(ORDERED)
+    done = isinstance(ordered, Mapping) and ordered.get("cart") == ctx.cart_id
+    return back_to("/thanks" if done else "/cart")
+
+
+def _order(visit: Visit, cart: Cart, given: Mapping[str, str]) -> dict[str, Any]:
+    ctx = visit.ctx
+    person = {"firstName": given["first_name"], "lastName": given["last_name"], "email": given["email"]}
+    address = {
+        "contactName": f"{given['first_name']} {given['last_name']}",
+        "street": given["street"],
+        "streetNumber": given["street_number"],
+        "zipCode": given["zip_code"],
+        "city": given["city"],
+        "country": ctx.target_location,
+    }
+    return {
+        "cartId": cart.cart_id,
+        "currency": cart.currency,
+        "customer": {**person, **({"id": ctx.customer_id} if ctx.is_logged_in else {"guest": True})},
+        "addresses": [{**address, "type": "SHIPPING"}, {**address, "type": "BILLING"}],
+        "paymentMethods": [{"provider": "none", "method": "invoice"}],
+        "shipping": {"methodId": "post", "zoneId": "all", "methodName": "Post", "amount": 0},
+    }
