@@ -7,10 +7,12 @@ VERSION := $(call version,$(PYTHON))
 DEFAULT := $(call version,python3)
 VENV := .venv$(if $(filter $(DEFAULT),$(VERSION)),,-$(or $(VERSION),none))
 BIN := $(VENV)/bin
+MADE := $(VENV)/.made
 READY := $(VENV)/.ready
+DEMO := $(VENV)/.demo-ready
 CHECKS := $(VENV)/.checks-ready
 # An environment that was made with another version than its name says is made anew: python3 may have been upgraded.
-STALE := $(if $(wildcard $(READY)),$(if $(filter $(VERSION),$(call version,$(BIN)/python)),,stale))
+STALE := $(if $(wildcard $(BIN)/python),$(if $(filter $(VERSION),$(call version,$(BIN)/python)),,stale))
 
 # In several processes (see tests/conftest.py); who has nothing left to do takes over from the others.
 PARALLEL := --numprocesses auto --dist worksteal
@@ -32,12 +34,20 @@ help:
 	@echo "make lint    check style          make format  repair style"
 	@echo "make types   check types          make clean   remove what the commands made"
 
-$(READY): pyproject.toml $(STALE)
+$(MADE): $(STALE)
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(if $(STALE),--clear) $(VENV)
+	@touch $(MADE)
+
+$(READY): pyproject.toml $(MADE)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --editable ".[fastapi,jinja,testing]" --group test
 	@touch $(READY)
+
+# Who only looks does not wait for what tests need.
+$(DEMO): pyproject.toml $(MADE)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo]"
+	@touch $(DEMO)
 
 # Who only runs the tests does not wait for these.
 $(CHECKS): $(READY)
@@ -82,7 +92,7 @@ docs: $(READY)
 	$(BIN)/python -m pip install --quiet --group docs
 	$(BIN)/python docs/build_site.py
 
-demo: $(READY)
+demo: $(DEMO)
 	$(BIN)/python -m session_ctx_middleware.cli demo --port $(or $(PORT),8000)
 
 clean:
