@@ -6,16 +6,17 @@ counts where neither the shopper nor Emporix has said anything. `SessionContext.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol, runtime_checkable
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from .checks import cookie_name, flag, function, header_names
+from .addresses import Host, Place, UrlPrefix, Values, field_name, good, is_good
+from .checks import cookie_name, function, header_names
 from .cookies import cookies
-from .errors import ConfigurationError, InvalidChange
-from .model.fields import SWITCHES, checked_switch
+from .errors import ConfigurationError
+from .model.fields import SWITCHES
 from .model.view import NOTHING_RESOLVED, Resolved
 from .navigation import is_navigation
 
@@ -29,9 +30,6 @@ __all__ = [
     "UrlPrefix",
     "arriving",
 ]
-
-Place: TypeAlias = Literal["url", "cookie", "header"]
-Values: TypeAlias = Mapping[str, str]
 
 ARRIVED: Final = "session_ctx_middleware.arrived"
 PLACES: Final = ("url", "cookie", "header")
@@ -61,58 +59,6 @@ class Resolver(Protocol):
         ...
 
 
-class UrlPrefix:
-    """Values by the first segment of the path: ``/de/cart``.
-
-    Args:
-        values: by segment: ``{"de": {"language": "de", "site_code": "main"}}``. Case is of no matter.
-        persist: make them the shopper's choice when a page is opened by a real navigation, so that prices and carts
-            follow. Prefetches and what pages load by themselves never do.
-
-    Raises:
-        ConfigurationError: there is something else in it.
-    """
-
-    place: Place = "url"
-    vary: tuple[str, ...] = ()
-
-    def __init__(self, values: Mapping[str, Values], *, persist: bool = False) -> None:
-        self._values = _by_name(values, "UrlPrefix(...)")
-        self.persists = flag(persist, "UrlPrefix(persist=...)")
-
-    def resolve(self, connection: HTTPConnection) -> Values:
-        """Return the values of the first segment behind where the application is mounted."""
-        scope = connection.scope
-        path: str = scope.get("path", "")
-        segment = path.removeprefix(scope.get("root_path", "")).lstrip("/").partition("/")[0]
-        return self._values.get(segment.lower(), {})
-
-
-class Host:
-    """Values by host name: ``shop.example.ch``.
-
-    Args:
-        values: by host, without a port: ``{"shop.example.ch": {"site_code": "ch", "currency": "CHF"}}``.
-        persist: as that of `UrlPrefix`.
-
-    Raises:
-        ConfigurationError: there is something else in it.
-    """
-
-    place: Place = "url"
-    vary: tuple[str, ...] = ()  # caches keep hosts apart in any case (RFC 9111, section 2)
-
-    def __init__(self, values: Mapping[str, Values], *, persist: bool = False) -> None:
-        self._values = _by_name(values, "Host(...)")
-        self.persists = flag(persist, "Host(persist=...)")
-
-    def resolve(self, connection: HTTPConnection) -> Values:
-        """Return the values of the host that was asked."""
-        host = connection.headers.get("host", "").lower()
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        return self._values.get(name, {})
-
-
 class CookieValue:
     """One value from a cookie that the shop or another application has set.
 
@@ -130,12 +76,12 @@ class CookieValue:
 
     def __init__(self, name: str, field: str) -> None:
         self._name = cookie_name(name, "CookieValue(name)")
-        self._field = _field(field, "CookieValue(field=...)")
+        self._field = field_name(field, "CookieValue(field=...)")
 
     def resolve(self, connection: HTTPConnection) -> Values:
         """Return the value of the first cookie of that name that can be one."""
         for name, value in cookies(connection.scope):
-            if name == self._name and _is_good(self._field, value):
+            if name == self._name and is_good(self._field, value):
                 return {self._field: value}
         return {}
 
@@ -157,9 +103,7 @@ class AcceptLanguage:
     def __init__(self, languages: Sequence[str]) -> None:
         if isinstance(languages, str) or not isinstance(languages, Sequence) or not languages:  # type: ignore[redundant-expr]
             raise ConfigurationError("AcceptLanguage(...) wants the tags of the shop's languages: ['de', 'fr'].")
-        self._languages = {
-            tag.lower(): tag for tag in (_good("language", each, "AcceptLanguage") for each in languages)
-        }
+        self._languages = {tag.lower(): tag for tag in (good("language", each, "AcceptLanguage") for each in languages)}
 
     def resolve(self, connection: HTTPConnection) -> Values:
         """Return the best language of the header."""
@@ -195,13 +139,13 @@ class CountryHeader:
     def __init__(self, name: str, countries: Sequence[str] | None = None) -> None:
         self.vary: tuple[str, ...] = tuple(header_names((name,), "CountryHeader(name)"))
         self._countries = (
-            None if countries is None else {_good("target_location", each, "CountryHeader") for each in countries}
+            None if countries is None else {good("target_location", each, "CountryHeader") for each in countries}
         )
 
     def resolve(self, connection: HTTPConnection) -> Values:
         """Return the country."""
         country = connection.headers.get(self.vary[0], "").upper()
-        if country in UNKNOWN_COUNTRIES or not _is_good("target_location", country):
+        if country in UNKNOWN_COUNTRIES or not is_good("target_location", country):
             return {}
         return {"target_location": country} if self._countries is None or country in self._countries else {}
 
@@ -246,7 +190,7 @@ class Resolvers:
     def _values(self, resolver: Resolver, connection: HTTPConnection) -> dict[str, str]:
         try:
             values = resolver.resolve(connection)
-            return {field: value for field, value in values.items() if field in SWITCHES and _is_good(field, value)}
+            return {field: value for field, value in values.items() if field in SWITCHES and is_good(field, value)}
         except Exception as error:  # noqa: BLE001 - a resolver of the shop breaks no page
             self._failed(type(error).__name__)
             return {}
@@ -267,45 +211,6 @@ def _checked(resolver: object) -> Resolver:
     header_names(resolver.vary, "The attribute vary of a resolver")
     function(resolver.resolve, "The method resolve of a resolver")
     return resolver
-
-
-def _by_name(values: object, where: str) -> dict[str, dict[str, str]]:
-    if not isinstance(values, Mapping) or not values:
-        raise ConfigurationError(f"{where} wants values by name: {{'de': {{'language': 'de'}}}}.")
-    return {_name(name, where): _fields(fields, where) for name, fields in values.items()}
-
-
-def _name(name: object, where: str) -> str:
-    if not isinstance(name, str) or not name or "/" in name:
-        raise ConfigurationError(f"{where}: {name!r} is no segment of a path, and no host.")
-    return name.lower()
-
-
-def _fields(fields: object, where: str) -> dict[str, str]:
-    if not isinstance(fields, Mapping):
-        raise ConfigurationError(f"{where} wants fields and their values: {{'language': 'de'}}.")
-    return {_field(field, where): _good(field, value, where) for field, value in fields.items()}
-
-
-def _field(field: object, where: str) -> str:
-    if field in SWITCHES:
-        return str(field)
-    raise ConfigurationError(f"{where}: {field!r} is no field; there are {', '.join(SWITCHES)}.")
-
-
-def _good(field: str, value: object, where: str) -> str:
-    try:
-        return checked_switch(field, value)
-    except InvalidChange as error:
-        raise ConfigurationError(f"{where}: {error}") from None
-
-
-def _is_good(field: str, value: object) -> bool:
-    try:
-        checked_switch(field, value)
-    except InvalidChange:
-        return False
-    return True
 
 
 def _by_preference(header: str) -> list[str]:
