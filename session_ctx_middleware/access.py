@@ -9,8 +9,9 @@ from starlette.types import Scope
 
 from .context import SessionContext
 from .errors import ConfigurationError
+from .resolution import Resolvers
 
-__all__ = ["SCOPE_KEY", "STATE_KEY", "SessionState", "get_session_context", "inside_another"]
+__all__ = ["SCOPE_KEY", "STATE_KEY", "SessionState", "get_session_context", "inside_another", "resolvers_of"]
 
 STATE_KEY: Final = "session_ctx"
 SCOPE_KEY: Final = "session_ctx_middleware.context"
@@ -37,6 +38,11 @@ def get_session_context(connection: HTTPConnection[Any]) -> SessionContext:
         "There is no session context in this request. Add Middleware(SessionContextMiddleware, tenant=...) to the "
         "application's middleware."
     )
+
+
+def resolvers_of(connection: HTTPConnection[Any]) -> Resolvers | None:
+    """Return what tells values from the addresses of the shop that a request is for; `None` where nothing does."""
+    return get_session_context(connection)._deps.resolvers
 
 
 def inside_another(scope: Scope, place: tuple[str, str]) -> tuple[Scope, bool]:

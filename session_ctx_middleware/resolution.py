@@ -12,7 +12,7 @@ from typing import Final, Protocol, runtime_checkable
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from .addresses import Host, Place, UrlPrefix, Values, field_name, good, is_good
+from .addresses import ARRIVED, Host, Place, UrlPrefix, Values, at_its_address, field_name, good, is_good, page_at
 from .checks import cookie_name, function, header_names
 from .cookies import cookies
 from .errors import ConfigurationError
@@ -31,7 +31,6 @@ __all__ = [
     "arriving",
 ]
 
-ARRIVED: Final = "session_ctx_middleware.arrived"
 PLACES: Final = ("url", "cookie", "header")
 LONGEST_HEADER: Final = 1024
 """Bytes of ``Accept-Language`` that are read: browsers send some hundred at most."""
@@ -187,6 +186,30 @@ class Resolvers:
         goes_on = persisted if persisted and is_navigation(connection.scope) else {}
         return Resolved(url=found["url"], rest=rest, persisted=goes_on)
 
+    def at_its_address(self, connection: HTTPConnection, target: str, changes: Values) -> str:
+        """Return where a page is whose address says what the shopper has changed.
+
+        Args:
+            connection: the request that has changed it.
+            target: a page of this host, with its query and fragment.
+            changes: the new values by field.
+
+        Returns:
+            The same target where its address says nothing of that. Where another host says it, that follows ``//``:
+            browsers go on with the scheme that they came with, whatever a proxy has told us of it.
+        """
+        path, query = _split(target)
+        root = connection.scope.get(ARRIVED, connection.scope).get("root_path", "")
+        page = asked = page_at(path, root=root, host=connection.headers.get("host", ""))
+        for each in self._resolvers:
+            if isinstance(each, UrlPrefix | Host):
+                said = each.versions.get(each.version_of(page) or "", {})
+                page = at_its_address(each, page, changes)
+                changes = {field: value for field, value in changes.items() if field not in said}
+        if page == asked:
+            return target
+        return ("" if page.host == asked.host else f"//{page.host}") + page.root + page.path + query
+
     def _values(self, resolver: Resolver, connection: HTTPConnection) -> dict[str, str]:
         try:
             values = resolver.resolve(connection)
@@ -200,6 +223,12 @@ def arriving(scope: Scope) -> Scope:
     """Return a scope that remembers its path: routers inside count what they are mounted under as no part of it."""
     scope[ARRIVED] = {"path": scope["path"], "root_path": scope.get("root_path", "")}
     return scope
+
+
+def _split(target: str) -> tuple[str, str]:
+    """Return the path of a target, and what follows it."""
+    path = target.partition("#")[0].partition("?")[0]
+    return path, target[len(path) :]
 
 
 def _checked(resolver: object) -> Resolver:

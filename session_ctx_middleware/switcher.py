@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from .access import get_session_context
+from .access import get_session_context, resolvers_of
 from .context import SessionContext
 from .errors import ConfigurationError, InvalidChange, SessionContextError
 from .model.carts import CartOutcome
@@ -43,8 +43,9 @@ def switcher_routes(
 
     The form posts any of ``site_code``, ``currency``, ``language`` and ``target_location``. A field ``shown.currency``
     holds what the page showed: what the shopper has not changed is left alone, so that a tab that was open for long,
-    or the Back button, undoes nothing. ``back`` is the page to return to. Where a cart should follow and does not,
-    ``cart=accepted``, ``cart=half`` or ``cart=failed`` stands in the query of that page.
+    or the Back button, undoes nothing. ``back`` is the page to return to; where its address says something else than
+    what was chosen, its counterpart at the address that does (`resolution.UrlPrefix`, `resolution.Host`). Where a cart
+    should follow and does not, ``cart=accepted``, ``cart=half`` or ``cart=failed`` stands in the query of that page.
 
     Args:
         path: of the endpoint.
@@ -102,9 +103,12 @@ class _Switcher:
             return _plain(f"A form of at most {MAX_BODY} bytes is wanted, as {FORM}.", 415)
         # What the site offers is known once the context is: else what it does not would go unsaid.
         ctx = await get_session_context(request).load()
-        ctx.switch(**self._changes(form))
+        changes = self._changes(form)
+        ctx.switch(**changes)
         await _send(ctx)
         target = local_target(form.get("back"), request.scope.get("root_path", "") + self._home)
+        if (resolvers := resolvers_of(request)) is not None:
+            target = resolvers.at_its_address(request, target, changes)
         if ctx.carts_follow:  # else what the query says of a cart is the shop's own
             target = _with_note(target, ctx.cart_outcome)
         return _onwards(request, target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import unquote
@@ -16,11 +16,12 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.templating import Jinja2Templates
 
 from session_ctx_middleware import ConfigurationError, SessionContextMiddleware, get_session_context
 from session_ctx_middleware.emporix import CartFollows, PublicToken, SiteCatalog
+from session_ctx_middleware.resolution import Resolver
 from session_ctx_middleware.same_origin import local_target
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.switcher import switcher_routes
@@ -60,9 +61,12 @@ class Visitor:
         *,
         carts: CartFollows | None = None,
         sites: SiteCatalog | None = None,
+        resolve: Sequence[Resolver] = (),
+        root: str = "",
         **options: Any,
     ) -> None:
         self.emporix = emporix
+        self.root = root
         self.session = emporix.new_session(currency="EUR", language="de", site_code="main")
         self.clock = VirtualClock()
         self.app = Starlette(
@@ -73,14 +77,16 @@ class Visitor:
                     tenant=emporix.tenant,
                     carts=carts,
                     sites=sites,
+                    resolve=resolve,
                     http_client=emporix.client(httpx2, base_url="http://emporix.test"),
                     clock=self.clock,
                     store=MemoryStore(clock=self.clock),
                 )
             ],
         )
+        app: Any = Starlette(routes=[Mount(root, self.app)]) if root else self.app
         self.http = httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(self.app),
+            transport=httpx2.ASGITransport(app),
             base_url="https://shop.test",
             headers={"Authorization": f"Bearer {self.session.token}"},
         )
@@ -93,7 +99,7 @@ class Visitor:
 
     async def submit(self, fields: Mapping[str, str], headers: Mapping[str, str] | None = None) -> httpx2.Response:
         return await self.http.post(
-            "/switch", data=dict(fields), headers={"Sec-Fetch-Site": "same-origin", **(headers or {})}
+            f"{self.root}/switch", data=dict(fields), headers={"Sec-Fetch-Site": "same-origin", **(headers or {})}
         )
 
     def sent(self) -> list[dict[str, Any]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
-from urllib.parse import quote, unquote
 
+from ..addresses import spelt_path, spelt_query
 from ..context import SessionContext
 from ..errors import ConfigurationError
 from .formats import Formats
@@ -23,9 +23,6 @@ Offer: TypeAlias = "Iterable[str | tuple[str, str]]"
 
 LABELS: Final = {"site_code": "Site", "currency": "Currency", "language": "Language", "target_location": "Ship to"}
 ROUTE: Final = "session_ctx_switch"
-VISIBLE: Final = "".join(map(chr, range(ord("!"), ord("~") + 1))).replace("\\", "")
-OF_PATHS: Final = "/:@!$&'()*+,;=-._~"
-"""What stands for itself in a path (RFC 3986, section 3.3)."""
 
 
 class _Option(NamedTuple):
@@ -119,11 +116,5 @@ def _path_of_the_route(request: Request) -> str:
 
 def _back(request: Request) -> str:
     """Return the page that is shown, with what was asked of it, spelt as the browser has spelt it."""
-    scope = request.scope
-    path: str = scope["path"]
-    spelt: bytes = scope.get("raw_path") or b""
-    # Servers and tests need not bring it, and what stands between may have cut the path without it.
-    known = unquote(spelt.decode("latin-1")) == path
-    page = quote(spelt, safe=VISIBLE) if known else quote(path, safe=OF_PATHS, errors="replace")
-    query = quote(scope.get("query_string", b""), safe=VISIBLE)
-    return page + (f"?{query}" if query else "")
+    query = spelt_query(request.scope)
+    return spelt_path(request.scope) + (f"?{query}" if query else "")
