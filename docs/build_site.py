@@ -21,6 +21,7 @@ MODULES: Final = (
     "",
     ".sessions",
     ".resolution",
+    ".links",
     ".templating",
     ".switcher",
     ".fastapi",

@@ -91,7 +91,7 @@ class UrlPrefix:
         bare = page.path
         if self.version_of(page) is not None:
             _, slash, rest = bare[1:].partition("/")
-            bare = slash + rest
+            bare = slash + rest.lstrip("/")  # what two of them begin with is the name of a host
         return page._replace(path=(bare or "/") if version is None else f"/{quote(version, safe='')}{bare}")
 
 

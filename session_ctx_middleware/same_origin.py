@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 
 from .errors import ConfigurationError
 
-__all__ = ["checked_origins", "foreign_origin", "local_target"]
+__all__ = ["checked_origin", "checked_origins", "foreign_origin", "local_target"]
 
 OWN: Final = frozenset({"same-origin", "none"})
 """Where a request may come from: this site, or nobody (an address that was typed, a form that is sent once more)."""
@@ -31,7 +31,25 @@ def checked_origins(origins: object) -> frozenset[str]:
     """
     if isinstance(origins, str) or not isinstance(origins, Iterable):
         raise ConfigurationError("trusted_origins=... must be a list of origins such as 'https://app.acme.example'.")
-    return frozenset(_checked_origin(each) for each in origins)
+    return frozenset(checked_origin(each, "Each of trusted_origins=...") for each in origins)
+
+
+def checked_origin(origin: object, where: str) -> str:
+    """Return an origin as browsers write it.
+
+    Args:
+        origin: such as ``"https://app.acme.example"``.
+        where: how the text names the option.
+
+    Raises:
+        ConfigurationError: that is none (RFC 6454: scheme, host and port, and nothing else).
+    """
+    found = _origin(origin) if isinstance(origin, str) else None
+    if found is None or found != origin:
+        raise ConfigurationError(
+            f"{where} must be an origin in lower case without a path, such as 'https://app.acme.example'."
+        )
+    return found
 
 
 def foreign_origin(connection: HTTPConnection, trusted: Collection[str] = ()) -> str | None:
@@ -66,15 +84,6 @@ def local_target(target: object, otherwise: str) -> str:
     path = target.partition("?")[0].partition("#")[0]
     # Dot segments go before anything else is read (RFC 3986, section 5.2.4), by whatever stands between us as well.
     return otherwise if "//" in path or "/./" in path or "/../" in path else target
-
-
-def _checked_origin(text: object) -> str:
-    found = _origin(text) if isinstance(text, str) else None
-    if found is None or found != text:
-        raise ConfigurationError(
-            "trusted_origins=... must be origins in lower case without a path, such as 'https://app.acme.example'."
-        )
-    return found
 
 
 def _origin(text: str) -> str | None:

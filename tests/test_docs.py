@@ -47,6 +47,11 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
+def links_of_the_page() -> str:
+    """Return what the page about templates says that its code writes for search engines."""
+    return next(block for block in blocks(ROOT / "docs" / "templates.md", "html") if block.startswith("<link")).strip()
+
+
 def run(page: Path) -> dict[str, Any]:
     """Run the blocks of a page one after the other, in one module, as a reader would."""
     module = types.ModuleType(f"page_{page.stem}")
@@ -97,6 +102,7 @@ async def visit(app: Any, method: str, path: str, token: str | None = None) -> h
         ("docs/resolution.md", "app", [("GET", "/fr/cart", '"language":"fr","source":"url"')]),
         ("docs/sites.md", "app", [("GET", "/", "United States")]),
         ("docs/templates.md", "app", [("GET", "/page", "1,299.50"), ("GET", "/front", "Preise in")]),
+        ("docs/templates.md", "shop", [("GET", "/de-ch/products?page=2&utm_source=mail", links_of_the_page())]),
         ("docs/observability.md", "app", [("GET", "/ready", '"emporix":true,"breaker":true,"store":true')]),
     ],
 )

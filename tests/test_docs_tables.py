@@ -34,6 +34,7 @@ PUBLIC = (
     ".emporix",
     ".fastapi",
     ".health",
+    ".links",
     ".resolution",
     ".sessions",
     ".stores",

@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("context",),
     ("access", "sited"),
     ("middleware",),
-    ("__init__", "cli", "fastapi", "switcher", "templating", "testing"),
+    ("__init__", "cli", "fastapi", "links", "switcher", "templating", "testing"),
 )
 PURE = frozenset({"asyncio", "time", "random", "threading", "socket"})
 MAX_LINES = 345

@@ -142,9 +142,12 @@ def test_prefixes(target: str, location: str) -> None:
     assert led(target, at=LANGUAGES, language="pt-BR") == location
 
 
-@pytest.mark.parametrize(("target", "location"), [("/de", "/"), ("/de/", "/"), ("/de#x", "/#x"), ("/de/a/", "/a/")])
+@pytest.mark.parametrize(
+    ("target", "location"),
+    [("/de", "/"), ("/de/", "/"), ("/de#x", "/#x"), ("/de/a/", "/a/"), ("/de//evil.test", "/evil.test")],
+)
 def test_page_without_a_prefix(target: str, location: str) -> None:
-    """The home page without a prefix is the home page."""
+    """A page without its prefix is a page of this host all the same, the home page among them."""
     assert led(target, at=LANGUAGES, language="it") == location
 
 

@@ -11,7 +11,9 @@ from ..access import STATE_KEY
 from ..checks import function, printable
 from ..context import SessionContext
 from ..errors import ConfigurationError
+from ..links import PageLinks
 from .formats import Formats, locale_of, zone_named
+from .page_links import page_links
 from .processor import context_processor
 from .switcher_form import switcher_form
 
@@ -43,12 +45,13 @@ def install(
     languages: Iterable[str] = (),
     fallback: str = "en",
     time_zone: TimeZone = "UTC",
+    links: PageLinks | None = None,
 ) -> None:
     """Add the session context and its filters to templates.
 
     The filters are ``money``, ``number``, ``percent``, ``date``, ``time``, ``country``, ``language`` and ``currency``:
     see `Formats`. ``formats()`` is the `Formats` of the request, for ``lang`` and ``dir``;
-    ``switcher({"currency": ["EUR", "CHF"]})`` is the form of `switcher_routes`.
+    ``switcher({"currency": ["EUR", "CHF"]})`` is the form of `switcher_routes`, and ``page_links()`` writes `links`.
 
     Args:
         templates: Starlette's templates, or an environment of Jinja whose templates are rendered with ``session_ctx``.
@@ -56,6 +59,7 @@ def install(
         fallback: the language of pages where the session has none, or one that nobody knows.
         time_zone: where dates and times are told: a name such as ``"Europe/Berlin"``, or a function of the context
             (UTC where nobody knows what it returns).
+        links: for search engines: where pages are in other languages.
 
     Raises:
         ConfigurationError: a value cannot work, or the extra ``jinja`` is not installed.
@@ -70,6 +74,8 @@ def install(
         environment.filters[name] = _filter(method, formats)
     environment.globals["formats"] = _with_context(formats)
     environment.globals["switcher"] = switcher_form(context_of, formats)
+    if links is not None:
+        environment.globals["page_links"] = page_links(links)
     processors: list[Any] | None = getattr(templates, "context_processors", None)
     if processors is not None and context_processor not in processors:
         processors.append(context_processor)
