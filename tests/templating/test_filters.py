@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from gettext import NullTranslations
 from typing import Any
@@ -15,11 +16,13 @@ from starlette.templating import Jinja2Templates
 
 from session_ctx_middleware import ConfigurationError, SessionContext
 from session_ctx_middleware.templating import Formats, context_processor, install, install_texts
+from session_ctx_middleware.templating.filters import FILTERS
 from session_ctx_middleware.testing import FakeEmporix
 
 from ..support.shop import Shop
+from .test_formats import legible
 
-LANGUAGES = ("ar", "de", "de-AT", "de-CH", "en", "fr", "xx")
+LANGUAGES = ("ar", "de", "de-AT", "de-CH", "en", "es", "fr", "he", "ja", "pl", "xx")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -82,6 +85,33 @@ async def test_filters(shop: Shop, emporix: FakeEmporix, language: str, expected
     )
     install(templates, time_zone="Europe/Berlin")
     assert (await shown(shop, emporix, templates, language, at="2026-11-27T23:30:00Z")).startswith(expected)
+
+
+EVERY = (
+    "{{ 1234.5 | money }}; {{ 1234.5 | money('EUR') }}; {{ 1234567.8 | number }}; {{ 0.2 | percent }}; "
+    "{{ at | date }}; {{ at | time }}; {{ 'CH' | country }}; {{ 'EUR' | currency }}; {{ formats().tag | language }}; "
+    "{{ formats().direction }}"
+)
+WRITTEN = {
+    "de": "1.234,50 CHF; 1.234,50 €; 1.234.567,8; 20 %; 28.11.2026; 00:30; Schweiz; Euro; Deutsch; ltr",
+    "en": "CHF1,234.50; €1,234.50; 1,234,567.8; 20%; Nov 28, 2026; 12:30 AM; Switzerland; Euro; English; ltr",
+    "fr": "1 234,50 CHF; 1 234,50 €; 1 234 567,8; 20 %; 28 nov. 2026; 00:30; Suisse; euro; Français; ltr",
+    "es": "1.234,50 CHF; 1.234,50 €; 1.234.567,8; 20 %; 28 nov 2026; 0:30; Suiza; euro; Español; ltr",
+    "pl": "1 234,50 CHF; 1 234,50 €; 1 234 567,8; 20%; 28 lis 2026; 00:30; Szwajcaria; euro; Polski; ltr",
+    "ja": "CHF1,234.50; €1,234.50; 1,234,567.8; 20%; 2026/11/28; 0:30; スイス; ユーロ; 日本語; ltr",
+    "ar": "1,234.50 CHF; 1,234.50 €; 1,234,567.8; 20%; 28/11/2026; 12:30 ص; سويسرا; يورو; العربية; rtl",
+    "he": "1,234.50 CHF; 1,234.50 €; 1,234,567.8; 20%; 28 בנוב׳ 2026; 0:30; שווייץ; אירו; עברית; rtl",  # noqa: RUF001
+}
+
+
+@pytest.mark.parametrize("language", WRITTEN)
+async def test_every_filter(shop: Shop, emporix: FakeEmporix, language: str) -> None:
+    """Every filter writes what readers of the session's language expect, from right to left where they read so."""
+    templates = templates_of(EVERY)
+    install(templates, time_zone="Europe/Berlin")
+    page = await shown(shop, emporix, templates, language, at="2026-11-27T23:30:00Z")
+    assert legible(page) == WRITTEN[language]
+    assert all(re.search(rf"\| {name}\b", EVERY) for name in FILTERS)
 
 
 async def test_zone_of_a_site(shop: Shop, emporix: FakeEmporix) -> None:
