@@ -153,7 +153,7 @@ async def test_what_the_site_does_not_offer(
 ) -> None:
     """A value that the site does not offer is refused, and the answer says why, whenever that is found out."""
     sites = SiteCatalog(PublicToken("storefront"))
-    visitor = Visitor(emporix, carts=make_carts and make_carts(), sites=sites)
+    visitor = Visitor(emporix, carts=None if make_carts is None else make_carts(), sites=sites)
     await visitor.open() if knows else None
     await sites.load() if knows else None
 
