@@ -109,7 +109,7 @@ def test_the_demo_starts_without_a_clone(wheel: Path, tmp_path: Path) -> None:
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{wheel}[demo]"]
     subprocess.run(install, check=True, capture_output=True)
     port = free_port()
-    command = [python, "-m", "session_ctx_middleware.cli", "demo", "--port", str(port)]
+    command = [str(python), "-m", "session_ctx_middleware.cli", "demo", "--port", str(port)]
     demo = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     assert demo.stdout is not None
     assert demo.stdout.readline().startswith("FakeEmporix: ")
