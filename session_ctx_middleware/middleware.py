@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 from weakref import ref
 
 from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access import SCOPE_KEY, STATE_KEY, get_session_context, inside_another
@@ -29,6 +28,7 @@ from .events import ContextEvent, EventHook, Events
 from .frames import clear_frames, without_locals
 from .health import REMEMBERED, Health
 from .http_cache import Vary
+from .invalid_changes import invalid_change_in, unprocessable
 from .model.view import ContextDefaults
 from .policies import CachePolicy, ContinuityPolicy, UpstreamPolicy
 from .privacy import protected
@@ -229,11 +229,11 @@ class SessionContextMiddleware:
             try:
                 await self.app(scope, receive, sends)
             except (InvalidChange, ExceptionGroup) as error:
-                wrong = _invalid_change(error)
+                wrong = invalid_change_in(error)
                 if wrong is None or kind != "http" or context._sealed:
                     raise
                 context._drop_uncommitted("exception")
-                await _unprocessable(wrong)(scope, receive, sends)
+                await unprocessable(wrong)(scope, receive, sends)
         except BaseException as error:
             context._drop_uncommitted("exception")
             context._leaves(answered=not isinstance(error, SharedCacheLeak))
@@ -324,20 +324,6 @@ class SessionContextMiddleware:
             await send(message)
 
         return send_wrapper
-
-
-def _invalid_change(error: Exception) -> InvalidChange | None:
-    """Return an invalid change, also one from tasks of a group, where nothing else went wrong there."""
-    while isinstance(error, ExceptionGroup):
-        if error.split(InvalidChange)[1] is not None:
-            return None
-        error = error.exceptions[0]
-    return error if isinstance(error, InvalidChange) else None
-
-
-def _unprocessable(error: InvalidChange) -> PlainTextResponse:
-    """Return the answer to a request that wanted what no context can hold (RFC 9110, section 15.5.21)."""
-    return PlainTextResponse(str(error), 422, {"cache-control": "no-store"})
 
 
 def _of_kind(value: T | None, kind: type[T], where: str) -> T:

@@ -22,7 +22,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("hooks",),
     ("events",),
     ("credentials", "hybrid_clock", "model"),
-    ("addresses", "http_cache", "navigation", "policies", "same_origin", "sealing", "sources", "tokens"),
+    (
+        *("addresses", "http_cache", "invalid_changes", "navigation", "policies"),
+        *("same_origin", "sealing", "sources", "tokens"),
+    ),
     ("emporix", "stores"),
     ("engine", "sessions"),
     ("compaction", "document_codec", "note_codec"),
