@@ -24,6 +24,7 @@ MODULES: Final = (
     ".links",
     ".templating",
     ".switcher",
+    ".debug_panel",
     ".fastapi",
     ".emporix",
     ".stores",
@@ -37,7 +38,7 @@ MODULES: Final = (
 FIRST: Final = ("SessionContext", "SessionContextMiddleware")
 
 PAGES: Final = {
-    "Start": ("quickstart", "templates", "tokens", "sites", "testing"),
+    "Start": ("quickstart", "templates", "tokens", "sites", "testing", "debug_panel"),
     "In production": ("configuration", "workers", "caches", "observability", "errors", "security", "performance"),
     "More": ("resolution", "cli", "architecture", "glossary"),
 }

@@ -15,6 +15,7 @@ from .stores import ContextStore, MemoryStore
 
 if TYPE_CHECKING:
     from .emporix import HttpClient
+    from .emporix.calls import CallHook
 
 __all__ = ["calling", "keys_of", "neighbourhood_of", "warn_of_insecure_http", "warn_of_several_workers"]
 
@@ -24,7 +25,12 @@ SPARE_CONNECTIONS: Final = 10
 
 
 def calling(
-    base_url: str, http_client: HttpClient | None, upstream: UpstreamPolicy, *, insecure_http: bool
+    base_url: str,
+    http_client: HttpClient | None,
+    upstream: UpstreamPolicy,
+    on_call: CallHook | None,
+    *,
+    insecure_http: bool,
 ) -> dict[str, Any]:
     """Return how all clients of the platform make their calls."""
     return {
@@ -34,6 +40,7 @@ def calling(
         "timeout": upstream.timeout,
         "total_timeout": upstream.total_timeout,
         "max_connections": upstream.max_concurrency + SPARE_CONNECTIONS,
+        "on_call": on_call,
     }
 
 

@@ -40,6 +40,7 @@ from .stores import ContextStore
 from .stores.protocol import check_store
 from .token_watch import TokenWatch
 from .tokens import BearerToken, Movable, SessionSetup, TokenChain, TokenSource
+from .watching import Watcher, checked_watcher
 
 if TYPE_CHECKING:
     from .emporix import ClientOptions, HttpClient
@@ -85,6 +86,7 @@ class SessionContextMiddleware:
         cookie_name: what the names of the continuity cookies begin with; on https with the prefix ``__Host-``.
         https_only: treat every request as https, for a TLS proxy in front that does not pass the scheme on.
         strict: raise `SharedCacheLeak` instead of repairing a personal response that invites shared caches.
+        debug_panel: while developing, a page that shows what requests do with their contexts; a `DebugPanel`.
         clock: where time and randomness come from; for tests.
 
     Raises:
@@ -115,6 +117,7 @@ class SessionContextMiddleware:
         cookie_name: str = "session_ctx",
         https_only: bool = False,
         strict: bool = False,
+        debug_panel: Watcher | None = None,
         clock: Clock | None = None,
     ) -> None:
         upstream = _of_kind(upstream, UpstreamPolicy, "upstream=...")
@@ -123,18 +126,19 @@ class SessionContextMiddleware:
         with_methods(clock, CLOCK_METHODS, CLOCK_WANTED)
         check_store(store)
         secrets, tokens = secret_keys(secret_key), TokenChain(token)
-        self.app = app
+        watcher = checked_watcher(debug_panel)
+        self.app = watcher.around(app)
         flag_or_function(preload, "preload=...")
         self._preload = preload
         self._stats = Stats()
-        client = calling(base_url, http_client, upstream, insecure_http=insecure_http)
+        client = calling(base_url, http_client, upstream, watcher.on_call, insecure_http=insecure_http)
         # It keeps the connections of each event loop apart.
         self._emporix = OwnContextClient(tenant, clock=clock, **client)
         base_url = client["base_url"]
         place = (tenant, base_url, *(sha256(secret).digest() for secret in secrets))
         neighbourhood = neighbourhood_of(place, store, cache, clock)
         keys = keys_of(tenant, base_url, secrets, neighbourhood.store)
-        self._events = events = Events(functions(on_event, HOOKS_WANTED), clock)
+        self._events = events = Events((*functions(on_event, HOOKS_WANTED), *watcher.hooks), clock)
         continuity = _of_kind(continuity, ContinuityPolicy, "continuity=...").checked(secrets)
         keyring = Keyring(secrets, tenant, base_url)
         cookies, documents = cookies_of(
@@ -203,12 +207,13 @@ class SessionContextMiddleware:
             instance(sites, SiteCatalog, "sites=...").bind(tenant, cast("ClientOptions", setup.client), events)
         if carts is not None:
             instance(carts, CartFollows, "carts=...").bind(tenant, cast("ClientOptions", setup.client))
-        self._context = SessionContext if sites is None else SitedContext
+        self._context = watcher.context(SessionContext if sites is None else SitedContext)
         self._shows_all = bool(self._deps.consents or self._deps.resolvers) or not tokens.instant
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()), *resolvers.vary)))
         self._shared_state_told = False
         warn_of_insecure_http(base_url, events)
         warn_of_several_workers(secrets, neighbourhood.store, events)
+        watcher.begins(events)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""

@@ -214,6 +214,11 @@ KINDS: Final[dict[str, Kind]] = {
         "else add workers, or a longer CachePolicy(ttl=...)",
         quiet=60,
     ),
+    "panel.on": Kind(
+        level=WARNING,
+        remedy="the debug panel is on: whoever uses this machine sees what its shoppers see. Leave debug_panel=... out "
+        "in production",
+    ),
     "store.failed": Kind(
         level=WARNING,
         remedy="the store fails. Pages and changes go on without it; other workers learn later of what happens here. "

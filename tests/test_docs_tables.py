@@ -31,6 +31,7 @@ BUILT_LATER = {"own", "in this process", "the system's", "ours wins"} | {
 }
 PUBLIC = (
     "",
+    ".debug_panel",
     ".emporix",
     ".fastapi",
     ".health",

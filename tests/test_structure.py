@@ -42,7 +42,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("shared_pages",),
     ("reading",),
     ("context",),
-    ("access", "sited"),
+    ("access", "sited", "watching"),
+    ("debug_panel",),
     ("middleware",),
     ("__init__", "cli", "fastapi", "links", "switcher", "templating", "testing"),
 )

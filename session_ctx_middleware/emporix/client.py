@@ -10,6 +10,7 @@ from ..clock import Clock, SystemClock
 from ..frames import WithoutLocals
 from ..platform_time import PlatformTime
 from .address import BASE_URL, check_base_url, check_tenant
+from .calls import CallHook
 from .http import Http
 from .transport import HttpClient, Options, clients_for
 
@@ -38,6 +39,7 @@ class ClientOptions(TypedDict, total=False):
         total_timeout: seconds that the whole of a call may take.
         max_connections: connections open at once, for a client built here.
         clock: where time comes from.
+        on_call: is told every call that was made, with its token, and must not keep that.
     """
 
     base_url: str
@@ -47,6 +49,7 @@ class ClientOptions(TypedDict, total=False):
     total_timeout: float
     max_connections: int
     clock: Clock
+    on_call: CallHook | None
 
 
 class PlatformClient(WithoutLocals):
@@ -61,6 +64,7 @@ class PlatformClient(WithoutLocals):
         total_timeout: see there.
         max_connections: see there.
         clock: see there.
+        on_call: see there.
 
     Raises:
         ConfigurationError: one of them cannot work.
@@ -77,6 +81,7 @@ class PlatformClient(WithoutLocals):
         total_timeout: float = TOTAL_TIMEOUT,
         max_connections: int = MAX_CONNECTIONS,
         clock: Clock = SYSTEM_CLOCK,
+        on_call: CallHook | None = None,
     ) -> None:
         self.tenant: Final = check_tenant(tenant)
         total = number(total_timeout, "total_timeout", above=0, unit="seconds")
@@ -84,7 +89,7 @@ class PlatformClient(WithoutLocals):
         base_url = check_base_url(base_url, insecure_http=insecure_http)
         options = Options(timeout, total, whole(max_connections, "max_connections"))
         self._clock = clock
-        self._http = Http(base_url, clients_for(http_client, base_url, options), clock, total)
+        self._http = Http(base_url, clients_for(http_client, base_url, options), clock, total, on_call)
 
     async def aclose(self) -> None:
         """Close the HTTP client where it was built here; a later call builds another."""

@@ -11,6 +11,7 @@ from ..errors import EmporixUnreachable, InvalidChange, MalformedAnswer, TokenRe
 from ..model.frozen_json import dumps
 from ..platform_time import PlatformTime
 from .answers import Answer, seconds_of
+from .calls import Call, CallHook
 from .limits import TimeLimit
 from .transport import Clients, Reply, Request, kept_out_of_traces
 
@@ -25,17 +26,21 @@ class Http:
         clients: where the HTTP client comes from.
         clock: measures how long a call takes, and how far away a date in ``Retry-After`` is.
         total_timeout: seconds that the whole of a call may take.
+        on_call: is told every call that was made; `None` where nobody wants to know.
 
     Attributes:
         platform_time: what the dates of answers say.
     """
 
-    def __init__(self, base_url: str, clients: Clients, clock: Clock, total_timeout: float) -> None:
+    def __init__(
+        self, base_url: str, clients: Clients, clock: Clock, total_timeout: float, on_call: CallHook | None = None
+    ) -> None:
         self.platform_time = PlatformTime(clock)
         self._base_url = base_url
         self._clients = clients
         self._limit = TimeLimit(total_timeout, clients, clock)
         self._clock = clock
+        self._on_call = on_call
 
     async def aclose(self) -> None:
         """Close the HTTP client, where it is our own."""
@@ -85,12 +90,14 @@ class Http:
             fields["authorization"] = f"Bearer {token}"
         dated = self.platform_time.wants_date
         request = Request(operation, method, self._url(path, params), fields, content, dated)
-        began = self._clock.monotonic() if dated else 0.0
+        began = self._clock.monotonic() if dated or self._on_call is not None else 0.0
         if confidential:
             with kept_out_of_traces():
                 reply = await self._attempt(request)
         else:
             reply = await self._attempt(request)
+        if self._on_call is not None:
+            self._on_call(self._call_of(operation, reply, began), token)
         # Raised here and not in a handler: the client's error holds the request, and that the token.
         if isinstance(reply, str):
             raise EmporixUnreachable(operation, None, reply)
@@ -112,6 +119,11 @@ class Http:
             if meaning is None:
                 raise
             return meaning
+
+    def _call_of(self, operation: str, reply: Reply | str, began: float) -> Call:
+        status, failure = (None, reply) if isinstance(reply, str) else (reply.status, "")
+        seconds = self._clock.monotonic() - began
+        return Call(operation=operation, status=status, failure=failure, began=began, seconds=seconds)
 
     def _url(self, path: str, params: Mapping[str, str] | None) -> str:
         return f"{self._base_url}{path}?{urlencode(params)}" if params else f"{self._base_url}{path}"
