@@ -12,7 +12,7 @@ from ..health import Health, Monitored
 from .attribution import OwnedCall, calls_of
 from .markup import Html, element, joined
 from .records import RequestRecord
-from .request_view import calls_table, events_table, request_view
+from .request_view import calls_table, events_list, request_view
 from .style import STYLE
 
 __all__ = ["Shown", "page"]
@@ -94,7 +94,7 @@ def _summary(shown: Shown) -> str:
 
 
 def _elsewhere(calls: Sequence[Call], events: Sequence[ContextEvent]) -> list[Html]:
-    tables = [*calls_table(calls, None), *events_table(events)]
+    tables = [*calls_table(calls, None), *events_list(events)]
     return [element("h2", "Elsewhere"), element("p", ELSEWHERE, class_="quiet"), joined(*tables)] if tables else []
 
 

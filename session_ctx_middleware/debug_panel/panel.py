@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from hashlib import blake2b
 from typing import Final
@@ -113,6 +114,15 @@ class DebugPanel(Watcher):
         if not record.is_listed:
             record.list()
             self._records.append(record)
+
+    @contextmanager
+    def following(self, record: RequestRecord) -> Iterator[None]:
+        """Take what is told inside the block for what a request has brought about."""
+        before = _current.set(record)
+        try:
+            yield
+        finally:
+            _current.reset(before)
 
     def owner(self, token: str) -> bytes:
         """Return what stands for a token, in this panel only."""

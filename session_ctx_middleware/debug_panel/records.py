@@ -10,10 +10,12 @@ from starlette.types import Scope
 from ..clock import Clock
 from ..events import ContextEvent
 
-__all__ = ["Facts", "Load", "Read", "RequestRecord"]
+__all__ = ["NOT_KNOWN", "NO_TOKEN", "Facts", "Load", "Read", "RequestRecord"]
 
 LONGEST: Final = 160
 """Characters of a path that are kept."""
+NO_TOKEN: Final = "no token"  # noqa: S105 - a word on the page
+NOT_KNOWN: Final = "not known"
 MOST: Final = 30
 """Loads, and events, of one request that are kept: a WebSocket may have any number."""
 

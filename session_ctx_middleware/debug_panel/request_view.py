@@ -11,24 +11,25 @@ from ..events import ContextEvent
 from ..model.fields import SWITCHES
 from ..remedies import KINDS
 from .markup import Html, element, joined
-from .records import Facts, Load, Read, RequestRecord
+from .records import NO_TOKEN, NOT_KNOWN, Facts, Load, Read, RequestRecord
 
-__all__ = ["calls_table", "events_table", "request_view"]
+__all__ = ["calls_table", "events_list", "request_view"]
 
 UNREAD: Final = "not read"
 ASKS: Final = "context.get"
 CACHES: Final = {
-    "hit": ("fresh", "good", "this process knew it"),
-    "stale": ("stale", "warn", "older than the TTL, shown while it is renewed or Emporix cannot be asked"),
-    "miss": ("miss", "", "Emporix was asked"),
-    "store": ("store", "good", "another worker or request had asked"),
-    "document": ("document cookie", "good", "the browser brought it"),
-    "missing": ("no context", "", "Emporix has none for this session yet"),
-    "token": ("no token", "", "the request brought none: nothing was asked"),
-    "degraded": ("degraded", "bad", "Emporix could not be asked: defaults show"),
-    "rejected": ("rejected", "bad", "Emporix refused the token: defaults show"),
+    "hit": ("fresh", "good", "This process knew the context."),
+    "stale": ("stale", "warn", "Older than the TTL: shown while it is renewed, or as Emporix cannot be asked."),
+    "miss": ("miss", "", "Emporix was asked."),
+    "store": ("store", "good", "Another worker had asked, or another session's request here."),
+    "document": ("document cookie", "good", "The browser brought the document along."),
+    "missing": ("no context", "", "Emporix has no context for this session yet."),
+    "token": ("no token", "", "The request brought no token, and nothing was asked."),
+    "degraded": ("degraded", "bad", "Emporix could not be asked: what is known otherwise shows, and defaults."),
+    "rejected": ("rejected", "bad", "Emporix refused the token: defaults show."),
 }
 """What a load found: in a word, how loud it is, and what it means."""
+NOT_LOADED: Final = ("not loaded", "quiet", "The context was not loaded.")
 
 
 def request_view(record: RequestRecord, calls: Sequence[Call], *, tenant: bool, is_open: bool) -> Html:
@@ -46,21 +47,14 @@ def request_view(record: RequestRecord, calls: Sequence[Call], *, tenant: bool, 
 
 def calls_table(calls: Sequence[Call], began: float | None) -> list[Html]:
     """Return a table of calls; `began` is when the request did, in monotonic seconds."""
-    rows = [
-        [
-            each.operation,
-            _status(each),
-            _milliseconds(each.seconds),
-            "" if began is None else f"{_sign(each.began - began)}{_milliseconds(abs(each.began - began))}",
-        ]
-        for each in calls
-    ]
-    return _table("Calls to Emporix", ("call", "answer", "took", "" if began is None else "after"), rows)
+    rows = [[each.operation, _answer(each), _took(each, began)] for each in calls]
+    return _table("Calls to Emporix", ("call", "answer", "took" if began is None else "took (begun after)"), rows)
 
 
-def events_table(events: Iterable[ContextEvent]) -> list[Html]:
-    """Return a table of events, with what can be done about them."""
-    return _table("Events", ("event", "outcome", "what it means"), [_event(event) for event in events])
+def events_list(events: Iterable[ContextEvent]) -> list[Html]:
+    """Return a list of events, with what can be done about them."""
+    items = [element("li", *_event(event)) for event in events]
+    return [element("h3", "Events"), element("ul", *items)] if items else []
 
 
 def _line(record: RequestRecord, calls: Sequence[Call], *, tenant: bool) -> list[Html]:
@@ -86,19 +80,20 @@ def _details(record: RequestRecord, calls: Sequence[Call]) -> list[Html]:
         element("ul", *(element("li", each) for each in _facts(record, calls)), class_="facts"),
         *_fields(record),
         *([] if facts is None else _carried(record, facts)),
-        *events_table(record.told),
+        *events_list(record.told),
         *calls_table(calls, record.began),
     ]
 
 
 def _facts(record: RequestRecord, calls: Sequence[Call]) -> list[str]:
     load = record.loads[-1] if record.loads else None
-    _, _, meaning = CACHES.get(_cache(record, calls), ("", "", "not loaded"))
+    _, _, meaning = CACHES.get(_cache(record, calls), NOT_LOADED)
+    shopper = NOT_KNOWN if record.facts is None else record.facts.shopper
     return [
-        f"Cache: {meaning}",
+        meaning,
         *([f"Waited: {_milliseconds(record.waited)}"] if record.waited else []),
         *(_document(load) if load is not None else []),
-        *([f"Shopper: {record.facts.shopper}"] if record.facts is not None else []),
+        *([f"Shopper: {shopper}"] if shopper not in {NOT_KNOWN, NO_TOKEN} else []),
     ]
 
 
@@ -108,28 +103,25 @@ def _document(load: Load) -> list[str]:
 
 
 def _fields(record: RequestRecord) -> list[Html]:
-    unread = {} if record.facts is None else record.facts.unread
+    unread = {} if record.facts is None else {name: each for name, each in record.facts.unread.items() if each.value}
     named = [*SWITCHES, *sorted({*record.reads, *record.changes} - {*SWITCHES})]
     rows = [_field(field, record.reads.get(field), unread.get(field), record.changes.get(field, "")) for field in named]
-    return _table("Fields", ("field", "value", "from", "changed to"), [row for row in rows if any(row[1:])])
+    return _table("Fields", ("field", "value", "changed to"), [row for row in rows if any(row[1:])])
 
 
 def _field(name: str, read: Read | None, unread: Read | None, changed: str) -> list[str]:
     seen = read or unread
     if seen is None:
-        return [name, "", "", changed]
-    source = (
-        seen.source if read is not None else joined(seen.source, " ", element("span", f"({UNREAD})", class_="quiet"))
-    )
-    shown = seen.value or ("" if name in SWITCHES else "read")
-    return [name, shown, source, changed]
+        return [name, "", changed]
+    words = [element("b", seen.value) if seen.value else "", seen.source, "" if read is not None else f"({UNREAD})"]
+    return [name, joined(*(each for word in words if word for each in (word, " "))), changed]
 
 
 def _carried(record: RequestRecord, facts: Facts) -> list[Html]:
     out, cleared = record.cookies_out
     lines = [
         *([f"Parked: {', '.join(facts.parked)}"] if facts.parked else []),
-        *([f"Brought {'; '.join(facts.notes)}"] if facts.notes else []),
+        *([f"The browser brought {'; '.join(facts.notes)}"] if facts.notes else []),
         *([f"Travelling document: {facts.document}"] if facts.document else []),
         *([f"Cookies of ours in the response: {out} set, {cleared} cleared"] if out or cleared else []),
     ]
@@ -140,22 +132,22 @@ def _carried(record: RequestRecord, facts: Facts) -> list[Html]:
 def _event(event: ContextEvent) -> list[str]:
     kind = KINDS[event.name]
     told = kind.remedies.get(event.outcome, kind.remedy)
-    numbers = [
-        *([f"{event.status}"] if event.status else []),
-        *([_count(event.attempts, "attempt")] if event.attempts else []),
-        *([_milliseconds(event.duration)] if event.duration else []),
+    facts = [
+        event.operation,
+        event.outcome,
+        str(event.status or ""),
+        _count(event.attempts, "attempt"),
+        _milliseconds(event.duration) if event.duration else "",
     ]
-    facts = ", ".join([each for each in (event.operation, event.outcome) if each] + numbers)
-    return [event.name, facts, f"{told}." if told else ""]
+    words = f" {', '.join(fact for fact in facts if fact)}"
+    return [element("code", event.name), words, *([element("p", f"{told[0].upper()}{told[1:]}.", class_="quiet")] if told else [])]
 
 
 def _cache(record: RequestRecord, calls: Sequence[Call]) -> str:
     """Return what the last load found, and where: a miss without a call has found it in another place than Emporix."""
     if not record.loads:
-        return ""
+        return "token" if record.facts is not None and record.facts.shopper == NO_TOKEN else ""
     load = record.loads[-1]
-    if load.cache == "missing" and record.facts is not None and record.facts.shopper == "no token":
-        return "token"
     if load.cache not in {"miss", "hit"} or load.travelled:
         return "document" if load.travelled and load.cache != "stale" else load.cache
     asked = any(each.operation == ASKS for each in calls)
@@ -163,14 +155,18 @@ def _cache(record: RequestRecord, calls: Sequence[Call]) -> str:
 
 
 def _cache_word(record: RequestRecord, calls: Sequence[Call]) -> Html:
-    word, kind, _ = CACHES.get(_cache(record, calls), ("not loaded", "quiet", ""))
+    word, kind, _ = CACHES.get(_cache(record, calls), NOT_LOADED)
     return element("span", word, class_=kind)
 
 
-def _status(call: Call) -> str:
-    if call.status is None:
-        return element("span", call.failure, class_="bad")
-    return element("span", str(call.status), class_="bad" if call.status >= 500 else "")
+def _answer(call: Call) -> Html:
+    failed = call.status is None or call.status >= 500
+    return element("span", call.failure or str(call.status), class_="bad" if failed else "")
+
+
+def _took(call: Call, began: float | None) -> str:
+    after = "" if began is None else f" ({_milliseconds(call.began - began)})"
+    return f"{_milliseconds(call.seconds)}{after}"
 
 
 def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Html]:
@@ -192,7 +188,3 @@ def _count(number: int, what: str) -> str:
 
 def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms"
-
-
-def _sign(seconds: float) -> str:
-    return "\u2212" if seconds < 0 else "+"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, ClassVar, Final, Protocol
 
 from starlette.types import Message, Scope
@@ -22,7 +22,7 @@ from ..model.fields import SWITCHES
 from ..model.view import NOTHING_KNOWN, NOTHING_RESOLVED, Snapshot
 from ..reports import load_event
 from ..shared_pages import is_customer
-from .records import Facts, Load, Read, RequestRecord
+from .records import NO_TOKEN, NOT_KNOWN, Facts, Load, Read, RequestRecord
 
 __all__ = ["Keeper", "Watched", "watched"]
 
@@ -34,6 +34,8 @@ FIELDS: Final = frozenset(
     }
 )
 PRICED: Final = ("site_code", "currency", "target_location")
+READ: Final = "read"
+"""What stands in the place of values that nobody is shown."""
 END: Final = 4
 """Characters of the end of a cart's id that are shown, to tell carts apart."""
 
@@ -47,6 +49,10 @@ class Keeper(Protocol):
 
     def keep(self, record: RequestRecord) -> None:
         """List a record: its request has touched its context."""
+        ...
+
+    def following(self, record: RequestRecord) -> AbstractContextManager[None]:
+        """Take what is told inside the block for what a request has brought about."""
         ...
 
     def owner(self, token: str) -> bytes:
@@ -90,8 +96,7 @@ class Watched(SessionContext):
         return found
 
     def _note_read(self, field: str, value: object) -> None:
-        shown = value if field in SWITCHES else _masked(value) if field == "cart_id" else None
-        self._watching.read(field, Read(shown if isinstance(shown, str) else "", self._came_from(field, value)))
+        self._watching.read(field, Read(_shown(field, value), self._came_from(field, value)))
 
     def _came_from(self, field: str, value: object) -> str:
         """Return where a value came from, without touching anything, as `source` does."""
@@ -153,7 +158,8 @@ class Watched(SessionContext):
     async def _commit(
         self, operation: str, *, parks: bool, changes: ContextChanges | None = None, carried: bool = False
     ) -> CommitResult:
-        outcome = await super()._commit(operation, parks=parks, changes=changes, carried=carried)
+        with self._keeper.following(self._noted):  # it may run in a task of its own, as the browser may leave
+            outcome = await super()._commit(operation, parks=parks, changes=changes, carried=carried)
         self._note_token()
         return outcome
 
@@ -185,9 +191,9 @@ class Watched(SessionContext):
 
     def _who(self) -> str:
         if self._token_sought and self._token is None:
-            return "no token"
+            return NO_TOKEN
         if self._known is None or self._known.degraded or self._known.rejected:
-            return "not known"
+            return NOT_KNOWN
         return "customer" if is_customer(self._known) else "guest"
 
     def _document_in_words(self) -> str:
@@ -216,9 +222,18 @@ def _to(path: str, value: Value) -> str:
     return "removed" if isinstance(value, Removed) else "set"
 
 
-def _masked(value: object) -> str:
-    if not isinstance(value, str):
+def _shown(field: str, value: object) -> str:
+    """Return what the panel keeps of a value."""
+    if value is None:
         return ""
+    if isinstance(value, bool | int):
+        return str(value)
+    if not isinstance(value, str) or field not in {*SWITCHES, "cart_id"}:
+        return READ
+    return value if field in SWITCHES else _masked(value)
+
+
+def _masked(value: str) -> str:
     return "\u2026" + value[-END:] if len(value) >= 4 * END else "\u2026"
 
 
@@ -236,4 +251,4 @@ def _notes_in_words(found: Found) -> tuple[str, ...]:
         "after a logout" if notes.era else "",
         f"not believed: {found.ignored}" if found.ignored else "",
     ]
-    return (f"notes: {len(found.brought)}", *(each for each in words if each))
+    return (f"{len(found.brought)} note{'' if len(found.brought) == 1 else 's'}", *(each for each in words if each))
