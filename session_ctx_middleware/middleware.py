@@ -40,9 +40,10 @@ from .stores import ContextStore
 from .stores.protocol import check_store
 from .token_watch import TokenWatch
 from .tokens import BearerToken, Movable, SessionSetup, TokenChain, TokenSource
-from .watching import Watcher, checked_watcher
+from .watching import checked_watcher
 
 if TYPE_CHECKING:
+    from .debug_panel import DebugPanel
     from .emporix import ClientOptions, HttpClient
 
 __all__ = ["Preload", "SecretKey", "SessionContextMiddleware"]
@@ -117,7 +118,7 @@ class SessionContextMiddleware:
         cookie_name: str = "session_ctx",
         https_only: bool = False,
         strict: bool = False,
-        debug_panel: Watcher | None = None,
+        debug_panel: DebugPanel | None = None,
         clock: Clock | None = None,
     ) -> None:
         upstream = _of_kind(upstream, UpstreamPolicy, "upstream=...")

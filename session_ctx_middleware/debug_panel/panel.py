@@ -20,7 +20,7 @@ from ..checks import flag, whole
 from ..clock import Clock
 from ..context import SessionContext
 from ..emporix.calls import Call
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, SessionContextError
 from ..events import ContextEvent, Events
 from ..same_origin import local_target
 from ..watching import Watcher
@@ -118,11 +118,12 @@ class DebugPanel(Watcher):
     @contextmanager
     def following(self, record: RequestRecord) -> Iterator[None]:
         """Take what is told inside the block for what a request has brought about."""
-        before = _current.set(record)
+        before = _current.get()
+        _current.set(record)
         try:
             yield
-        finally:
-            _current.reset(before)
+        finally:  # not by its token: what is cut short may end in another context
+            _current.set(before)
 
     def owner(self, token: str) -> bytes:
         """Return what stands for a token, in this panel only."""
@@ -151,8 +152,12 @@ class DebugPanel(Watcher):
         if not record.is_listed or not self._visitors.admit(scope):
             return None
         host = Request(scope).headers["host"]
-        root: str = scope.get("app_root_path", scope.get("root_path", ""))
+        root: str = scope.get("root_path", "")
         return f"{scope['scheme']}://{host}{quote(root + self.path)}#r{record.number}".encode("latin-1")
+
+    def pass_over(self, record: RequestRecord) -> None:
+        """Take no further note of a request: it is one for the page."""
+        _current.set(record.outer)
 
     def ends(self, record: RequestRecord) -> None:
         """Note that a request has ended."""
@@ -192,6 +197,7 @@ class _Application:
         if not isinstance(context, Watched) or record is None or record.has_begun:
             await self.app(scope, receive, send)  # a start of the server, or a middleware inside one for the same shop
         elif scope["type"] == "http" and self._panel.serves(scope):
+            self._panel.pass_over(record)
             await self._panel.serve(scope, receive, send)
         else:
             await self._follow(context, record, scope, receive, send)
@@ -207,6 +213,8 @@ class _Application:
             error = raised
             raise
         finally:
+            if isinstance(error, SessionContextError):
+                self._panel.keep(record)
             record.end(scope, context.facts(), error)
             self._panel.ends(record)
 
@@ -225,7 +233,7 @@ class _Application:
 
 
 def _checked_path(path: object) -> str:
-    if isinstance(path, str) and path != "/" and "?" not in path and local_target(path, "") == path:
+    if isinstance(path, str) and path.strip("/") and "?" not in path and local_target(path, "") == path:
         return path
     raise ConfigurationError("DebugPanel(path) must be a path of this shop, such as '/__session_ctx'.")
 

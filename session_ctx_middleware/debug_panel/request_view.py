@@ -29,6 +29,8 @@ CACHES: Final = {
     "rejected": ("rejected", "bad", "Emporix refused the token: defaults show."),
 }
 """What a load found: in a word, how loud it is, and what it means."""
+OUTCOMES: Final = {"applied": "good", "already": "good", "parked": "warn"}
+"""How loud it is what became of changes; everything else is bad."""
 NOT_LOADED: Final = ("not loaded", "quiet", "The context was not loaded.")
 
 
@@ -58,7 +60,7 @@ def events_list(events: Iterable[ContextEvent]) -> list[Html]:
 
 
 def _line(record: RequestRecord, calls: Sequence[Call], *, tenant: bool) -> list[Html]:
-    status = record.error or ("" if record.status is None else str(record.status))
+    status = " ".join(each for each in (str(record.status or ""), record.error) if each)
     if not status and record.ended is None:
         status = "open"
     words = [
@@ -67,7 +69,7 @@ def _line(record: RequestRecord, calls: Sequence[Call], *, tenant: bool) -> list
         element("b", f"{record.method} {record.path}"),
         element("span", status, class_="bad" if record.error or (record.status or 0) >= 500 else ""),
         _cache_word(record, calls),
-        _count(len(record.changes), "change"),
+        _changed(record),
         _count(len(calls), "call"),
         _milliseconds(record.seconds),
     ]
@@ -140,7 +142,18 @@ def _event(event: ContextEvent) -> list[str]:
         _milliseconds(event.duration) if event.duration else "",
     ]
     words = f" {', '.join(fact for fact in facts if fact)}"
-    return [element("code", event.name), words, *([element("p", f"{told[0].upper()}{told[1:]}.", class_="quiet")] if told else [])]
+    means = [element("p", f"{told[0].upper()}{told[1:]}.", class_="quiet")] if told else []
+    return [element("code", event.name), words, *means]
+
+
+def _changed(record: RequestRecord) -> str:
+    """Return how much was changed, and what became of that last."""
+    words = _count(len(record.changes), "change")
+    ends = [event.name.partition(".")[2] for event in record.told if event.name.startswith(("commit.", "changes."))]
+    if not ends:
+        return words
+    became = element("span", ends[-1], class_=OUTCOMES.get(ends[-1], "bad"))
+    return joined(f"{words}, ", became) if words else became
 
 
 def _cache(record: RequestRecord, calls: Sequence[Call]) -> str:

@@ -45,7 +45,9 @@ class Visitors:
             return False
         if headers.get("sec-fetch-site") == "cross-site":
             return False
-        return self._knows(headers.getlist("host")) and self._is_direct(headers)
+        if not self._knows(headers.getlist("host")):
+            return False
+        return self._is_expected(headers) if self.behind_proxy else _is_direct(headers, scope.get("http_version"))
 
     def _knows(self, named: list[str]) -> bool:
         name = host_name(named[0]) if len(named) == 1 else None
@@ -54,10 +56,8 @@ class Visitors:
         own = name == "localhost" or name.endswith(".localhost") or is_loopback(name.strip("[]"))
         return own or name in self.hosts
 
-    def _is_direct(self, headers: Headers) -> bool:
-        """Tell whether nobody stands in between, or one that is expected, and that asks for this machine."""
-        if not self.behind_proxy:
-            return not any(name in headers for name in (*FORWARDED, *OTHER_SIGNS))
+    def _is_expected(self, headers: Headers) -> bool:
+        """Tell whether everybody for whom proxies say that they ask is on this machine."""
         asked_for = [each for name in FORWARDED for each in _addresses(name, headers.getlist(name))]
         return all(map(is_loopback, asked_for))
 
@@ -76,6 +76,11 @@ def is_loopback(address: str) -> bool:
         return False
     mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
     return (mapped or found).is_loopback
+
+
+def _is_direct(headers: Headers, version: str | None) -> bool:
+    """Tell whether nobody seems to stand in between; HTTP/1.0 is what nginx speaks where it is told nothing else."""
+    return version != "1.0" and not any(name in headers for name in (*FORWARDED, *OTHER_SIGNS))
 
 
 def _addresses(name: str, values: Iterable[str]) -> list[str]:

@@ -119,6 +119,10 @@ class Watched(SessionContext):
 
     # Loading
 
+    def _touch(self) -> None:
+        self._keeper.keep(self._noted)
+        super()._touch()
+
     async def _load(self) -> None:
         clock = self._deps.clock
         began = clock.monotonic()
