@@ -101,6 +101,7 @@ async def visit(app: Any, method: str, path: str, token: str | None = None) -> h
         ("docs/quickstart.md", "api", [("PUT", "/currency/USD", "USD"), ("GET", "/currency", "USD")]),
         ("docs/resolution.md", "app", [("GET", "/fr/cart", '"language":"fr","source":"url"')]),
         ("docs/sites.md", "app", [("GET", "/", "United States")]),
+        ("docs/debug_panel.md", "app", [("GET", "/", "Prices in EUR")]),
         ("docs/templates.md", "app", [("GET", "/page", "1,299.50"), ("GET", "/front", "Preise in")]),
         ("docs/templates.md", "shop", [("GET", "/de-ch/products?page=2&utm_source=mail", links_of_the_page())]),
         ("docs/observability.md", "app", [("GET", "/ready", '"emporix":true,"breaker":true,"store":true')]),

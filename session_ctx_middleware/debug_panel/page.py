@@ -89,7 +89,8 @@ def _sections(shown: Shown) -> list[Html]:
 def _summary(shown: Shown) -> str:
     if not shown.records:
         return NOBODY_YET
-    others = f" {shown.untouched} others did not touch it, and paid nothing." if shown.untouched else ""
+    number = shown.untouched
+    others = f" {number} other{'' if number == 1 else 's'} did not touch it, and paid nothing." if number else ""
     return f"The last {len(shown.records)} that touched their session context, newest first.{others}"
 
 
