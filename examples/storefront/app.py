@@ -22,6 +22,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from session_ctx_middleware import InvalidChange, SessionContextMiddleware
+from session_ctx_middleware.debug_panel import DebugPanel
 from session_ctx_middleware.emporix import CartFollows, PublicToken, SiteCatalog
 from session_ctx_middleware.resolution import AcceptLanguage
 from session_ctx_middleware.sessions import StorefrontSessions
@@ -98,6 +99,7 @@ def create_app(settings: Settings | None = None, client: HttpClient | None = Non
                 sites=sites,
                 carts=CartFollows(),
                 http_client=http,  # one pool of connections for all calls
+                debug_panel=DebugPanel() if settings.is_watched else None,
                 **options,
             ),
         ],
@@ -128,7 +130,7 @@ class ContentPolicy:
 
         async def send_wrapper(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["content-security-policy"] = POLICY
+                MutableHeaders(scope=message).setdefault("content-security-policy", POLICY)
             await send(message)
 
         await self._app(scope, receive, send_wrapper)

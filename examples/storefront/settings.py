@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from session_ctx_middleware import ContextDefaults
 
@@ -25,6 +25,7 @@ class Settings:
         client_id: the client id of the tenant's storefront API key; it is no secret.
         base_url: the platform's address.
         defaults: used until Emporix or the shopper says otherwise, and to begin anonymous sessions with.
+        is_watched: whether the debug panel shows, to browsers on this machine, what each page has cost.
         secret_key: seals the session cookie, and signs what browsers carry; made up at each start unless it is given.
     """
 
@@ -32,13 +33,15 @@ class Settings:
     client_id: str = "storefront"
     base_url: str = FAKE_URL
     defaults: ContextDefaults = USUAL
+    is_watched: bool = False
     secret_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False, compare=False)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read ``EMPORIX_TENANT`` and ``EMPORIX_CLIENT_ID`` (both or neither), ``EMPORIX_BASE_URL``, ``SHOP_...``.
 
-        ``SHOP_SECRET_KEY``, 32 characters or more, has to be the same for all workers of a shop.
+        ``SHOP_DEBUG_PANEL=1`` switches the panel on. ``SHOP_SECRET_KEY``, 32 characters or more, has to be the same for
+        all workers of a shop.
 
         Raises:
             ValueError: one of the two is set without the other.
@@ -49,7 +52,9 @@ class Settings:
                 "Set both EMPORIX_TENANT and EMPORIX_CLIENT_ID to use your tenant, or neither to use FakeEmporix."
             )
         base_url = environment.get("EMPORIX_BASE_URL")
-        more = {"secret_key": environment["SHOP_SECRET_KEY"]} if environment.get("SHOP_SECRET_KEY") else {}
+        more: dict[str, Any] = {"is_watched": environment.get("SHOP_DEBUG_PANEL") == "1"}
+        if environment.get("SHOP_SECRET_KEY"):
+            more["secret_key"] = environment["SHOP_SECRET_KEY"]
         if tenant and client_id:
             more |= {"tenant": tenant, "client_id": client_id}
         usual = REAL_URL if tenant else FAKE_URL

@@ -122,10 +122,12 @@ def _run(running: contextlib.ExitStack, servers: Servers, port: int, environment
         running.enter_context(servers.running(["session_ctx_middleware.testing", "--port", str(fake)], environment))
         servers.wait_for(f"http://{HOST}:{fake}/_fake/health")
         _say(f"FakeEmporix: http://{HOST}:{fake}")
+    environment = {"SHOP_DEBUG_PANEL": "1", **environment}
     storefront = ["uvicorn", f"{shop}.app:create_app", "--factory", "--log-level", "warning"]
     running.enter_context(servers.running([*storefront, "--host", HOST, "--port", str(port)], environment))
     servers.wait_for(f"http://{HOST}:{port}/health")
     _say(f"Storefront:  http://{HOST}:{port}   (Ctrl-C stops it)")
+    _say(f"Debug panel: http://{HOST}:{port}/__session_ctx")
     while True:
         servers.watch(1.0)
 

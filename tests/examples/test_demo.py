@@ -71,6 +71,7 @@ async def test_whole_demo() -> None:
     async with demo("--port", str(free_port()), **proxies) as process:
         fake = await address(process, "FakeEmporix")
         shop = await address(process, "Storefront")
+        panel = await address(process, "Debug panel")
         browser, control = (
             Browser(httpx2.AsyncHTTPTransport(), shop),
             httpx2.AsyncClient(base_url=fake, trust_env=False),
@@ -85,6 +86,9 @@ async def test_whole_demo() -> None:
             await browser.get()
             calls = (await control.get("/_fake/calls")).json()["calls"]
             assert [call["operation"] for call in calls] == ["price.match_for"]
+            shown = await browser.http.get(f"{panel}/__session_ctx")
+            assert shown.status_code == 200
+            assert "context.patch" in shown.text
 
             await control.post("/_fake/faults", json={"operation": "*", "hang": True, "times": None})
             began = time.monotonic()
@@ -97,7 +101,8 @@ async def test_whole_demo() -> None:
 
     assert process.returncode == 0
     assert output.decode().strip() == "Stopped."
-    assert errors == b""
+    (line,) = errors.decode().splitlines()
+    assert "panel" in line
     assert not is_open(fake)
     assert not is_open(shop)
 
