@@ -11,6 +11,7 @@ MADE := $(VENV)/.made
 READY := $(VENV)/.ready
 DEMO := $(VENV)/.demo-ready
 CHECKS := $(VENV)/.checks-ready
+BROWSER := $(VENV)/.browser-ready
 # An environment that was made with another version than its name says is made anew: python3 may have been upgraded.
 STALE := $(if $(wildcard $(BIN)/python),$(if $(filter $(VERSION),$(call version,$(BIN)/python)),,stale))
 
@@ -18,7 +19,7 @@ STALE := $(if $(wildcard $(BIN)/python),$(if $(filter $(VERSION),$(call version,
 PARALLEL := --numprocesses auto --dist worksteal
 PYTEST := $(BIN)/python -m pytest $(PARALLEL)
 
-.PHONY: help test test-all soak siege campaign bench docs lint types demo format clean stale
+.PHONY: help test test-all browser screenshots soak siege campaign bench docs lint types demo format clean stale
 
 help:
 	@echo "make demo    start the example storefront (PORT=8000) on a fake Emporix, or on yours with"
@@ -26,6 +27,8 @@ help:
 	@echo "make test    run everything that protects a change (ARGS='-k currency' for a part of it,"
 	@echo "             PYTHON=python3.13 for another Python, in an environment of its own)"
 	@echo "make test-all  the same with branch coverage, then long campaigns and everything else that is slow"
+	@echo "make browser  shop in the example storefront with a real Chromium, which has to be installed: skipped without"
+	@echo "make screenshots  the same for its pictures alone, and put those of the docs where they belong"
 	@echo "make soak    a million simulated requests among faults; it must print 0 violations"
 	@echo "make siege   300,000 requests to real workers, a Redis is killed meanwhile; it must print 0 violations"
 	@echo "make campaign  the same, set-up by set-up: the table of docs/workers.md"
@@ -51,16 +54,29 @@ $(DEMO): pyproject.toml $(MADE)
 
 # Who only runs the tests does not wait for these.
 $(CHECKS): $(READY)
-	$(BIN)/python -m pip install --quiet --group lint --group types
+	$(BIN)/python -m pip install --quiet --group lint --group types --group browser
 	@touch $(CHECKS)
 
+# What drives a browser takes as much room as all the rest: the other tests do without.
+$(BROWSER): $(READY)
+	$(BIN)/python -m pip install --quiet --group browser
+	@touch $(BROWSER)
+
 test: $(READY)
-	$(PYTEST) -m "not slow and not nginx" $(ARGS)
+	$(PYTEST) -m "not slow and not nginx and not browser" $(ARGS)
 
 # What is slow plays the same code for longer: measuring it would take minutes and find no further line.
 test-all: $(READY)
-	$(BIN)/python -m tests.second_chance $(PARALLEL) -m "not slow" --cov --cov-report=term-missing $(ARGS)
+	$(BIN)/python -m tests.second_chance $(PARALLEL) -m "not slow and not browser" --cov --cov-report=term-missing $(ARGS)
 	$(BIN)/python -m tests.second_chance $(PARALLEL) -m slow $(ARGS)
+
+# One browser for each of two processes: more of them would only wait for the processor.
+browser: $(BROWSER)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/browser $(ARGS)
+
+screenshots: $(BROWSER)
+	BROWSER_REQUIRED=1 $(BIN)/python -m pytest tests/browser -k pictures $(ARGS)
+	cp build/screenshots/docs/* docs/images/
 
 soak: $(READY)
 	$(BIN)/python -m tests.simulation --setup "one process" --setup "3 workers, store" --seeds 0:120 $(ARGS)
