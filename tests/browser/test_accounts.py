@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Playwright, expect
 
 from session_ctx_middleware.testing import Fault
 
+from . import chromium
 from .conftest import NewShopper
 from .live_shop import LiveShop
 from .shop_pages import ACCOUNT, BUYER, CART, CUSTOMER, PREFERS_DOLLARS, Account
@@ -76,6 +79,16 @@ def test_impatient_logout(shopper: Shopper, shop: LiveShop) -> None:
     tab.go(CART)
     tab.is_logged_in(yes=False)
     expect(tab.nothing_in_cart).to_be_visible()
+
+
+def test_login_without_a_cart(shopper: Shopper) -> None:
+    """Who has nothing in his cart yet is greeted as a customer all the same, and finds his companies."""
+    tab = shopper.tab
+    tab.log_in(BUYER)
+
+    tab.is_logged_in()
+    tab.go(ACCOUNT)
+    expect(tab.company).to_be_visible()
 
 
 def test_companies(shopper: Shopper, shop: LiveShop) -> None:
@@ -174,6 +187,31 @@ def test_back_after_a_logout(shopper: Shopper) -> None:
     tab.back()
     tab.is_logged_in(yes=False)
     expect(tab.line("Enamel kettle")).to_have_count(0)
+
+
+@pytest.fixture(scope="package")
+def browser_that_remembers(path_of_chromium: str, playwright: Playwright) -> Iterator[Browser]:
+    """A browser that shows pages from memory after Back, as those of shoppers do; what drives it switches that off."""
+    with playwright.chromium.launch(
+        executable_path=path_of_chromium,
+        args=[*chromium.FLAGS],
+        ignore_default_args=["--disable-back-forward-cache"],
+    ) as running:
+        yield running
+
+
+def test_memory_after_a_logout(new_shopper: NewShopper, browser_that_remembers: Browser) -> None:
+    """Nor does a browser show such a page from its memory."""
+    tab = new_shopper(browser_that_remembers).tab.go()
+    tab.add("Enamel kettle")
+    tab.log_in(BUYER)
+    tab.go(ACCOUNT)
+    tab.leads_on(tab.log_out_button)
+    tab.page.evaluate("history.back()")
+    tab.page.wait_for_url(lambda url: ACCOUNT in url, wait_until="commit")
+
+    tab.is_logged_in(yes=False)
+    expect(tab.company).to_have_count(0)
 
 
 def test_two_customers(new_shopper: NewShopper) -> None:
