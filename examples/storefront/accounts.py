@@ -21,8 +21,7 @@ ACCOUNT = "/account"
 async def account(request: Request) -> Response:
     """Show who is logged in, and the companies that he may act for; or the form to log in with."""
     visit = await begin(request)
-    known = await visit.shop.sessions.account(request)
-    return visit.shop.renderer.page(visit, "account.html", account=known, companies=await _companies(visit))
+    return visit.shop.renderer.page(visit, "account.html", companies=await _companies(visit))
 
 
 @same_origin_only
@@ -61,7 +60,7 @@ async def act_for(request: Request) -> Response:
 
 
 async def _companies(visit: Visit) -> Sequence[Company]:
-    if not visit.ctx.is_logged_in or visit.is_offline:
+    if not visit.account.is_customer or visit.is_offline:
         return ()
     try:
         return (await visit.shop.sessions.companies(visit.request)).every

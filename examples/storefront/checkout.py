@@ -85,7 +85,6 @@ async def _form(visit: Visit, cart: Cart | None, given: Mapping[str, str], note:
         fields=FIELDS,
         given=given,
         missing=missing,
-        account=await visit.shop.sessions.account(visit.request),
     )
 
 

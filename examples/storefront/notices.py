@@ -38,6 +38,7 @@ NOTES: Final[Mapping[str, str]] = {
     "cart-accepted": marked("Your cart follows in a moment."),
     "cart-half": marked("Your cart may not have followed your choice. Please choose once more in a moment."),
     "cart-failed": marked("Your cart could not follow, so that nothing was changed. Please try again in a moment."),
+    "cookies": marked("Your browser keeps no cookies of this shop. Without them there is no cart, and no login."),
     "away": marked("Something is out of order here. You can look around; prices and your cart are back in a moment."),
     "order-refused": marked("That could not be ordered. Please look through your cart, and try again."),
     "order-unknown": marked(
@@ -55,7 +56,9 @@ def notices(visit: Visit, note: str, cart: Cart | None) -> Iterator[Notice]:
         note: the name of what a form has to say.
         cart: the cart on the page.
     """
-    if note in NOTES:
+    if note in {"added", "welcome"} and not visit.request.cookies:
+        yield NOTES["cookies"], {}  # what a form has just done is gone
+    elif note in NOTES:
         yield NOTES[note], {}
     if visit.is_offline:
         yield (

@@ -87,7 +87,10 @@ class Renderer:
             "here": visit.request.url.path,
             "cart": cart,
         }
-        return self._templates.TemplateResponse(visit.request, name, {**frame, **values}, status_code=status_code)
+        page = self._templates.TemplateResponse(visit.request, name, {**frame, **values}, status_code=status_code)
+        if visit.account.is_customer:
+            page.headers["cache-control"] = "private, no-store"  # Back, after a logout, would show it from memory
+        return page
 
     def _offers(self, visit: Visit) -> dict[str, Any]:
         """Return what may be chosen; the shop's defaults alone where nobody knows the sites."""

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from session_ctx_middleware import SessionContext, SessionContextError, get_session_context
 from session_ctx_middleware.emporix import SiteCatalog
-from session_ctx_middleware.sessions import StorefrontSessions
+from session_ctx_middleware.sessions import Account, StorefrontSessions
 
 from .catalog import Catalog
 from .models import Cart, Price, Product
@@ -46,6 +46,7 @@ class Visit:
         request: the request.
         shop: what all share.
         ctx: the loaded context.
+        account: who is logged in.
         products: what the shop sells.
         is_offline: whether Emporix has just failed to answer: then nothing waits for it once more.
     """
@@ -53,6 +54,7 @@ class Visit:
     request: Request
     shop: Shop
     ctx: SessionContext
+    account: Account
     products: Sequence[Product]
     is_offline: bool
 
@@ -95,7 +97,8 @@ async def begin(request: Request) -> Visit:
     )
     # Without a token there is no session either: Emporix could not be asked for one.
     is_offline = not ctx.has_token or ctx.is_degraded or ctx.is_stale
-    return Visit(request=request, shop=shop, ctx=ctx, products=products, is_offline=is_offline)
+    account = await shop.sessions.account(request)
+    return Visit(request=request, shop=shop, ctx=ctx, account=account, products=products, is_offline=is_offline)
 
 
 def back_to(path: str, note: str = "") -> Response:

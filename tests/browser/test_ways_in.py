@@ -159,7 +159,7 @@ def shopper_without_cookies(
 
 
 def test_no_cookies(shopper_without_cookies: Shopper, shop: LiveShop) -> None:
-    """Where cookies are blocked, pages show the shop's own values, and no form fails or leads in circles."""
+    """Where cookies are blocked, pages show the shop's own values, no form fails, and the shopper is told why."""
     tab = shopper_without_cookies.tab.go()
     expect(tab.price("Enamel kettle")).to_contain_text("49")
     tab.switch(currency="USD")
@@ -168,9 +168,11 @@ def test_no_cookies(shopper_without_cookies: Shopper, shop: LiveShop) -> None:
     tab.add("Enamel kettle")
     assert tab.path == CART
     expect(tab.nothing_in_cart).to_be_visible()
+    expect(tab.notices).to_contain_text("keeps no cookies")
     tab.log_in(BUYER)
 
     tab.is_logged_in(yes=False)
+    expect(tab.notices).to_contain_text("keeps no cookies")
 
 
 def test_headless_is_no_crawler(new_shopper: NewShopper, browser: Browser, shop: LiveShop) -> None:
