@@ -5,23 +5,55 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from .checks import with_methods
 from .clock import Clock
 from .emporix.address import check_base_url, is_insecure
 from .engine import PROCESS_SECRET, Keys, Neighbourhood
-from .events import ContextEvent, Events
+from .events import ContextEvent, EventHook, Events
+from .observing import CallObserver, Careful
 from .policies import CachePolicy, UpstreamPolicy
 from .processes import several_workers
+from .reports import Observer
 from .stores import ContextStore, MemoryStore
 
 if TYPE_CHECKING:
     from .emporix import HttpClient
     from .emporix.calls import CallHook
 
-__all__ = ["calling", "keys_of", "neighbourhood_of", "warn_of_insecure_http", "warn_of_several_workers"]
+__all__ = [
+    "calling",
+    "keys_of",
+    "neighbourhood_of",
+    "observed",
+    "warn_of_insecure_http",
+    "warn_of_several_workers",
+]
 
 # Names that processes share must be the same in all of them; tokens and session ids cannot be guessed in any case.
 SHARED_SECRET: Final = b"session_ctx_middleware"
 SPARE_CONNECTIONS: Final = 10
+TELEMETRY_METHODS: Final = ("watch", "heard", "called", "detached")
+TELEMETRY_WANTED: Final = "telemetry=... must be a session_ctx_middleware.telemetry.Telemetry(), or have its methods."
+
+
+def observed(
+    hooks: Sequence[EventHook], telemetry: Observer | None, clock: Clock
+) -> tuple[Events, CallObserver | None]:
+    """Return who is told of events, and who watches calls: what they raise is an event, and disturbs nobody.
+
+    Args:
+        hooks: of the application.
+        telemetry: of the application.
+        clock: where time comes from.
+
+    Raises:
+        ConfigurationError: telemetry is something else.
+    """
+    if telemetry is None:
+        return Events(hooks, clock), None
+    with_methods(telemetry, TELEMETRY_METHODS, TELEMETRY_WANTED)
+    events = Events((*hooks, telemetry.heard), clock)
+    return events, Careful(telemetry, events.hook_failed)
 
 
 def calling(
@@ -31,6 +63,7 @@ def calling(
     on_call: CallHook | None,
     *,
     insecure_http: bool,
+    observer: CallObserver | None,
 ) -> dict[str, Any]:
     """Return how all clients of the platform make their calls."""
     return {
@@ -41,6 +74,7 @@ def calling(
         "total_timeout": upstream.total_timeout,
         "max_connections": upstream.max_concurrency + SPARE_CONNECTIONS,
         "on_call": on_call,
+        "telemetry": observer,
     }
 
 

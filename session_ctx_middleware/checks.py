@@ -26,6 +26,7 @@ __all__ = [
     "is_visible",
     "matching",
     "number",
+    "of_kind",
     "printable",
     "secret_keys",
     "whole",
@@ -195,6 +196,11 @@ def instance(value: object, kind: type[T], where: str) -> T:
     if isinstance(value, kind):
         return value
     raise ConfigurationError(f"{where} must be a {kind.__name__}, such as {kind.__name__}(...), not {_kind(value)}.")
+
+
+def of_kind(value: T | None, kind: type[T], where: str) -> T:
+    """Return what was configured, or what there is where nothing was."""
+    return kind() if value is None else instance(value, kind, where)
 
 
 def with_methods(value: object, names: Iterable[str], message: str) -> None:

@@ -53,6 +53,7 @@ class RequestDependencies:
         sites: what the shop's sites offer, `None` where nobody wants to know.
         carts: moves the carts of shoppers, `None` where they stay where they are.
         sharing: whether pages are shared by variant.
+        observes: whether anybody wants to know of each load: a cache hit does nothing that nobody sees.
     """
 
     tokens: TokenChain
@@ -74,6 +75,7 @@ class RequestDependencies:
     sites: SiteCatalog | None = None
     carts: CartFollows | None = None
     sharing: Sharing = field(default_factory=Sharing)
+    observes: bool = False
 
     def monitored(self) -> Monitored:
         """Return the middleware.

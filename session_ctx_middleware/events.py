@@ -34,7 +34,7 @@ class ContextEvent:
         cache: for reads: ``hit``, ``stale``, ``miss``, ``missing``, ``rejected`` or ``degraded``.
         status: HTTP status of Emporix' last answer, where there was one and it was not a success.
         attempts: PATCH calls that a commit made.
-        duration: seconds it took.
+        duration: seconds it took: of commits, and of loads that had to wait.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Events:
         self._plain = tuple(hook for hook in hooks if not _is_async(hook))
         self._async: tuple[Callable[[ContextEvent], Awaitable[object]], ...]
         self._async = tuple(hook for hook in hooks if _is_async(hook))
-        self._calls = HookCalls(self._clock, failed=self._hook_failed, dropped=self._hook_dropped)
+        self._calls = HookCalls(self._clock, failed=self.hook_failed, dropped=self._hook_dropped)
         self._counts: Counter[str] = Counter()
         self._last: dict[tuple[str, str], float] = {}
         """When what lasts was last seen, by name and outcome."""
@@ -156,7 +156,7 @@ class Events:
             try:
                 answer = hook(event)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a hook must not break what it is told
-                self._hook_failed(error)
+                self.hook_failed(error)
                 continue
             if inspect.isawaitable(answer):
                 self._await(answer, loop)
@@ -165,7 +165,8 @@ class Events:
         # A coroutine that nobody awaits any more has to be closed.
         self._calls.begin(lambda: answer, loop, give_up=getattr(answer, "close", None))
 
-    def _hook_failed(self, error: BaseException) -> None:
+    def hook_failed(self, error: BaseException) -> None:
+        """Tell that a hook has raised."""
         # Only the class: the text of an error that is not ours could quote data.
         self.emit(ContextEvent(name="hook.failed", operation="tell", outcome=type(error).__name__))
 

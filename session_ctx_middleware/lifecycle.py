@@ -22,7 +22,6 @@ from .model.document import Value
 from .model.fields import checked_switch
 from .model.view import NOTHING_KNOWN, ContextDefaults, Snapshot, switch_value
 from .recording import new_operation, recording, with_operation
-from .reports import commit_event, load_event
 from .tokens import StorefrontToken
 
 __all__ = ["THREAD_PATIENCE", "RequestLifecycle"]
@@ -80,7 +79,7 @@ class RequestLifecycle(Carrying):
         known = engine.peek(engine.key(found if isinstance(found, str) else found.value), notes)
         if known is None:
             return False
-        self._loaded(known, hit=True)
+        self._loaded(known)
         return True
 
     def _load_at_once(self) -> bool:
@@ -101,12 +100,12 @@ class RequestLifecycle(Carrying):
         if (not (sought and token) and self._load_now() and not self._is_refused) or token is None:
             return
         self._brought_a_token()
-        offer, renews = self._offer(), self._renews()
+        offer, renews, began = self._offer(), self._renews(), self._deps.clock.monotonic()
 
         async def read(token: StorefrontToken, until: float, notes: Notes | None) -> Snapshot:
             return await self._engine.read(token, until, notes, offer, renews=renews)
 
-        self._loaded(await self._asked(token, read), hit=False)
+        self._loaded(await self._asked(token, read), began)
 
     @property
     def _is_refused(self) -> bool:
@@ -142,10 +141,10 @@ class RequestLifecycle(Carrying):
             raise ContextNotLoaded
         return self._known
 
-    def _loaded(self, known: Snapshot, *, hit: bool) -> None:
+    def _loaded(self, known: Snapshot, began: float | None = None) -> None:
         self._known = known
-        if self._deps.events.wanted:
-            self._deps.events.emit(load_event(known, hit=hit))
+        if self._deps.observes:
+            self._tell_load(known, began)
 
     def _read(self) -> Snapshot:
         """Return what was loaded, and note that the response depends on it."""
@@ -196,7 +195,7 @@ class RequestLifecycle(Carrying):
         outcome = await self._send(changes, parks=parks, carried=carried)
         self._tell(outcome.told, receipts=outcome.receipts)
         self._take_over(changes, outcome)
-        self._deps.events.emit(commit_event(operation, outcome, self._deps.clock.monotonic() - began))
+        self._tell_commit(operation, outcome, began)
         return outcome
 
     async def _send(self, changes: ContextChanges, *, parks: bool, carried: bool = False) -> CommitResult:

@@ -13,8 +13,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access import SCOPE_KEY, STATE_KEY, get_session_context, inside_another
-from .assembly import calling, keys_of, neighbourhood_of, warn_of_insecure_http, warn_of_several_workers
-from .checks import flag, flag_or_function, functions, instance, secret_keys, with_methods
+from .assembly import calling, keys_of, neighbourhood_of, observed, warn_of_insecure_http, warn_of_several_workers
+from .checks import flag, flag_or_function, functions, instance, of_kind, secret_keys, with_methods
 from .clock import Clock, SystemClock
 from .context import SessionContext
 from .dependencies import Engines, RequestDependencies, cookies_of
@@ -24,7 +24,7 @@ from .emporix.reported import ReportedContexts
 from .emporix.sites import SiteCatalog
 from .engine import EngineOptions, Stats
 from .errors import ConfigurationError, InvalidChange, SharedCacheLeak
-from .events import ContextEvent, EventHook, Events
+from .events import ContextEvent, EventHook
 from .frames import clear_frames, without_locals
 from .health import REMEMBERED, Health
 from .http_cache import Vary
@@ -32,7 +32,7 @@ from .invalid_changes import invalid_change_in, unprocessable
 from .model.view import ContextDefaults
 from .policies import CachePolicy, ContinuityPolicy, UpstreamPolicy
 from .privacy import protected
-from .reports import resolver_failed
+from .reports import Observer, resolver_failed
 from .resolution import Resolver, Resolvers, arriving
 from .sealing import Keyring
 from .sited import SitedContext
@@ -84,6 +84,7 @@ class SessionContextMiddleware:
         http_client: an ``httpx.AsyncClient``, ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``, never closed here;
             or ``"aiohttp"``, ``"httpx2"``, ``"httpx"`` for one of ours; left out, the first of these that is installed.
         on_event: functions, plain or async, that are told every `ContextEvent`; they must not block.
+        telemetry: where spans and metrics go: a `session_ctx_middleware.telemetry.Telemetry`.
         cookie_name: what the names of the continuity cookies begin with; on https with the prefix ``__Host-``.
         https_only: treat every request as https, for a TLS proxy in front that does not pass the scheme on.
         strict: raise `SharedCacheLeak` instead of repairing a personal response that invites shared caches.
@@ -115,14 +116,15 @@ class SessionContextMiddleware:
         resolve: Resolver | Sequence[Resolver] = (),
         http_client: HttpClient | None = None,
         on_event: EventHook | Sequence[EventHook] = (),
+        telemetry: Observer | None = None,
         cookie_name: str = "session_ctx",
         https_only: bool = False,
         strict: bool = False,
         debug_panel: DebugPanel | None = None,
         clock: Clock | None = None,
     ) -> None:
-        upstream = _of_kind(upstream, UpstreamPolicy, "upstream=...")
-        cache = _of_kind(cache, CachePolicy, "cache=...")
+        upstream = of_kind(upstream, UpstreamPolicy, "upstream=...")
+        cache = of_kind(cache, CachePolicy, "cache=...")
         clock = SystemClock() if clock is None else clock
         with_methods(clock, CLOCK_METHODS, CLOCK_WANTED)
         check_store(store)
@@ -132,15 +134,19 @@ class SessionContextMiddleware:
         flag_or_function(preload, "preload=...")
         self._preload = preload
         self._stats = Stats()
-        client = calling(base_url, http_client, upstream, watcher.on_call, insecure_http=insecure_http)
+        hooks = (*functions(on_event, HOOKS_WANTED), *watcher.hooks)
+        events, observer = observed(hooks, telemetry, clock)
+        self._events = events
+        client = calling(
+            base_url, http_client, upstream, watcher.on_call, insecure_http=insecure_http, observer=observer
+        )
         # It keeps the connections of each event loop apart.
         self._emporix = OwnContextClient(tenant, clock=clock, **client)
         base_url = client["base_url"]
         place = (tenant, base_url, *(sha256(secret).digest() for secret in secrets))
         neighbourhood = neighbourhood_of(place, store, cache, clock)
         keys = keys_of(tenant, base_url, secrets, neighbourhood.store)
-        self._events = events = Events((*functions(on_event, HOOKS_WANTED), *watcher.hooks), clock)
-        continuity = _of_kind(continuity, ContinuityPolicy, "continuity=...").checked(secrets)
+        continuity = of_kind(continuity, ContinuityPolicy, "continuity=...").checked(secrets)
         keyring = Keyring(secrets, tenant, base_url)
         cookies, documents = cookies_of(
             keyring,
@@ -164,6 +170,7 @@ class SessionContextMiddleware:
                 protection=neighbourhood.protection((tenant, base_url)),
                 receipts=continuity.receipts,
                 platform_time=self._emporix.platform_time,
+                observer=observer,
             ),
             ReportedContexts(self._emporix, events),
             neighbourhood,
@@ -172,7 +179,7 @@ class SessionContextMiddleware:
         resolvers = Resolvers(resolve, lambda kind: events.emit(resolver_failed(kind)))
         self._deps = RequestDependencies(
             tokens=tokens,
-            defaults=_of_kind(defaults, ContextDefaults, "defaults=..."),
+            defaults=of_kind(defaults, ContextDefaults, "defaults=..."),
             events=events,
             clock=clock,
             timestamps=neighbourhood.timestamps,
@@ -189,6 +196,7 @@ class SessionContextMiddleware:
             carts=carts,
             token_watch=TokenWatch(events, self._stats.reads),
             resolvers=resolvers or None,
+            observes=events.wanted,
         )
         tokens.tell(events)
         setup = SessionSetup(
@@ -202,6 +210,7 @@ class SessionContextMiddleware:
             events=events,
             moving=self._moving,
             store=neighbourhood.store,
+            observer=observer,
         )
         tokens.bind(setup)
         if sites is not None:
@@ -215,6 +224,8 @@ class SessionContextMiddleware:
         warn_of_insecure_http(base_url, events)
         warn_of_several_workers(secrets, neighbourhood.store, events)
         watcher.begins(events)
+        if telemetry is not None:
+            telemetry.watch(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -330,8 +341,3 @@ class SessionContextMiddleware:
             await send(message)
 
         return send_wrapper
-
-
-def _of_kind(value: T | None, kind: type[T], where: str) -> T:
-    """Return what was configured, or what there is where nothing was."""
-    return kind() if value is None else instance(value, kind, where)

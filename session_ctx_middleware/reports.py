@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.types import Scope
 
@@ -13,10 +13,23 @@ from .errors import NoToken
 from .events import ContextEvent
 from .health import Monitored
 from .model.view import Snapshot
+from .observing import CallObserver
 
-__all__ = ["Reporting", "commit_event", "load_event", "resolver_failed"]
+__all__ = ["Observer", "Reporting", "cache_result", "resolver_failed"]
 
 TROUBLED: Final = frozenset({"stale", "degraded", "rejected"})
+
+
+class Observer(CallObserver, Protocol):
+    """Whoever watches a middleware, such as a `session_ctx_middleware.telemetry.Telemetry`."""
+
+    def watch(self, monitored: Monitored, /) -> None:
+        """Be told of a middleware from now on, and ask it how it is."""
+        ...
+
+    def heard(self, event: ContextEvent, /) -> object:
+        """Note what has happened just now, in the context of the request that it has happened to."""
+        ...
 
 
 class Reporting:
@@ -41,6 +54,16 @@ class Reporting:
         if self._deps.token_watch is not None:
             self._deps.token_watch.found()
 
+    def _tell_load(self, known: Snapshot, began: float | None) -> None:
+        """Tell what the cache had for a load, and how long that took where something had to be awaited."""
+        cache = cache_result(known, hit=began is None)
+        if self._deps.events.wanted:
+            seconds = 0.0 if began is None else self._deps.clock.monotonic() - began
+            self._deps.events.emit(_load_event(cache, seconds))
+
+    def _tell_commit(self, operation: str, outcome: CommitResult, began: float) -> None:
+        self._deps.events.emit(_commit_event(operation, outcome, self._deps.clock.monotonic() - began))
+
     def _emit(self, name: str, operation: str, outcome: str) -> None:
         # Synchronous endpoints run in worker threads, where async hooks cannot.
         self._deps.events.emit(ContextEvent(name=name, operation=operation, outcome=outcome), loop=self._loop)
@@ -51,26 +74,12 @@ def resolver_failed(kind: str) -> ContextEvent:
     return ContextEvent(name="resolver.failed", operation="resolve", outcome=kind)
 
 
-def load_event(known: Snapshot, *, hit: bool) -> ContextEvent:
-    """Return the event of a load.
-
-    Args:
-        known: what the load found.
-        hit: whether nothing had to be awaited for it.
-    """
-    cache = _cache_result(known, hit=hit)
+def _load_event(cache: str, duration: float) -> ContextEvent:
     outcome = cache if cache in TROUBLED else "ok"
-    return ContextEvent(name="context.loaded", operation="load", outcome=outcome, cache=cache)
+    return ContextEvent(name="context.loaded", operation="load", outcome=outcome, cache=cache, duration=duration)
 
 
-def commit_event(operation: str, outcome: CommitResult, duration: float) -> ContextEvent:
-    """Return the event of a commit.
-
-    Args:
-        operation: what was being done.
-        outcome: how it ended.
-        duration: seconds it took.
-    """
+def _commit_event(operation: str, outcome: CommitResult, duration: float) -> ContextEvent:
     return ContextEvent(
         name="changes.lost" if isinstance(outcome.error, NoToken) else f"commit.{outcome.outcome}",
         operation=operation,
@@ -81,7 +90,8 @@ def commit_event(operation: str, outcome: CommitResult, duration: float) -> Cont
     )
 
 
-def _cache_result(known: Snapshot, *, hit: bool) -> str:
+def cache_result(known: Snapshot, *, hit: bool) -> str:
+    """Return what the cache had for a load; a `hit` is one for which nothing had to be awaited."""
     if known.rejected:
         return "rejected"
     if known.degraded:

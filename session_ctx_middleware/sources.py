@@ -13,6 +13,7 @@ from .clock import Clock
 from .credentials import StorefrontToken
 from .events import Events
 from .model.transition import Belongings, Follows, Transition, TransitionKind
+from .observing import CallObserver
 from .sealing import Keyring
 
 __all__ = ["ANY_HEADER", "Movable", "OwnSource", "SessionSetup", "SessionSource", "TokenSource", "Visitor"]
@@ -61,6 +62,7 @@ class SessionSetup:
         events: who is told what happens.
         moving: returns a request of the middleware as it goes over to another token.
         store: what the middleware shares with others; `None` for nothing.
+        observer: watches the calls; `None` for nobody.
     """
 
     tenant: str
@@ -73,6 +75,7 @@ class SessionSetup:
     events: Events
     moving: Callable[[HTTPConnection], Movable]
     store: object = None
+    observer: CallObserver | None = None
 
 
 class HeldSession(Protocol):

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 from .clock import Clock, wait
+from .observing import CallObserver
 
 __all__ = ["KeyedLock", "SharedResult", "Tasks"]
 
@@ -87,12 +88,14 @@ class Tasks:
 
     Args:
         clock: where timers come from.
+        observer: knows what the work keeps of the request that began it; `None` for nothing.
     """
 
-    __slots__ = ("_clock", "_running")
+    __slots__ = ("_clock", "_observer", "_running")
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, observer: CallObserver | None = None) -> None:
         self._clock = clock
+        self._observer = observer
         self._running: set[asyncio.Task[object]] = set()
 
     def __len__(self) -> int:
@@ -104,6 +107,7 @@ class Tasks:
         *,
         context: contextvars.Context | None = None,
         eager: bool = False,
+        awaited: bool = False,
     ) -> asyncio.Task[object]:
         """Run `work` to its end.
 
@@ -112,8 +116,11 @@ class Tasks:
             context: what context variables it sees; none by default, as work that many requests share must not see
                 those of the one that began it.
             eager: run it at once as far as it comes without waiting, where this Python can (from 3.12 on).
+            awaited: whether whoever begins it waits for it, for those who watch.
         """
-        task = (_begin_eagerly if eager else _begin)(work, context or contextvars.Context())
+        if context is None:
+            context = contextvars.Context() if self._observer is None else self._observer.detached(awaited=awaited)
+        task = (_begin_eagerly if eager else _begin)(work, context)
         if task.done():  # an eager task factory may have run it to its end already
             self._ended(task)
         else:
@@ -121,12 +128,13 @@ class Tasks:
             task.add_done_callback(self._ended)
         return task
 
-    def share(self, work: Coroutine[object, object, T], *, otherwise: T) -> SharedResult[T]:
+    def share(self, work: Coroutine[object, object, T], *, otherwise: T, awaited: bool = True) -> SharedResult[T]:
         """Run `work` to its end and share its result.
 
         Args:
             work: as for `spawn`.
             otherwise: what waiters get when it is cancelled at shutdown, or fails unexpectedly.
+            awaited: as for `spawn`.
         """
         shared: SharedResult[T] = SharedResult()
 
@@ -142,7 +150,7 @@ class Tasks:
             work.close()
             shared.resolve(otherwise)
 
-        self.spawn(run()).add_done_callback(ended)
+        self.spawn(run(), awaited=awaited).add_done_callback(ended)
         return shared
 
     async def settle(self, timeout: float) -> None:

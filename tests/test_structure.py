@@ -18,7 +18,18 @@ ROOT = Path(session_ctx_middleware.__file__).parent
 # From the bottom to the top: a module imports from its own layer and from those below.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cbor", "errors", "clock", "cookies", "frames", "timers"),
-    ("breaker", "checks", "health", "platform_time", "processes", "remedies", "remedy", "session_remedies", "tasks"),
+    (
+        "breaker",
+        "checks",
+        "health",
+        "observing",
+        "platform_time",
+        "processes",
+        "remedies",
+        "remedy",
+        "session_remedies",
+        "tasks",
+    ),
     ("hooks",),
     ("events",),
     ("credentials", "hybrid_clock", "model"),
@@ -45,7 +56,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("access", "sited", "watching"),
     ("debug_panel",),
     ("middleware",),
-    ("__init__", "cli", "fastapi", "links", "switcher", "templating", "testing"),
+    ("__init__", "cli", "fastapi", "links", "switcher", "telemetry", "templating", "testing"),
 )
 PURE = frozenset({"asyncio", "time", "random", "threading", "socket"})
 MAX_LINES = 345

@@ -20,7 +20,7 @@ from ..model.changes import ContextChanges
 from ..model.document import Removed, Value
 from ..model.fields import SWITCHES
 from ..model.view import NOTHING_KNOWN, NOTHING_RESOLVED, Snapshot
-from ..reports import load_event
+from ..reports import cache_result
 from ..shared_pages import is_customer
 from .records import NO_TOKEN, NOT_KNOWN, Facts, Load, Read, RequestRecord
 
@@ -129,13 +129,13 @@ class Watched(SessionContext):
         await super()._load()
         self._watching.wait(clock.monotonic() - began)
 
-    def _loaded(self, known: Snapshot, *, hit: bool) -> None:
-        super()._loaded(known, hit=hit)
+    def _loaded(self, known: Snapshot, began: float | None = None) -> None:
+        super()._loaded(known, began)
         self._note_token()
         travelled = self._travelled
         came_along = travelled is not None and travelled.document is known.document
         version = None if known.document is None else known.document.version
-        cache = load_event(known, hit=hit).cache
+        cache = cache_result(known, hit=began is None)
         age = travelled.age if came_along and travelled is not None else self._age(known)
         self._watching.load(Load(cache, came_along, age, version))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 from ..checks import number, whole
 from ..clock import Clock, SystemClock
 from ..frames import WithoutLocals
+from ..observing import CallObserver, careful
 from ..platform_time import PlatformTime
 from .address import BASE_URL, check_base_url, check_tenant
 from .calls import CallHook
@@ -40,6 +41,7 @@ class ClientOptions(TypedDict, total=False):
         max_connections: connections open at once, for a client built here.
         clock: where time comes from.
         on_call: is told every call that was made, with its token, and must not keep that.
+        telemetry: is told of each call, such as a `session_ctx_middleware.telemetry.Telemetry`.
     """
 
     base_url: str
@@ -50,6 +52,7 @@ class ClientOptions(TypedDict, total=False):
     max_connections: int
     clock: Clock
     on_call: CallHook | None
+    telemetry: CallObserver | None
 
 
 class PlatformClient(WithoutLocals):
@@ -65,6 +68,7 @@ class PlatformClient(WithoutLocals):
         max_connections: see there.
         clock: see there.
         on_call: see there.
+        telemetry: see there.
 
     Raises:
         ConfigurationError: one of them cannot work.
@@ -82,6 +86,7 @@ class PlatformClient(WithoutLocals):
         max_connections: int = MAX_CONNECTIONS,
         clock: Clock = SYSTEM_CLOCK,
         on_call: CallHook | None = None,
+        telemetry: CallObserver | None = None,
     ) -> None:
         self.tenant: Final = check_tenant(tenant)
         total = number(total_timeout, "total_timeout", above=0, unit="seconds")
@@ -89,7 +94,8 @@ class PlatformClient(WithoutLocals):
         base_url = check_base_url(base_url, insecure_http=insecure_http)
         options = Options(timeout, total, whole(max_connections, "max_connections"))
         self._clock = clock
-        self._http = Http(base_url, clients_for(http_client, base_url, options), clock, total, on_call)
+        clients = clients_for(http_client, base_url, options)
+        self._http = Http(base_url, clients, clock, total, on_call=on_call, observer=careful(telemetry))
 
     async def aclose(self) -> None:
         """Close the HTTP client where it was built here; a later call builds another."""

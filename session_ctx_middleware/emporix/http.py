@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlencode
+from typing import Final
+from urllib.parse import urlencode, urlsplit
 
 from ..checks import is_visible
 from ..clock import Clock
 from ..errors import EmporixUnreachable, InvalidChange, MalformedAnswer, TokenRejected
 from ..model.frozen_json import dumps
+from ..observing import Call as ObservedCall
+from ..observing import CallObserver
 from ..platform_time import PlatformTime
 from .answers import Answer, seconds_of
 from .calls import Call, CallHook
 from .limits import TimeLimit
-from .transport import Clients, Reply, Request, kept_out_of_traces
+from .transport import (
+    CLOSED,
+    FAILED,
+    NOT_SENT,
+    TIMED_OUT,
+    UNUSABLE,
+    Clients,
+    CountedHere,
+    Reply,
+    Request,
+    kept_out_of_traces,
+)
 
-__all__ = ["Http"]
+__all__ = ["ERRORS", "Http"]
+
+PORTS: Final = {"http": 80, "https": 443}
+ERRORS: Final = {
+    CLOSED: "client_closed",
+    FAILED: "connection_failed",
+    NOT_SENT: "not_sent",
+    TIMED_OUT: "timeout",
+    UNUSABLE: "client_unusable",
+}
+"""What calls without an answer are counted as."""
 
 
 class Http:
@@ -27,13 +51,21 @@ class Http:
         clock: measures how long a call takes, and how far away a date in ``Retry-After`` is.
         total_timeout: seconds that the whole of a call may take.
         on_call: is told every call that was made; `None` where nobody wants to know.
+        observer: is told of each call that has ended; never raises.
 
     Attributes:
         platform_time: what the dates of answers say.
     """
 
     def __init__(
-        self, base_url: str, clients: Clients, clock: Clock, total_timeout: float, on_call: CallHook | None = None
+        self,
+        base_url: str,
+        clients: Clients,
+        clock: Clock,
+        total_timeout: float,
+        *,
+        on_call: CallHook | None = None,
+        observer: CallObserver | None = None,
     ) -> None:
         self.platform_time = PlatformTime(clock)
         self._base_url = base_url
@@ -41,6 +73,9 @@ class Http:
         self._limit = TimeLimit(total_timeout, clients, clock)
         self._clock = clock
         self._on_call = on_call
+        self._observer = observer
+        parts = urlsplit(base_url)
+        self._server = parts.hostname or "", parts.port or PORTS[parts.scheme]
 
     async def aclose(self) -> None:
         """Close the HTTP client, where it is our own."""
@@ -91,11 +126,10 @@ class Http:
         dated = self.platform_time.wants_date
         request = Request(operation, method, self._url(path, params), fields, content, dated)
         began = self._clock.monotonic() if dated or self._on_call is not None else 0.0
-        if confidential:
-            with kept_out_of_traces():
-                reply = await self._attempt(request)
+        if self._observer is None:
+            reply = await self._sent(request, confidential=confidential)
         else:
-            reply = await self._attempt(request)
+            reply = await self._watched(request, self._observer, confidential=confidential)
         if self._on_call is not None:
             self._on_call(self._call_of(operation, reply, began), token)
         # Raised here and not in a handler: the client's error holds the request, and that the token.
@@ -107,6 +141,40 @@ class Http:
             raise MalformedAnswer(operation, reply.status, reply.flaw)
         body = b"" if reply.flaw is not None else reply.body
         return Answer(reply.status, body, seconds_of(reply.retry_after, self._clock))
+
+    async def _watched(self, request: Request, observer: CallObserver, *, confidential: bool) -> Reply | str:
+        """Make a call that an observer is told of, and nobody else who would count it once more."""
+        began, ended = self._clock.monotonic(), "_OTHER"
+        status = None
+        try:
+            with CountedHere():
+                reply = await self._sent(request, confidential=confidential)
+            status, ended = (None, ERRORS.get(reply, ended)) if isinstance(reply, str) else (reply.status, _flaw(reply))
+        except BaseException as error:
+            ended = type(error).__name__
+            raise
+        else:
+            return reply
+        finally:
+            host, port = self._server
+            seconds = self._clock.monotonic() - began
+            observer.called(
+                ObservedCall(
+                    operation=request.operation,
+                    method=request.method,
+                    host=host,
+                    port=port,
+                    seconds=seconds,
+                    status=status,
+                    error=ended,
+                )
+            )
+
+    async def _sent(self, request: Request, *, confidential: bool) -> Reply | str:
+        if not confidential:
+            return await self._attempt(request)
+        with kept_out_of_traces():
+            return await self._attempt(request)
 
     async def _attempt(self, request: Request) -> Reply | str:
         """Return the answer, or why there is none."""
@@ -127,6 +195,10 @@ class Http:
 
     def _url(self, path: str, params: Mapping[str, str] | None) -> str:
         return f"{self._base_url}{path}?{urlencode(params)}" if params else f"{self._base_url}{path}"
+
+
+def _flaw(reply: Reply) -> str:
+    return "" if reply.flaw is None or reply.status >= 300 else MalformedAnswer.__name__
 
 
 def _body(json: object, form: Mapping[str, str] | None) -> tuple[bytes | None, dict[str, str]]:

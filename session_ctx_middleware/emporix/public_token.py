@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..checks import printable
 from ..errors import ConfigurationError
 from ..frames import WithoutLocals
+from ..observing import careful
 from .client import SYSTEM_CLOCK, ClientOptions
 from .renewed_token import Grant, RenewedToken
 from .shopper_tokens import ShopperTokens
@@ -49,7 +50,7 @@ class PublicToken(WithoutLocals):
             raise ConfigurationError("One PublicToken(...) serves one SiteCatalog: give each its own.")
         self._tokens = ShopperTokens(tenant, self._client_id, **options)
         clock = options.get("clock", SYSTEM_CLOCK)
-        self._kept = RenewedToken("public token", OPERATION, self._ask, clock)
+        self._kept = RenewedToken("public token", OPERATION, self._ask, clock, careful(options.get("telemetry")))
         self._clock = clock
 
     async def value(self) -> str:

@@ -20,6 +20,7 @@ from ..errors import (
     TokenRejected,
     TooManyRequests,
 )
+from ..observing import CallObserver
 from ..tasks import SharedResult, Tasks
 
 __all__ = ["REFUSED_PAUSE", "Grant", "RenewedToken"]
@@ -85,9 +86,17 @@ class RenewedToken:
         operation: the name of the call in errors.
         ask: makes it.
         clock: where time comes from.
+        observer: watches the calls.
     """
 
-    def __init__(self, what: str, operation: str, ask: Callable[[], Awaitable[Grant]], clock: Clock) -> None:
+    def __init__(
+        self,
+        what: str,
+        operation: str,
+        ask: Callable[[], Awaitable[Grant]],
+        clock: Clock,
+        observer: CallObserver | None = None,
+    ) -> None:
         self._what = what
         self._operation = operation
         self._ask = ask
@@ -95,7 +104,7 @@ class RenewedToken:
         self._grant: Grant | None = None
         self._failure: _Failure | None = None
         self._requests: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedResult[_Outcome]] = WeakKeyDictionary()
-        self._tasks = Tasks(clock)
+        self._tasks = Tasks(clock, observer)
 
     async def value(self) -> str:
         """Return a token that is valid now, or raise what asking for it has ended with."""
@@ -103,7 +112,7 @@ class RenewedToken:
         pauses = failure is not None and now < failure.until
         if grant is not None and now < grant.expires_at:
             if now >= grant.renew_at and not pauses:
-                self._request()
+                self._request(awaited=False)
             return grant.value
         outcome = failure if failure is not None and pauses else await self._request().get()
         if isinstance(outcome, _Failure):
@@ -125,13 +134,13 @@ class RenewedToken:
         if request is not None:
             await request.get()
 
-    def _request(self) -> SharedResult[_Outcome]:
+    def _request(self, *, awaited: bool = True) -> SharedResult[_Outcome]:
         """Return the request in flight on this event loop; start one if there is none."""
         loop = asyncio.get_running_loop()
         request = self._requests.get(loop)
         if request is None or request.result is not None:
             leaving = _Failure(EmporixUnreachable(self._operation, None, "the application is shutting down"), -math.inf)
-            request = self._requests[loop] = self._tasks.share(self._renew(loop), otherwise=leaving)
+            request = self._requests[loop] = self._tasks.share(self._renew(loop), otherwise=leaving, awaited=awaited)
         return request
 
     async def _renew(self, loop: asyncio.AbstractEventLoop) -> _Outcome:

@@ -8,6 +8,7 @@ from ..checks import is_visible, number, printable
 from ..clock import Clock
 from ..errors import ConfigurationError, MalformedAnswer
 from ..frames import without_locals
+from ..observing import CallObserver, careful
 from .address import BASE_URL
 from .answers import SIGNING_IN, Answer, error_of
 from .client import SYSTEM_CLOCK, TIMEOUT, TOTAL_TIMEOUT, PlatformClient
@@ -41,6 +42,7 @@ class ServiceToken(PlatformClient):
         renew_before: seconds before its expiry when a token is renewed; half its lifetime where that is shorter.
         total_timeout: seconds that the whole of a request may take.
         clock: where time comes from.
+        telemetry: is told of each request, as in `ClientOptions`.
 
     Raises:
         ConfigurationError: one of them cannot work.
@@ -60,6 +62,7 @@ class ServiceToken(PlatformClient):
         renew_before: float = 60.0,
         total_timeout: float = TOTAL_TIMEOUT,
         clock: Clock = SYSTEM_CLOCK,
+        telemetry: CallObserver | None = None,
     ) -> None:
         super().__init__(
             tenant,
@@ -70,12 +73,13 @@ class ServiceToken(PlatformClient):
             total_timeout=total_timeout,
             max_connections=MAX_HUNG + 2,
             clock=clock,
+            telemetry=telemetry,
         )
         self._client_id = printable(client_id, "ServiceToken(client_id=...)")
         self._client_secret = printable(client_secret, "ServiceToken(client_secret=...)")
         self._scope = printable(scope, "ServiceToken(scope=...)")
         self._renew_before = number(renew_before, "ServiceToken(renew_before=...)", at_least=0, unit="seconds")
-        self._kept = RenewedToken("service token", OPERATION, self._ask, clock)
+        self._kept = RenewedToken("service token", OPERATION, self._ask, clock, careful(telemetry))
 
     async def value(self) -> str:
         """Return a token that is valid now.

@@ -12,6 +12,7 @@ from ..clock import Clock
 from ..errors import ConfigurationError, EmporixError, EmporixFailed, TokenRejected
 from ..events import ContextEvent, Events
 from ..model.sites import OFFERED, Site, Sites
+from ..observing import careful
 from ..tasks import SharedResult, Tasks
 from .client import SYSTEM_CLOCK, ClientOptions
 from .public_token import PublicToken
@@ -83,7 +84,7 @@ class SiteCatalog:
         elif self._token.tenant != tenant:
             raise ConfigurationError("The ServiceToken(...) of a SiteCatalog must be of the middleware's tenant.")
         self._clock = options.get("clock", SYSTEM_CLOCK)
-        self._tasks, self._events = Tasks(self._clock), events
+        self._tasks, self._events = Tasks(self._clock, careful(options.get("telemetry"))), events
         self._settings = SiteSettings(tenant, **options)
 
     def __repr__(self) -> str:
@@ -169,7 +170,9 @@ class SiteCatalog:
         flight = self._flights.get(loop)
         if flight is None or flight.result is not None:
             cut_short = EmporixFailed(OPERATION, None, "the application is shutting down")
-            flight = self._flights[loop] = self._tasks.share(self._load(settings), otherwise=cut_short)
+            flight = self._flights[loop] = self._tasks.share(
+                self._load(settings), otherwise=cut_short, awaited=self._sites is None
+            )
         return flight
 
     async def _load(self, settings: SiteSettings) -> Loaded:

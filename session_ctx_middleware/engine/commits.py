@@ -97,7 +97,7 @@ class Commits:
         """
         self.sending[job.entry.key] = self.sending.get(job.entry.key, 0) + 1
         self.entries.pin(job.entry)
-        self.tasks.spawn(self._run(job))
+        self.tasks.spawn(self._run(job), awaited=True)
         try:
             result = await job.result.wait(job.until - self.clock.monotonic(), self.clock)
         except asyncio.CancelledError:

@@ -68,7 +68,15 @@ class Loads:
         """For how many seconds a page may wait for a flight that is likely to fail; `None` while it is not."""
         return self.source.probe_patience
 
-    def join(self, entry: Entry, token: str, store_read: StoreRead | None = None, *, eager: bool = False) -> Flight:
+    def join(
+        self,
+        entry: Entry,
+        token: str,
+        store_read: StoreRead | None = None,
+        *,
+        eager: bool = False,
+        awaited: bool = True,
+    ) -> Flight:
         """Return the GET in flight; start one if none runs, or the one that runs hangs.
 
         Args:
@@ -76,9 +84,10 @@ class Loads:
             token: to ask Emporix with.
             store_read: what the store has said just now, so that it need not be asked again.
             eager: whether the caller waits for it and for nothing else: then it begins at once, where Python can.
+            awaited: whether the caller waits for it at all.
         """
         now = self.clock.monotonic()
-        return self.flights.of(entry, now) or self._start(entry, token, now, store_read, eager=eager)
+        return self.flights.of(entry, now) or self._start(entry, token, now, store_read, eager=eager, awaited=awaited)
 
     def start(self, entry: Entry, token: str) -> Flight:
         """Start a GET now, past all caches, whatever is in flight; what was is not published any more."""
@@ -94,6 +103,7 @@ class Loads:
         *,
         past_caches: bool = False,
         eager: bool = False,
+        awaited: bool = True,
     ) -> Flight:
         flight = self.flights.begin(entry, now, past_caches=past_caches)
         self.entries.pin(entry)
@@ -105,7 +115,7 @@ class Loads:
         elif (refusal := self._refusal(flight, store_read)) is not None:
             self._land(flight, Failed(refusal))  # likewise: while Emporix is left alone, pages are to cost little
         else:
-            self.tasks.spawn(self._fly(flight, token, store_read), eager=eager)
+            self.tasks.spawn(self._fly(flight, token, store_read), eager=eager, awaited=awaited)
         return flight
 
     def _refusal(self, flight: Flight, store_read: StoreRead | None) -> EmporixNotAsked | None:

@@ -143,7 +143,7 @@ class Reads:
 
     def _stale_while_revalidate(self, entry: Entry, token: str, now: float) -> Snapshot:
         if now >= entry.retry_at:
-            self.loads.join(entry, token)
+            self.loads.join(entry, token, awaited=False)
         self.stats.count_stale()
         return replace(entry.snapshot, stale=True)
 

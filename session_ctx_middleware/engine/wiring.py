@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ..clock import Clock
 from ..events import Events
+from ..observing import CallObserver
 from ..platform_time import PlatformTime
 from ..policies import CachePolicy, UpstreamPolicy
 from ..stores import Attachment, ContextStore
@@ -54,6 +55,7 @@ class EngineOptions:
         protection: what this process knows about the health of Emporix; nothing, unless somebody says it.
         receipts: whether receipts may be left at Emporix.
         platform_time: Emporix' time; unknown, unless somebody says it.
+        observer: watches the calls; nobody, unless somebody says so.
     """
 
     cache: CachePolicy
@@ -66,6 +68,7 @@ class EngineOptions:
     protection: Protection | None = None
     receipts: bool = True
     platform_time: PlatformTime | None = None
+    observer: CallObserver | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +118,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         neighbour: the engine as others of this process see it.
     """
     clock, keys, cache, upstream, stats = options.clock, options.keys, options.cache, options.upstream, options.stats
-    tasks, pauses, binding = Tasks(clock), Pauses(clock), Binding(keys)
+    tasks, pauses, binding = Tasks(clock, options.observer), Pauses(clock), Binding(keys)
     # What another process may have changed since the last event loop ended is known to the store alone.
     entries = Entries(cache.max_entries, keys, clock, None if options.store.shared else neighbour.entries)
     flights = Flights(upstream.hung_after)

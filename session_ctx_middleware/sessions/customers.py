@@ -67,7 +67,7 @@ class Customers:
         self._refreshing = refreshing
         self._bearers = Bearers(guests, refreshing)
         self._profile = CustomerProfile(setup.tenant, **setup.client)
-        self._tasks = Tasks(setup.clock)
+        self._tasks = Tasks(setup.clock, setup.observer)
 
     async def aclose(self) -> None:
         """Let calls end, then close the connections of the running event loop."""

@@ -63,9 +63,9 @@ class Guests:
         self._keeping = keeping
         self._visits = visits
         self._refreshing = refreshing
-        self._renewals = Renewals(self._refresh, setup.clock, sharing)
-        self._replacements = Once(OPERATION, setup.clock, sharing)
-        self._tasks = Tasks(setup.clock)
+        self._renewals = Renewals(self._refresh, setup.clock, sharing, setup.observer)
+        self._replacements = Once(OPERATION, setup.clock, sharing, setup.observer)
+        self._tasks = Tasks(setup.clock, setup.observer)
         self._pause = Pause(setup.clock)
 
     async def find(self, connection: HTTPConnection, visitor: Visitor) -> StorefrontToken | None:

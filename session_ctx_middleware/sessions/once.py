@@ -14,6 +14,7 @@ from cachetools import TTLCache
 from ..cbor import dumps, loads
 from ..clock import Clock
 from ..errors import EmporixError, EmporixFailed, EmporixUnreachable, TokenRejected
+from ..observing import CallObserver
 from ..tasks import SharedResult, Tasks
 from .kept import KeptSession
 from .sealed_tokens import SealedTokens, TokensUnavailable
@@ -86,13 +87,16 @@ class Once:
         operation: the name of the call, for errors and as the kind of work that workers agree on.
         clock: where time comes from.
         sharing: how workers agree; `None` where this process knows no other.
+        observer: watches the calls.
     """
 
-    def __init__(self, operation: str, clock: Clock, sharing: Sharing | None = None) -> None:
+    def __init__(
+        self, operation: str, clock: Clock, sharing: Sharing | None = None, observer: CallObserver | None = None
+    ) -> None:
         self._operation = operation
         self._clock = clock
         self._sharing = sharing
-        self._tasks = Tasks(clock)
+        self._tasks = Tasks(clock, observer)
         self._flights: WeakKeyDictionary[asyncio.AbstractEventLoop, Flights] = WeakKeyDictionary()
         self._known: TTLCache[str, tuple[float, Outcome]] = TTLCache(MOST, LONGEST_PAUSE, timer=clock.monotonic)
         self._refused: TTLCache[str, float] = TTLCache(MOST, REMEMBERED, timer=clock.monotonic)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from ..clock import Clock
+from ..observing import CallObserver
 from .kept import KeptSession
 from .once import Failed, Once, Outcome, Sharing
 
@@ -21,13 +22,18 @@ class Renewals:
         refresh: makes the call.
         clock: where time comes from.
         sharing: how workers agree on who makes it; `None` where this process knows no other.
+        observer: watches the calls.
     """
 
     def __init__(
-        self, refresh: Callable[[KeptSession], Awaitable[KeptSession]], clock: Clock, sharing: Sharing | None = None
+        self,
+        refresh: Callable[[KeptSession], Awaitable[KeptSession]],
+        clock: Clock,
+        sharing: Sharing | None = None,
+        observer: CallObserver | None = None,
     ) -> None:
         self._refresh = refresh
-        self._once = Once(OPERATION, clock, sharing)
+        self._once = Once(OPERATION, clock, sharing, observer)
 
     async def of(self, kept: KeptSession, patience: float) -> Outcome | None:
         """Return the session with other tokens, or why there are none; `None` where it takes longer.

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-__all__ = ["RedactedRequestLines", "kept_out_of_traces"]
+__all__ = ["CountedHere", "RedactedRequestLines", "kept_out_of_traces"]
 
 SUPPRESSED: Final = "suppress_instrumentation"
 """What instrumentations of OpenTelemetry look for in the current context before they begin a span."""
@@ -67,6 +67,21 @@ class RedactedRequestLines:
         _operation.reset(self._token)
 
 
+class CountedHere:
+    """Has no instrumentation of OpenTelemetry note a call, inside a ``with`` block: another one does, or nobody may."""
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> None:
+        telemetry = sys.modules.get("opentelemetry.context")
+        self._token = None if telemetry is None else telemetry.attach(telemetry.set_value(SUPPRESSED, value=True))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # A coroutine that the garbage collector ends is in another context, and its own is gone with it.
+        if self._token is not None and kind is not GeneratorExit:
+            sys.modules["opentelemetry.context"].detach(self._token)
+
+
 @contextmanager
 def kept_out_of_traces() -> Iterator[None]:
     """Have no tracer that watches the HTTP client note a call, whose address would come with it.
@@ -75,10 +90,8 @@ def kept_out_of_traces() -> Iterator[None]:
     breadcrumbs into the current scope: a call has one of its own.
     """
     with ExitStack() as stack:
-        telemetry, sentry = sys.modules.get("opentelemetry.context"), sys.modules.get("sentry_sdk")
-        if telemetry is not None:
-            token = telemetry.attach(telemetry.set_value(SUPPRESSED, value=True))
-            stack.callback(telemetry.detach, token)
+        stack.enter_context(CountedHere())
+        sentry = sys.modules.get("sentry_sdk")
         if sentry is not None and hasattr(sentry, "isolation_scope"):
             stack.enter_context(sentry.isolation_scope())
             sentry.get_current_scope().clear()
