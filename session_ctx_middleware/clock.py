@@ -124,6 +124,9 @@ class Budget:
     Args:
         seconds: to begin with.
         clock: what measures the waits.
+
+    Attributes:
+        spent: seconds of the waits that have ended.
     """
 
     def __init__(self, seconds: float, clock: Clock) -> None:
@@ -131,6 +134,7 @@ class Budget:
         self._clock = clock
         self._waits = 0
         self._began = 0.0
+        self.spent = 0.0
 
     def __enter__(self) -> float:
         if not self._waits:
@@ -141,4 +145,6 @@ class Budget:
     def __exit__(self, *_: object) -> None:
         self._waits -= 1
         if not self._waits:
-            self._left = max(0.0, self._left - (self._clock.monotonic() - self._began))
+            waited = self._clock.monotonic() - self._began
+            self.spent += waited
+            self._left = max(0.0, self._left - waited)

@@ -53,6 +53,7 @@ class RequestDependencies:
         sites: what the shop's sites offer, `None` where nobody wants to know.
         carts: moves the carts of shoppers, `None` where they stay where they are.
         sharing: whether pages are shared by variant.
+        server_timing: whether responses say what their context has cost.
         observes: whether anybody wants to know of each load: a cache hit does nothing that nobody sees.
     """
 
@@ -75,6 +76,7 @@ class RequestDependencies:
     sites: SiteCatalog | None = None
     carts: CartFollows | None = None
     sharing: Sharing = field(default_factory=Sharing)
+    server_timing: bool = False
     observes: bool = False
 
     def monitored(self) -> Monitored:

@@ -85,6 +85,7 @@ class SessionContextMiddleware:
             or ``"aiohttp"``, ``"httpx2"``, ``"httpx"`` for one of ours; left out, the first of these that is installed.
         on_event: functions, plain or async, that are told every `ContextEvent`; they must not block.
         telemetry: where spans and metrics go: a `session_ctx_middleware.telemetry.Telemetry`.
+        server_timing: say in a ``Server-Timing`` header what the context has cost the request.
         cookie_name: what the names of the continuity cookies begin with; on https with the prefix ``__Host-``.
         https_only: treat every request as https, for a TLS proxy in front that does not pass the scheme on.
         strict: raise `SharedCacheLeak` instead of repairing a personal response that invites shared caches.
@@ -117,6 +118,7 @@ class SessionContextMiddleware:
         http_client: HttpClient | None = None,
         on_event: EventHook | Sequence[EventHook] = (),
         telemetry: Observer | None = None,
+        server_timing: bool = False,
         cookie_name: str = "session_ctx",
         https_only: bool = False,
         strict: bool = False,
@@ -196,7 +198,8 @@ class SessionContextMiddleware:
             carts=carts,
             token_watch=TokenWatch(events, self._stats.reads),
             resolvers=resolvers or None,
-            observes=events.wanted,
+            server_timing=flag(server_timing, "server_timing=..."),
+            observes=events.wanted or server_timing,
         )
         tokens.tell(events)
         setup = SessionSetup(

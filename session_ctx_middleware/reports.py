@@ -40,6 +40,10 @@ class Reporting:
     _loop: asyncio.AbstractEventLoop
     _known: Snapshot | None = None
     """What the load found."""
+    _load_result = ""
+    """What the cache had for it, where somebody wants to know."""
+    _commit_result = ""
+    """How the last commit ended, in one word."""
 
     @property
     def middleware(self) -> Monitored:
@@ -56,12 +60,13 @@ class Reporting:
 
     def _tell_load(self, known: Snapshot, began: float | None) -> None:
         """Tell what the cache had for a load, and how long that took where something had to be awaited."""
-        cache = cache_result(known, hit=began is None)
+        self._load_result = cache = cache_result(known, hit=began is None)
         if self._deps.events.wanted:
             seconds = 0.0 if began is None else self._deps.clock.monotonic() - began
             self._deps.events.emit(_load_event(cache, seconds))
 
     def _tell_commit(self, operation: str, outcome: CommitResult, began: float) -> None:
+        self._commit_result = outcome.outcome
         self._deps.events.emit(_commit_event(operation, outcome, self._deps.clock.monotonic() - began))
 
     def _emit(self, name: str, operation: str, outcome: str) -> None:

@@ -16,6 +16,7 @@ from .model.view import Snapshot
 from .moving import Moving
 from .navigation import SAFE
 from .privacy import protected
+from .server_timing import server_timing
 from .variants import brought_cookie, brought_header, made_shared, variant_cookie, variant_of
 
 __all__ = ["SharedPages", "is_customer"]
@@ -57,8 +58,10 @@ class SharedPages(Moving):
         """
         if self._shares_for is None:
             if not (cookies or self._deps.sharing.begun or self._has_moved or self._told.operations):
-                return protected(message, vary, self._deps)  # as with almost every response
-            return protected(message, vary, self._deps, *cookies, *self._variant_cookies())
+                if not self._deps.server_timing:
+                    return protected(message, vary, self._deps)  # as with almost every response
+                return protected(message, vary, self._deps, *self._timings())
+            return protected(message, vary, self._deps, *cookies, *self._variant_cookies(), *self._timings())
         variant = self._variant()
         why = "a cookie is set" if cookies else self._keeps_private(variant, message["status"], scope["method"])
         shared = None if why else made_shared(message.get("headers", ()), self._shares_for)
@@ -67,7 +70,16 @@ class SharedPages(Moving):
             self._is_shared, self._shared_as, self._used = True, variant, False
             return {**message, "headers": shared}
         self._emit("share.refused", "respond", why or NOT_OURS)
-        return protected(message, vary, self._deps, *cookies, *self._variant_cookies())
+        return protected(message, vary, self._deps, *cookies, *self._variant_cookies(), *self._timings())
+
+    def _timings(self) -> Headers:
+        """Return the field that says what the context has cost; a page for everybody has none, as it is kept."""
+        if not self._deps.server_timing:
+            return []
+        reading, committing = (0.0, 0.0) if self._budgets is None else (each.spent for each in self._budgets)
+        return server_timing(
+            (("session-ctx", reading, self._load_result), ("session-ctx-commit", committing, self._commit_result))
+        )
 
     def _variant(self) -> str | None:
         """Return what stands for what this guest sees; `None` for customers, and where nobody knows."""

@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("credentials", "hybrid_clock", "model"),
     (
         *("addresses", "http_cache", "invalid_changes", "navigation", "policies"),
-        *("same_origin", "sealing", "sources", "tokens"),
+        *("same_origin", "sealing", "server_timing", "sources", "tokens"),
     ),
     ("emporix", "stores"),
     ("engine", "sessions"),
