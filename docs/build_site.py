@@ -30,6 +30,7 @@ MODULES: Final = (
     ".stores",
     ".stores.redis",
     ".health",
+    ".telemetry",
     ".testing",
     ".testing.plugin",
     ".testing.store_rules",

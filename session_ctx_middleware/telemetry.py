@@ -227,7 +227,10 @@ def _watching(meter: metrics.Meter) -> WeakSet[Monitored]:
         return known
     middlewares = _watched[meter] = WeakSet[Monitored]()
     meter.create_observable_gauge(
-        HEALTHY, [lambda _: _health_of(list(middlewares))], "1", "1 while all middlewares of the process are well."
+        HEALTHY,
+        [lambda _: _health_of(list(middlewares))],
+        "{component}",
+        "1 while all middlewares of the process are well.",
     )
     return middlewares
 

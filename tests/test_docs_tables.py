@@ -41,6 +41,7 @@ PUBLIC = (
     ".stores",
     ".stores.redis",
     ".switcher",
+    ".telemetry",
     ".templating",
     ".testing",
     ".testing.store_rules",

@@ -225,7 +225,7 @@ async def test_health(make_shop: MakeShop, emporix: FakeEmporix, recorder: Recor
     await third.visit(page, token=emporix.new_session().token)
 
     assert recorder.points(name) == {("emporix",): 0, ("breaker",): 1, ("store",): 1}
-    assert recorder.metrics[name].unit == "1"
+    assert recorder.metrics[name].unit == "{component}"
 
 
 async def test_what_a_request_waits_for_is_its_child(
