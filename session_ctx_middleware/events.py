@@ -127,9 +127,8 @@ class Events:
 
     def counters(self) -> dict[str, int]:
         """Return how often each event has come; loads are counted by what the cache had for them."""
-        names = [(name, kind) for name, kind in KINDS.items() if name != "context.loaded"]
-        every = [each for name, kind in names for each in (kind.counter or name, *kind.counters.values())]
-        return {each: self._counts[each] for each in every}
+        every = (kind.names_of_counters(name) for name, kind in KINDS.items() if name != "context.loaded")
+        return {each: self._counts[each] for names in every for each in names}
 
     def began(self, loop: asyncio.AbstractEventLoop) -> None:
         """Note that an event loop runs, in this thread: async hooks that had none before are called now."""

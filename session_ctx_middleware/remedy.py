@@ -22,7 +22,7 @@ class Kind:
         quiet: seconds that must pass without one until the next one is told again, or until it counts as over; what
             comes before is debug output. At 0 each one is told.
         over: name of the event that tells that it is over, where that is told; until then only the first one is.
-        counter: its name in `stats()`; that of the event by default.
+        counter: its name in `stats()`; that of the event by default, where `counters` does not have all outcomes.
         counters: the same for single operations or outcomes.
         for_hooks: whether hooks are told, too.
     """
@@ -35,6 +35,11 @@ class Kind:
     counter: str = ""
     counters: dict[str, str] = field(default_factory=dict)
     for_hooks: bool = True
+
+    def names_of_counters(self, name: str) -> tuple[str, ...]:
+        """Return what counts the events of this name in `stats()`."""
+        own = self.counter or ("" if self.counters else name)
+        return (own, *self.counters.values()) if own else tuple(self.counters.values())
 
 
 WARNING: Final = logging.WARNING

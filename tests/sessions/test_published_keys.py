@@ -173,7 +173,7 @@ async def test_kept_on_error(failure: dict[str, Any], issuer: Issuer, verifier: 
 
 async def test_nothing_known(issuer: Issuer, verifier: JWTVerifier, caplog: pytest.LogCaptureFixture) -> None:
     """Where no key was ever had, no token counts; the issuer is asked every five seconds, and that is told."""
-    verifier.tell(events := Events())
+    verifier.tell(events := Events(clock=VirtualClock()))
     issuer.status = 503
     for _ in range(20):
         assert not any(await asyncio.gather(*(accepted(verifier) for _ in range(10))))
@@ -184,7 +184,10 @@ async def test_nothing_known(issuer: Issuer, verifier: JWTVerifier, caplog: pyte
     assert vars(told[0])["session_ctx_outcome"] == "status 503"
     issuer.status = 200
     assert await accepted(verifier)
-    assert events.counters()["keys.failed"] == 4
+    await asyncio.sleep(301)
+    assert await accepted(verifier)
+    await asyncio.sleep(1)
+    assert (events.counters()["keys.failed"], events.counters()["keys.answered"]) == (4, 1)
 
 
 async def test_renewed_in_the_background(issuer: Issuer, verifier: JWTVerifier) -> None:
