@@ -1,4 +1,4 @@
-"""One canary over everything: nothing personal ever reaches a log, a repr, an event or an error."""
+"""One canary over everything: nothing personal ever reaches a log, a repr, an event, a span, a metric or an error."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from session_ctx_middleware import (
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .support.shop import Shop
+from .support.telemetry import Recorder, everything
 
 CANARIES = ("tokencanary", "SessionCanary", "valuecanary", "KeyCanary", "cookiecanary", "customercanary")
 
@@ -29,6 +30,13 @@ CANARIES = ("tokencanary", "SessionCanary", "valuecanary", "KeyCanary", "cookiec
 def leaks(lines: list[str]) -> list[str]:
     text = "\n".join(lines).lower()
     return [canary for canary in CANARIES if canary.lower() in text]
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    built = Recorder()
+    yield built
+    built.close()
 
 
 @pytest.fixture
@@ -44,6 +52,14 @@ def said(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     assert leaks(lines) == []
 
 
+@pytest.fixture
+def watched(said: list[str], recorder: Recorder) -> tuple[list[str], Recorder]:
+    """Everything that is said, and everything that telemetry is told."""
+    return said, recorder
+
+
+Case = tuple[str, Fault | None]
+OPERATIONS = ("context.get", "context.patch")
 FAULTS = [
     None,
     Fault(status=401),
@@ -62,12 +78,12 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("operation", ["context.get", "context.patch"])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("case", [(operation, fault) for operation in OPERATIONS for fault in FAULTS])
 async def test_nothing_personal_is_ever_said(
-    make_shop: Callable[..., Shop], emporix: FakeEmporix, said: list[str], fault: Fault | None, operation: str
+    make_shop: Callable[..., Shop], emporix: FakeEmporix, watched: tuple[list[str], Recorder], case: Case
 ) -> None:
     """Nothing personal is ever said."""
+    (said, recorder), (operation, fault) = watched, case
     token = "tokencanary" + "x" * 20
     session = emporix.new_session(customer_id="customercanary", attributes={"KeyCanary": "valuecanary"})
     world = emporix._world
@@ -78,6 +94,8 @@ async def test_nothing_personal_is_ever_said(
     shop = make_shop(
         token=[CookieToken("cookiecanary-name"), lambda _: StorefrontToken(token, session_id="SessionCanary")],
         upstream=UpstreamPolicy(deadline=0.5, commit_deadline=1.0, max_attempts=2),
+        telemetry=recorder.telemetry,
+        server_timing=True,
     )
     if fault is not None:
         emporix.fault(operation, fault, times=None)
@@ -92,10 +110,13 @@ async def test_nothing_personal_is_ever_said(
                 said.append(json.dumps({k: v for k, v in vars(error).items() if k != "session_id"}, default=repr))
         said.append(repr((ctx.document, ctx._changes, ctx._known, ctx._token, ctx)))
 
-    await shop.visit(page, headers={"Cookie": "other=cookiecanary"})
-    await shop.visit(page, headers={"Cookie": "other=cookiecanary"})
+    for _ in range(2):
+        answer = await shop.visit(page, headers={"Cookie": "other=cookiecanary"})
+        said.append(answer.headers["server-timing"])
     await asyncio.sleep(60)
     said += [repr(event) for event in shop.events]
+    assert recorder.spans
+    said.append(everything(recorder))
 
 
 async def _required(ctx: SessionContext) -> None:

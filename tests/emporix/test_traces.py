@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from session_ctx_middleware import SessionContextError
 from session_ctx_middleware.emporix import ManagedContextClient, OwnContextClient, ServiceToken, ShopperTokens
 from session_ctx_middleware.testing import FakeEmporix
 
+from ..support.telemetry import Recorder, everything
 from .test_token_endpoints import KIM, OPERATIONS, URL, Canaries
 
 
@@ -86,6 +89,32 @@ async def test_no_session_id_in_a_span(library: Any, tracer: Tracer) -> None:
         (seen,) = tracer.spans()
         assert "/oauth/token" in seen
         assert FakeEmporix.client_secret not in seen
+
+
+async def test_what_telemetry_says(library: Any) -> None:
+    """Our own spans and metrics tell of every call, also of those with secrets, and never by an address."""
+    recorder, emporix = Recorder(), FakeEmporix()
+    async with emporix.client(library, base_url=URL) as client:
+        options: Any = {"base_url": URL, "http_client": client, "telemetry": recorder.telemetry}
+        tokens = ShopperTokens("acme", "storefront", **options)
+        guest = await tokens.begin()
+        kim = await tokens.log_in(*KIM, guest_token=(await tokens.begin()).access_token)
+        shopper = Canaries(emporix, tokens, guest, kim)
+        for operation in OPERATIONS:
+            with suppress(SessionContextError):
+                await shopper.call(operation)
+        service = ServiceToken("acme", client_id="backend", client_secret=FakeEmporix.client_secret, **options)
+        session = emporix.new_session()
+        await ManagedContextClient("acme", service_token=service, **options).get(session.session_id)
+
+    told = everything(recorder)
+    operations = {(span.attributes or {})["emporix.session_context.operation"] for span in recorder.spans}
+    assert operations >= {*OPERATIONS, "managed.get", "oauth.token"}
+    assert all("url.template" in (span.attributes or {}) for span in recorder.spans)
+    assert shopper.read_in(told) == []
+    assert session.session_id not in told
+    assert FakeEmporix.client_secret not in told
+    recorder.close()
 
 
 async def test_nobody_traces(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
