@@ -6,7 +6,9 @@ the API is needed here; without an SDK nothing is recorded.
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, replace
@@ -95,8 +97,42 @@ class _Origin:
 _origin: Final[ContextVar[_Origin | None]] = ContextVar("session_ctx_middleware_origin", default=None)
 """Set once in the context of each detached task, which ends with the task: nothing has to be reset."""
 
-_watched: Final[WeakKeyDictionary[metrics.Meter, WeakSet[Monitored]]] = WeakKeyDictionary()
-"""An SDK hears only the first gauge of a name: those who share its meter share the gauge."""
+
+class _Asked:
+    """What a provider asks for when it exports, so that a page from the cache costs no call of an SDK.
+
+    An SDK hears only the first instrument of a name: whoever shares a provider shares this.
+
+    Args:
+        meter: of the provider.
+    """
+
+    def __init__(self, meter: metrics.Meter) -> None:
+        self.middlewares: WeakSet[Monitored] = WeakSet()
+        self._lookups: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        loads, well = "Loads, by what the cache had for them.", "1 while all middlewares of the process are well."
+        meter.create_observable_counter(LOOKUPS, [lambda _: self._loads()], "{lookup}", loads)
+        meter.create_observable_gauge(HEALTHY, [lambda _: self._health()], "{component}", well)
+
+    def count(self, result: str) -> None:
+        """Count a load by what the cache had for it."""
+        with self._lock:  # worker threads load, too
+            self._lookups[result] += 1
+
+    def _loads(self) -> Iterable[metrics.Observation]:
+        with self._lock:
+            return [metrics.Observation(number, {CACHE_RESULT: result}) for result, number in self._lookups.items()]
+
+    def _health(self) -> Iterable[metrics.Observation]:
+        each = [middleware.health() for middleware in list(self.middlewares)]
+        for component in ("emporix", "breaker", "store") if each else ():
+            well = all(getattr(health, component) for health in each)
+            yield metrics.Observation(int(well), {COMPONENT: component})
+
+
+_asked: Final[WeakKeyDictionary[object, _Asked]] = WeakKeyDictionary()
+"""By provider; the module of the API stands for the global one, which may come later."""
 
 
 class Telemetry:
@@ -118,16 +154,19 @@ class Telemetry:
     ) -> None:
         self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider, schema_url=SCHEMA)
         meter = metrics.get_meter(SCOPE, meter_provider=meter_provider, schema_url=SCHEMA)
-        self._lookups = meter.create_counter(LOOKUPS, "{lookup}", "Loads, by what the cache had for them.")
         self._events = meter.create_counter(EVENTS, "{event}", "What happened, by its name.")
         self._loads = _seconds(meter, LOAD_DURATION, "Loads that had to wait.")
         self._commits = _seconds(meter, COMMIT_DURATION, "Commits.")
         self._calls = _seconds(meter, CALL_DURATION, "Duration of HTTP client requests.")
-        self._middlewares = _watching(meter)
+        provider: object = meter_provider or metrics
+        asked = _asked.get(provider)
+        if asked is None:
+            asked = _asked[provider] = _Asked(meter)
+        self._asked = asked
 
     def watch(self, monitored: Monitored, /) -> None:
         """Tell of the health of a middleware from now on."""
-        self._middlewares.add(monitored)
+        self._asked.middlewares.add(monitored)
 
     def heard(self, event: ContextEvent, /) -> None:
         """Count an event; a load that had to wait, and a commit, leave a span as well."""
@@ -156,9 +195,9 @@ class Telemetry:
         return context
 
     def _loaded(self, event: ContextEvent) -> None:
-        attributes: Attributes = {CACHE_RESULT: event.cache}
-        self._lookups.add(1, attributes)
+        self._asked.count(event.cache)
         if event.duration:  # else nothing had to be awaited
+            attributes: Attributes = {CACHE_RESULT: event.cache}
             self._loads.record(event.duration, attributes)
             context, links = _place()
             self._leave(LOAD, event.duration, attributes, context=context, links=links)
@@ -218,26 +257,3 @@ def _place() -> tuple[TraceContext | None, Sequence[trace.Link]]:
 
 def _seconds(meter: metrics.Meter, name: str, description: str) -> metrics.Histogram:
     return meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=BUCKETS)
-
-
-def _watching(meter: metrics.Meter) -> WeakSet[Monitored]:
-    """Return the middlewares whose health a meter tells; add to them."""
-    known = _watched.get(meter)
-    if known is not None:
-        return known
-    middlewares = _watched[meter] = WeakSet[Monitored]()
-    meter.create_observable_gauge(
-        HEALTHY,
-        [lambda _: _health_of(list(middlewares))],
-        "{component}",
-        "1 while all middlewares of the process are well.",
-    )
-    return middlewares
-
-
-def _health_of(middlewares: Sequence[Monitored]) -> Iterable[metrics.Observation]:
-    """Return what is well with all of them, and nothing where there is none."""
-    each = [middleware.health() for middleware in middlewares]
-    for component in ("emporix", "breaker", "store") if each else ():
-        well = all(getattr(health, component) for health in each)
-        yield metrics.Observation(int(well), {COMPONENT: component})

@@ -12,17 +12,27 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from opentelemetry import trace
 from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor, HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
-from session_ctx_middleware import CachePolicy, ConfigurationError, SessionContext, SessionContextMiddleware
+from session_ctx_middleware import (
+    CachePolicy,
+    ConfigurationError,
+    SessionContext,
+    SessionContextMiddleware,
+    get_session_context,
+)
 from session_ctx_middleware import emporix as emporix_package
 from session_ctx_middleware.emporix import OwnContextClient
 from session_ctx_middleware.emporix.http import ERRORS
@@ -32,6 +42,7 @@ from session_ctx_middleware.telemetry import ATTRIBUTES, BUCKETS, Telemetry
 from session_ctx_middleware.testing import FakeEmporix, Fault, routes
 from session_ctx_middleware.testing.routes import find_route
 
+from .support.asgi import middleware, never, scope_for
 from .support.shop import Handler, Shop
 from .support.telemetry import Recorder, everything
 
@@ -341,6 +352,57 @@ async def test_streams_and_what_comes_after(make_shop: MakeShop, emporix: FakeEm
 
     assert recorder.points("emporix.session_context.commit.duration") == {("applied",): 2}
     assert len(recorder.named(COMMIT)) == 2
+
+
+async def test_websocket(emporix: FakeEmporix, http_library: Any, recorder: Recorder) -> None:
+    """A WebSocket loads and commits within the span of its connection, and what it leaves uncommitted is counted."""
+    token = emporix.new_session(currency="EUR").token
+    emporix.fault("context.get", Fault(delay=0.1), times=1)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with recorder.tracer.start_as_current_span("connection"):
+            ctx = await scope["state"]["session_ctx"]
+            ctx.switch(currency="USD")
+            await ctx.commit()
+            ctx.switch(currency="CHF")
+
+    async def send(_: Any) -> None:
+        raise AssertionError
+
+    client = emporix.client(http_library)
+    options: Any = {"telemetry": recorder.telemetry, "server_timing": True}
+    wrapped = middleware(app, emporix, http_library, http_client=client, **options)
+    await wrapped(scope_for(token, type="websocket"), never, send)
+    await client.aclose()
+
+    (connection,) = recorder.named("connection")
+    children = {span.name for span in recorder.spans if parent_of(span) == span_id(connection)}
+    assert children == {GET, LOAD, PATCH, COMMIT}
+    assert recorder.points("emporix.session_context.events") == {("commit.applied",): 1, ("changes.uncommitted",): 1}
+
+
+def test_a_synchronous_endpoint() -> None:
+    """A load from a worker thread is within the span of its request, too."""
+    recorder = Recorder()
+
+    def endpoint(request: Request) -> Response:
+        with recorder.tracer.start_as_current_span("request"):
+            return PlainTextResponse(get_session_context(request).currency)
+
+    emporix = FakeEmporix()
+    session = emporix.new_session(currency="EUR")
+    shop = SessionContextMiddleware(
+        Starlette(routes=[Route("/", endpoint)]),
+        tenant="acme",
+        http_client=emporix.client(httpx2, base_url="http://localhost"),
+        telemetry=recorder.telemetry,
+    )
+    with TestClient(shop) as browser:
+        assert browser.get("/", headers={"Authorization": f"Bearer {session.token}"}).text == "EUR"
+
+    (request,), (load,), (call,) = recorder.named("request"), recorder.named(LOAD), recorder.named(GET)
+    assert (parent_of(load), parent_of(call)) == (span_id(request), span_id(request))
+    recorder.close()
 
 
 async def test_sampling_off(make_shop: MakeShop, emporix: FakeEmporix) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from session_ctx_middleware import ContextEvent
 from session_ctx_middleware.emporix.http import ERRORS
 from session_ctx_middleware.emporix.routes import ROUTES
 from session_ctx_middleware.remedies import KINDS
@@ -31,8 +32,12 @@ def units() -> Iterator[dict[str, tuple[str, str]]]:
     """What every metric is measured in, and what kind it is, as the SDK has it."""
     recorder = Recorder()
     made = recorder.telemetry
-    instruments: list[Any] = [made._lookups, made._events, made._loads, made._commits, made._calls]
-    yield {each.name: (each.unit, type(each).__name__.strip("_").lower()) for each in instruments}
+    made.heard(ContextEvent(name="context.loaded", cache="hit"))
+    lookups = recorder.metrics["emporix.session_context.cache.lookups"]
+    assert lookups.data.is_monotonic
+    instruments: list[Any] = [made._events, made._loads, made._commits, made._calls]
+    found = {each.name: (each.unit, type(each).__name__.strip("_").lower()) for each in instruments}
+    yield {lookups.name: (lookups.unit, "counter"), **found}
     recorder.close()
 
 
