@@ -136,8 +136,7 @@ class SessionContextMiddleware:
         flag_or_function(preload, "preload=...")
         self._preload = preload
         self._stats = Stats()
-        hooks = (*functions(on_event, HOOKS_WANTED), *watcher.hooks)
-        events, observer = observed(hooks, telemetry, clock)
+        events, observer = observed((*functions(on_event, HOOKS_WANTED), *watcher.hooks), telemetry, clock)
         self._events = events
         client = calling(
             base_url, http_client, upstream, watcher.on_call, insecure_http=insecure_http, observer=observer
