@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -337,7 +337,7 @@ async def test_streams_and_what_comes_after(make_shop: MakeShop, emporix: FakeEm
     async def endpoint(ctx: SessionContext, _: Request) -> Response:
         await ctx
 
-        async def body() -> Any:
+        async def body() -> AsyncIterator[bytes]:
             yield b"x"
             async with ctx.late_changes():
                 ctx.switch(currency="USD")
