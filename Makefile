@@ -12,6 +12,7 @@ READY := $(VENV)/.ready
 DEMO := $(VENV)/.demo-ready
 CHECKS := $(VENV)/.checks-ready
 BROWSER := $(VENV)/.browser-ready
+PACKAGING := $(VENV)/.packaging-ready
 # An environment that was made with another version than its name says is made anew: python3 may have been upgraded.
 STALE := $(if $(wildcard $(BIN)/python),$(if $(filter $(VERSION),$(call version,$(BIN)/python)),,stale))
 
@@ -19,7 +20,7 @@ STALE := $(if $(wildcard $(BIN)/python),$(if $(filter $(VERSION),$(call version,
 PARALLEL := --numprocesses auto --dist worksteal
 PYTEST := $(BIN)/python -m pytest $(PARALLEL)
 
-.PHONY: help test test-all browser screenshots soak siege campaign bench docs lint types demo format clean stale
+.PHONY: help test test-all browser screenshots package lowest newest soak siege campaign bench docs lint types demo format clean stale
 
 help:
 	@echo "make demo    start the example storefront (PORT=8000) on a fake Emporix, or on yours with"
@@ -29,6 +30,8 @@ help:
 	@echo "make test-all  the same with branch coverage, then long campaigns and everything else that is slow"
 	@echo "make browser  shop in the example storefront with a real Chromium, which has to be installed: skipped without"
 	@echo "make screenshots  the same for its pictures alone, and put those of the docs where they belong"
+	@echo "make package  build wheel and source distribution, check them, and test the installed wheel with every Python here"
+	@echo "make lowest  run the tests with the oldest releases that pyproject.toml allows; make newest with the newest ones"
 	@echo "make soak    a million simulated requests among faults; it must print 0 violations"
 	@echo "make siege   300,000 requests to real workers, a Redis is killed meanwhile; it must print 0 violations"
 	@echo "make campaign  the same, set-up by set-up: the table of docs/workers.md"
@@ -78,6 +81,18 @@ screenshots: $(BROWSER)
 	BROWSER_REQUIRED=1 $(BIN)/python -m pytest tests/browser -k pictures $(ARGS)
 	cp build/screenshots/docs/* docs/images/
 
+# uv makes an environment in seconds, of which this needs several.
+$(PACKAGING): $(READY)
+	$(BIN)/python -m pip install --quiet "uv>=0.13,<1"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group package
+	@touch $(PACKAGING)
+
+package: $(PACKAGING)
+	$(BIN)/python -m tests.wheel $(ARGS)
+
+lowest newest: $(PACKAGING)
+	$(BIN)/python -m tests.wheel.bounds $@ $(if $(ARGS),-- $(ARGS))
+
 soak: $(READY)
 	$(BIN)/python -m tests.simulation --setup "one process" --setup "3 workers, store" --seeds 0:120 $(ARGS)
 
@@ -102,6 +117,7 @@ format: $(CHECKS)
 types: $(CHECKS)
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --pythonpath $(BIN)/python --project tests/type_checks/pyrightconfig.json
 
 # Newer releases of the generator need a package that is not to be had everywhere, and pip takes this one then.
 docs: $(READY)

@@ -1,4 +1,4 @@
-"""What an index shows of this project: the README with addresses that lead somewhere from there, and the links beside it.
+"""What an index shows of this project: the README with links that lead somewhere from there, and those beside it.
 
 Hatchling calls this while it builds. Where the project lives is said in one place: `repository` in `pyproject.toml`.
 """

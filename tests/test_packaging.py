@@ -1,12 +1,15 @@
-"""The wheel, in an environment that has nothing but the core dependencies."""
+"""The wheel and the source distribution; `python -m tests.wheel` tests what is installed from them."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
+from email import message_from_bytes
+from email.message import Message
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import httpx2
 import pytest
 
 from .support.redis_server import free_port
+from .wheel.pythons import present, project, supported
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,17 +39,48 @@ print("exit", main([]))
 """
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
+NAMED = r"^ *(?:from|import) {0}\b|: Final = \"{0}\"$"
+MODULES = {"crawler-user-agents": "crawleruseragents", "opentelemetry-api": "opentelemetry"}
+TELEMETRY = (ROOT / "session_ctx_middleware" / "telemetry.py").exists()
+EXTRAS = [each for each in sorted(project()["project"]["optional-dependencies"]) if each != "otel" or TELEMETRY]
+ADDRESS = "https://host.example/shop"
+LINKS = re.compile(r"(!?)\[[^\]]*\]\(([^)]+)\)")
+
+
+def built(out: Path, root: Path = ROOT) -> Path:
+    """Build a wheel, and return it."""
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(root)]
     subprocess.run(command, check=True, capture_output=True)
     return next(out.glob("*.whl"))
 
 
+def metadata(wheel: Path) -> Message:
+    """Return what an index is told."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return message_from_bytes(archive.read(name))
+
+
+def page(wheel: Path) -> str:
+    """Return the long description."""
+    text = metadata(wheel).get_payload(decode=True)
+    assert isinstance(text, bytes)
+    return text.decode()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("dist"))
+
+
 def test_wheel_holds_the_package(wheel: Path) -> None:
-    """The wheel holds the package and nothing else."""
+    """The wheel holds the package, every file of it whatever its kind, and nothing else."""
     names = zipfile.ZipFile(wheel).namelist()
+    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "session_ctx_middleware").rglob("*.*")}
+    written = {name for name in files if "__pycache__" not in name}
+
+    assert {"session_ctx_middleware/py.typed", "session_ctx_middleware/templating/switcher.html"} <= written
+    assert written <= set(names)
 
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"session_ctx_middleware"}
     assert "session_ctx_middleware/py.typed" in names
@@ -81,6 +116,87 @@ def test_source_holds_named_files(tmp_path: Path) -> None:
     assert [
         target for target in targets if not any(name == target or name.startswith(f"{target}/") for name in names)
     ] == []
+
+
+def test_index_page_without_an_address(tmp_path: Path) -> None:
+    """While nobody knows where the project lives, an index shows no link or picture that leads nowhere."""
+    wheel = built(tmp_path / "dist", with_address("", tmp_path))
+    relative = [target for _, target in LINKS.findall(page(wheel)) if not target.startswith("https://")]
+
+    assert relative == []
+    assert "[a few microseconds](docs/performance.md)" in (ROOT / "README.md").read_text("utf-8")
+    assert "for a few microseconds. Handlers" in page(wheel)
+    assert metadata(wheel).get_all("Project-URL") is None
+
+
+def test_index_page_with_an_address(tmp_path: Path) -> None:
+    """Each link and picture of the README gets an address of the release, and the project its links."""
+    wheel = built(tmp_path / "dist", with_address(ADDRESS, tmp_path))
+    release = f"v{project()['project']['version']}"
+    named = LINKS.findall((ROOT / "README.md").read_text("utf-8"))
+    expected = [
+        f"{ADDRESS}/{'raw' if picture else 'tree' if target.endswith('/') else 'blob'}/{release}/{target}"
+        for picture, target in named
+        if not target.startswith("https://")
+    ]
+
+    assert len(expected) > 20
+    assert [target for _, target in LINKS.findall(page(wheel)) if target.startswith(ADDRESS)] == expected
+    assert len(LINKS.findall(page(wheel))) == len(named)
+    assert {entry.partition(", ")[0] for entry in metadata(wheel).get_all("Project-URL") or []} == {
+        "Homepage",
+        "Documentation",
+        "Changelog",
+        "Issues",
+        "Security",
+    }
+
+
+def with_address(address: str, directory: Path) -> Path:
+    """Return a small copy of this project that lives there."""
+    for name in ("README.md", "LICENSE", "hatch_build.py"):
+        shutil.copy(ROOT / name, directory)
+    shutil.copytree(ROOT / "examples" / "storefront", directory / "examples" / "storefront")
+    (directory / "session_ctx_middleware").mkdir()
+    (directory / "session_ctx_middleware" / "__init__.py").touch()
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    filled, count = re.subn(r'^repository = ".*"$', f'repository = "{address}"', text, flags=re.MULTILINE)
+    assert count == 1
+    (directory / "pyproject.toml").write_text(filled, "utf-8")
+    return directory
+
+
+def test_checkout_is_not_taken_for_the_installed_package() -> None:
+    """The check that goes along with the tests of an installed wheel fails where they would test a checkout."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/wheel/site_packages.py"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "FAILED tests/wheel/site_packages.py::test_every_module_was_installed" in done.stdout
+
+
+def test_this_python_is_supported_and_found() -> None:
+    """Tests of the installed wheel find the Python that they run with themselves."""
+    this = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+    assert this in present()
+    assert set(present()) <= set(supported())
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_extra_is_used_and_documented(extra: str) -> None:
+    """No extra is left over: the package names the module of each one's requirements, and the README the extra."""
+    names = [re.split("[<>=]", entry)[0] for entry in project()["project"]["optional-dependencies"][extra]]
+    shipped = [*(ROOT / "session_ctx_middleware").rglob("*.py"), *(ROOT / "examples" / "storefront").rglob("*.py")]
+    code = "\n".join(path.read_text("utf-8") for path in shipped)
+    listed = re.search(r"# extras: (.+)", (ROOT / "README.md").read_text("utf-8"))
+
+    modules = [MODULES.get(name, name.replace("-", "_")) for name in names]
+
+    assert [module for module in modules if not re.search(NAMED.format(module), code, re.MULTILINE)] == []
+    assert listed
+    assert extra in listed[1].split(", ")
 
 
 @pytest.mark.network
