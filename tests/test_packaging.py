@@ -39,7 +39,7 @@ print("exit", main([]))
 """
 
 
-NAMED = r"^ *(?:from|import) {0}\b|: Final = \"{0}\"$"
+NAMED = r"^ *(?:from|import) {0}\b|\"{0}\""
 MODULES = {"crawler-user-agents": "crawleruseragents", "opentelemetry-api": "opentelemetry"}
 TELEMETRY = (ROOT / "session_ctx_middleware" / "telemetry.py").exists()
 EXTRAS = [each for each in sorted(project()["project"]["optional-dependencies"]) if each != "otel" or TELEMETRY]
@@ -237,6 +237,18 @@ def test_the_demo_starts_without_a_clone(wheel: Path, tmp_path: Path) -> None:
 
     assert "€98.00" in cart.text
     assert (demo.returncode, output.strip()) == (0, "Stopped.")
+
+
+def test_the_page_of_versions() -> None:
+    """The page names the versions that are required."""
+    rows = dict(re.findall(r"^\| (\w+) \| (.+) \|$", (ROOT / "docs" / "versions.md").read_text("utf-8"), re.MULTILINE))
+    required = {
+        re.split("[<>=]", entry)[0]: re.findall(r">=([\d.]+)", entry) for entry in project()["project"]["dependencies"]
+    }
+    told = {name.lower(): re.findall(r"([\d.]+) and newer", row) for name, row in rows.items()}
+
+    assert rows["Python"].split(", ") == supported()
+    assert {name: told[name] for name in required} == required
 
 
 def test_the_core_dependencies_are_four() -> None:
