@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ __all__ = ["place_order", "show", "thanks"]
 ORDERED: Final = "lastOrder"
 """The attribute of the session that says which cart has become which order."""
 LONGEST: Final = 120
+PAUSES: Final = (0.3, 0.6, 1.2, 0.0)
+"""Seconds between looks at whether another request has just ordered the cart."""
 
 FIELDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "email": (marked("E-mail"), "email", "email"),
@@ -48,6 +51,8 @@ async def place_order(request: Request) -> Response:
     form = await request.form()
     given = {name: str(form.get(name, "")).strip()[:LONGEST] for name in FIELDS}
     cart = await visit.cart()
+    if cart is None and visit.ctx.cart_id is not None and not visit.is_offline:
+        return await _already(visit)
     if cart is None or not all(given.values()):
         return await _form(visit, cart, given)
     try:
@@ -71,7 +76,7 @@ async def thanks(request: Request) -> Response:
 
 async def _form(visit: Visit, cart: Cart | None, given: Mapping[str, str], note: str = "") -> Response:
     if cart is None or not cart.lines:
-        return await _nothing_to_order(visit)
+        return back_to("/thanks" if _is_ordered(visit) else "/cart")
     prices = await visit.prices(cart.quantities)
     missing = [name for name, value in given.items() if not value]
     return visit.shop.renderer.page(
@@ -88,14 +93,20 @@ async def _form(visit: Visit, cart: Cart | None, given: Mapping[str, str], note:
     )
 
 
-async def _nothing_to_order(visit: Visit) -> Response:
-    """Lead to the order that this cart has just become, by a second click for one; else to the cart."""
-    if visit.is_offline:
-        return back_to("/cart")
-    ctx = await visit.ctx.refresh()
-    ordered = ctx.attributes.get(ORDERED)
-    done = isinstance(ordered, Mapping) and ordered.get("cart") == ctx.cart_id
-    return back_to("/thanks" if done else "/cart")
+async def _already(visit: Visit) -> Response:
+    """Lead to the order that this cart has become: a second click may come while the first is under way."""
+    for pause in PAUSES:
+        await visit.ctx.refresh()
+        if _is_ordered(visit):
+            return back_to("/thanks")
+        await asyncio.sleep(pause)
+    return back_to("/cart", "order-unknown")
+
+
+def _is_ordered(visit: Visit) -> bool:
+    """Tell whether the cart that the session names has become an order."""
+    ordered = visit.ctx.attributes.get(ORDERED)
+    return isinstance(ordered, Mapping) and ordered.get("cart") == visit.ctx.cart_id
 
 
 def _order(visit: Visit, cart: Cart, given: Mapping[str, str]) -> dict[str, Any]:

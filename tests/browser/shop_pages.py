@@ -198,6 +198,16 @@ class Tab:
     def order_button(self) -> Locator:
         return self.main.get_by_role("button", name="Order and pay")
 
+    @property
+    def order_number(self) -> Locator:
+        """What the shop says after an order."""
+        return self.main.get_by_text("Your order has the number")
+
+    def fill_in_address(self) -> None:
+        """Write into the form of the checkout."""
+        for label, text in ADDRESS.items():
+            self.field(label).fill(text)
+
     def field(self, label: str) -> Locator:
         return self.main.get_by_label(label, exact=True)
 
@@ -308,8 +318,7 @@ def _checkout(tab: Tab, emporix: FakeEmporix) -> None:
 
 def _thanks(tab: Tab, emporix: FakeEmporix) -> None:
     _checkout(tab, emporix)
-    for label, text in ADDRESS.items():
-        tab.field(label).fill(text)
+    tab.fill_in_address()
     tab.leads_on(tab.order_button)
 
 

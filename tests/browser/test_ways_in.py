@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Playwright, expect
 from . import chromium
 from .conftest import NewShopper
 from .live_shop import LiveShop
-from .shop_pages import ACCOUNT, ACCOUNT_LINK, BUYER, CART, HOME, LOG_IN, Tab
+from .shop_pages import ACCOUNT, ACCOUNT_LINK, ADDRESS, BUYER, CART, HOME, LOG_IN, Tab
 from .shopper import Shopper
 
 pytestmark = pytest.mark.browser
@@ -79,6 +79,12 @@ def buy(tab: Tab) -> None:
     tab.add("Steinzeugtasse")
     expect(tab.line("Steinzeugtasse")).to_contain_text("21,46")
     tab.log_in(BUYER)
+    tab.switch(language="en")
+    tab.go(CART)
+    tab.leads_on(tab.to_checkout)
+    tab.fill_in_address()
+    tab.leads_on(tab.order_button)
+    expect(tab.order_number).to_be_visible()
     tab.go(ACCOUNT)
     tab.act_for("South")
     expect(tab.company).to_have_value("le-south")
@@ -100,7 +106,7 @@ def test_skip_link(shopper: Shopper) -> None:
 
 
 def test_keyboard_alone(shopper: Shopper, shop: LiveShop) -> None:
-    """Choosing, buying, logging in, acting for a company and logging out need no mouse, and focus is always seen."""
+    """Choosing, logging in, acting for a company, ordering and logging out need no mouse; focus is always seen."""
     tab = shopper.tab.go()
     keyboard = Keyboard(tab)
     keyboard.reach(tab.chooser)
@@ -115,6 +121,12 @@ def test_keyboard_alone(shopper: Shopper, shop: LiveShop) -> None:
     keyboard.write(tab.password, BUYER.password)
     with tab.page.expect_event("load"):
         tab.page.keyboard.press("Enter")
+    keyboard.enter(tab.link("Cart"))
+    keyboard.enter(tab.to_checkout)
+    for label, text in ADDRESS.items():
+        keyboard.write(tab.field(label), text)
+    keyboard.enter(tab.order_button)
+    expect(tab.order_number).to_be_visible()
     keyboard.enter(tab.link(ACCOUNT_LINK))
     keyboard.choose(tab.company, "le-south")
     keyboard.enter(tab.act_button)

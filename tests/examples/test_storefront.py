@@ -427,6 +427,18 @@ async def test_an_order_that_is_sent_twice(browser: Browser, emporix: FakeEmpori
     assert "/thanks" in {first.url.path, second.url.path}
 
 
+async def test_a_cart_that_was_ordered_meanwhile(browser: Browser, emporix: FakeEmporix) -> None:
+    """Where somebody else has ordered the cart, the shopper is told that nobody knows."""
+    await browser.add("kettle")
+    (cart_id,) = emporix._world.carts
+    emporix.end_cart(cart_id)
+
+    page = await browser.submit("/checkout", **BUYER)
+
+    assert page.response.url.path == "/cart"
+    assert "cannot tell whether" in page.notices
+
+
 async def test_an_order_that_lacks_something(browser: Browser, emporix: FakeEmporix) -> None:
     """What was filled in stays, and what is missing is marked."""
     await browser.add("kettle")
