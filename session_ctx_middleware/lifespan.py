@@ -20,7 +20,9 @@ async def pass_on(
     Args:
         app: the application.
         close: is awaited before the server hears of the end.
-        scope: of the connection, as `receive` and `send`.
+        scope: of the connection.
+        receive: as the server gives it.
+        send: as the server gives it.
     """
     if scope["type"] == "lifespan":
         await _live(app, close, scope, receive, send)
@@ -53,7 +55,7 @@ async def _live(app: ASGIApp, close: Callable[[], Awaitable[None]], scope: Scope
 
 
 def _refuses(error: Exception) -> bool:
-    """Tell whether an application has no lifespan: Django and Channels say so, and other errors are those of a start."""
+    """Tell whether an application has no lifespan: Django and Channels say so; other errors are those of a start."""
     return isinstance(error, ValueError) and "lifespan" in str(error)
 
 

@@ -111,6 +111,10 @@ async def test_f41_several_event_loops(emporix: FakeEmporix, http_library: Any) 
     assert await asyncio.to_thread(in_threads) == ["EUR", "ok", "USD", "USD"]
 
 
+async def unheard(_: Any) -> None:
+    """Take what a server would be told."""
+
+
 async def refuses(scope: Any, receive: Any, send: Any) -> None:
     """Refuse, as Django and Channels do."""
     raise ValueError("Django can only handle ASGI/HTTP connections, not lifespan.")
@@ -155,7 +159,7 @@ async def test_application_that_cannot_start(wrong: Exception, emporix: FakeEmpo
         raise wrong
 
     with pytest.raises(type(wrong), match=str(wrong)):
-        await middleware(fails, emporix, http_library)({"type": "lifespan"}, never, never)
+        await middleware(fails, emporix, http_library)({"type": "lifespan"}, never, unheard)
 
 
 async def test_application_that_ends_before_it_has_started(emporix: FakeEmporix, http_library: Any) -> None:
@@ -169,12 +173,12 @@ async def test_application_that_ends_before_it_has_started(emporix: FakeEmporix,
         return {"type": "lifespan.startup"}
 
     with pytest.raises(ValueError, match="no database"):
-        await middleware(fails, emporix, http_library)({"type": "lifespan"}, receive, never)
+        await middleware(fails, emporix, http_library)({"type": "lifespan"}, receive, unheard)
 
 
 def test_without_asyncio(emporix: FakeEmporix) -> None:
     """Where no event loop of asyncio runs, as under trio, the error says so."""
     app = middleware(PlainTextResponse("ok"), emporix, import_module("httpx2"))
 
-    with pytest.raises(ConfigurationError, match="asyncio alone.*trio"):
-        app({"type": "http", "headers": []}, never, never).send(None)
+    with pytest.raises(ConfigurationError, match=r"asyncio alone.*trio"):
+        app({"type": "http", "headers": []}, never, unheard).send(None)

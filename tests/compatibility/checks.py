@@ -1,4 +1,4 @@
-"""Five questions to a shop behind a real server: does it read, switch, stream, keep a WebSocket, and end in good order."""
+"""Five questions to a shop behind a real server: does it read, switch, stream, keep a WebSocket, end in good order."""
 
 from __future__ import annotations
 

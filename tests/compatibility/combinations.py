@@ -68,7 +68,9 @@ _GUNICORN: Final = ("gunicorn", "{shop}", "--bind", "127.0.0.1:{port}", "-k")
 H11: Final = Server("uvicorn, h11", (*_UVICORN, "--http", "h11"), packages=("uvicorn", "h11"))
 HTTPTOOLS: Final = Server("uvicorn, httptools", (*_UVICORN, "--http", "httptools"), packages=("uvicorn", "httptools"))
 HYPERCORN: Final = Server("hypercorn, HTTP/1.1", _HYPERCORN, packages=("hypercorn", "h11"))
-HYPERCORN_H2: Final = Server("hypercorn, HTTP/2", _HYPERCORN, http2=True, http2_sockets=True, packages=("hypercorn", "h2"))
+HYPERCORN_H2: Final = Server(
+    "hypercorn, HTTP/2", _HYPERCORN, http2=True, http2_sockets=True, packages=("hypercorn", "h2")
+)
 GRANIAN: Final = Server("granian, HTTP/1.1", (*_GRANIAN, "--http", "1"), packages=("granian",))
 GRANIAN_H2: Final = Server("granian, HTTP/2", (*_GRANIAN, "--http", "auto"), http2=True, packages=("granian",))
 GUNICORN: Final = Server(

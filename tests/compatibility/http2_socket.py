@@ -70,7 +70,7 @@ class HTTP2Socket:
 
     def send(self, text: str) -> None:
         """Say something."""
-        self._http.send_data(self._stream, self._frames.send_data(text, fin=True))
+        self._http.send_data(self._stream, bytes(self._frames.send_data(text, fin=True)))
         self._flush()
 
     def recv(self) -> str:
@@ -88,7 +88,7 @@ class HTTP2Socket:
             raise ConnectionError("the server has closed the connection")
         for event in self._http.receive_data(data):
             if isinstance(event, h2.events.ResponseReceived):
-                self._opened(dict(event.headers or ()))
+                self._opened({str(name): str(value) for name, value in event.headers or ()})
             elif isinstance(event, h2.events.StreamReset | h2.events.ConnectionTerminated):
                 raise ConnectionError(f"the server has ended it: {event}")
             elif isinstance(event, h2.events.DataReceived):

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from .environment import ROOT, Environment
 
@@ -120,7 +120,7 @@ def _run(suite: Suite, environment: Environment, way: str) -> Outcomes:
 def outcomes(report: Path) -> Outcomes:
     """Return what a report in JUnit's form says."""
     tests, answers = {}, 0
-    for case in ElementTree.parse(report).iter("testcase"):
+    for case in ET.parse(report).iter("testcase"):
         name = f"{case.get('classname')}::{case.get('name')}"
         tests[name] = next((each.tag for each in case if each.tag in OUTCOMES), "passed")
         answers += sum(int(each.get("value", "0")) for each in case.iter("property"))

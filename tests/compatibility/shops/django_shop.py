@@ -50,8 +50,6 @@ class Socket(AsyncWebsocketConsumer):
 
 urlpatterns = [path("page", page), path("switch", switch), path("stream", stream), path("open", open_)]
 app = SessionContextMiddleware(
-    ProtocolTypeRouter(
-        {"http": get_asgi_application(), "websocket": URLRouter([path("socket", Socket.as_asgi())])}
-    ),
+    ProtocolTypeRouter({"http": get_asgi_application(), "websocket": URLRouter([path("socket", Socket.as_asgi())])}),
     **MIDDLEWARE,
 )

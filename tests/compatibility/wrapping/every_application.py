@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from importlib import import_module
 from itertools import count
 from typing import Any, Final
@@ -80,19 +81,17 @@ def wrap_what_clients_call(patch: pytest.MonkeyPatch) -> None:
 
 
 def _wrapping(original: Callable[..., None]) -> Callable[..., None]:
-    def __init__(self: Any, app: Any, *args: Any, **options: Any) -> None:
+    def begin(self: Any, app: Any, *args: Any, **options: Any) -> None:
         original(self, app if isinstance(app, FakeEmporix) else around(app), *args, **options)
 
-    return __init__
+    return begin
 
 
 def add_to_every_application(patch: pytest.MonkeyPatch) -> None:
     """Have every application of Starlette and FastAPI built with the middleware as the first of its own."""
     owners: list[Any] = [Starlette]
-    try:
+    with suppress(ImportError):
         owners.append(import_module("fastapi").FastAPI)
-    except ImportError:
-        pass
     for owner in owners:
         patch.setattr(owner, "build_middleware_stack", _adding(owner.build_middleware_stack))
 

@@ -106,7 +106,9 @@ def odd_headers(original: Fields, fields: Fields) -> list[str]:
     """Return what differs between the headers of an application and those that came out, and is not ours."""
     before = [(name.lower(), value) for name, value in original]
     after = [(name.lower(), value) for name, value in fields]
-    after = [each for each in after if not (each[0] == b"set-cookie" and OUR_COOKIE.match(each[1]) and each not in before)]
+    after = [
+        each for each in after if not (each[0] == b"set-cookie" and OUR_COOKIE.match(each[1]) and each not in before)
+    ]
     odd = []
     for name in ADDED:
         was, now = _members(before, name), _members(after, name)
