@@ -74,11 +74,9 @@ def test_headers_of_the_page() -> None:
 
 
 def test_suites_of_the_page() -> None:
-    """The page has every suite in every way, without a difference."""
+    """The page has what the suites print, each in a way that there is, and without a difference."""
     table = rows("suite")
 
-    assert [(name.split()[0], way) for name, way, *_ in table] == [
-        (suite.name, way) for suite in SUITES for way in WAYS
-    ]
-    assert {cells[-1] for cells in table} == {"0"}
-    assert all(before == wrapped for _, _, before, wrapped, *_ in table)
+    assert {name.split()[0] for name, *_ in table} <= {suite.name for suite in SUITES}
+    assert {way for _, way, *_ in table} == set(WAYS)
+    assert all((before, odd) == (wrapped, "0") for _, _, before, wrapped, _, odd in table)
