@@ -20,7 +20,10 @@ STALE := $(if $(wildcard $(BIN)/python),$(if $(filter $(VERSION),$(call version,
 PARALLEL := --numprocesses auto --dist worksteal
 PYTEST := $(BIN)/python -m pytest $(PARALLEL)
 
-.PHONY: help test test-all browser screenshots package lowest newest soak siege campaign bench docs lint types demo format clean stale
+# The frameworks of the matrix stay out of the environment that everything else runs in.
+MATRIX := build/compatibility/matrix
+
+.PHONY: help test test-all browser screenshots package lowest newest soak siege campaign compat-matrix compat-suites bench docs lint types demo format clean stale
 
 help:
 	@echo "make demo    start the example storefront (PORT=8000) on a fake Emporix, or on yours with"
@@ -35,6 +38,8 @@ help:
 	@echo "make soak    a million simulated requests among faults; it must print 0 violations"
 	@echo "make siege   300,000 requests to real workers, a Redis is killed meanwhile; it must print 0 violations"
 	@echo "make campaign  the same, set-up by set-up: the table of docs/workers.md"
+	@echo "make compat-matrix  servers and frameworks against each other: the table of docs/compatibility.md"
+	@echo "make compat-suites  the newest Starlette's and FastAPI's own tests, every application wrapped"
 	@echo "make bench   measure what the middleware costs (ARGS=--quick to see that it runs): build/bench"
 	@echo "make docs    build the documentation as a site, and fail where a link leads nowhere: build/docs/site"
 	@echo "make lint    check style          make format  repair style"
@@ -101,6 +106,18 @@ siege: $(READY)
 
 campaign: $(READY)
 	$(BIN)/python -m tests.simulation.table --seeds 30 $(ARGS)
+
+$(MATRIX)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(MATRIX)
+	$(MATRIX)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(MATRIX)/bin/python -m pip install --quiet --editable ".[fastapi,testing]" --group compatibility
+	@touch $@
+
+compat-matrix: $(MATRIX)/.ready
+	$(MATRIX)/bin/python -m tests.compatibility.matrix $(ARGS)
+
+compat-suites: $(READY)
+	$(BIN)/python -m tests.compatibility.suites $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --group bench

@@ -41,7 +41,7 @@ FIRST: Final = ("SessionContext", "SessionContextMiddleware")
 PAGES: Final = {
     "Start": ("quickstart", "templates", "tokens", "sites", "testing", "debug_panel"),
     "In production": ("configuration", "workers", "caches", "observability", "errors", "security", "performance"),
-    "More": ("resolution", "cli", "versions", "architecture", "glossary"),
+    "More": ("resolution", "compatibility", "cli", "versions", "architecture", "glossary"),
 }
 CONFIG: Final = """
 site_name: {package}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypedDict
+from collections.abc import Mapping
+from typing import Final, Protocol, TypedDict
 
-from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from .context import SessionContext
 from .errors import ConfigurationError
 from .resolution import Resolvers
 
-__all__ = ["SCOPE_KEY", "STATE_KEY", "SessionState", "get_session_context", "inside_another", "resolvers_of"]
+__all__ = ["SCOPE_KEY", "STATE_KEY", "Scoped", "SessionState", "get_session_context", "inside_another", "resolvers_of"]
 
 STATE_KEY: Final = "session_ctx"
 SCOPE_KEY: Final = "session_ctx_middleware.context"
@@ -25,8 +25,20 @@ class SessionState(TypedDict):
     session_ctx: SessionContext
 
 
-def get_session_context(connection: HTTPConnection[Any]) -> SessionContext:
+class Scoped(Protocol):
+    """What keeps the scope of an ASGI connection: a request, WebSocket or consumer of any framework."""
+
+    @property
+    def scope(self) -> Mapping[str, object]:
+        """The scope."""
+        ...
+
+
+def get_session_context(connection: Scoped) -> SessionContext:
     """Return the session context of a request or WebSocket, typed.
+
+    Args:
+        connection: of Starlette or any other ASGI framework: whatever has the connection's scope as ``scope``.
 
     Raises:
         ConfigurationError: the middleware is not installed around this application.
@@ -40,7 +52,7 @@ def get_session_context(connection: HTTPConnection[Any]) -> SessionContext:
     )
 
 
-def resolvers_of(connection: HTTPConnection[Any]) -> Resolvers | None:
+def resolvers_of(connection: Scoped) -> Resolvers | None:
     """Return what tells values from the addresses of the shop that a request is for; `None` where nothing does."""
     return get_session_context(connection)._deps.resolvers
 

@@ -29,6 +29,7 @@ from .frames import clear_frames, without_locals
 from .health import REMEMBERED, Health
 from .http_cache import Vary
 from .invalid_changes import invalid_change_in, unprocessable
+from .lifespan import pass_on
 from .model.view import ContextDefaults
 from .policies import CachePolicy, ContinuityPolicy, UpstreamPolicy
 from .privacy import protected
@@ -57,6 +58,10 @@ HOOKS_WANTED: Final = "on_event=... must be functions that take one ContextEvent
 CLOCK_WANTED: Final = "clock=... must be an object with monotonic, time, random, call_later and sleep."
 CLOCK_METHODS: Final = ("monotonic", "time", "random", "call_later", "sleep")
 DRAIN_SECONDS: Final = 5.0
+ASYNCIO_WANTED: Final = (
+    "SessionContextMiddleware runs under asyncio alone, and no event loop of it runs here. If this is trio, start the "
+    "server with its asyncio worker."
+)
 UNWELL: Final = ("upstream.failed", "upstream.paused")
 UNKEPT: Final = ("store.failed", "tokens.failed")
 
@@ -232,13 +237,11 @@ class SessionContextMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
         kind = scope["type"]
-        if kind == "lifespan":
-            send = self._closing(send)
         mine = kind in {"http", "websocket"}
         if mine and SCOPE_KEY in scope:
             scope, mine = inside_another(scope, self._deps.place)
         if not mine:
-            await self.app(scope, receive, send)
+            await pass_on(self.app, self.aclose, scope, receive, send)
             return
         context = self._place(scope)
         sends = self._starting(context, send, scope) if kind == "http" else self._refusing(context, send)
@@ -332,14 +335,10 @@ class SessionContextMiddleware:
             seen = scope if self._deps.resolvers is None else arriving(scope)
         else:  # nobody but this package looks into it
             seen = {"type": scope["type"], "headers": scope["headers"], "scheme": scope.get("scheme", "http")}
-        context = self._context(self._deps, seen, asyncio.get_running_loop())
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError(ASYNCIO_WANTED) from None
+        context = self._context(self._deps, seen, loop)
         scope[SCOPE_KEY] = state[STATE_KEY] = context
         return context
-
-    def _closing(self, send: Send) -> Send:
-        async def send_wrapper(message: Message) -> None:
-            if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"}:
-                await self.aclose()
-            await send(message)
-
-        return send_wrapper

@@ -14,9 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from session_ctx_middleware import (
-    SessionContextMiddleware,
-)
+from session_ctx_middleware import ConfigurationError, SessionContextMiddleware
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .support.asgi import middleware, never
@@ -111,3 +109,76 @@ async def test_f41_several_event_loops(emporix: FakeEmporix, http_library: Any) 
 
     emporix.now = lambda: 1.79e9
     assert await asyncio.to_thread(in_threads) == ["EUR", "ok", "USD", "USD"]
+
+
+async def unheard(_: Any) -> None:
+    """Take what a server would be told."""
+
+
+async def refuses(scope: Any, receive: Any, send: Any) -> None:
+    """Refuse, as Django and Channels do."""
+    raise ValueError("Django can only handle ASGI/HTTP connections, not lifespan.")
+
+
+async def returns(scope: Any, receive: Any, send: Any) -> None:
+    """Know nothing of it, as small applications do."""
+
+
+@pytest.mark.parametrize("without", [refuses, returns])
+async def test_application_without_a_lifespan(without: Any, emporix: FakeEmporix, http_library: Any) -> None:
+    """Where the application has no lifespan, shutdown waits for commits all the same."""
+    session = emporix.new_session(currency="EUR")
+    emporix.fault("context.patch", Fault(delay=2.0))
+    httpx2 = import_module("httpx2")
+
+    async def page(request: Request) -> Response:
+        request.state.session_ctx.switch_currency("USD")
+        return PlainTextResponse("ok")
+
+    async def shop(scope: Any, receive: Any, send: Any) -> None:
+        handles = without if scope["type"] == "lifespan" else Starlette(routes=[Route("/", page)])
+        await handles(scope, receive, send)
+
+    async with LifespanManager(middleware(shop, emporix, http_library), shutdown_timeout=30) as manager:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(manager.app)) as browser:
+            leaving = asyncio.create_task(
+                browser.get("http://shop/", headers={"Authorization": f"Bearer {session.token}"})
+            )
+            await asyncio.sleep(1)
+            leaving.cancel()
+            await asyncio.gather(leaving, return_exceptions=True)
+
+    assert (emporix.document(session.session_id) or {})["currency"] == "USD"
+
+
+@pytest.mark.parametrize("wrong", [RuntimeError("no database"), ValueError("PORT is no number")], ids=str)
+async def test_application_that_cannot_start(wrong: Exception, emporix: FakeEmporix, http_library: Any) -> None:
+    """An application that fails before it has started is not taken for one without a lifespan."""
+
+    async def fails(scope: Any, receive: Any, send: Any) -> None:
+        raise wrong
+
+    with pytest.raises(type(wrong), match=str(wrong)):
+        await middleware(fails, emporix, http_library)({"type": "lifespan"}, never, unheard)
+
+
+async def test_application_that_ends_before_it_has_started(emporix: FakeEmporix, http_library: Any) -> None:
+    """An application that hears of the start, and refuses then, has refused to start."""
+
+    async def fails(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        raise ValueError("lifespan: no database")
+
+    async def receive() -> Any:
+        return {"type": "lifespan.startup"}
+
+    with pytest.raises(ValueError, match="no database"):
+        await middleware(fails, emporix, http_library)({"type": "lifespan"}, receive, unheard)
+
+
+def test_without_asyncio(emporix: FakeEmporix) -> None:
+    """Where no event loop of asyncio runs, as under trio, the error says so."""
+    app = middleware(PlainTextResponse("ok"), emporix, import_module("httpx2"))
+
+    with pytest.raises(ConfigurationError, match=r"asyncio alone.*trio"):
+        app({"type": "http", "headers": []}, never, unheard).send(None)

@@ -17,7 +17,7 @@ ROOT = Path(session_ctx_middleware.__file__).parent
 
 # From the bottom to the top: a module imports from its own layer and from those below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("cbor", "errors", "clock", "cookies", "frames", "timers"),
+    ("cbor", "errors", "clock", "cookies", "frames", "lifespan", "timers"),
     (
         "breaker",
         "checks",

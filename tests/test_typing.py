@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import assert_type
+from typing import TypedDict, assert_type
 
 import aiohttp
 import httpx
@@ -17,7 +17,13 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
-from session_ctx_middleware import SessionContext, SessionContextMiddleware, SessionState, get_session_context
+from session_ctx_middleware import (
+    ConfigurationError,
+    SessionContext,
+    SessionContextMiddleware,
+    SessionState,
+    get_session_context,
+)
 from session_ctx_middleware.health import Health, Monitored
 from session_ctx_middleware.sessions import ShopAuth
 from session_ctx_middleware.testing import FakeEmporix
@@ -37,6 +43,23 @@ async def page(request: Request[SessionState]) -> PlainTextResponse:
     assert_type(ctx.middleware.stats(), Mapping[str, int])
     assert ctx is get_session_context(request)
     return PlainTextResponse(ctx.currency)
+
+
+class ForeignRequest:
+    """A request of another framework, whose scope has types of its own."""
+
+    def __init__(self, scope: ForeignScope) -> None:
+        self.scope = scope
+
+
+class ForeignScope(TypedDict):
+    """As Litestar types it."""
+
+    type: str
+
+
+async def foreign(request: ForeignRequest) -> None:
+    assert_type(get_session_context(request), SessionContext)
 
 
 async def named(request: Request[ShopState]) -> PlainTextResponse:
@@ -102,3 +125,9 @@ def test_typed_websocket_state() -> None:
     headers = {"Authorization": f"Bearer {emporix.new_session(currency='EUR').token}"}
     with TestClient(build(emporix)) as client, client.websocket_connect("/socket", headers=headers) as connection:
         assert connection.receive_text() == "EUR"
+
+
+def test_request_of_another_framework() -> None:
+    """Whatever has the scope of a connection leads to its context."""
+    with pytest.raises(ConfigurationError, match="Middleware"):
+        get_session_context(ForeignRequest({"type": "http"}))

@@ -69,6 +69,15 @@ class Program:
             time.sleep(0.02)
         return str(found[0])
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it has ended by itself."""
+        self._process.wait(seconds)
+
     def kill(self) -> None:
         """End this process at once, as the kernel does when memory runs out."""
         self._process.kill()
