@@ -110,6 +110,11 @@ class Commits:
         if not job.parks:
             late = ContextUnavailable("Emporix did not take the changes in time.")
             return CommitResult(error=late, attempts=job.attempts)
+        return await self.park(job)
+
+    async def park(self, job: Job) -> CommitResult:
+        """Park a job's own changes without sending them."""
+        self._raise(job, job.entry.document)
         await self.pending.keep(job)
         return _parked(job)
 
@@ -120,8 +125,7 @@ class Commits:
                 result = await self._result(job)
         except asyncio.CancelledError:
             if job.parks:
-                await self.pending.keep(job)
-                result = _parked(job)
+                result = await self.park(job)
             raise
         finally:
             self.sending[job.entry.key] -= 1
@@ -151,8 +155,7 @@ class Commits:
             self.events.emit(ContextEvent(name="commit.unexpected", operation="commit", outcome=type(error).__name__))
             return await self._later(job, ContextUnavailable(f"The commit failed: {type(error).__name__}."))
         if commit is Commit.PARKED:
-            await self.pending.keep(job)
-            return _parked(job)
+            return await self.park(job)
         await self.pending.unpark(job)
         return _ended(job, commit=commit)
 
@@ -189,8 +192,7 @@ class Commits:
             error = ContextUnavailable(f"Emporix could not take the changes ({error}).")
         if not job.parks:
             return _ended(job, error=error)
-        await self.pending.keep(job)
-        return _parked(job)
+        return await self.park(job)
 
     def _postpone(self, job: Job) -> None:
         """Let the token send nothing for a while after the job began: one that took long has made its pause."""
@@ -299,8 +301,7 @@ class Commits:
         entry = job.entry
         await self.pending.look(entry, again=bool(entry.snapshot.parked))
         document = None if base is None else base.document
-        known = self.handover.known(entry, job.token, job.notes)
-        job.raises(self.handover.from_the_future(known, document))
+        self._raise(job, document)
         against = self.handover.against(entry, document, 0.0 if base is None else base.asked_at, job.notes)
         stands = self.handover.standing(entry, job.token, job.notes, against)
         disproved = stands.pending.only(entry.consistency.taken.ids)
@@ -311,6 +312,9 @@ class Commits:
         job.takes_along(
             Along(stands.pending, stored, self.handover.wants_receipts(entry, job.token, job.notes, against))
         )
+
+    def _raise(self, job: Job, document: ContextDocument | None) -> None:
+        job.raises(self.handover.from_the_future(job.entry, job.token, job.notes, document))
 
     async def _reconsider(self, job: Job) -> None:
         """Leave out what was parked and has been sent, or replaced, by somebody else since this job began."""

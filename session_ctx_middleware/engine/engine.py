@@ -159,8 +159,7 @@ class Engine:
         async def keep() -> CommitResult:
             with self._pinned(token) as entry:
                 await self._prepare(entry, token)
-                await self._keep(entry, token, changes)
-            return parked
+                return await self._parts.commits.park(self._parking(entry, token, changes))
 
         return await self._parts.tasks.share(keep(), otherwise=parked).get()
 
@@ -240,7 +239,7 @@ class Engine:
             await self._prepare(entry, token)
             mine = self._parts.binding.changes(entry, Notes(tuple(left_out)), token.value)
             if mine:
-                await self._keep(entry, token, mine)
+                await self._parts.pending.keep(self._parking(entry, token, mine))
             return "attributes are kept by the store" if mine else "attributes of another session were dropped"
 
     def given_along(self, token: StorefrontToken) -> Travelled | None:
@@ -296,9 +295,8 @@ class Engine:
             entries = self._parts.entries.with_siblings(entry)
             await self._parts.sharing.invalidate(entries, document.identity, document.version)
 
-    async def _keep(self, entry: Entry, token: StorefrontToken, changes: ContextChanges) -> None:
-        job = Job(entry, token.value, changes, self._clock.monotonic(), parks=True, era=entry.fence.era)
-        await self._parts.pending.keep(job)
+    def _parking(self, entry: Entry, token: StorefrontToken, changes: ContextChanges) -> Job:
+        return Job(entry, token.value, changes, self._clock.monotonic(), parks=True, era=entry.fence.era)
 
     def _shown(self, entry: Entry, token: str, notes: Notes | None, snapshot: Snapshot) -> Snapshot:
         shown = self._parts.handover.with_notes(entry, token, notes, snapshot)

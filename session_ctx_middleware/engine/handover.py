@@ -194,9 +194,20 @@ class Handover:
         changes = self.binding.changes(entry, notes, token).operations.values()
         return any(each.taken is None or each.taken.context not in {"", against.context} for each in changes)
 
-    def from_the_future(self, known: ContextChanges, document: ContextDocument | None) -> dict[str, float]:
-        """Return the timestamps that are later than now: somebody's clock is wrong, and his changes may be old."""
-        now = self.clock.time()
+    def from_the_future(
+        self, entry: Entry, token: str, notes: Notes | None, document: ContextDocument | None
+    ) -> dict[str, float]:
+        """Return the timestamps known here that are later than now, by field: somebody's clock is wrong.
+
+        His changes may be older than they seem, and Emporix may have taken others since, whose timestamps do not tell.
+
+        Args:
+            entry: of the token.
+            token: of the request.
+            notes: what its browser brought along.
+            document: whose receipts are known; `None` where there is none.
+        """
+        now, known = self.clock.time(), self.known(entry, token, notes).newest(entry.consistency.taken)
         stamps = {path: operation.at for path, operation in known.operations.items() if operation.at > now}
         for path, at in (NO_RECEIPTS if document is None else document.receipts).items():
             if at > max(now, stamps.get(path, 0.0)):

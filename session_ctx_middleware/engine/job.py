@@ -202,8 +202,11 @@ class Job:
         self.status = status
 
     def raises(self, stamps: Mapping[str, float]) -> None:
-        """Give the own changes timestamps above those of their fields in `stamps`; what is from before has its own."""
-        if self.void is None:
+        """Give the own changes timestamps above those of their fields in `stamps`, while nobody has been told of them.
+
+        What is from before a login has its own. What has been sent or parked keeps it: later changes may know it.
+        """
+        if self.void is None and self.parking is None and not self.attempts:
             self.own = self.own.above(stamps, STEP)
 
     def is_done(self, changes: ContextChanges) -> None:

@@ -9,10 +9,10 @@ import pytest
 from starlette.requests import Request
 
 from session_ctx_middleware import SessionContext
-from session_ctx_middleware.testing import FakeEmporix
+from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from ..support.shop import Shop, held, patches
-from .browser import SECRET, Browser
+from .browser import SECRET, Browser, choosing
 
 pytestmark = pytest.mark.parametrize("offset", [-3600.0, 3600.0])
 
@@ -53,3 +53,30 @@ async def test_f40_lagging_replica(make_shop: Callable[..., Shop], offset: float
 
     assert len(patches(emporix)) == 1
     assert held(emporix, session.session_id)["currency"] == "USD"
+
+
+@pytest.mark.parametrize("fault", [None, Fault(status=503), Fault(delay=60.0)], ids=["sent", "refused", "out of time"])
+async def test_choice_that_seems_to_be_older(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix, offset: float, fault: Fault | None
+) -> None:
+    """A choice counts, sent or parked, though one that was replaced before, on another worker, seems to be later."""
+    one, two = (make_shop(secret_key=SECRET) for _ in range(2))
+    two.clock.wall_offset = offset
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    slow = await browser.send(two, choosing(currency="USD"))
+    await browser.switch(one, currency="CHF")
+    last = browser.send(one, choosing(3, currency="GBP"))
+    await asyncio.sleep(1)
+    browser.receive(slow)
+    assert await browser.currency(one) in {"CHF", "USD"}
+    if fault is not None:
+        emporix.fault("context.patch", fault, times=None)
+    browser.receive(await last)
+
+    assert [await browser.currency(shop) for shop in (one, two)] == ["GBP", "GBP"]
+    emporix.clear_faults()
+    for shop in (one, two, one, two):
+        await asyncio.sleep(60)
+        assert await browser.currency(shop) == "GBP"
+    assert held(emporix, session.session_id)["currency"] == "GBP"
