@@ -67,7 +67,7 @@ class Judge:
         unique: whether every choice has a value of its own.
         hearsay: seconds after which other workers have heard of what one has done, where the browser does not tell.
         skewed: whether the clocks of workers differ: of two choices neither of which knew the other, the one may win
-            that somebody else had replaced by then.
+            that somebody else had replaced by then, and may be sent again over the other.
         apart: whether workers hear of each other by the browser and by Emporix alone.
     """
 
@@ -291,8 +291,11 @@ class Judge:
         held.append(value)
 
     def _was_settled(self, choice: Choice, moment: float) -> bool:
-        """Tell whether a request of a moment could know of a choice, and whoever had sent that, what became of it."""
-        settled = choice.known if self._apart and choice.in_doubt else choice.answered
+        """Tell whether a request of a moment could know of a choice, and whoever had sent that, what became of it.
+
+        Where clocks are right, the timestamp of a later request tells of one that has been answered, too.
+        """
+        settled = choice.known if self._skewed or (self._apart and choice.in_doubt) else choice.answered
         return settled is not None and settled <= moment
 
     # The end

@@ -16,8 +16,8 @@ LANGUAGE: Final = "language"
 class Story:
     """One person, one session at Emporix, and a judge, at the times that a test says."""
 
-    def __init__(self, *, apart: bool) -> None:
-        self.judge = Judge(carries=True, unique=True, hearsay=0.0, apart=apart)
+    def __init__(self, *, apart: bool, skewed: bool = False) -> None:
+        self.judge = Judge(carries=True, unique=True, hearsay=0.0, apart=apart, skewed=skewed)
         self.platform = Platform(lambda: self.judge.now, self.judge)
         self.session: ServerSession = self.platform.new_session("acme")
         self.person = Person(1, "acme")
@@ -84,6 +84,20 @@ def test_change_of_which_a_worker_hears_late(in_time: bool, times: int) -> None:
     story.sends("la-two", at=2.1)
 
     story.sends("la-one", at=4.0)
+
+    assert story.judge.counts["twice"] == times
+
+
+@pytest.mark.parametrize(("skewed", "known", "times"), [(True, 3.0, 0), (True, 1.9, 1), (False, 3.0, 1)])
+def test_change_of_a_clock_that_runs_ahead(skewed: bool, known: float, times: int) -> None:
+    """It may be sent again over a later choice that knew nothing of it: its timestamp is the later one."""
+    story = Story(apart=True, skewed=skewed)
+    story.wants("la-one", sent=1.0, answered=1.5, known=known)
+    story.sends("la-one", at=1.4)
+    story.wants("la-two", sent=2.0, answered=2.2)
+    story.sends("la-two", at=2.1, receipt=2.0)
+
+    story.sends("la-one", at=4.0, receipt=9.0)
 
     assert story.judge.counts["twice"] == times
 
