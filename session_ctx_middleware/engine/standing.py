@@ -52,6 +52,10 @@ class Against:
         since = min((moment for known, moment in self.heard if known >= taken.version), default=inf)
         return since + LAG < self.asked_at < inf
 
+    def is_from_before(self, taken: Taken) -> bool:
+        """Tell whether the document was asked for before it was known that Emporix has a change."""
+        return bool(taken.at) and self.asked_at < inf and self.asked_on is not None and self.asked_on < taken.at
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Standing:
@@ -128,7 +132,9 @@ def _once_taken(
     if taken.version < 0:  # Emporix has it, or a later one; a receipt tells whether this document is older
         return operation if path in document.receipts and not isinstance(operation.value, Removed) else None
     differs = not same(document.value_at(path), operation.value)
-    if differs and against.asked_at < operation.recorded and taken.context == against.context:
+    # When another worker recorded it is known by two hosts' clocks alone, when Emporix took it by its own one.
+    from_before = against.asked_at < operation.recorded or against.is_from_before(taken)
+    if differs and from_before and taken.context == against.context:
         return operation  # a later version from before the change was made: versions have fallen
     sent_over = differs and document.version >= taken.version and path in document.receipts  # an older one was
     if sent_over or _is_written_over(path, operation, document, against) or taken.context not in {"", against.context}:

@@ -12,7 +12,7 @@ from session_ctx_middleware import SessionContext
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from ..support.shop import Shop, held, patches
-from .browser import SECRET, Browser, choosing
+from .browser import SECRET, Browser, again, choosing
 
 pytestmark = pytest.mark.parametrize("offset", [-3600.0, 3600.0])
 
@@ -53,6 +53,27 @@ async def test_f40_lagging_replica(make_shop: Callable[..., Shop], offset: float
 
     assert len(patches(emporix)) == 1
     assert held(emporix, session.session_id)["currency"] == "USD"
+
+
+async def test_version_that_fell(make_shop: Callable[..., Shop], emporix: FakeEmporix, offset: float) -> None:
+    """A change shows over what another worker has kept from before a backup was put back, whatever the time is there."""
+    one, two = (make_shop(secret_key=SECRET) for _ in range(2))
+    two.clock.wall_offset = offset
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    await browser.currency(one)
+    backup = held(emporix, session.session_id)
+    for code in ("USD", "CHF", "GBP"):
+        await browser.switch(one, currency=code)
+        await browser.currency(one)
+    await asyncio.sleep(20)
+    assert await browser.currency(two) == "GBP"
+    emporix.rewrite_context(session.session_id, backup)
+    await asyncio.sleep(15)
+    await browser.visit(one, again)
+    await browser.switch(one, currency="SEK")
+
+    assert [await browser.currency(shop) for shop in (one, two)] == ["SEK", "SEK"]
 
 
 @pytest.mark.parametrize("fault", [None, Fault(status=503), Fault(delay=60.0)], ids=["sent", "refused", "out of time"])
