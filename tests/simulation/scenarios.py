@@ -412,21 +412,40 @@ async def an_outlived_choice_does_not_show_over_a_later_one() -> None:
         assert (await shop.visit(refresh, token=session.token)).text == "GBP"
 
 
-async def what_was_seen_elsewhere_shows_whatever_the_time_is() -> None:
+@asynccontextmanager
+async def shops_an_hour_apart() -> AsyncIterator[tuple[FakeEmporix, Shop, Shop]]:
     async with shop_with(secret_key=SECRET) as (emporix, shop):
         other = Shop(emporix, httpx2, secret_key=SECRET)
         other.clock.wall_offset = 3600.0
+        try:
+            yield emporix, shop, other
+        finally:
+            await other.browser.aclose()
+            await other.upstream_client.aclose()
+
+
+async def what_was_seen_elsewhere_shows_whatever_the_time_is() -> None:
+    async with shops_an_hour_apart() as (emporix, shop, other):
         session = emporix.new_session(currency="EUR", language="en")
         browser = Browser(session.token)
         await browser.currency(other)
         emporix.edit(session.session_id, language="fr")
         await browser.switch(shop, currency="USD")
         await browser.currency(shop)
-        try:
-            assert (await browser.visit(other, language)).text == "fr"
-        finally:
-            await other.browser.aclose()
-            await other.upstream_client.aclose()
+        assert (await browser.visit(other, language)).text == "fr"
+
+
+async def a_choice_counts_though_one_that_was_replaced_seems_to_be_later() -> None:
+    async with shops_an_hour_apart() as (emporix, shop, other):
+        browser = Browser(emporix.new_session(currency="EUR").token)
+        slow = await browser.send(other, choosing(currency="USD"))
+        await browser.switch(shop, currency="CHF")
+        last = browser.send(shop, choosing(3, currency="GBP"))
+        await asyncio.sleep(1)
+        browser.receive(slow)
+        await browser.currency(shop)
+        browser.receive(await last)
+        assert await browser.currency(shop) == "GBP"
 
 
 async def a_swallowed_change_is_sent_though_another_token_believes_it_taken() -> None:

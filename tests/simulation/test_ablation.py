@@ -27,6 +27,7 @@ from session_ctx_middleware.engine.engine import Engine
 from session_ctx_middleware.engine.entries import Entries
 from session_ctx_middleware.engine.entry import Entry
 from session_ctx_middleware.engine.flights import Flight, Flights
+from session_ctx_middleware.engine.handover import Handover
 from session_ctx_middleware.engine.job import Job
 from session_ctx_middleware.engine.known_sessions import KnownSessions
 from session_ctx_middleware.engine.loads import Loads
@@ -271,6 +272,11 @@ def no_hybrid_clock(patch: pytest.MonkeyPatch) -> None:
     """Of two wishes that of the host whose clock is ahead counts as the later one."""
     original = HybridClock.next
     patch.setattr(HybridClock, "next", lambda self, _=0.0: original(self))
+
+
+def no_doubt_about_the_future(patch: pytest.MonkeyPatch) -> None:
+    """What comes from a clock that runs ahead counts as later than what its worker chooses without knowing it."""
+    patch.setattr(Handover, "from_the_future", lambda *_: {})
 
 
 def no_tombstone(patch: pytest.MonkeyPatch) -> None:
@@ -547,6 +553,7 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_judging_of_documents, documents_that_travel.an_older_document_does_not_undo_a_choice),
     (no_second_thought_about_documents, documents_that_travel.a_document_that_came_before_the_choice_does_not_undo_it),
     (no_comparing_of_documents, documents_that_travel.of_two_documents_the_later_one_shows),
+    (no_doubt_about_the_future, scenarios.a_choice_counts_though_one_that_was_replaced_seems_to_be_later),
     (no_time_of_emporix, scenarios.what_was_seen_elsewhere_shows_whatever_the_time_is),
     (
         no_forgetting_of_what_is_disproved,
