@@ -56,7 +56,7 @@ async def test_f40_lagging_replica(make_shop: Callable[..., Shop], offset: float
 
 
 async def test_version_that_fell(make_shop: Callable[..., Shop], emporix: FakeEmporix, offset: float) -> None:
-    """A change shows over what another worker has kept from before a backup was put back, whatever the time is there."""
+    """A change shows over what another worker has kept since before a backup was put back, whatever its clock says."""
     one, two = (make_shop(secret_key=SECRET) for _ in range(2))
     two.clock.wall_offset = offset
     session = emporix.new_session(currency="EUR")
