@@ -133,8 +133,9 @@ def _once_taken(
         return operation if path in document.receipts and not isinstance(operation.value, Removed) else None
     differs = not same(document.value_at(path), operation.value)
     # When another worker recorded it is known by two hosts' clocks alone, when Emporix took it by its own one.
-    from_before = against.asked_at < operation.recorded or against.is_from_before(taken)
-    if differs and from_before and taken.context == against.context:
+    if (differs and taken.context == against.context) and (
+        against.asked_at < operation.recorded or against.is_from_before(taken)
+    ):
         return operation  # a later version from before the change was made: versions have fallen
     sent_over = differs and document.version >= taken.version and path in document.receipts  # an older one was
     if sent_over or _is_written_over(path, operation, document, against) or taken.context not in {"", against.context}:
