@@ -235,7 +235,7 @@ def _within(
 def _lightened(notes: Notes) -> Notes:
     """Return notes without what can be done without: several joins may be on their way at once.
 
-    Those are attributes that Emporix has taken, but for small ones, and digests that are of no use any more.
+    Those are attributes that Emporix has taken, but for small ones, and proofs that are of no use any more.
     """
     room, heavy = TAKEN_ATTRIBUTES, []
     for noted in sorted(notes.operations, key=lambda noted: noted.operation.at, reverse=True):
@@ -243,7 +243,7 @@ def _lightened(notes: Notes) -> Notes:
             room -= len(noted.path) + _length(noted)
             if room < 0:
                 heavy.append(noted)
-    return (notes.without(heavy) if heavy else notes).without_needless_digests()
+    return (notes.without(heavy) if heavy else notes).without_needless_proofs()
 
 
 def _rank(held: Held) -> tuple[object, ...]:

@@ -41,7 +41,8 @@ class _Tables:
         latest: the latest moment in it, in microseconds since the epoch.
         names: fingerprints.
         bindings: of token and session, and whether that is proven.
-        moments: at which Emporix took changes: context, version, and seconds since the epoch.
+        moments: at which Emporix took changes, the last ones of their fields and earlier ones: context, version, and
+            seconds since the epoch.
     """
 
     latest: int
@@ -52,7 +53,8 @@ class _Tables:
     @classmethod
     def of(cls, notes: Notes) -> _Tables:
         """Return what a note needs."""
-        moments = _distinct(_moment(each.operation.taken) for each in notes.operations if each.operation.taken)
+        taken = [each.operation.taken for each in notes.operations if each.operation.taken]
+        moments = _distinct([*map(_moment, taken), *map(_rounded, notes.made)])
         bindings = _distinct(_binding(each) for each in notes.operations)
         names = [name for binding in bindings for name in binding[:2]] + [context for context, *_ in moments]
         names += [name for floor in notes.floors for name in (floor.context, floor.session)]
@@ -128,7 +130,14 @@ def decode(data: object, *, now: float, wall: float) -> Notes:
     if len(operations) < len(written):
         # Over an older document what is left does not show all that was chosen, also once others have joined it.
         floors = tuple(replace(floor, complete_from=floor.version) for floor in floors)
-    return Notes(tuple(operations), floors, era, ended, data.get("r") == 1)
+    made = () if len(operations) < len(written) else _made_before(operations, tables)
+    return Notes(tuple(operations), floors, era, ended, data.get("r") == 1, made)
+
+
+def _made_before(operations: Iterable[Noted], tables: _Tables) -> tuple[Moment, ...]:
+    """Return the moments that no change refers to: later ones have come in the place of those that were taken then."""
+    referred = {_moment(each.operation.taken) for each in operations if each.operation.taken}
+    return tuple(sorted({*map(_rounded, tables.moments)} - referred))
 
 
 def _tables(data: dict[str, object]) -> _Tables:
@@ -166,7 +175,12 @@ def _taken(rest: Sequence[object], tables: _Tables) -> Taken:
 
 
 def _moment(taken: Taken) -> Moment:
-    return taken.context, taken.version, _micros(taken.at) / MICROSECOND
+    return _rounded((taken.context, taken.version, taken.at))
+
+
+def _rounded(moment: Moment) -> Moment:
+    context, version, at = moment
+    return context, version, _micros(at) / MICROSECOND
 
 
 def _binding(noted: Noted) -> tuple[str, str, bool]:

@@ -53,7 +53,12 @@ def notes(draw: st.DrawFn) -> Notes:
         complete_from = draw(st.integers(0, version))
         login = draw(st.sampled_from([NO_LOGIN, Login(version, "0123456789abcdef")]))
         floors.append(Floor(context, CONTEXTS[context], version, draw(moments), complete_from, login))
-    return Notes(tuple(mine), tuple(floors), era, draw(moments) if era else 0.0, draw(st.booleans()))
+    referred = {each.operation.taken for each in mine}
+    made = draw(st.sets(st.tuples(st.sampled_from(sorted(CONTEXTS)), st.integers(100, 199), moments), max_size=2))
+    assert not {taken.version for taken in referred if taken is not None} & {version for _, version, _ in made}
+    return Notes(
+        tuple(mine), tuple(floors), era, draw(moments) if era else 0.0, draw(st.booleans()), tuple(sorted(made))
+    )
 
 
 def written(note: Notes) -> Any:
@@ -67,7 +72,8 @@ def back(data: object) -> Notes:
 
 def said(note: Notes) -> tuple[object, ...]:
     """Return what a note says; a floor that follows from a change may have the moment of that."""
-    return note.operations, tuple(replace(each, at=0.0) for each in note.floors), note.era, note.ended, note.receipts
+    floors = tuple(replace(each, at=0.0) for each in note.floors)
+    return note.operations, floors, note.era, note.ended, note.receipts, note.made
 
 
 @given(notes())
@@ -77,6 +83,7 @@ def test_round_trip(note: Notes) -> None:
 
     assert said(read) == said(note)
     taken = {each.operation.taken.at for each in note.operations if each.operation.taken is not None}
+    taken |= {at for *_, at in note.made}
     for floor, found in zip(note.floors, read.floors, strict=True):
         assert found.at in {floor.at, *taken}
     assert encode(read) == encode(note)

@@ -9,6 +9,7 @@ from ..clock import Clock
 from ..errors import ContextUnavailable, TokenRejected
 from ..model.document import ContextDocument
 from .flights import Failed, Found, Missing, Rejected
+from .handover import Handover
 from .job import Job
 from .loads import Loads
 from .pacing import lag_pause
@@ -39,11 +40,13 @@ class Bases:
     Args:
         loads: ask Emporix.
         publisher: judges what comes back.
+        handover: tells what the shopper's browser knows that a document may lack.
         clock: where time and randomness come from.
     """
 
     loads: Loads
     publisher: Publisher
+    handover: Handover
     clock: Clock
 
     async def first(self, job: Job) -> Base | None:
@@ -55,7 +58,7 @@ class Bases:
             ContextUnavailable: there was no time left.
         """
         entry, now = job.entry, self.clock.monotonic()
-        known = entry.snapshot
+        known = self.handover.with_notes(entry, job.token, job.notes, entry.snapshot)
         if known.document is not None and not known.overlay and now < entry.stale_until:
             return Base(known.document, entry.asked_at)
         if known.document is None and now < entry.fresh_until:

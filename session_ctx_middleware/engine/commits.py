@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..clock import Clock
@@ -176,7 +176,7 @@ class Commits:
     def _take_over(self, job: Job, document: ContextDocument, taken: Taken, replaced: ContextDocument | None) -> None:
         """Note which changes of a job Emporix has; a receipt tells of those in whose place it has later ones."""
         there = job.changes.not_replaced(self._received(job, document))
-        job.is_done(job.changes.without(there.ids).as_taken(SOMEHOW))
+        job.is_done(job.changes.without(there.ids).as_taken(replace(SOMEHOW, at=taken.at)))
         job.is_done(there.as_taken(taken, replaced))
 
     def _remember(self, job: Job, taken: Taken) -> None:

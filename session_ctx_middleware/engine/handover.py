@@ -84,7 +84,7 @@ class Handover:
         shown = stands.overlay
         if snapshot.document is None:  # what this process alone knows may be past
             shown = shown.only(self.binding.changes(entry, notes, token).ids)
-        overlay = shown.newest(snapshot.overlay)
+        overlay = shown.newest(snapshot.overlay.not_followed_by(self.known(entry, token, notes)))
         same_overlay = overlay.operations == snapshot.overlay.operations
         if stands.pending.operations == snapshot.parked.operations and same_overlay:
             return snapshot
@@ -156,7 +156,7 @@ class Handover:
         asked_on = self.platform_time.at(asked_at)  # with a moment that nobody can say it is before everything
         context = self.keys.incarnation(document.identity)
         login = NO_LOGIN if notes is None else notes.login_in(context)
-        return Against(document, context, asked, heard, asked_on, login)
+        return Against(document, context, asked, heard, asked_on, login, notes)
 
     def received(self, document: ContextDocument, notes: Notes | None) -> Mapping[str, float]:
         """Return the receipts of a document that count.

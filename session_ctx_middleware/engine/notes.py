@@ -7,14 +7,15 @@ harm, as in a state-based CRDT (Shapiro et al. 2011), so no order of requests an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import Removed
 from ..model.fields import SWITCHES
-from ..model.operation import SOMEHOW, Operation
+from ..model.operation import SOMEHOW, Operation, Taken
+from .made import Made, disputes, has_made, made_by
 
 __all__ = ["END_SECONDS", "NOTE_SECONDS", "NO_LOGIN", "Floor", "Login", "Noted", "Notes", "join", "joined_start"]
 
@@ -22,6 +23,8 @@ NOTE_SECONDS: Final = 24 * 3600.0
 """Seconds for which a change is kept in notes, counted from when it was made."""
 END_SECONDS: Final = 48 * 3600.0
 """Seconds for which it is kept that the shopper has logged out: longer than any note that was written before."""
+DISPUTED_SECONDS: Final = 60.0
+"""Seconds for which a note keeps what may yet prove that Emporix has never seen a change that it was to have taken."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -100,6 +103,7 @@ class Notes:
         era: how often the shopper has logged out in this browser; what was noted before is void.
         ended: when that was last, in seconds since the epoch; 0 where it never was.
         receipts: whether a change of the shopper has ever been parked, so that receipts are needed.
+        made: the versions that were made for changes in whose place there are later ones.
     """
 
     operations: tuple[Noted, ...] = ()
@@ -107,6 +111,7 @@ class Notes:
     era: int = 0
     ended: float = 0.0
     receipts: bool = False
+    made: tuple[Made, ...] = ()
 
     @property
     def newest_at(self) -> float:
@@ -163,6 +168,14 @@ class Notes:
         """Return the last login that has gone on with a context."""
         return max((floor.login for floor in self.floors if floor.context == context), default=NO_LOGIN)
 
+    def dispute(self, taken: Taken) -> bool:
+        """Tell whether another change has made the version that a change was to be taken with, at another moment.
+
+        One of the two Emporix has never seen: versions are made once, unless they have fallen since.
+        """
+        own = (made_by(noted.operation) for noted in self.operations if has_made(noted.operation))
+        return any(disputes(made, taken) for made in (*self.made, *own))
+
     def says_the_same_as(self, other: Notes) -> bool:
         """Tell whether another one says just the same, wherever and whenever the two were read."""
         return self._said() == other._said()
@@ -175,12 +188,13 @@ class Notes:
         changes = [
             (each.slot, each.token, each.session, each.proven, *_told(each.operation)) for each in self.operations
         ]
-        return changes, self.floors, self.era, self.ended, self.receipts
+        return changes, self.floors, self.era, self.ended, self.receipts, _in_dispute(self)
 
-    def without_needless_digests(self) -> Notes:
-        """Return the same without digests of replaced values that no document below the floors can match."""
-        floors = {floor.context: floor.version for floor in self.floors}
-        return replace(self, operations=tuple(_without_digest(noted, floors) for noted in self.operations))
+    def without_needless_proofs(self) -> Notes:
+        """Return the same without digests of replaced values, and moments, that prove nothing any more."""
+        floors = {floor.context: floor for floor in self.floors}
+        kept = replace(self, operations=tuple(_without_digest(noted, floors) for noted in self.operations))
+        return replace(kept, made=_in_dispute(kept))
 
     def taking_over(self, other: Notes) -> Notes:
         """Return the same in place of another note, which has no changes left."""
@@ -233,7 +247,19 @@ def join(notes: Iterable[Notes], oldest: float = 0.0) -> Notes:
         era,
         max((each.ended for each in every), default=0.0),
         any(each.receipts for each in current),
+        _made_besides(operations, current, oldest),
     )
+
+
+def _made_besides(last: Mapping[tuple[str, str], Noted], notes: Sequence[Notes], oldest: float) -> tuple[Made, ...]:
+    """Return the versions that were made for others than the last changes."""
+    made = {moment for each in notes for moment in each.made}
+    others = (noted for each in notes for noted in each.operations if last.get(noted.slot) is not noted)
+    made.update(made_by(noted.operation) for noted in others if has_made(noted.operation))
+    if not made:
+        return ()
+    made -= {made_by(noted.operation) for noted in last.values() if has_made(noted.operation)}
+    return tuple(sorted(moment for moment in made if moment[2] >= oldest))
 
 
 def _as_seen_in(noted: Noted, sessions: frozenset[str]) -> Operation:
@@ -255,9 +281,20 @@ def _told(operation: Operation) -> tuple[object, ...]:
     return operation.op_id, operation.at, operation.taken, operation.again
 
 
-def _without_digest(noted: Noted, floors: dict[str, int]) -> Noted:
+def _in_dispute(notes: Notes) -> tuple[Made, ...]:
+    """Return the versions of earlier changes with which one of the last ones was to be taken, too."""
+    if not notes.made:
+        return ()
+    takens = [taken for noted in notes.operations if (taken := noted.operation.taken) is not None and taken.replaced]
+    return tuple(made for made in notes.made if any(disputes(made, taken) for taken in takens))
+
+
+def _without_digest(noted: Noted, floors: Mapping[str, Floor]) -> Noted:
     taken = noted.operation.taken
-    if taken is None or not taken.replaced or taken.version >= floors.get(taken.context, -1):
+    floor = None if taken is None else floors.get(taken.context)
+    if taken is None or not taken.replaced or floor is None or floor.version <= taken.version:
+        return noted
+    if floor.at < taken.at + DISPUTED_SECONDS:
         return noted
     return replace(noted, operation=replace(noted.operation, taken=replace(taken, replaced="")))
 

@@ -15,9 +15,9 @@ from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument, Removed, Value
 from ..model.fields import SWITCHES
 from ..model.frozen_json import same
-from ..model.operation import Operation, Taken, value_digest
+from ..model.operation import SOMEHOW, Operation, Taken, value_digest
 from .consistency import LAG, Heard
-from .notes import NO_LOGIN, Login
+from .notes import NO_LOGIN, Login, Notes
 
 __all__ = ["Against", "Standing", "digest_of_switches", "receipts_that_count", "weigh"]
 
@@ -36,6 +36,7 @@ class Against:
         heard: versions of that context, and since when each is known here, in monotonic seconds.
         asked_on: when it was asked for, in Emporix' time; `None` where that is unknown.
         login: that has gone on with that context.
+        notes: what the shopper's browser brought along.
     """
 
     document: ContextDocument | None
@@ -44,17 +45,28 @@ class Against:
     heard: Heard = ()
     asked_on: float | None = None
     login: Login = NO_LOGIN
+    notes: Notes | None = None
 
     def is_settled(self, taken: Taken) -> bool:
         """Tell whether the document is no older than a change, as it was asked for so long after that was taken."""
-        if self.asked_on is not None and self.asked_on > taken.at + LAG:
-            return True
+        if self.asked_on is not None:  # a version that was known before that is of another time: versions may fall
+            return self.asked_on > taken.at + LAG
         since = min((moment for known, moment in self.heard if known >= taken.version), default=inf)
         return since + LAG < self.asked_at < inf
 
     def is_from_before(self, taken: Taken) -> bool:
-        """Tell whether the document was asked for before it was known that Emporix has a change."""
+        """Tell whether the document was asked for before it was known that Emporix has a change, or a later one."""
         return bool(taken.at) and self.asked_at < inf and self.asked_on is not None and self.asked_on < taken.at
+
+    def is_known(self, operation: Operation) -> bool:
+        """Tell whether the browser knows of a change, and of no later one of its field."""
+        return self.notes is not None and any(each.operation.op_id == operation.op_id for each in self.notes.operations)
+
+    def is_disputed(self, operation: Operation) -> bool:
+        """Tell whether the browser knows of another change that has made the version which this one was taken with."""
+        if self.notes is None or operation.taken is None or self.asked_at == inf:
+            return False
+        return self.is_known(operation) and self.notes.dispute(operation.taken)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -130,7 +142,8 @@ def _once_taken(
     path: str, operation: Operation, taken: Taken, document: ContextDocument, against: Against
 ) -> Operation | None:
     if taken.version < 0:  # Emporix has it, or a later one; a receipt tells whether this document is older
-        return operation if path in document.receipts and not isinstance(operation.value, Removed) else None
+        is_older = path in document.receipts or against.is_from_before(taken)
+        return operation if is_older and not isinstance(operation.value, Removed) else None
     differs = not same(document.value_at(path), operation.value)
     # When another worker recorded it is known by two hosts' clocks alone, when Emporix took it by its own one.
     if (differs and taken.context == against.context) and (
@@ -140,9 +153,23 @@ def _once_taken(
     sent_over = differs and document.version >= taken.version and path in document.receipts  # an older one was
     if sent_over or _is_written_over(path, operation, document, against) or taken.context not in {"", against.context}:
         return replace(operation, taken=None)
-    if differs and _was_never_seen(path, taken, document, against):
+    if differs and _was_never_seen(path, operation, document, against):
         return None if operation.again else replace(operation, taken=None, again=True)
-    return operation if document.version < taken.version else None
+    if document.version < taken.version:
+        return operation
+    return operation if differs and _is_in_doubt(path, operation, document, against) else None
+
+
+def _is_in_doubt(path: str, operation: Operation, document: ContextDocument, against: Against) -> bool:
+    """Tell whether nobody can say yet if somebody else has taken a change back, or Emporix never saw it.
+
+    What is there is what was there before, and the browser knows of no later change. For as long as a replica may lag,
+    the shopper's own choice counts.
+    """
+    taken = operation.taken
+    if taken is None or not against.is_known(operation) or against.asked_at == inf or against.is_settled(taken):
+        return False
+    return taken.replaced == value_digest(document.value_at(path))
 
 
 def _is_written_over(path: str, operation: Operation, document: ContextDocument, against: Against) -> bool:
@@ -159,11 +186,14 @@ def _is_given_up(path: str, operation: Operation, against: Against) -> bool:
     document, taken = against.document, operation.taken
     if document is None or taken is None or taken.version < 0 or document.receipts.get(path, -1.0) >= operation.at:
         return False
-    return not same(document.value_at(path), operation.value) and _was_never_seen(path, taken, document, against)
+    return not same(document.value_at(path), operation.value) and _was_never_seen(path, operation, document, against)
 
 
-def _was_never_seen(path: str, taken: Taken, document: ContextDocument, against: Against) -> bool:
+def _was_never_seen(path: str, operation: Operation, document: ContextDocument, against: Against) -> bool:
     """Tell whether a document, which does not show a change, proves that Emporix does not have it."""
+    taken = operation.taken or SOMEHOW
     if document.version < taken.version:
         return against.is_settled(taken)
-    return document.version == taken.version and taken.replaced == value_digest(document.value_at(path))
+    if taken.replaced != value_digest(document.value_at(path)):
+        return False
+    return document.version == taken.version or against.is_disputed(operation)

@@ -209,7 +209,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
     commits = Commits(
         policy=upstream,
         entries=entries,
-        bases=Bases(loads=loads, publisher=publisher, clock=clock),
+        bases=Bases(loads=loads, publisher=publisher, handover=handover, clock=clock),
         patching=patching,
         pending=pending,
         announcer=Announcer(entries=entries, publisher=publisher, sharing=sharing),

@@ -119,6 +119,11 @@ class ContextChanges(Personal):
 
         return self._where(stays)
 
+    def not_followed_by(self, other: ContextChanges) -> ContextChanges:
+        """Return the changes of whose fields `other` has no later one."""
+        newest = self.newest(other).operations
+        return self._where(lambda path, operation: newest[path].op_id == operation.op_id)
+
     def within(self, attributes: int, size: int) -> ContextChanges:
         """Return all changes of switches, and the latest of attributes.
 

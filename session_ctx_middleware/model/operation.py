@@ -24,7 +24,7 @@ class Taken:
     Args:
         version: the version of the context that has it; below 0 where nobody knows.
         context: the fingerprint of that context; empty where nobody knows.
-        at: when, in seconds since the epoch.
+        at: when, in seconds since the epoch; where nobody knows the version, when Emporix had it, or a later one.
         replaced: a digest of the value that it replaced (`value_digest`); empty where nobody knows.
     """
 
@@ -98,7 +98,7 @@ def _better_copy(one: Operation, other: Operation) -> Operation:
 def _knowledge(operation: Operation) -> tuple[object, ...]:
     taken = operation.taken or SOMEHOW
     # Of two contexts that have it, the later one is that of the session in which the shopper is now.
-    known = (taken.at, taken.version, taken.context, taken.replaced)
+    known = (taken.version >= 0, taken.at, taken.version, taken.context, taken.replaced)
     return operation.taken is not None, *known, operation.at, operation.recorded, operation.era, operation.again
 
 

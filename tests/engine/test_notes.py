@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import itertools
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from session_ctx_middleware.engine.notes import Floor, Login, Noted, Notes, join
 from session_ctx_middleware.model.fields import SWITCHES
-from session_ctx_middleware.model.operation import Operation, Taken
+from session_ctx_middleware.model.operation import Operation, Taken, value_digest
 
 PATHS = ["currency", "language", "attributes.a", "attributes.b"]
 SESSION_OF = {"c1": "s1", "c2": "s1", "c3": "s2"}
@@ -21,7 +23,8 @@ TOKENS = [("t1", "s1", True), ("t1", "", False), ("t2", "s1", False), ("t3", "s2
 def operations(draw: st.DrawFn, path: str, era: int) -> Operation:
     """Draw a change, or another copy of one; two changes never share an id."""
     value, at = draw(st.sampled_from(["EUR", "USD", "GBP"])), float(draw(st.integers(1, 6)))
-    taken = draw(st.none() | st.builds(Taken, st.integers(-1, 9), st.sampled_from(["", *SESSION_OF]), st.just(at + 1)))
+    contexts, replaced = st.sampled_from(["", *SESSION_OF]), st.sampled_from(["", "0123abcd"])
+    taken = draw(st.none() | st.builds(Taken, st.integers(-1, 9), contexts, st.just(at + 1), replaced))
     return Operation(value, f"{path} {value} {at} {era}", at, at, taken, era)
 
 
@@ -50,7 +53,7 @@ def notes(draw: st.DrawFn) -> Notes:
 def said(note: Notes) -> tuple[object, ...]:
     """Return what a note says, but for where what it knows begins to be complete."""
     seen = tuple((floor.context, floor.session, floor.version, floor.at) for floor in note.floors)
-    return note.operations, seen, note.era, note.ended, note.receipts
+    return note.operations, seen, note.era, note.ended, note.receipts, note.made
 
 
 def known_versions(*every: Notes) -> dict[str, set[int]]:
@@ -140,8 +143,64 @@ def test_old_changes_are_left_out(every: list[Notes], oldest: int) -> None:
 
     assert all(noted.operation.at >= oldest for noted in joined.operations)
     assert all(floor.at >= oldest for floor in joined.floors)
+    assert all(at >= oldest for *_, at in joined.made)
     newer = [noted for noted in join(every).operations if noted.operation.at >= oldest]
     assert [noted for noted in joined.operations if noted in newer] == newer
+
+
+def switched(path: str, value: str, at: float, taken: Taken) -> Notes:
+    """Return the note of a switch."""
+    return Notes((Noted(path, Operation(value, f"{path} {at}", at, at, taken), "t1", "s1", True),))
+
+
+@given(st.permutations(range(3)), st.booleans())
+def test_disputed_version(order: list[int], joined_before: bool) -> None:
+    """Two changes that were to have made one version are told apart, also when a later one has replaced one of them."""
+    version = Taken(5, "c1", 2.0, value_digest("EUR"))
+    swallowed = switched("currency", "USD", 1.0, version)
+    other = switched("language", "fr", 1.5, replace(version, at=2.5, replaced=value_digest("en")))
+    later = switched("language", "it", 3.0, Taken(6, "c1", 4.0))
+    every = [(swallowed, other, later)[number] for number in order]
+
+    joined = join([join(every[:2]), every[2]] if joined_before else every)
+
+    assert joined.dispute(version)
+    assert joined.without_needless_proofs().made == (("c1", 5, 2.5),)
+    assert not join([swallowed, later]).dispute(version)
+
+
+@pytest.mark.parametrize("replaced", ["", value_digest("fr")], ids=["already there", "nothing changed"])
+def test_undisputed_version(replaced: str) -> None:
+    """What a document had already has made no version, nor has what changed nothing."""
+    version = Taken(5, "c1", 2.0, value_digest("EUR"))
+    swallowed = switched("currency", "USD", 1.0, version)
+
+    joined = join([swallowed, switched("language", "fr", 1.5, Taken(5, "c1", 2.5, replaced))])
+
+    assert not joined.dispute(version)
+    assert joined.without_needless_proofs().made == ()
+
+
+def test_versions_of_one_patch_and_of_others() -> None:
+    """Two changes of one PATCH do not dispute each other, nor do versions of two contexts."""
+    version = Taken(5, "c1", 2.0, value_digest("EUR"))
+    swallowed = switched("currency", "USD", 1.0, version)
+    beside = switched("language", "fr", 1.0, replace(version, at=2.0 + 1e-7, replaced=value_digest("en")))
+    elsewhere = switched("site_code", "main", 1.5, replace(version, at=2.5, context="c2"))
+
+    assert not join([swallowed, beside, elsewhere]).dispute(version)
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(59.0, True), (61.0, False)])
+def test_digest_is_kept_for_a_minute(seconds: float, kept: bool) -> None:
+    """What a change replaced is told until nobody can dispute its version any more, and then takes no room."""
+    change = switched("currency", "USD", 1.0, Taken(5, "c1", 2.0, value_digest("EUR")))
+    floor = Floor("c1", "s1", 6, 2.0 + seconds, 5)
+
+    (noted,) = replace(change, floors=(floor,)).without_needless_proofs().operations
+
+    assert noted.operation.taken is not None
+    assert bool(noted.operation.taken.replaced) is kept
 
 
 steps = st.lists(st.tuples(st.sampled_from(["write", "send", "answer", "lose"]), st.integers(0, 9)), max_size=30)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Literal
 
 import pytest
 
 from session_ctx_middleware import ContextDocument
 from session_ctx_middleware.engine.consistency import LAG
+from session_ctx_middleware.engine.notes import Noted, Notes
 from session_ctx_middleware.engine.standing import Against, weigh
 from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.model.document import REMOVED, Value
@@ -26,6 +28,10 @@ def by(version: int, context: str = HERE, replaced: Value = None) -> Taken:
     return Taken(version, context, AT, "" if replaced is None else value_digest(replaced))
 
 
+RIVAL = replace(by(4, replaced="en"), at=AT + 0.5)
+"""How Emporix took a switch to French."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A switch to USD against a document that has version 5.
@@ -39,6 +45,9 @@ class Case:
         missing: whether there is no document.
         path: of the field.
         value: that was chosen.
+        brought: whether the shopper's browser has it.
+        rival: how Emporix took another change that the browser has.
+        again: whether it was parked again before.
     """
 
     stands: Stands
@@ -49,6 +58,9 @@ class Case:
     missing: bool = False
     path: str = "currency"
     value: Value = "USD"
+    brought: bool = False
+    rival: Taken | None = None
+    again: bool = False
 
 
 def receipt(at: float) -> dict[str, float]:
@@ -84,6 +96,27 @@ CASES = {
     "exactly its version, and something else": Case("done", by(5, replaced="GBP")),
     "exactly its version, and its own value": Case("done", by(5, replaced="EUR"), shows="USD"),
     "a later version, and what it replaced": Case("done", by(4, replaced="EUR")),
+    "a later version, what it replaced, and the browser has it": Case(
+        "shown over it", by(4, replaced="EUR"), brought=True
+    ),
+    "a later version, something else, and the browser has it": Case("done", by(4, replaced="GBP"), brought=True),
+    "a later version, its own value, and the browser has it": Case(
+        "done", by(4, replaced="EUR"), shows="USD", brought=True
+    ),
+    "a later version, what it replaced, for longer than a replica lags": Case(
+        "done", by(4, replaced="EUR"), brought=True, asked=LAG + 0.1
+    ),
+    "a disputed version, and what it replaced": Case("sent", by(4, replaced="EUR"), brought=True, rival=RIVAL),
+    "a disputed version, and what it replaced, long after": Case(
+        "sent", by(4, replaced="EUR"), brought=True, rival=RIVAL, asked=LAG + 3600
+    ),
+    "a disputed version, once more": Case("done", by(4, replaced="EUR"), brought=True, rival=RIVAL, again=True),
+    "a disputed version, and something else": Case("done", by(4, replaced="GBP"), brought=True, rival=RIVAL),
+    "a disputed version that only this process knows": Case("done", by(4, replaced="EUR"), rival=RIVAL),
+    "a disputed version in a later one": Case("shown over it", by(6, replaced="EUR"), brought=True, rival=RIVAL),
+    "another one in another version": Case(
+        "shown over it", by(4, replaced="EUR"), brought=True, rival=replace(RIVAL, version=3)
+    ),
     "an earlier version, and what it replaced": Case("shown over it", by(6, replaced="EUR")),
     "exactly its version of another context": Case("sent", by(5, ELSEWHERE, replaced="GBP")),
     "earlier, as late as a replica may be": Case("shown over it", by(6), asked=LAG),
@@ -103,8 +136,14 @@ CASES = {
 def test_standing(case: Case) -> None:
     """A change is sent, shown over the document, or done with; what Emporix never saw is no more taken."""
     document = ContextDocument(version=5, session_id="s", currency=case.shows, receipts=case.receipts)
-    against = Against(None) if case.missing else Against(document, HERE, asked_on=AT + case.asked)
-    change = ContextChanges({case.path: Operation(case.value, "id", STAMP, STAMP, case.taken)})
+    operation = Operation(case.value, "id", STAMP, STAMP, case.taken, again=case.again)
+    brought = [Noted(case.path, operation)] if case.brought else []
+    if case.rival is not None:
+        brought.append(Noted("language", Operation("fr", "rival", STAMP, STAMP, case.rival)))
+    asked_on = AT + case.asked
+    against = Against(document, HERE, asked_on, asked_on=asked_on, notes=Notes(tuple(brought)))
+    against = Against(None) if case.missing else against
+    change = ContextChanges({case.path: operation})
 
     standing = weigh(change, against)
 
@@ -129,3 +168,31 @@ def test_each_field_for_itself() -> None:
 
     assert set(standing.pending) == {"attributes.a"}
     assert set(standing.overlay) == {"language"}
+
+
+EARLIER = 1_500.0
+
+
+@pytest.mark.parametrize(
+    ("asked_at", "asked_on", "stands"),
+    [(AT - 1, AT - 1, True), (AT + 1, AT + 1, False), (inf, None, False), (AT - 1, None, False)],
+)
+def test_replaced_by_a_change_that_nobody_here_knows(asked_at: float, asked_on: float | None, *, stands: bool) -> None:
+    """It shows over a document from before Emporix had it, or a later one, and not over others."""
+    document = ContextDocument(version=5, session_id="s", currency="EUR")
+    change = ContextChanges({"currency": Operation("USD", "id", STAMP, STAMP, replace(SOMEHOW, at=AT))})
+
+    standing = weigh(change, Against(document, HERE, asked_at, asked_on=asked_on))
+
+    assert bool(standing.overlay.operations) is stands
+    assert not standing.pending.operations
+
+
+def test_version_that_was_known_before_it_fell() -> None:
+    """That a version is long known says nothing about a change that was taken with it later: it fell in between."""
+    document = ContextDocument(version=9, session_id="s", currency="EUR")
+    change = ContextChanges({"currency": Operation("USD", "id", STAMP, STAMP, by(12))})
+    heard = ((14, EARLIER),)
+
+    assert weigh(change, Against(document, HERE, AT + 1, heard, asked_on=AT + 1)).overlay.operations
+    assert weigh(change, Against(document, HERE, AT + 1, heard)).pending.operations, "where nobody tells Emporix' time"

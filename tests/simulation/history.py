@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["ATTRIBUTES", "PATHS", "SWITCHES", "Choice", "Person", "Seen"]
+__all__ = ["ATTRIBUTES", "GIVEN_UP", "PATHS", "SWITCHES", "Choice", "Person", "Seen"]
 
 SWITCHES = ("currency", "language", "site_code")
 ATTRIBUTES = ("attributes.a", "attributes.b")
@@ -49,7 +49,8 @@ class Choice:
         swallowed: how often somebody was told that it was taken, and Emporix never saw it.
         in_doubt: whether its browser was told that it waits, though Emporix has taken it, or its receipt is lost.
         late: whether it was made when the response had started, so that the next one of its token tells the browser.
-        overruled: whether an earlier one came in its place, because somebody else had wiped its receipt.
+        overruled: whether an earlier one came in its place, because somebody else had wiped its receipt; or one that
+            was given up had come in its place.
     """
 
     person: Person

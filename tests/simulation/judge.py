@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from typing import Final
 
 from .fleet import CACHE, UPSTREAM
-from .history import PATHS, SWITCHES, Choice, Person, Seen
+from .history import GIVEN_UP, PATHS, SWITCHES, Choice, Person, Seen
 from .platform import ServerSession
 
 __all__ = ["PROMISES", "Judge"]
@@ -238,7 +238,16 @@ class Judge:
         for choice in self._owners.get((path, value), ()):
             if _may_be_sent(choice, session):
                 choice.swallowed += 1
+                if choice.swallowed == GIVEN_UP:
+                    self._give_up(choice, session)
                 self._count_again(choice.person)
+
+    def _give_up(self, choice: Choice, session: ServerSession) -> None:
+        """Expect no more of what a choice that is given up has replaced, where Emporix has never seen that, either."""
+        held, until = self._held[session.name, choice.path], choice.answered or float("inf")
+        for (person, path, value), choices in self._choices.items():
+            for each in choices if person is choice.person and path == choice.path and value not in held else ():
+                each.overruled = each.overruled or (each.swallowed > 0 and each.sent <= until)
 
     def unanswered(self, session: ServerSession, path: str, value: str | None, *, told: bool) -> None:
         """Note that a value was taken and the worker never hears it, or only after it has said that the value waits."""

@@ -143,6 +143,9 @@ SITUATIONS: Final[dict[str, Situation]] = {
     "large attributes": replace(OVERLAP, big=500, created=0.3),
     "2xx that changed nothing": SWALLOWING,
     "2xx that changed nothing, new tokens": replace(SWALLOWING, refresh=4.0, login=0.5, logout=1.0),
+    "2xx that changed nothing, overlap": replace(
+        OVERLAP, created=1.0, pace=0.7, weather=(CLEAR, Weather(swallowed=0.2))
+    ),
     "2xx that changed nothing, backups": replace(
         OVERLAP, created=1.0, restored=1.0, pace=0.7, weather=(CLEAR, Weather(swallowed=0.2))
     ),
