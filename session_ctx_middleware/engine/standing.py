@@ -24,6 +24,9 @@ __all__ = ["Against", "Standing", "digest_of_switches", "receipts_that_count", "
 DIGITS: Final = 4
 """Of the digest of each switch: a chance of one in 65,536 to take another value for it."""
 
+INEXACT: Final = 2.0
+"""Seconds by which two workers may differ about Emporix' time."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Against:
@@ -49,9 +52,13 @@ class Against:
 
     def is_settled(self, taken: Taken) -> bool:
         """Tell whether the document is no older than a change, as it was asked for so long after that was taken."""
-        if self.asked_on is not None:  # a version that was known before that is of another time: versions may fall
-            return self.asked_on > taken.at + LAG
-        since = min((moment for known, moment in self.heard if known >= taken.version), default=inf)
+        if self.asked_on is not None and self.asked_on > taken.at + LAG:
+            return True
+        # Of a change that a browser tells of, a version that was known before says nothing: it has fallen since.
+        made = -inf
+        if self.notes is not None and self.asked_on is not None:
+            made = self.asked_at - self.asked_on + taken.at - INEXACT
+        since = min((moment for known, moment in self.heard if known >= taken.version and moment >= made), default=inf)
         return since + LAG < self.asked_at < inf
 
     def is_from_before(self, taken: Taken) -> bool:

@@ -194,5 +194,6 @@ def test_version_that_was_known_before_it_fell() -> None:
     change = ContextChanges({"currency": Operation("USD", "id", STAMP, STAMP, by(12))})
     heard = ((14, EARLIER),)
 
-    assert weigh(change, Against(document, HERE, AT + 1, heard, asked_on=AT + 1)).overlay.operations
-    assert weigh(change, Against(document, HERE, AT + 1, heard)).pending.operations, "where nobody tells Emporix' time"
+    assert weigh(change, Against(document, HERE, AT + 1, heard, asked_on=AT + 1, notes=Notes())).overlay.operations
+    for against in (Against(document, HERE, AT + 1, heard, asked_on=AT + 1), Against(document, HERE, AT + 1, heard)):
+        assert weigh(change, against).pending.operations, "no browser tells of it, or nobody tells Emporix' time"

@@ -143,9 +143,6 @@ SITUATIONS: Final[dict[str, Situation]] = {
     "large attributes": replace(OVERLAP, big=500, created=0.3),
     "2xx that changed nothing": SWALLOWING,
     "2xx that changed nothing, new tokens": replace(SWALLOWING, refresh=4.0, login=0.5, logout=1.0),
-    "2xx that changed nothing, overlap": replace(
-        OVERLAP, created=1.0, pace=0.7, weather=(CLEAR, Weather(swallowed=0.2))
-    ),
     "2xx that changed nothing, backups": replace(
         OVERLAP, created=1.0, restored=1.0, pace=0.7, weather=(CLEAR, Weather(swallowed=0.2))
     ),
@@ -158,5 +155,8 @@ SITUATIONS: Final[dict[str, Situation]] = {
     "meddled documents": replace(OVERLAP, created=1.0, login=1.0, logout=2.0, meddled=12.0, pace=1.0),
     "everything": replace(
         OVERLAP, weather=STORMY, foreign=6.0, login=1.0, logout=1.0, refresh=1.0, undated=0.3, mute=0.0, odd=1.0
+    ),
+    "2xx that changed nothing, overlap": replace(
+        OVERLAP, created=1.0, pace=0.7, weather=(CLEAR, Weather(swallowed=0.2))
     ),
 }

@@ -148,6 +148,30 @@ def test_change_again_over_one_whose_receipt_was_wiped(apart: bool, wiped: bool,
     assert story.judge.counts["twice"] == times
 
 
+@pytest.mark.parametrize(
+    ("times_swallowed", "first_seen", "sent", "times"),
+    [(2, False, 1.0, 0), (1, False, 1.0, 1), (2, True, 1.0, 1), (2, False, 2.5, 1)],
+)
+def test_choice_that_gave_way_to_one_that_is_given_up(
+    times_swallowed: int, first_seen: bool, sent: float, times: int
+) -> None:
+    """It is not expected to come back, unless Emporix has had it, or it was made when the other one was answered."""
+    story = Story(apart=True)
+    story.wants("la-old", sent=0.1, answered=0.2, known=0.3)
+    story.sends("la-old", at=0.2)
+    story.wants("la-one", sent=sent, answered=sent + 0.5, known=2.9)
+    story.platform.swallow(story.session, {LANGUAGE: "la-one"})
+    if first_seen:
+        story.sends("la-one", at=1.8)
+    story.wants("la-two", sent=1.1, answered=2.0, known=2.1)
+    for _ in range(times_swallowed):
+        story.platform.swallow(story.session, {LANGUAGE: "la-two"})
+
+    story.page("la-old", at=4.0)
+
+    assert story.judge.counts["wrong"] == times
+
+
 def test_receipt_that_came_back() -> None:
     """What has a receipt again is expected to stay."""
     story = Story(apart=True)
