@@ -71,13 +71,16 @@ def test_commands_exist() -> None:
     """What workflows and gate run are commands of the Makefile."""
     rules = re.findall(r"^([\w -]+):(?!=)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     known = {target for rule in rules for target in rule.split()}
-    gate = set(re.findall(r"^make (\S+)$", (ROOT / ".ci" / "run").read_text("utf-8"), re.MULTILINE))
+    gate = set(re.findall(r"^(?:\w+=\w+ )?make (\S+)$", (ROOT / ".ci" / "run").read_text("utf-8"), re.MULTILINE))
     named = set(
         re.findall(r"run: make (\w\S*)$", "\n".join(path.read_text("utf-8") for path in WORKFLOWS), re.MULTILINE)
     )
 
-    assert gate == {"lint", "types", "docs", "package", "test-all"}
+    others = re.findall(r"command: \[(.+), (.+)\]", job("others"))
+
+    assert gate == {"lint", "types", "docs", "package", "test-all", "browser"}
     assert named == {"package"}
+    assert others == [("compat-matrix", "compat-suites")]
     assert gate | named | {"lowest", "newest"} <= known
 
 
