@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .suites import Outcomes, different, outcomes
+from .suites import Outcomes, different, outcomes, unexpected
 from .wrapping.only_our_headers import odd_headers, odd_parts
 
 OWN = [(b"content-type", b"text/plain"), (b"vary", b"Accept"), (b"set-cookie", b"cart=1")]
@@ -96,4 +96,13 @@ def test_differences() -> None:
     assert different(before, Outcomes({"a": "failure", "b": "failure"}, 0)) == [
         "a: passed, then failure",
         "c: passed, then missing",
+    ]
+
+
+def test_differences_with_a_reason() -> None:
+    """What is known to come out differently is told from the rest."""
+    known = "tests.test_dump_json_fast_path::test_default_response_class_skips_json_dumps: passed, then failure"
+
+    assert unexpected([known, "tests.test_json::test_any: passed, then failure"]) == [
+        "tests.test_json::test_any: passed, then failure"
     ]
