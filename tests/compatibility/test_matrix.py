@@ -74,7 +74,7 @@ def test_headers_of_the_page() -> None:
 
 
 def test_suites_of_the_page() -> None:
-    """The page has what the suites print: every suite in every way, and no difference without a reason that it names."""
+    """The page has what the suites print: each in every way, and no difference without a reason that it names."""
     table = rows("suite")
 
     assert [(name.split()[0], way) for name, way, *_ in table] == [(each.name, way) for each in SUITES for way in WAYS]
