@@ -10,6 +10,7 @@ from .clock import Clock
 from .emporix.address import check_base_url, is_insecure
 from .engine import PROCESS_SECRET, Keys, Neighbourhood
 from .events import ContextEvent, EventHook, Events
+from .health import Monitored
 from .observing import CallObserver, Careful
 from .policies import CachePolicy, UpstreamPolicy
 from .processes import several_workers
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
     from .emporix.calls import CallHook
 
 __all__ = [
+    "be_watched",
     "calling",
     "keys_of",
     "neighbourhood_of",
     "observed",
-    "warn_of_insecure_http",
-    "warn_of_several_workers",
+    "warn_at_start",
 ]
 
 # Names that processes share must be the same in all of them; tokens and session ids cannot be guessed in any case.
@@ -54,6 +55,16 @@ def observed(
     with_methods(telemetry, TELEMETRY_METHODS, TELEMETRY_WANTED)
     events = Events((*hooks, telemetry.heard), clock)
     return events, Careful(telemetry, events.hook_failed)
+
+
+def be_watched(middleware: Monitored, telemetry: Observer | None, events: Events) -> None:
+    """Have telemetry ask a middleware how it is; what it raises is an event, and the shop starts nevertheless."""
+    if telemetry is None:
+        return
+    try:
+        telemetry.watch(middleware)
+    except Exception as error:  # noqa: BLE001 - watching must not break what is watched
+        events.hook_failed(error)
 
 
 def calling(
@@ -92,13 +103,9 @@ def keys_of(tenant: str, base_url: str, secrets: Sequence[bytes], store: Context
     return Keys(tenant, base_url, secrets[0] if secrets else SHARED_SECRET if store.shared else PROCESS_SECRET)
 
 
-def warn_of_insecure_http(base_url: str, events: Events) -> None:
-    """Tell operators where tokens go through a network that anybody may read."""
+def warn_at_start(base_url: str, secrets: Sequence[bytes], store: ContextStore, events: Events) -> None:
+    """Tell operators where tokens go through a network that anybody may read, and where workers share nothing."""
     if is_insecure(base_url):
         events.emit(ContextEvent(name="upstream.insecure", operation="start", outcome="http"))
-
-
-def warn_of_several_workers(secrets: Sequence[bytes], store: ContextStore, events: Events) -> None:
-    """Tell operators where several workers share nothing."""
     if not secrets and not store.shared and several_workers():
         events.emit(ContextEvent(name="workers.apart", operation="start", outcome="alone"))

@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access import SCOPE_KEY, STATE_KEY, get_session_context, inside_another
-from .assembly import calling, keys_of, neighbourhood_of, observed, warn_of_insecure_http, warn_of_several_workers
+from .assembly import be_watched, calling, keys_of, neighbourhood_of, observed, warn_at_start
 from .checks import flag, flag_or_function, functions, instance, of_kind, secret_keys, with_methods
 from .clock import Clock, SystemClock
 from .context import SessionContext
@@ -228,11 +228,9 @@ class SessionContextMiddleware:
         self._shows_all = bool(self._deps.consents or self._deps.resolvers) or not tokens.instant
         self._vary = Vary(dict.fromkeys((*tokens.vary, *(("Cookie",) if secrets else ()), *resolvers.vary)))
         self._shared_state_told = False
-        warn_of_insecure_http(base_url, events)
-        warn_of_several_workers(secrets, neighbourhood.store, events)
+        warn_at_start(base_url, secrets, neighbourhood.store, events)
         watcher.begins(events)
-        if telemetry is not None:
-            telemetry.watch(self)
+        be_watched(self, telemetry, events)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
