@@ -19,7 +19,7 @@ OTHER_SIGNS: Final = (
     *("via", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-server", "x-client-ip"),
     *("cf-connecting-ip", "true-client-ip", "fly-client-ip", "fastly-client-ip", "x-amzn-trace-id"),
 )
-_FOR: Final = re.compile(r'for="?\[?([0-9A-Fa-f:.]*)', re.IGNORECASE)
+_FOR: Final = re.compile(r'(?:^|;)\s*for="?\[?([0-9A-Fa-f:.]*)', re.IGNORECASE)
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5})?", re.IGNORECASE)
 
 
@@ -84,8 +84,11 @@ def _is_direct(headers: Headers, version: str | None) -> bool:
 
 
 def _addresses(name: str, values: Iterable[str]) -> list[str]:
-    """Return the addresses in fields; what is none is returned too, and is not this machine."""
+    """Return the addresses in fields; what is none is returned too, and is not this machine.
+
+    Who asks can have the host that a proxy quotes look like an address, so that one of several is not enough.
+    """
     parts = [part.strip() for value in values for part in value.split(",")]
     if name != "forwarded":
         return parts
-    return [found[1] if (found := _FOR.search(part)) else part for part in parts]
+    return [address for part in parts for address in _FOR.findall(part) or [part]]
