@@ -22,6 +22,8 @@ X_DEFAULT: Final = "x-default"
 OF_SEGMENTS: Final = ":@!$&'()*+,;=-._~"
 """What stands for itself in a segment of a path (RFC 3986, section 3.3)."""
 SCRIPT: Final = re.compile("[A-Za-z]{4}")
+LONGEST_QUERY: Final = 2048
+"""Characters of what is asked of a page, as it is told: a longer one makes no page that is worth finding."""
 REGION: Final = re.compile("[A-Za-z]{2}|[0-9]{3}")
 
 
@@ -45,7 +47,8 @@ class PageLinks:
             language are told, with the country where they name that, too (``target_location``).
         origin: of a shop with prefixes: ``"https://shop.example"``. A request's own word of its host is not taken:
             caches would show it to everybody. A shop with hosts has these, on https.
-        query: names of parameters that make another page of it, such as ``["page"]``; all others are left out.
+        query: names of parameters that make another page of it, such as ``["page"]``; all others are left out, and
+            so are these where they take more than 2,048 characters.
         default: prefix or host for readers of all other languages; the first one with a language where that is left
             out, ``""`` for the page without a prefix.
 
@@ -86,8 +89,8 @@ class PageLinks:
         version = self._addresses.version_of(page)
         if version not in self._versions.values():
             return None
-        query = spelt_query(scope)
-        return Links(self._url(page, version, query), self._all(page, query))
+        asked = self._asked(spelt_query(scope))
+        return Links(self._url(page, version, asked), self._all(page, asked))
 
     def alternates(self, page: str, *, root: str = "") -> Mapping[str, str]:
         """Return where a page is for readers of each language, for site maps.
@@ -105,20 +108,24 @@ class PageLinks:
         path, _, query = page.partition("#")[0].partition("?")
         if not path.startswith("/"):
             raise ValueError("alternates(page) takes a path, such as '/products'.")
-        return self._all(page_at(root + path, root=root), query)
+        return self._all(page_at(root + path, root=root), self._asked(query))
 
-    def _all(self, page: Page, query: str) -> dict[str, str]:
-        return {tag: self._url(page, version, query) for tag, version in self._versions.items()}
-
-    def _url(self, page: Page, version: str | None, query: str) -> str:
-        if self._versions[X_DEFAULT] is None:
-            page = self._addresses.at(page, None)  # "/" stands for "/de" and "/de/" there: it can lead to one of them
-        there = self._addresses.at(page, version)
+    def _asked(self, query: str) -> str:
+        """Return what makes another page of it, in one spelling."""
         pairs = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
         kept = [pair for name in self._query for pair in pairs if pair[0] == name]
         asked = urlencode(kept, quote_via=quote, errors="surrogateescape")
+        return f"?{asked}" if 0 < len(asked) <= LONGEST_QUERY else ""
+
+    def _all(self, page: Page, asked: str) -> dict[str, str]:
+        return {tag: self._url(page, version, asked) for tag, version in self._versions.items()}
+
+    def _url(self, page: Page, version: str | None, asked: str) -> str:
+        if self._versions[X_DEFAULT] is None:
+            page = self._addresses.at(page, None)  # "/" stands for "/de" and "/de/" there: it can lead to one of them
+        there = self._addresses.at(page, version)
         path = _normalized(there.root + there.path) or "/"
-        return (self._origin or f"https://{version}") + path + (f"?{asked}" if asked else "")
+        return (self._origin or f"https://{version}") + path + asked
 
 
 def _shows_an_error(scope: Scope) -> bool:

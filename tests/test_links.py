@@ -264,6 +264,16 @@ def test_tags(values: Mapping[str, str], tag: str) -> None:
     assert [*PageLinks(UrlPrefix({"x": values}), origin=ORIGIN).alternates("/")] == [tag, "x-default"]
 
 
+def test_a_query_without_end() -> None:
+    """What nobody looks for is not repeated for each language: a page with it is the page without."""
+    bare, longest = LINKS.of(connection("/de/x")), LINKS.of(connection("/de/x", b"q=" + b"a" * 2046 + b"&utm=1"))
+
+    assert LINKS.of(connection("/de/x", b"page=1&" * 15_000)) == bare
+    assert LINKS.of(connection("/de/x", b"q=" + b"+" * 1000)) == bare  # longer in the one spelling
+    assert longest is not None
+    assert len(longest.canonical) == len("https://shop.example/de/x?q=") + 2046
+
+
 @given(st.text(max_size=20), st.binary(max_size=30), st.binary(max_size=30))
 def test_any_request(path: str, spelt: bytes, query: bytes) -> None:
     """Whatever is asked for, what is told are addresses of this shop, as standards spell them, and always the same."""
