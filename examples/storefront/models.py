@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["Cart", "Line", "Price", "Product", "Text", "localized"]
+__all__ = ["Cart", "Line", "Price", "Product", "Text", "localized", "named"]
+
+LONGEST_NAME: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Product:
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Product:
         """Read one product of the Product Service."""
-        return cls(str(data["id"]), data.get("name") or data["id"], data.get("description") or "")
+        product_id = named(data["id"])
+        return cls(product_id, data.get("name") or product_id, data.get("description") or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,8 @@ class Price:
         """Read one matched price."""
         effective = float(data["effectiveValue"])
         return cls(
-            str(data["priceId"]),
-            str(data["currency"]),
+            named(data["priceId"]),
+            named(data["currency"]),
             float(data.get("originalValue", effective)),
             effective,
             float(data.get("totalValue", effective)),
@@ -86,8 +89,19 @@ class Cart:
             product_id = str(item.get("itemYrn", "")).rpartition(";")[2]
             known = lines.get(product_id, Line(0, ()))
             quantity = known.quantity + float(item.get("quantity", 1))
-            lines[product_id] = Line(quantity, (*known.item_ids, str(item["id"])))
-        return cls(str(data["id"]), str(data.get("currency", "")), lines)
+            lines[product_id] = Line(quantity, (*known.item_ids, named(item["id"])))
+        return cls(named(data["id"]), named(data["currency"]), lines)
+
+
+def named(value: object) -> str:
+    """Return what Emporix calls something, such as an id.
+
+    Raises:
+        ValueError: that names nothing, or cannot be shown.
+    """
+    if isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and value.isprintable():
+        return value
+    raise ValueError("There is no name.")
 
 
 def localized(text: object, language: str | None) -> Text:

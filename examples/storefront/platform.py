@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
 from session_ctx_middleware import SessionContextError
 
-from .models import Cart, Price, Product
+from .models import Cart, Price, Product, named
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ __all__ = ["Platform", "PlatformError", "build_client"]
 
 T = TypeVar("T")
 PAGE_SIZE: Final = "24"
+NO_SENSE: Final = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading an answer may raise that is not what it should be."""
 
 
 class PlatformError(Exception):
@@ -67,7 +71,7 @@ class Platform:
     async def products(self, auth: ShopAuth) -> Sequence[Product]:
         """Return the first products of the catalogue."""
         data = await self._call("GET", self._path("product", "products"), auth, params={"pageSize": PAGE_SIZE})
-        return _read("products", lambda: [Product.read(each) for each in data])
+        return _read_each("products", Product.read, data)
 
     async def prices(
         self, auth: ShopAuth, criteria: Mapping[str, str], quantities: Mapping[str, float]
@@ -90,7 +94,7 @@ class Platform:
             for each, count in quantities.items()
         ]
         data = await self._call("POST", self._path("price", "match-prices"), auth, json=body)
-        return _read("prices", lambda: {str(each["itemId"]["id"]): Price.read(each) for each in data})
+        return dict(_read_each("prices", lambda each: (named(each["itemId"]["id"]), Price.read(each)), data))
 
     async def cart(self, auth: ShopAuth, cart_id: str) -> Cart:
         """Return a cart of the shopper."""
@@ -123,7 +127,7 @@ class Platform:
     async def place_order(self, auth: ShopAuth, order: Mapping[str, Any]) -> str:
         """Order what is in a cart, which that closes; return the number of the order."""
         data = await self._call("POST", self._path("checkout", "checkouts", "order"), auth, json=order)
-        return _read("order", lambda: str(data["orderId"]))
+        return _read("order", lambda: named(data["orderId"]))
 
     def _path(self, service: str, *parts: str) -> str:
         return "/".join(["", service, self._settings.tenant, *(quote(part, safe="") for part in parts)])
@@ -136,12 +140,33 @@ class Platform:
             raise PlatformError(f"{method} {path}") from None
         if not answer.is_success:
             raise PlatformError(f"{method} {path}", answer.status_code)
-        return _read(path, answer.json) if answer.content else None
+        return _read(path, lambda: _json(answer)) if answer.content else None
+
+
+def _json(answer: httpx.Response) -> Any:
+    """Return what an answer says.
+
+    Raises:
+        ValueError: it is no JSON, or holds what no page can say: a number that is none, or half a character.
+    """
+    data = answer.json()
+    json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+    return data
 
 
 def _read(call: str, read: Callable[[], T]) -> T:
     """Run `read` on what Emporix answered; what cannot be read counts as an outage."""
     try:
         return read()
-    except (AttributeError, LookupError, TypeError, ValueError):
+    except NO_SENSE:
         raise PlatformError(f"{call}: an answer that makes no sense") from None
+
+
+def _read_each(call: str, read: Callable[[Any], T], answer: Any) -> list[T]:
+    """Run `read` on each of several; one that makes no sense is left out, as long as there are others."""
+    several = answer if isinstance(answer, list) else [answer]
+    found = []
+    for each in several:
+        with suppress(*NO_SENSE):
+            found.append(read(each))
+    return found if found or not several else _read(call, lambda: [read(each) for each in several])

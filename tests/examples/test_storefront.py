@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 
@@ -340,6 +341,69 @@ async def test_what_emporix_says_is_escaped(browser: Browser, emporix: FakeEmpor
     assert "<i>" not in response.text
 
 
+def price(product: str, **said: object) -> dict[str, object]:
+    return {"priceId": "p", "itemId": {"id": product}, "currency": "EUR", "effectiveValue": 7, "totalValue": 7, **said}
+
+
+NONSENSE = [b"[" * 200_000, b'["\\ud800"]', b"[NaN]", b"[1e999]", b"null", b"[null]", b'"x"', b'{"a": 1}', b"{"]
+
+
+@pytest.mark.parametrize("operation", ["product", "price", "cart.get"])
+@pytest.mark.parametrize("body", NONSENSE, ids=lambda body: repr(body[:9]))
+async def test_answers_without_sense(browser: Browser, emporix: FakeEmporix, operation: str, body: bytes) -> None:
+    """What Emporix says without sense is an outage: pages say so, and none breaks."""
+    if operation != "product":  # the shop remembers its products
+        await browser.add("kettle")
+    emporix.fault(operation, Fault(body=body), times=None)
+
+    for path in ("/", "/cart", "/checkout", "/products/kettle"):
+        await browser.get(path)
+    await browser.submit("/cart/items", product="kettle")
+    await browser.submit("/cart/items/kettle", quantity="3")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        price("grinder", currency=None),
+        price("grinder", effectiveValue=10**400),
+        price("grinder", totalValue=None),
+        price("grinder", itemId=None),
+        None,
+    ],
+    ids=lambda odd: str(odd)[-40:],
+)
+async def test_one_odd_price(browser: Browser, emporix: FakeEmporix, odd: object) -> None:
+    """A price without sense costs itself: the others are shown."""
+    emporix.fault("price", Fault(body=json.dumps([odd, price("kettle")]).encode()), times=None)
+
+    page = await browser.get()
+
+    assert page.prices == ["€7.00"]
+    assert page.notices == ""
+
+
+@pytest.mark.parametrize("odd", [{"name": "Nameless"}, {"id": None}, {"id": ""}, {"id": "a\x00"}, 1])
+async def test_one_odd_product(browser: Browser, emporix: FakeEmporix, odd: object) -> None:
+    """A product without sense is not sold: the others are."""
+    products = [odd, {"id": "kettle", "name": {"en": 5}, "description": [1]}]
+    emporix.fault("product", Fault(body=json.dumps(products).encode()), times=None)
+
+    page = await browser.get()
+
+    assert page.prices == ["€49.00"]
+    assert page.text.count("/products/") == 1
+
+
+@pytest.mark.parametrize("cart", [{"currency": None}, {"items": [{"id": "i", "quantity": 10**400}]}, {"id": 1}])
+async def test_an_odd_cart(browser: Browser, emporix: FakeEmporix, cart: dict[str, object]) -> None:
+    """A cart without sense is not shown in part: what it hides would be ordered."""
+    await browser.add("kettle")
+    emporix.fault("cart.get", Fault(body={"id": "c", "currency": "EUR", "items": [], **cart}), times=None)
+
+    assert "Nothing in it is lost" in (await browser.get("/cart")).text
+
+
 KIM = {"email": "kim@example.com", "password": "paper-clips"}
 
 
@@ -458,6 +522,8 @@ async def test_an_order_that_lacks_something(browser: Browser, emporix: FakeEmpo
         (Fault(status=500), "cannot tell whether"),
         (Fault(drop="before"), "cannot tell whether"),
         (Fault(body=b"<html>"), "cannot tell whether"),
+        (Fault(body={"orderId": None}), "cannot tell whether"),
+        (Fault(body={"orderId": "9" * 9000}), "cannot tell whether"),
     ],
 )
 async def test_an_order_that_fails(browser: Browser, emporix: FakeEmporix, fault: Fault, text: str) -> None:
