@@ -21,6 +21,8 @@ __all__ = ["MOST", "add", "change", "show", "totals"]
 CART: Final = "/cart"
 MOST: Final = 99
 """Pieces of one product in a cart."""
+LONGEST: Final = 4
+"""Digits of a quantity, with zeros ahead."""
 
 
 async def show(request: Request) -> Response:
@@ -88,4 +90,5 @@ def totals(prices: Mapping[str, Price]) -> Mapping[str, float]:
 def _quantity(form: FormData) -> int | None:
     """Return the quantity that a form names, `None` where it names none that one can have."""
     text = str(form.get("quantity", "")).strip()
-    return int(text) if text.isascii() and text.isdecimal() and int(text[:4]) <= MOST else None
+    is_short = text.isascii() and text.isdecimal() and len(text) <= LONGEST
+    return int(text) if is_short and int(text) <= MOST else None
