@@ -70,10 +70,10 @@ def create_app(settings: Settings | None = None, client: HttpClient | None = Non
     app = Starlette(
         routes=[
             Route("/", pages.home),
-            Route("/products/{product_id}", pages.product),
+            Route("/products/{product_id:path}", pages.product),
             Route("/cart", cart.show),
             Route("/cart/items", cart.add, methods=["POST"]),
-            Route("/cart/items/{product_id}", cart.change, methods=["POST"]),
+            Route("/cart/items/{product_id:path}", cart.change, methods=["POST"]),
             Route("/checkout", checkout.show, methods=["GET"]),
             Route("/checkout", checkout.place_order, methods=["POST"]),
             Route("/thanks", checkout.thanks),

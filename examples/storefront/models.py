@@ -86,7 +86,7 @@ class Cart:
         """Read a cart of the Cart Service."""
         lines: dict[str, Line] = {}
         for item in data.get("items") or ():
-            product_id = str(item.get("itemYrn", "")).rpartition(";")[2]
+            product_id = str(item.get("itemYrn", "")).partition(";")[2]
             known = lines.get(product_id, Line(0, ()))
             quantity = known.quantity + float(item.get("quantity", 1))
             lines[product_id] = Line(quantity, (*known.item_ids, named(item["id"])))

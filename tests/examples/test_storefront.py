@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Callable
 
@@ -21,6 +22,10 @@ def counted(emporix: FakeEmporix) -> list[str]:
 def session_of(emporix: FakeEmporix) -> str:
     (session_id,) = {call.session_id for call in emporix.calls if call.session_id}
     return session_id
+
+
+def price(product: str, **said: object) -> dict[str, object]:
+    return {"priceId": "p", "itemId": {"id": product}, "currency": "EUR", "effectiveValue": 7, "totalValue": 7, **said}
 
 
 async def test_prices_in_the_currency(browser: Browser, emporix: FakeEmporix) -> None:
@@ -84,6 +89,21 @@ async def test_a_product_has_a_page(browser: Browser) -> None:
     cart = await browser.add("grinder", "3")
     assert cart.prices == ["€267.00"]
     assert cart.quantity("grinder") == "3"
+
+
+@pytest.mark.parametrize("name", ["a/b", "/a", "a//b/", "a;b", 'a"b', "a?b#c", "50%25", "a\\b", "😀"])
+async def test_any_name_of_a_product(browser: Browser, emporix: FakeEmporix, name: str) -> None:
+    """A product can be looked at, bought and taken out again, whatever Emporix calls it."""
+    emporix.fault("product", Fault(body=json.dumps([{"id": name}]).encode()), times=None)
+    emporix.fault("price", Fault(body=json.dumps([price(name)]).encode()), times=None)
+
+    (link,) = re.findall(r'href="(/products/[^"]*)"', (await browser.get()).response.text)
+    assert f'name="product" value="{name}"' in (await browser.get(link)).text
+    cart = await browser.add(name)
+    assert cart.prices == ["€7.00"]
+    (form,) = re.findall(r'action="(/cart/items/[^"]*)"', cart.response.text)
+    assert "changed" in (await browser.submit(form, quantity="2")).notices
+    assert "nothing in your cart" in (await browser.submit(form, remove="1")).text
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/products/spoon", "/products/%F0%9F%8D%B5"])
@@ -339,10 +359,6 @@ async def test_what_emporix_says_is_escaped(browser: Browser, emporix: FakeEmpor
 
     assert "&lt;b onclick=x&gt;Kettle" in response.text
     assert "<i>" not in response.text
-
-
-def price(product: str, **said: object) -> dict[str, object]:
-    return {"priceId": "p", "itemId": {"id": product}, "currency": "EUR", "effectiveValue": 7, "totalValue": 7, **said}
 
 
 NONSENSE = [b"[" * 200_000, b'["\\ud800"]', b"[NaN]", b"[1e999]", b"null", b"[null]", b'"x"', b'{"a": 1}', b"{"]
