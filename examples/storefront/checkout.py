@@ -9,7 +9,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from session_ctx_middleware import SessionContextError
+from session_ctx_middleware import CommitConflict, ContextUnavailable, SessionContextError
 from session_ctx_middleware.switcher import same_origin_only
 
 from .cart import totals
@@ -62,7 +62,7 @@ async def place_order(request: Request) -> Response:
         # Without an answer nobody knows; a second order of the same cart is refused by Emporix.
         return await _form(visit, cart, given, "order-unknown" if visit.is_offline else "order-refused")
     visit.ctx.set_attribute(ORDERED, {"cart": cart.cart_id, "order": order_id})
-    return back_to("/thanks")
+    return back_to("/thanks") if await _is_kept(visit) else _thanks(visit, order_id)
 
 
 async def thanks(request: Request) -> Response:
@@ -71,7 +71,22 @@ async def thanks(request: Request) -> Response:
     ordered = visit.ctx.attributes.get(ORDERED)
     if not isinstance(ordered, Mapping):
         return back_to("/cart")
-    return visit.shop.renderer.page(visit, "thanks.html", order_id=str(ordered.get("order", "")))
+    return _thanks(visit, str(ordered.get("order", "")))
+
+
+async def _is_kept(visit: Visit) -> bool:
+    """Tell whether another page will know of the order; where Emporix refuses that, this one has to name it."""
+    try:
+        await visit.ctx.commit()
+    except (CommitConflict, ContextUnavailable):  # kept until Emporix takes it
+        return True
+    except SessionContextError:
+        return False
+    return True
+
+
+def _thanks(visit: Visit, order_id: str) -> Response:
+    return visit.shop.renderer.page(visit, "thanks.html", order_id=order_id)
 
 
 async def _form(visit: Visit, cart: Cart | None, given: Mapping[str, str], note: str = "") -> Response:

@@ -519,6 +519,20 @@ async def test_a_cart_that_was_ordered_meanwhile(browser: Browser, emporix: Fake
     assert "cannot tell whether" in page.notices
 
 
+@pytest.mark.parametrize(
+    "fault", [Fault(status=400), Fault(status=403), Fault(status=413), Fault(status=409), Fault(status=503)]
+)
+async def test_an_order_that_nobody_keeps(browser: Browser, emporix: FakeEmporix, fault: Fault) -> None:
+    """Whoever has ordered is told the number, also where Emporix does not take it into the session."""
+    await browser.add("kettle")
+    emporix.fault("context.patch", fault, times=None)
+
+    response = await browser.http.post("/checkout", data=BUYER, headers=SAME_ORIGIN)
+
+    (number,) = emporix._world.orders
+    assert f"Your order has the number {number}." in Page(response).text
+
+
 async def test_an_order_that_lacks_something(browser: Browser, emporix: FakeEmporix) -> None:
     """What was filled in stays, and what is missing is marked."""
     await browser.add("kettle")
