@@ -59,6 +59,8 @@ async def place_order(request: Request) -> Response:
         order_id = await visit.shop.platform.place_order(visit.ctx.auth, _order(visit, cart, given))
     except (PlatformError, SessionContextError) as error:
         visit.note(error)
+        if not visit.is_offline and await visit.cart() is None:  # a click before this one has ordered it
+            return await _already(visit)
         # Without an answer nobody knows; a second order of the same cart is refused by Emporix.
         return await _form(visit, cart, given, "order-unknown" if visit.is_offline else "order-refused")
     visit.ctx.set_attribute(ORDERED, {"cart": cart.cart_id, "order": order_id})

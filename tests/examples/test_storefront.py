@@ -519,6 +519,22 @@ async def test_a_cart_that_was_ordered_meanwhile(browser: Browser, emporix: Fake
     assert "cannot tell whether" in page.notices
 
 
+@pytest.mark.parametrize("fault", [Fault(delay=0.3), Fault(delay_after=0.3)])
+async def test_an_impatient_click(browser: Browser, emporix: FakeEmporix, fault: Fault) -> None:
+    """A click while the order is on its way is never told that nothing was ordered: browsers show its answer alone."""
+    await browser.add("kettle")
+    emporix.fault("checkout", fault, times=None)
+
+    first = asyncio.create_task(browser.http.post("/checkout", data=BUYER, headers=SAME_ORIGIN))
+    await asyncio.sleep(0.1)
+    second = await browser.http.post("/checkout", data=BUYER, headers=SAME_ORIGIN)
+
+    assert "Thank you" in (await first).text
+    assert len(emporix._world.orders) == 1
+    assert "Thank you" in second.text or "cannot tell whether your order has reached us" in second.text
+    assert "could not be ordered" not in second.text
+
+
 @pytest.mark.parametrize(
     "fault", [Fault(status=400), Fault(status=403), Fault(status=413), Fault(status=409), Fault(status=503)]
 )
