@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -13,7 +14,7 @@ from session_ctx_middleware import CommitConflict, ContextUnavailable, SessionCo
 from session_ctx_middleware.switcher import same_origin_only
 
 from .cart import totals
-from .models import Cart
+from .models import Cart, Price
 from .notices import marked
 from .platform import PlatformError
 from .visit import Visit, back_to, begin
@@ -55,6 +56,8 @@ async def place_order(request: Request) -> Response:
         return await _already(visit)
     if cart is None or not all(given.values()):
         return await _form(visit, cart, given)
+    if form.get("shown") != _stands_for(visit, cart, await _prices(visit, cart)):
+        return await _form(visit, cart, given, "order-changed")
     try:
         order_id = await visit.shop.platform.place_order(visit.ctx.auth, _order(visit, cart, given))
     except (PlatformError, SessionContextError) as error:
@@ -94,7 +97,7 @@ def _thanks(visit: Visit, order_id: str) -> Response:
 async def _form(visit: Visit, cart: Cart | None, given: Mapping[str, str], note: str = "") -> Response:
     if cart is None or not cart.lines:
         return back_to("/thanks" if _is_ordered(visit) else "/cart")
-    prices = await visit.prices(cart.quantities)
+    prices = await _prices(visit, cart)
     missing = [name for name, value in given.items() if not value]
     return visit.shop.renderer.page(
         visit,
@@ -107,7 +110,23 @@ async def _form(visit: Visit, cart: Cart | None, given: Mapping[str, str], note:
         fields=FIELDS,
         given=given,
         missing=missing,
+        shown=_stands_for(visit, cart, prices),
     )
+
+
+async def _prices(visit: Visit, cart: Cart) -> Mapping[str, Price]:
+    """Return prices in the currency of the cart, as that is what is ordered: it may follow its shopper later."""
+    return await visit.prices(cart.quantities, cart.currency)
+
+
+def _stands_for(visit: Visit, cart: Cart, prices: Mapping[str, Price]) -> str:
+    """Return what stands for what is ordered, where to and at what price.
+
+    The form brings it along: what was changed in another tab meanwhile, or by another shopper at the same browser, is
+    not ordered before it was seen.
+    """
+    seen = (cart.cart_id, cart.currency, sorted(cart.quantities.items()), visit.ctx.target_location, totals(prices))
+    return sha256(repr(seen).encode()).hexdigest()
 
 
 async def _already(visit: Visit) -> Response:

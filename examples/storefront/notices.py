@@ -41,6 +41,9 @@ NOTES: Final[Mapping[str, str]] = {
     "cookies": marked("Your browser keeps no cookies of this shop. Without them there is no cart, and no login."),
     "away": marked("Something is out of order here. You can look around; prices and your cart are back in a moment."),
     "order-refused": marked("That could not be ordered. Please look through your cart, and try again."),
+    "order-changed": marked(
+        "What you order, or its price, has changed meanwhile. Please look through it, and order again."
+    ),
     "order-unknown": marked(
         "We cannot tell whether your order has reached us. Please look for our e-mail before you order again."
     ),

@@ -62,12 +62,18 @@ class Visit:
         """Return a product, `None` where the shop does not sell it."""
         return next((each for each in self.products if each.product_id == product_id), None)
 
-    async def prices(self, quantities: Mapping[str, float]) -> Mapping[str, Price]:
-        """Return prices in what the shopper has chosen; without Emporix there are none: "price on request"."""
+    async def prices(self, quantities: Mapping[str, float], currency: str | None = None) -> Mapping[str, Price]:
+        """Return prices in what the shopper has chosen; without Emporix there are none: "price on request".
+
+        Args:
+            quantities: how much of which product.
+            currency: another one than the shopper's.
+        """
         if not quantities or self.is_offline:
             return {}
         try:
-            return await self.shop.platform.prices(self.ctx.auth, self.ctx.price_criteria(), quantities)
+            criteria = {**self.ctx.price_criteria(), **({"targetCurrency": currency} if currency else {})}
+            return await self.shop.platform.prices(self.ctx.auth, criteria, quantities)
         except (PlatformError, SessionContextError) as error:
             self.note(error)
             return {}

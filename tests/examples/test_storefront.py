@@ -6,7 +6,8 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -472,6 +473,13 @@ BUYER = {
 }
 
 
+async def filled_in(browser: Browser, **fields: str) -> dict[str, str]:
+    """What the form of the checkout holds that is open now."""
+    page = await browser.get("/checkout")
+    (shown,) = re.findall(r'name="shown" value="(\w+)"', page.text)
+    return {**BUYER, "shown": shown, **fields}
+
+
 async def test_an_order(browser: Browser, emporix: FakeEmporix) -> None:
     """From the cart to the order; the cart is empty then, and the next thing goes into a new one."""
     await browser.add("kettle", "2")
@@ -480,7 +488,7 @@ async def test_an_order(browser: Browser, emporix: FakeEmporix) -> None:
     assert "CHF91.14" in page.text
     assert "deliver to Germany" in page.text
 
-    page = await browser.submit("/checkout", **BUYER)
+    page = await browser.submit("/checkout", **await filled_in(browser))
 
     assert "Thank you" in page.text
     number = page.text.partition("has the number ")[2].partition(".")[0]
@@ -495,11 +503,12 @@ async def test_an_order(browser: Browser, emporix: FakeEmporix) -> None:
 async def test_an_order_that_is_sent_twice(browser: Browser, emporix: FakeEmporix) -> None:
     """A second click orders nothing more, and leads to the order of the first one."""
     await browser.add("kettle")
+    form = await filled_in(browser)
 
     first, second = await asyncio.gather(
-        *(browser.http.post("/checkout", data=BUYER, headers=SAME_ORIGIN) for _ in "12")
+        *(browser.http.post("/checkout", data=form, headers=SAME_ORIGIN) for _ in "12")
     )
-    third = await browser.submit("/checkout", **BUYER)
+    third = await browser.submit("/checkout", **form)
 
     assert emporix.count("checkout.order") <= 2
     assert len(emporix._world.orders) == 1
@@ -523,11 +532,12 @@ async def test_a_cart_that_was_ordered_meanwhile(browser: Browser, emporix: Fake
 async def test_an_impatient_click(browser: Browser, emporix: FakeEmporix, fault: Fault) -> None:
     """A click while the order is on its way is never told that nothing was ordered: browsers show its answer alone."""
     await browser.add("kettle")
+    form = await filled_in(browser)
     emporix.fault("checkout", fault, times=None)
 
-    first = asyncio.create_task(browser.http.post("/checkout", data=BUYER, headers=SAME_ORIGIN))
+    first = asyncio.create_task(browser.http.post("/checkout", data=form, headers=SAME_ORIGIN))
     await asyncio.sleep(0.1)
-    second = await browser.http.post("/checkout", data=BUYER, headers=SAME_ORIGIN)
+    second = await browser.http.post("/checkout", data=form, headers=SAME_ORIGIN)
 
     assert "Thank you" in (await first).text
     assert len(emporix._world.orders) == 1
@@ -543,17 +553,72 @@ async def test_an_order_that_nobody_keeps(browser: Browser, emporix: FakeEmporix
     await browser.add("kettle")
     emporix.fault("context.patch", fault, times=None)
 
-    response = await browser.http.post("/checkout", data=BUYER, headers=SAME_ORIGIN)
+    response = await browser.http.post("/checkout", data=await filled_in(browser), headers=SAME_ORIGIN)
 
     (number,) = emporix._world.orders
     assert f"Your order has the number {number}." in Page(response).text
+
+
+async def more(browser: Browser, _: FakeEmporix) -> None:
+    await browser.add("tray", "50")
+
+
+async def dollars(browser: Browser, _: FakeEmporix) -> None:
+    await browser.switch(currency="USD", back="/")
+
+
+async def abroad(browser: Browser, _: FakeEmporix) -> None:
+    await browser.switch(target_location="AT", back="/")
+
+
+async def dearer(_: Browser, emporix: FakeEmporix) -> None:
+    emporix.fault("price", Fault(body=json.dumps([price("kettle", totalValue=99)]).encode()), times=None)
+
+
+async def somebody_else(browser: Browser, _: FakeEmporix) -> None:
+    await browser.submit("/logout")
+    await browser.submit("/login", email="joe@example.com", password="battery-staple")
+    await browser.add("kettle")
+
+
+@pytest.mark.parametrize("meanwhile", [more, dollars, abroad, dearer, somebody_else])
+async def test_an_order_that_has_changed(
+    browser: Browser, emporix: FakeEmporix, meanwhile: Callable[[Browser, FakeEmporix], Awaitable[None]]
+) -> None:
+    """Nothing is ordered that the form has not shown: what another tab has changed is shown first."""
+    await browser.add("kettle")
+    old = await filled_in(browser)
+    await meanwhile(browser, emporix)
+
+    response = await browser.http.post("/checkout", data=old, headers=SAME_ORIGIN)
+
+    assert response.status_code == 422
+    assert "has changed meanwhile" in response.text
+    assert 'value="Main Street"' in response.text
+    assert not emporix._world.orders
+    page = await browser.submit("/checkout", **await filled_in(browser))
+    assert "Thank you" in page.text
+
+
+async def test_what_is_ordered_in_another_currency(emporix: FakeEmporix, new_browser: Callable[[], Browser]) -> None:
+    """A checkout shows prices in the currency of the cart, while that has not followed its shopper yet."""
+    emporix._world.quirks = replace(emporix._world.quirks, currency_delay=60.0)
+    browser = new_browser()
+    await browser.add("kettle")
+    await browser.switch(currency="USD", back="/")
+
+    page = await browser.get("/checkout")
+
+    assert "still kept in EUR" in page.notices
+    assert page.text.count("€49.00") == 2
+    assert "$" not in page.text.partition("<tbody>")[2].partition("</table>")[0]
 
 
 async def test_an_order_that_lacks_something(browser: Browser, emporix: FakeEmporix) -> None:
     """What was filled in stays, and what is missing is marked."""
     await browser.add("kettle")
 
-    response = await browser.http.post("/checkout", data={**BUYER, "city": " "}, headers=SAME_ORIGIN)
+    response = await browser.http.post("/checkout", data=await filled_in(browser, city=" "), headers=SAME_ORIGIN)
 
     assert response.status_code == 422
     assert 'value="Main Street"' in response.text
@@ -577,7 +642,7 @@ async def test_an_order_that_fails(browser: Browser, emporix: FakeEmporix, fault
     await browser.add("kettle")
     emporix.fault("checkout", fault, times=None)
 
-    response = await browser.http.post("/checkout", data=BUYER, headers=SAME_ORIGIN)
+    response = await browser.http.post("/checkout", data=await filled_in(browser), headers=SAME_ORIGIN)
 
     assert response.status_code == 422
     assert text in response.text
@@ -595,7 +660,7 @@ async def test_a_customer_orders(browser: Browser, emporix: FakeEmporix) -> None
     await browser.submit("/login", email="joe@example.com", password="battery-staple")
     await browser.add("kettle")
 
-    page = await browser.submit("/checkout", **BUYER)
+    page = await browser.submit("/checkout", **await filled_in(browser))
 
     (order,) = emporix._world.orders.values()
     assert order["customer"]["id"] == "C0002"
