@@ -101,8 +101,10 @@ async def begin(request: Request) -> Visit:
     _, products = await asyncio.gather(
         shop.sites.load(PATIENCE), shop.catalog.products(ctx.auth if ctx.has_token else None)
     )
+    # What is stale is being renewed, as a rule; it is an outage where Emporix has not answered others either.
+    is_away = ctx.is_degraded or (ctx.is_stale and not ctx.middleware.health().emporix)
     # Without a token there is no session either: Emporix could not be asked for one.
-    is_offline = not ctx.has_token or ctx.is_degraded or ctx.is_stale
+    is_offline = not ctx.has_token or is_away
     account = await shop.sessions.account(request)
     return Visit(request=request, shop=shop, ctx=ctx, account=account, products=products, is_offline=is_offline)
 

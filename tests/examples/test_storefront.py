@@ -9,11 +9,16 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+import httpx2
 import pytest
+from starlette.applications import Starlette
 
+from examples.storefront.app import create_app
+from examples.storefront.settings import Settings
+from session_ctx_middleware import CachePolicy
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
-from .conftest import SAME_ORIGIN, Browser, Page
+from .conftest import SAME_ORIGIN, Browser, Page, warm
 
 
 def counted(emporix: FakeEmporix) -> list[str]:
@@ -286,6 +291,31 @@ async def test_choice_while_down(browser: Browser, emporix: FakeEmporix, fault: 
     assert page.prices == []
     assert "Prix sur demande" in page.text
     assert "Rien n'est perdu" in (await browser.get("/cart")).text
+
+
+@pytest.fixture
+def forgetful_app(emporix: FakeEmporix) -> Starlette:
+    """A storefront that asks for a context anew after a moment."""
+    return create_app(Settings(), emporix.client(httpx2), cache=CachePolicy(ttl=0.05))
+
+
+async def test_late_is_no_outage(forgetful_app: Starlette, emporix: FakeEmporix) -> None:
+    """Who comes back when the context is a little old finds prices and cart: it is renewed meanwhile."""
+    async with forgetful_app.router.lifespan_context(forgetful_app):
+        await warm(forgetful_app)
+        browser = Browser(httpx2.ASGITransport(forgetful_app))
+        await browser.add("kettle")
+        await asyncio.sleep(0.1)
+
+        page = await browser.get("/cart")
+
+        assert page.notices == ""
+        assert page.prices == ["€49.00"]
+        emporix.fault("*", Fault(status=503), times=None)
+        await asyncio.sleep(0.1)
+        await browser.get("/cart")  # finds out
+        assert "out of order" in (await browser.get("/cart")).notices
+        await browser.http.aclose()
 
 
 @pytest.mark.parametrize("operation", ["context", "price", "cart"])
