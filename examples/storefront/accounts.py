@@ -32,7 +32,7 @@ async def log_in(request: Request) -> Response:
         await _shop(request).sessions.login(request, str(form.get("email", "")), str(form.get("password", "")))
     except LoginRefused:
         return back_to(ACCOUNT, "not-you")
-    except ContextUnavailable:
+    except (ContextUnavailable, TokenRejected):
         return back_to(ACCOUNT, "not-now")
     return back_to("/", "welcome")
 

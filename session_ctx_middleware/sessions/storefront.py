@@ -156,6 +156,7 @@ class StorefrontSessions(SessionSource):
         Raises:
             LoginRefused: not this password, or not this customer; or another site has sent the form.
             ContextUnavailable: Emporix could not be asked; the session is as it was.
+            TokenRejected: Emporix begins no session for visitors either, as with a `client_id` of another tenant.
             ContextSealed: the response has started, or it is a WebSocket.
         """
         return await self._moved(request, lambda customers: customers.log_in(request, email, password))

@@ -485,9 +485,13 @@ async def test_logging_in_and_out(browser: Browser, emporix: FakeEmporix) -> Non
 
 
 async def test_login_in_an_outage(browser: Browser, emporix: FakeEmporix) -> None:
-    """While Emporix is away nobody is logged in, and the page says so."""
+    """While Emporix is away, or refuses whatever it is asked, nobody is logged in, and the page says so."""
     await browser.get()
     emporix.fault("customer", Fault(status=503), times=None)
+    assert "nothing has changed" in (await browser.submit("/login", **KIM)).notices
+
+    emporix.clear_faults()
+    emporix.fault("*", Fault(status=401), times=None)
 
     assert "nothing has changed" in (await browser.submit("/login", **KIM)).notices
 
