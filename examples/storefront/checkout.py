@@ -57,7 +57,7 @@ async def place_order(request: Request) -> Response:
     if cart is None or not all(given.values()):
         return await _form(visit, cart, given)
     if form.get("shown") != _stands_for(visit, cart, await _prices(visit, cart)):
-        return await _form(visit, cart, given, "order-changed")
+        return await _form(visit, cart, given, "not-now" if visit.is_offline else "order-changed")
     try:
         order_id = await visit.shop.platform.place_order(visit.ctx.auth, _order(visit, cart, given))
     except (PlatformError, SessionContextError) as error:

@@ -634,6 +634,19 @@ async def test_an_order_that_has_changed(
     assert "Thank you" in page.text
 
 
+async def test_an_order_without_prices(browser: Browser, emporix: FakeEmporix) -> None:
+    """Where prices have gone since the form was shown, nothing is ordered, and nobody says that they have changed."""
+    await browser.add("kettle")
+    form = await filled_in(browser)
+    emporix.fault("price", Fault(status=503), times=None)
+
+    response = await browser.http.post("/checkout", data=form, headers=SAME_ORIGIN)
+
+    assert "cannot do that right now" in response.text
+    assert "changed meanwhile" not in response.text
+    assert emporix.count("checkout") == 0
+
+
 async def test_what_is_ordered_in_another_currency(emporix: FakeEmporix, new_browser: Callable[[], Browser]) -> None:
     """A checkout shows prices in the currency of the cart, while that has not followed its shopper yet."""
     emporix._world.quirks = replace(emporix._world.quirks, currency_delay=60.0)
