@@ -291,6 +291,8 @@ async def test_a_background_refresh_is_linked(make_shop: MakeShop, emporix: Fake
     call = recorder.named(GET)[-1]
     assert call.end_time is not None
     assert (parent_of(call), linked_to(call)) == (None, [span_id(request)])
+    assert call.context is not None
+    assert request.context is not None
     assert call.context.trace_id != request.context.trace_id
 
 

@@ -108,7 +108,7 @@ async def test_what_telemetry_says(library: Any) -> None:
         await ManagedContextClient("acme", service_token=service, **options).get(session.session_id)
 
     told = everything(recorder)
-    operations = {(span.attributes or {})["emporix.session_context.operation"] for span in recorder.spans}
+    operations = {str((span.attributes or {})["emporix.session_context.operation"]) for span in recorder.spans}
     assert operations >= {*OPERATIONS, "managed.get", "oauth.token"}
     assert all("url.template" in (span.attributes or {}) for span in recorder.spans)
     assert shopper.read_in(told) == []
