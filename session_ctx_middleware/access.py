@@ -48,7 +48,7 @@ def get_session_context(connection: Scoped) -> SessionContext:
         return context
     raise ConfigurationError(
         "There is no session context in this request. Add Middleware(SessionContextMiddleware, tenant=...) to the "
-        "application's middleware."
+        "application's middleware, in front of the other ones that read it; with app.add_middleware(...), add it last."
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from .model.fields import SWITCHES
 from .model.frozen_json import plain
+from .model.unmodelled import Unmodelled
 
 __all__ = ["PlainForm"]
 
@@ -15,7 +16,7 @@ SHOWN: Final = (*SWITCHES, "cart_id", "is_logged_in", "exists", "attributes")
 """What pages show. Session, customer and version are of no use there, and do no good in a log."""
 
 
-class PlainForm:
+class PlainForm(Unmodelled):
     """Gives the effective values that pages show, for `json`, JSON responses, FastAPI and templates."""
 
     def to_dict(self) -> dict[str, object]:

@@ -20,6 +20,7 @@ from starlette.templating import Jinja2Templates
 
 from session_ctx_middleware import (
     ConfigurationError,
+    ContextDocument,
     ContextNotLoaded,
     InvalidChange,
     SessionContext,
@@ -171,6 +172,62 @@ def test_install_into_something_else() -> None:
     """Only a FastAPI application can be installed into."""
     with pytest.raises(ConfigurationError, match="FastAPI"):
         install(Starlette())  # type: ignore[arg-type]
+
+
+def wants_a_body(app: FastAPI) -> None:
+    @app.get("/")
+    async def page(ctx: SessionContext) -> None: ...
+
+
+def wants_an_optional_context(app: FastAPI) -> None:
+    @app.get("/")
+    async def page(ctx: SessionCtx | None) -> None: ...
+
+
+def promises_a_context(app: FastAPI) -> None:
+    @app.get("/")
+    async def page(ctx: SessionCtx) -> SessionContext:
+        return ctx
+
+
+def promises_a_document(app: FastAPI) -> None:
+    @app.get("/")
+    async def page(ctx: SessionCtx) -> ContextDocument | None:
+        return ctx.document
+
+
+@pytest.mark.parametrize("endpoint", [wants_a_body, wants_an_optional_context, promises_a_context, promises_a_document])
+def test_annotation_that_fastapi_would_take_for_a_model(endpoint: Callable[[FastAPI], None]) -> None:
+    """A context annotated as data of request or response is told when the application is built, with the remedy."""
+    with pytest.raises(ConfigurationError, match=r"SessionCtx.*response_model=None"):
+        endpoint(FastAPI())
+
+
+async def test_promised_without_a_model(emporix: FakeEmporix, http_library: Any) -> None:
+    """With `response_model=None` the annotation of the return value stays, and the answer is JSON."""
+    session = emporix.new_session(currency="EUR")
+    app = fastapi_shop(emporix, http_library, clock=VirtualClock())
+
+    @app.get("/document", response_model=None)
+    async def document(ctx: SessionCtx) -> ContextDocument | None:
+        return ctx.document
+
+    headers = {"Authorization": f"Bearer {session.token}"}
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://shop") as browser:
+        assert (await browser.get("/document", headers=headers)).json()["currency"] == "EUR"
+
+
+async def test_read_by_a_middleware_outside(emporix: FakeEmporix, http_library: Any) -> None:
+    """A middleware outside of ours has no context; the text says which order is the right one."""
+    app = fastapi_shop(emporix, http_library, clock=VirtualClock())
+
+    @app.middleware("http")
+    async def outside(request: Request, _: Any) -> Response:
+        return Response(get_session_context(request).currency)
+
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://shop") as browser:
+        with pytest.raises(ConfigurationError, match=r"in front of the other ones.*add it last"):
+            await browser.get("/")
 
 
 def test_no_extra_is_imported() -> None:

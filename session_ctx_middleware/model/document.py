@@ -12,6 +12,7 @@ from .frozen_json import EMPTY, FrozenDict, Json, code_of, dumps, plain, text_of
 from .held_text import OddText, as_read, as_sent, decoded, hold, is_condensed
 from .odd_json import loads_tolerantly
 from .personal import Personal
+from .unmodelled import Unmodelled
 
 __all__ = [
     "ATTRIBUTE_PREFIX",
@@ -107,7 +108,7 @@ class _LazyMaps:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class ContextDocument(Personal, _LazyMaps):
+class ContextDocument(Personal, Unmodelled, _LazyMaps):
     """One version of a session context, as Emporix sent it; nothing in it can be changed.
 
     Args:
