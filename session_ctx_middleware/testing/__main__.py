@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Final
 
+from ..emporix.address import check_tenant
+from ..errors import ConfigurationError
 from .app import FakeEmporix
 from .quirks import Quirks
+
+PROGRAM: Final = "python -m session_ctx_middleware.testing"
+DESCRIPTION: Final = (
+    "Serve FakeEmporix, Emporix in memory, until Ctrl-C: for a shop built with base_url=http://127.0.0.1:8900."
+)
+EPILOG: Final = (
+    "POST /_fake/sessions makes a shopper's token, GET /_fake/calls lists calls, POST /_fake/faults breaks some."
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,18 +29,32 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    parser = argparse.ArgumentParser(prog="python -m session_ctx_middleware.testing", description=main.__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8900)
-    parser.add_argument("--tenant", default="acme")
-    parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
-    parser.add_argument("--context-at", choices=("cart", "login"), default="cart")
-    parser.add_argument("--context-delay", type=float, default=0.0, metavar="SECONDS")
-    parser.add_argument("--quirk", action="append", default=[], metavar="NAME=VALUE", help="see the class Quirks")
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=DESCRIPTION, epilog=EPILOG)
+    parser.add_argument("--host", default="127.0.0.1", help="where it listens (%(default)s)")
+    parser.add_argument("--port", type=int, default=8900, help="where it listens (%(default)s)")
+    parser.add_argument("--tenant", default="acme", help="the only one that there is (%(default)s)")
+    parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS", help="before each answer (none)")
+    parser.add_argument(
+        "--context-at",
+        choices=("cart", "login"),
+        default="cart",
+        help="what a session gets its context with: the first cart, as at Emporix, or the login (%(default)s)",
+    )
+    parser.add_argument(
+        "--context-delay", type=float, default=0.0, metavar="SECONDS", help="from then until it is there (none)"
+    )
+    parser.add_argument(
+        "--quirk",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another reading where Emporix' sources contradict each other; any number of times, see the class Quirks",
+    )
     options = parser.parse_args(arguments)
     try:
         quirks = Quirks.parse(options.quirk)
-    except ValueError as error:
+        check_tenant(options.tenant)
+    except (ValueError, ConfigurationError) as error:
         parser.error(str(error))
     try:
         import uvicorn

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from . import accounts, control
 from .answers import Answer, json_answer, refusal, unauthorized, unrouted
 from .fake_carts import FakeCarts
-from .fake_session import FakeSession
+from .fake_session import FakeSession, text
 from .faults import Call, Calls, ConnectionDropped, Fault, Faults
 from .grants import saas_grant
 from .quirks import Quirks
@@ -104,7 +104,7 @@ class FakeEmporix(FakeCarts):
 
     def document(self, session_id: str) -> dict[str, Any] | None:
         """Return a copy of a session's context as it is now, `None` where there is none."""
-        session = self._world.sessions.get(session_id)
+        session = self._world.sessions.get(text(session_id, "session_id"))
         return None if session is None else copy.deepcopy(self._world.current(session))
 
     # What tests and demos do
@@ -194,7 +194,7 @@ class FakeEmporix(FakeCarts):
 
     def revoke(self, token: str) -> None:
         """Refuse a token from now on."""
-        self._world.access.pop(token, None)
+        self._world.access.pop(text(token, "token"), None)
 
     def client(self, module: Any, **options: Any) -> Any:
         """Return an ``AsyncClient`` of httpx or httpx2 whose calls arrive here, in this process.
@@ -211,7 +211,7 @@ class FakeEmporix(FakeCarts):
         return self.now()  # looked up each time: a test may set another clock
 
     def _session(self, session_id: str) -> Session:
-        return self._world.sessions[session_id]
+        return self._world.sessions[text(session_id, "session_id")]
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw_path = scope.get("raw_path") or scope["path"].encode()

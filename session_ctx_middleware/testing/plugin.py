@@ -70,16 +70,19 @@ def emporix_client(emporix_fake: FakeEmporix) -> OpenClient:  # noqa: ARG001 - i
     async def opened(
         app: ASGIApp, session: FakeSession | None = None, *, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[httpx.AsyncClient]:
-        from asgi_lifespan import LifespanManager
+        from .fake_session import checked
 
         sent = dict(headers or {})
         if session is not None:
-            sent["Authorization"] = f"Bearer {session.token}"
+            sent["Authorization"] = f"Bearer {checked(session).token}"
+        if not callable(app):
+            raise TypeError("emporix_client(app, session) wants the ASGI application itself, not its name.")
+        lifespan_manager = _lifespan_manager()
         built: Any = app
         if hasattr(built, "middleware_stack"):
             built.middleware_stack = None
         async with AsyncExitStack() as stack:
-            running = await stack.enter_async_context(LifespanManager(app))
+            running = await stack.enter_async_context(lifespan_manager(app))
             transport = httpx.ASGITransport(running.app)
             client = httpx.AsyncClient(transport=transport, base_url=SHOP, headers=sent)
             yield await stack.enter_async_context(client)
@@ -99,7 +102,9 @@ def emporix_context(emporix_fake: FakeEmporix) -> OpenContext:
 
     @asynccontextmanager
     async def opened(session: FakeSession | None = None, **fields: Any) -> AsyncIterator[SessionContext]:
-        request = _Request(emporix_fake, session or emporix_fake.new_session(**fields))
+        from .fake_session import checked
+
+        request = _Request(emporix_fake, emporix_fake.new_session(**fields) if session is None else checked(session))
         try:
             yield await request.context()
         except BaseException:
@@ -154,6 +159,14 @@ class _Request:
         await self._may_end
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
+
+
+def _lifespan_manager() -> Any:
+    try:
+        from asgi_lifespan import LifespanManager
+    except ImportError:
+        raise ImportError("emporix_client needs more: pip install 'session-ctx-middleware[testing]'") from None
+    return LifespanManager
 
 
 async def _receive() -> Message:

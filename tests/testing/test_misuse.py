@@ -57,6 +57,16 @@ def test_unknown_argument() -> None:
         FakeEmporix(context_at="carts")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("method", ["document", "create_context", "edit", "revoke", "new_token"])
+def test_session_in_place_of_its_id(method: str) -> None:
+    """A whole session in the place of its id or token is refused: nothing would ever be found, or revoked."""
+    emporix = FakeEmporix()
+    session: Any = emporix.new_session()
+
+    with pytest.raises(TypeError, match=r"write session\.(session_id|token)"):
+        getattr(emporix, method)(session)
+
+
 def test_ids_are_random() -> None:
     """Two starts never share a token or a session id, unless a seed asks for the same ones."""
     one, other = FakeEmporix().new_session(), FakeEmporix().new_session()

@@ -157,6 +157,55 @@ def test_fixtures(tmp_path: Path, mark: str, options: tuple[str, ...], setting: 
     assert "8 passed" in (output := run(tmp_path, *options)), output
 
 
+MISTAKES = """
+import sys
+
+import pytest
+from shop import app
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+async def test_token_as_session(emporix_fake, emporix_client):
+    with pytest.raises(TypeError, match="emporix_fake.new_session.*returns, not an object of str"):
+        async with emporix_client(app, emporix_fake.new_session().token):
+            pass
+
+
+async def test_value_as_session(emporix_context):
+    with pytest.raises(TypeError, match="emporix_fake.new_session"):
+        async with emporix_context("EUR"):
+            pass
+
+
+async def test_name_as_application(emporix_client):
+    with pytest.raises(TypeError, match="not its name"):
+        async with emporix_client("shop:app"):
+            pass
+
+
+async def test_without_the_extra(emporix_client, monkeypatch):
+    monkeypatch.setitem(sys.modules, "asgi_lifespan", None)
+    with pytest.raises(ImportError, match="session-ctx-middleware.testing"):
+        async with emporix_client(app):
+            pass
+"""
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    """What a test gets wrong is said by name, with what to write instead."""
+    (tmp_path / "shop.py").write_text(SHOP, "utf-8")
+    (tmp_path / "test_shop.py").write_text(MISTAKES, "utf-8")
+    (tmp_path / "pyproject.toml").write_text(SETTINGS.format(setting=""), "utf-8")
+
+    assert "4 passed" in (output := run(tmp_path, *WITHOUT_ASYNCIO)), output
+
+
 def test_fixtures_are_listed(tmp_path: Path) -> None:
     """`pytest --fixtures` says what each of them is for."""
     output = run(tmp_path, *WITHOUT_ASYNCIO, "--fixtures")

@@ -255,6 +255,23 @@ def test_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert "http://127.0.0.2:1 (client_id=storefront)" in capsys.readouterr().out
 
 
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help says what each option is for."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert (ended.value.code, "Args:" in told) == (0, False)
+    assert "base_url=http://127.0.0.1:8900" in told
+    assert "where it listens (8900)" in told
+
+
+def test_impossible_tenant(capsys: pytest.CaptureFixture[str]) -> None:
+    """A tenant that no shop could be built for is wrong use."""
+    with pytest.raises(SystemExit):
+        main(["--tenant", "ACME"])
+    assert "lower-case" in capsys.readouterr().err
+
+
 def test_missing_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a server, the command says what to install."""
     monkeypatch.setitem(sys.modules, "uvicorn", None)
