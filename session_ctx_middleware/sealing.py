@@ -67,7 +67,10 @@ class Keyring:
             ConfigurationError: there is no secret, or the package ``cryptography`` is missing.
         """
         if not self._secrets:
-            raise ConfigurationError("Sealing needs secret_key=..., the same on every worker.")
+            raise ConfigurationError(
+                "What browsers or stores keep sealed (StorefrontSessions, continuity=...) needs secret_key=..., such "
+                "as secrets.token_urlsafe(32) makes, the same on every worker."
+            )
         keys = self._derived("seal", purpose, KEY_BYTES)
         return Sealer(keys, self._derived("key id", purpose, KEY_ID_BYTES), _unambiguous("seal", purpose, *self._place))
 

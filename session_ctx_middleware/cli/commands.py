@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         return _failed(str(error), WRONG_USE)
     except SessionContextError as error:
-        return _failed(f"{error} {_hint(error)}".strip(), FAILED)
+        return _failed(f"{str(error).rstrip('.')}. {_hint(error)}".strip(), FAILED)
     return status
 
 

@@ -83,11 +83,14 @@ class Customers:
 
     # In
 
-    async def log_in(self, connection: HTTPConnection, email: str, password: str) -> Transition:
+    async def log_in(self, connection: HTTPConnection, email: object, password: object) -> Transition:
         """Log a customer in with a password; see `StorefrontSessions.login`."""
         if is_cross_site(connection):
             # A form on somebody else's site would have the shopper buy in that one's account (login CSRF).
             raise LoginRefused(LOGIN, None, "another site has sent this request")
+        if not (isinstance(email, str) and isinstance(password, str)):
+            # A form without the field, or with a file in its place: anybody can send that.
+            raise LoginRefused(LOGIN, None, "e-mail address and password have to be texts")
         caller, who = await self._caller(connection), _fingerprint(email)
         before = await caller.moving.choices()
         another = caller.session is not None and caller.session.is_customer and caller.session.who != who

@@ -154,7 +154,8 @@ class StorefrontSessions(SessionSource):
             What has become of session, choices and cart. The response takes the tokens to the browser.
 
         Raises:
-            LoginRefused: not this password, or not this customer; or another site has sent the form.
+            LoginRefused: not this password, or not this customer; or another site has sent the form, or a field of it
+                is missing.
             ContextUnavailable: Emporix could not be asked; the session is as it was.
             TokenRejected: Emporix begins no session for visitors either, as with a `client_id` of another tenant.
             ContextSealed: the response has started, or it is a WebSocket.

@@ -65,6 +65,8 @@ def install(
         ConfigurationError: a value cannot work, or the extra ``jinja`` is not installed.
     """
     environment = environment_of(templates)
+    if isinstance(languages, str):
+        raise ConfigurationError("languages=... must be a list of tags, such as ['de', 'de-CH'].")
     for tag in (printable(fallback, "fallback=..."), *languages):
         if locale_of(tag) is None:
             raise ConfigurationError(f"{tag!r} is no language that Babel knows: take a tag such as 'de' or 'de-CH'.")

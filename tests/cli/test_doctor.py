@@ -152,7 +152,11 @@ def command(*arguments: str, token: str = "", written: str = "") -> tuple[int, s
     ("arguments", "status", "told"),
     [
         (("doctor", "--tenant", "ACME", "--client-id", "x"), 2, "lower-case"),
-        (("doctor", "--tenant", "acme", "--client-id", "x", "--base-url", "http://127.0.0.1:9"), 1, "--base-url"),
+        (
+            ("doctor", "--tenant", "acme", "--client-id", "x", "--base-url", "http://127.0.0.1:9"),
+            1,
+            ". Check --tenant",
+        ),
         (("doctor", "--tenant", "acme", "--client-id", "x", "--base-url", "http://api.emporix.io"), 2, "https://"),
         (("doctor", "--tenant", "acme", "--client-id", "x", "--email", "a@b.c"), 2, "EMPORIX_PASSWORD"),
         (("doctor", "--tenant", "acme"), 2, "--client-id"),

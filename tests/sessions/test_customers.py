@@ -393,3 +393,15 @@ async def test_company_takes_too_long(keep: str, make_shop: MakeShop) -> None:
     assert (seen["customer"], seen["session"]) == ("C0003", before["session"])
     await shop.company("le-south")
     assert (await shop.page())["attributes"] == {"legalEntityId": "le-south"}
+
+
+@pytest.mark.parametrize("given", [(None, "correct-horse"), ("jane@example.com", None), (b"file", "x")], ids=str)
+async def test_form_without_the_fields(make_shop: MakeShop, given: tuple[Any, Any]) -> None:
+    """What is no e-mail address and no password is refused as a wrong one is, and Emporix is not asked."""
+    emporix = platform()
+    shop = CustomerShop(make_shop, emporix)
+
+    with pytest.raises(LoginRefused, match="have to be texts"):
+        await shop.login(given)
+
+    assert emporix.count("customer.login") == 0

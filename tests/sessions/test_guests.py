@@ -298,7 +298,7 @@ def test_configuration() -> None:
     async def app(*_: Any) -> None:
         """Never called."""
 
-    with pytest.raises(ConfigurationError, match="secret_key"):
+    with pytest.raises(ConfigurationError, match=r"StorefrontSessions.* needs secret_key"):
         SessionContextMiddleware(app, tenant="acme", token=StorefrontSessions("storefront"))
     shared = StorefrontSessions("storefront")
     SessionContextMiddleware(app, tenant="acme", token=shared, secret_key=SECRET)

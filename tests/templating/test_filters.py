@@ -186,6 +186,7 @@ async def test_texts(shop: Shop, emporix: FakeEmporix) -> None:
     [
         (lambda: install("templates/"), "Jinja2Templates"),  # type: ignore[arg-type]
         (lambda: install(templates_of(""), languages=["klingon"]), "klingon"),
+        (lambda: install(templates_of(""), languages="de"), r"list of tags, such as \['de', 'de-CH'\]"),
         (lambda: install(templates_of(""), fallback="xx"), "xx"),
         (lambda: install(templates_of(""), time_zone="Mars/Olympus"), "Europe/Berlin"),
         (lambda: install(templates_of(""), time_zone="../etc/passwd"), "Europe/Berlin"),

@@ -100,7 +100,8 @@ def _problem(name: Name, proxy: str | None) -> str | None:
     try:
         module = importlib.import_module(name)
     except ImportError:
-        return "it is not installed"
+        extra = "session-ctx-middleware[aiohttp]" if name == "aiohttp" else name
+        return f"it is not installed (pip install '{extra}')"
     if name == "aiohttp":
         return _too_old(module) or ("aiohttp knows no SOCKS proxies" if is_socks(proxy) else None)
     if is_socks(proxy) and importlib.util.find_spec("socksio") is None:
