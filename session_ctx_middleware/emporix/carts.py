@@ -32,6 +32,7 @@ class CartFollows:
     def __init__(self, *, names_unpriced: bool = True) -> None:
         self._names_unpriced = flag(names_unpriced, "CartFollows(names_unpriced=...)")
         self._client: CartClient | None = None
+        self._serves = False
 
     def __repr__(self) -> str:
         return "CartFollows()"
@@ -44,14 +45,16 @@ class CartFollows:
             options: how calls are made.
 
         Raises:
-            ConfigurationError: it is of another one already.
+            ConfigurationError: it is of another one, which was not closed.
         """
-        if self._client is not None:
+        if self._serves:
             raise ConfigurationError("One CartFollows(...) serves one middleware: give each its own.")
         self._client = CartClient(tenant, **options)
+        self._serves = True
 
     async def aclose(self) -> None:
-        """Close the connections of the running event loop."""
+        """Close the connections of the running event loop; another middleware may follow."""
+        self._serves = False
         if self._client is not None:
             await self._client.aclose()
 

@@ -32,6 +32,7 @@ class PublicToken(WithoutLocals):
         self._client_id = printable(client_id, "PublicToken(client_id)")
         self._tokens: ShopperTokens | None = None
         self._kept: RenewedToken | None = None
+        self._serves = False
 
     def __repr__(self) -> str:
         return f"PublicToken({self._client_id!r})"
@@ -44,11 +45,12 @@ class PublicToken(WithoutLocals):
             options: how calls are made.
 
         Raises:
-            ConfigurationError: it is of one already.
+            ConfigurationError: it is of one already, and was not closed.
         """
-        if self._tokens is not None:
+        if self._serves:
             raise ConfigurationError("One PublicToken(...) serves one SiteCatalog: give each its own.")
         self._tokens = ShopperTokens(tenant, self._client_id, **options)
+        self._serves = True
         clock = options.get("clock", SYSTEM_CLOCK)
         self._kept = RenewedToken("public token", OPERATION, self._ask, clock, careful(options.get("telemetry")))
         self._clock = clock
@@ -67,7 +69,8 @@ class PublicToken(WithoutLocals):
         self._bound.drop(value)
 
     async def aclose(self) -> None:
-        """Wait for a request in flight, then close the HTTP client where it was built here."""
+        """Wait for a request in flight, then close the HTTP client where it was built here; another one may follow."""
+        self._serves = False
         if self._kept is not None and self._tokens is not None:
             await self._kept.settle()
             await self._tokens.aclose()

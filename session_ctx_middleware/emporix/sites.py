@@ -65,6 +65,7 @@ class SiteCatalog:
         self._sites: Sites | None = None
         self._renew_at = float("-inf")
         self._failing = False
+        self._serves = False
 
     def bind(self, tenant: str, options: ClientOptions, events: Events) -> None:
         """Be of one middleware from now on.
@@ -75,9 +76,9 @@ class SiteCatalog:
             events: who is told what happens.
 
         Raises:
-            ConfigurationError: it is of another one already, or its token is of another tenant.
+            ConfigurationError: it is of another one, which was not closed; or its token is of another tenant.
         """
-        if self._settings is not None:
+        if self._serves:
             raise ConfigurationError("One SiteCatalog(...) serves one middleware: give each its own.")
         if isinstance(self._token, PublicToken):
             self._token.bind(tenant, options)
@@ -86,6 +87,8 @@ class SiteCatalog:
         self._clock = options.get("clock", SYSTEM_CLOCK)
         self._tasks, self._events = Tasks(self._clock, careful(options.get("telemetry"))), events
         self._settings = SiteSettings(tenant, **options)
+        self._flights, self._sites, self._renew_at = WeakKeyDictionary(), None, float("-inf")
+        self._failing, self._serves = False, True
 
     def __repr__(self) -> str:
         return f"SiteCatalog({self._token!r})"
@@ -157,7 +160,8 @@ class SiteCatalog:
         return self._sites
 
     async def aclose(self) -> None:
-        """Let a load end, then close the connections of the running event loop."""
+        """Let a load end, then close the connections of the running event loop; another middleware may follow."""
+        self._serves = False
         flight = self._flights.get(asyncio.get_running_loop())
         if flight is not None:
             await flight.wait(PAUSE, self._clock)

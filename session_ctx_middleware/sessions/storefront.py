@@ -90,6 +90,7 @@ class StorefrontSessions(SessionSource):
         self._guests: Successions | None = None
         self._customers: Customers | None = None
         self._closes: Callable[[], Awaitable[None]] | None = None
+        self._serves = False
 
     def __repr__(self) -> str:
         return f"StorefrontSessions({self._client_id!r})"
@@ -101,9 +102,9 @@ class StorefrontSessions(SessionSource):
             setup: what it was built with.
 
         Raises:
-            ConfigurationError: another one has this object already, or there is no secret.
+            ConfigurationError: another one has this object, and was not closed; or there is no secret.
         """
-        if self._guests is not None:
+        if self._serves:
             raise ConfigurationError("One StorefrontSessions(...) serves one middleware: give each its own.")
         asks = self._is_crawler
         visits = Visits(None if asks is None else careful(asks, setup.events, "crawler.failed", otherwise=None))
@@ -113,6 +114,7 @@ class StorefrontSessions(SessionSource):
             setup, tokens, self._keeping(setup, sharing), visits, refreshing=refreshing, sharing=sharing
         )
         self._customers = Customers(setup, tokens, self._guests, refreshing)
+        self._serves = True
         if self._store is not None and self._store is not token_store_of(setup.store):
             self._closes = getattr(self._store, "aclose", None)
 
@@ -311,7 +313,8 @@ class StorefrontSessions(SessionSource):
             await self._guests.settle()
 
     async def aclose(self) -> None:
-        """Let refreshes end, then close the connections of the running event loop."""
+        """Let refreshes end, then close the connections of the running event loop; another middleware may follow."""
+        self._serves = False
         if self._customers is not None:
             await self._customers.aclose()
         if self._guests is not None:

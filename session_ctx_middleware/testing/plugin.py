@@ -82,7 +82,7 @@ def emporix_client(emporix_fake: FakeEmporix) -> OpenClient:  # noqa: ARG001 - i
         if hasattr(built, "middleware_stack"):
             built.middleware_stack = None
         async with AsyncExitStack() as stack:
-            running = await stack.enter_async_context(lifespan_manager(app))
+            running = await stack.enter_async_context(lifespan_manager(_apart(app)))
             transport = httpx.ASGITransport(running.app)
             client = httpx.AsyncClient(transport=transport, base_url=SHOP, headers=sent)
             yield await stack.enter_async_context(client)
@@ -159,6 +159,17 @@ class _Request:
         await self._may_end
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
+
+
+def _apart(app: ASGIApp) -> ASGIApp:
+    """Give each request a state of its own, as servers do: what runs lifespan here hands all of them one."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if "state" in scope and scope["type"] != "lifespan":
+            scope = {**scope, "state": {**scope["state"]}}
+        await app(scope, receive, send)
+
+    return wrapped
 
 
 def _lifespan_manager() -> Any:

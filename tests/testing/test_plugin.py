@@ -157,6 +157,65 @@ def test_fixtures(tmp_path: Path, mark: str, options: tuple[str, ...], setting: 
     assert "8 passed" in (output := run(tmp_path, *options)), output
 
 
+OBJECTS = """
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from session_ctx_middleware import SessionContextMiddleware
+from session_ctx_middleware.emporix import CartFollows, PublicToken, SiteCatalog
+from session_ctx_middleware.sessions import StorefrontSessions
+
+pytestmark = pytest.mark.anyio
+catalog = SiteCatalog(PublicToken("storefront"))
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+async def page(request):
+    ctx = await request.state.session_ctx
+    return JSONResponse([site.code for site in await catalog.load()])
+
+
+app = Starlette(
+    routes=[Route("/", page)],
+    middleware=[
+        Middleware(
+            SessionContextMiddleware,
+            tenant="acme",
+            token=StorefrontSessions("storefront"),
+            sites=catalog,
+            carts=CartFollows(),
+            secret_key="k" * 32,
+        )
+    ],
+)
+
+
+@pytest.mark.parametrize("which", ["first", "second", "third"])
+async def test_page(emporix_fake, emporix_client, which, caplog):
+    async with emporix_client(app) as client:
+        assert (await client.get("/")).json() == ["main", "us"]
+        assert (await client.get("/")).status_code == 200
+    assert caplog.messages == []
+    assert emporix_fake.count("site.list") == 1
+    assert emporix_fake.count("anonymous.login") == 2  # the visitor's, and the shop's own
+"""
+
+
+def test_objects_of_the_shop(tmp_path: Path) -> None:
+    """What a shop makes once (sessions, sites, carts) serves one test after the other, and nothing of one is left."""
+    (tmp_path / "test_shop.py").write_text(OBJECTS, "utf-8")
+    (tmp_path / "pyproject.toml").write_text(SETTINGS.format(setting=""), "utf-8")
+
+    assert "3 passed" in (output := run(tmp_path, *WITHOUT_ASYNCIO)), output
+
+
 MISTAKES = """
 import sys
 
