@@ -61,7 +61,14 @@ def run(page: Path) -> dict[str, Any]:
     return vars(module)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+OF_SEVERAL_FILES = ROOT / "docs" / "tutorial.md"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if blocks(page, "python") and page != OF_SEVERAL_FILES],
+    ids=lambda page: page.name,
+)
 async def test_the_code_of_a_page_runs(page: Path) -> None:
     """The code of a page runs."""
     names = run(page)
@@ -175,6 +182,46 @@ def test_documented_test(tmp_path: Path) -> None:
     (block,) = (each for each in blocks(ROOT / "docs/testing.md", "python"))
     (tmp_path / "test_shop.py").write_text(block, "utf-8")
 
+    assert "4 passed" in run_pytest(tmp_path)
+
+
+def test_first_test(tmp_path: Path) -> None:
+    """Shop and test of the README are a file that pytest runs as it stands, where nothing is configured."""
+    (tmp_path / "test_shop.py").write_text("\n\n".join(blocks(ROOT / "README.md", "python")), "utf-8")
+
+    assert "1 passed" in run_pytest(tmp_path)
+
+
+def test_tutorial(tmp_path: Path) -> None:
+    """The shop of the tutorial, in the files that its blocks name, passes the tests that the last step writes."""
+    files: dict[str, list[str]] = {}
+    for block in blocks(OF_SEVERAL_FILES, "python"):
+        files.setdefault(block.partition("\n")[0].removeprefix("# "), []).append(block)
+    assert [*files] == ["shop.py", "test_shop.py", "shop_fastapi.py"]
+    for name, written in files.items():
+        (tmp_path / name).write_text("\n\n".join(written), "utf-8")
+    (tmp_path / "test_fastapi.py").write_text(OF_THE_FASTAPI_SHOP, "utf-8")
+
+    assert "6 passed" in run_pytest(tmp_path)
+
+
+OF_THE_FASTAPI_SHOP = """
+import pytest
+from shop_fastapi import api
+
+
+@pytest.mark.anyio
+async def test_prices(emporix_fake, emporix_client):
+    async with emporix_client(api) as client:
+        await client.post("/switch", data={"currency": "USD"}, headers={"origin": "https://shop.test"})
+        assert (await client.get("/prices")).json() == {"currency": "USD"}
+        answer = await client.post("/switch", data={"currency": "usd"}, headers={"origin": "https://shop.test"})
+        assert answer.status_code == 422
+"""
+
+
+def run_pytest(directory: Path) -> str:
+    """Return what pytest says of the tests in a directory, in an environment that configures nothing."""
     done = subprocess.run(
         [
             sys.executable,
@@ -191,14 +238,14 @@ def test_documented_test(tmp_path: Path) -> None:
             ".",
             ".",
         ],
-        cwd=tmp_path,
+        cwd=directory,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-
-    assert (done.returncode, "4 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_every_link_leads_somewhere() -> None:
