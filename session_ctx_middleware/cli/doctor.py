@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from ..emporix import ShopperTokens
+from ..emporix.site_settings import SiteSettings
 from ..errors import EmporixError
 from ..model.fields import SWITCHES
+from ..model.sites import Sites
 from .probes import ATTRIBUTE, Patient, Settings
 
 __all__ = ["Finding", "check_up"]
@@ -47,7 +49,7 @@ async def check_up(
 
     Args:
         settings: whom to ask.
-        config_only: only see whether a session with these values can begin.
+        config_only: only see whether a session with these values can begin, and the site offers them.
         customer: e-mail address and password of a customer of one's own, to ask what is about customers, too.
 
     Raises:
@@ -58,7 +60,7 @@ async def check_up(
         patient = await Patient.admitted(settings, tokens)
         async with patient:
             try:
-                async for finding in _examined(patient, tokens, config_only=config_only):
+                async for finding in _examined(patient, tokens, settings.base_url, config_only=config_only):
                     yield finding
                 if customer is not None and not config_only:
                     yield await _customers_refresh(patient, tokens, *customer)
@@ -66,13 +68,16 @@ async def check_up(
                 await patient.delete_cart()
 
 
-async def _examined(patient: Patient, tokens: ShopperTokens, *, config_only: bool) -> AsyncIterator[Finding]:
+async def _examined(
+    patient: Patient, tokens: ShopperTokens, base_url: str, *, config_only: bool
+) -> AsyncIterator[Finding]:
     yield Finding("login", "Can an anonymous session begin?", "yes")
     named = "told" if patient.granted.session_id else "not told"
     yield Finding("session_id", "Does the login tell the session's id?", named)
     yield await _first_context(patient)
     if config_only:
         yield await _configuration(patient)
+        yield await _offered(patient, base_url)
         return
     if (await patient.context()).status == 200:
         for name, question, probe in PROBES:
@@ -127,6 +132,18 @@ async def _configuration(patient: Patient) -> Finding:
         if str(context.data.get(SWITCHES[field], "")).lower() != value.lower()
     ]
     return Finding("configuration", question, "no" if wrong else "yes", "; ".join(wrong))
+
+
+async def _offered(patient: Patient, base_url: str) -> Finding:
+    """Tell which of the values the site does not offer: Emporix takes those for a session, and has no prices then."""
+    question = "Does the site offer the configured values?"
+    try:
+        async with SiteSettings(patient.tenant, base_url=base_url) as settings:
+            sites = Sites(await settings.sites(patient.granted.access_token))
+    except EmporixError as error:
+        return Finding("offered", question, "unknown", f"Its settings cannot be read ({type(error).__name__}).")
+    refused = sites.refused(patient.seeds, patient.seeds)
+    return Finding("offered", question, "no" if refused else "yes", " ".join(map(str, refused.values())))
 
 
 async def _stale_version(patient: Patient) -> str:

@@ -113,6 +113,30 @@ async def test_configuration(serve: Serve) -> None:
     assert emporix.count("context.patch") == emporix.count("cart") == 0
 
 
+@pytest.mark.parametrize(
+    ("seeds", "answer", "remark"),
+    [
+        ({}, "yes", ""),
+        ({"language": "de-CH"}, "yes", ""),
+        ({"currency": "JPY"}, "no", "currency must be offered by the site: EUR, USD, CHF."),
+        ({"site_code": "nowhere"}, "no", "site_code must be one of the shop's sites: main, us."),
+    ],
+    ids=str,
+)
+async def test_what_the_site_offers(serve: Serve, seeds: dict[str, str], answer: str, remark: str) -> None:
+    """A session takes any currency: what the site does not offer is told from its settings, with what it does offer."""
+    settings = await serve(FakeEmporix(context_at="login"), **seeds)
+    found = {each.name: each async for each in check_up(settings, config_only=True)}
+    assert (found["offered"].answer, found["offered"].remark) == (answer, remark)
+
+
+async def test_sites_that_cannot_be_read(serve: Serve) -> None:
+    """Where nobody knows what the sites offer, that is the answer."""
+    emporix = FakeEmporix(context_at="login")
+    emporix.fault("site", Fault(status=503), times=None)
+    assert (await answers(await serve(emporix), config_only=True))["offered"] == "unknown"
+
+
 @pytest.mark.slow
 async def test_service_that_fails(serve: Serve) -> None:
     """A service that fails is an answer, too; the cart is deleted all the same."""
