@@ -39,8 +39,8 @@ MODULES: Final = (
 FIRST: Final = ("SessionContext", "SessionContextMiddleware")
 
 PAGES: Final = {
-    "Start": ("quickstart", "tutorial", "pitfalls", "migrating"),
-    "Build": ("templates", "tokens", "sites", "testing", "debug_panel"),
+    "Start": ("why", "quickstart", "tutorial", "pitfalls", "migrating"),
+    "Build": ("fastapi", "templates", "tokens", "sites", "testing", "debug_panel"),
     "In production": ("configuration", "workers", "caches", "observability", "errors", "security", "performance"),
     "More": ("resolution", "compatibility", "cli", "versions", "architecture", "glossary"),
 }
