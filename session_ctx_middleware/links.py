@@ -30,7 +30,7 @@ REGION: Final = re.compile("[A-Za-z]{2}|[0-9]{3}")
 class Links(NamedTuple):
     """What search engines are told of a page.
 
-    Args:
+    Attributes:
         canonical: the address that is meant, however the page was asked for.
         alternates: where it is for readers of each language (BCP 47), itself included, and for all others: `x-default`.
     """
