@@ -11,7 +11,7 @@ from .emporix.address import check_base_url, is_insecure
 from .engine import PROCESS_SECRET, Keys, Neighbourhood
 from .events import ContextEvent, EventHook, Events
 from .health import Monitored
-from .observing import CallObserver, Careful
+from .observing import CallHook, CallObserver, Careful
 from .policies import CachePolicy, UpstreamPolicy
 from .processes import several_workers
 from .reports import Observer
@@ -19,7 +19,6 @@ from .stores import ContextStore, MemoryStore
 
 if TYPE_CHECKING:
     from .emporix import HttpClient
-    from .emporix.calls import CallHook
 
 __all__ = [
     "be_watched",

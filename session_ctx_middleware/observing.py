@@ -6,9 +6,9 @@ import contextvars
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-__all__ = ["Call", "CallObserver", "Careful", "careful"]
+__all__ = ["Call", "CallHook", "CallObserver", "Careful", "careful"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
@@ -22,8 +22,10 @@ class Call:
         method: the HTTP method.
         host: of the platform.
         port: of the platform.
-        seconds: it took.
+        began: when it was made, in monotonic seconds.
+        seconds: how long it took.
         status: of the answer; `None` where none came.
+        failure: why none came; else empty.
         error: why the call is none that succeeded, in a word; empty where nothing but the status says so.
     """
 
@@ -31,9 +33,15 @@ class Call:
     method: str
     host: str
     port: int
+    began: float
     seconds: float
     status: int | None = None
+    failure: str = ""
     error: str = ""
+
+
+CallHook: TypeAlias = Callable[[Call, str | None], object]
+"""Is told of a call, and the token that it went out with: to know whose call it was, never to be kept."""
 
 
 class CallObserver(Protocol):

@@ -11,7 +11,7 @@ from .events import EventHook, Events
 
 if TYPE_CHECKING:
     from .context import SessionContext
-    from .emporix.calls import CallHook
+    from .observing import CallHook
 
 __all__ = ["Watcher", "checked_watcher"]
 

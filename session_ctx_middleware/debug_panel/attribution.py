@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..emporix.calls import Call
+from ..observing import Call
 from .records import RequestRecord
 
 __all__ = ["OwnedCall", "calls_of"]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ..emporix.calls import Call
 from ..events import ContextEvent
 from ..health import Health, Monitored
+from ..observing import Call
 from .attribution import OwnedCall, calls_of
 from .markup import Html, element, joined
 from .records import RequestRecord

@@ -19,9 +19,9 @@ from ..access import SCOPE_KEY
 from ..checks import flag, whole
 from ..clock import Clock
 from ..context import SessionContext
-from ..emporix.calls import Call
 from ..errors import ConfigurationError, SessionContextError
 from ..events import ContextEvent, Events
+from ..observing import Call
 from ..same_origin import local_target
 from ..watching import Watcher
 from .answers import page_of

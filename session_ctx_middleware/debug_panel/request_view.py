@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-from ..emporix.calls import Call
 from ..events import ContextEvent
 from ..model.fields import SWITCHES
+from ..observing import Call
 from ..remedies import KINDS
 from .markup import Html, element, joined
 from .records import NO_TOKEN, NOT_KNOWN, Facts, Load, Read, RequestRecord

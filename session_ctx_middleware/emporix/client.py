@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Final, TypedDict
 from ..checks import number, whole
 from ..clock import Clock, SystemClock
 from ..frames import WithoutLocals
-from ..observing import CallObserver, careful
+from ..observing import CallHook, CallObserver, careful
 from ..platform_time import PlatformTime
 from .address import BASE_URL, check_base_url, check_tenant
-from .calls import CallHook
 from .http import Http
 from .transport import HttpClient, Options, clients_for
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
@@ -10,11 +11,9 @@ from ..checks import is_visible
 from ..clock import Clock
 from ..errors import EmporixUnreachable, InvalidChange, MalformedAnswer, TokenRejected
 from ..model.frozen_json import dumps
-from ..observing import Call as ObservedCall
-from ..observing import CallObserver
+from ..observing import Call, CallHook, CallObserver
 from ..platform_time import PlatformTime
 from .answers import Answer, seconds_of
-from .calls import Call, CallHook
 from .limits import TimeLimit
 from .transport import (
     CLOSED,
@@ -125,13 +124,11 @@ class Http:
             fields["authorization"] = f"Bearer {token}"
         dated = self.platform_time.wants_date
         request = Request(operation, method, self._url(path, params), fields, content, dated)
-        began = self._clock.monotonic() if dated or self._on_call is not None else 0.0
-        if self._observer is None:
+        began = self._clock.monotonic() if dated else 0.0
+        if self._observer is None and self._on_call is None:
             reply = await self._sent(request, confidential=confidential)
         else:
-            reply = await self._watched(request, self._observer, confidential=confidential)
-        if self._on_call is not None:
-            self._on_call(self._call_of(operation, reply, began), token)
+            reply = await self._watched(request, token, confidential=confidential)
         # Raised here and not in a handler: the client's error holds the request, and that the token.
         if isinstance(reply, str):
             raise EmporixUnreachable(operation, None, reply)
@@ -142,33 +139,41 @@ class Http:
         body = b"" if reply.flaw is not None else reply.body
         return Answer(reply.status, body, seconds_of(reply.retry_after, self._clock))
 
-    async def _watched(self, request: Request, observer: CallObserver, *, confidential: bool) -> Reply | str:
-        """Make a call that an observer is told of, and nobody else who would count it once more."""
-        began, ended = self._clock.monotonic(), "_OTHER"
-        status = None
+    async def _watched(self, request: Request, token: str | None, *, confidential: bool) -> Reply | str:
+        """Make a call that somebody is told of; where an observer counts it, nobody else counts it once more."""
+        began, status, failure, error = self._clock.monotonic(), None, "", "_OTHER"
         try:
-            with CountedHere():
+            with nullcontext() if self._observer is None else CountedHere():
                 reply = await self._sent(request, confidential=confidential)
-            status, ended = (None, ERRORS.get(reply, ended)) if isinstance(reply, str) else (reply.status, _flaw(reply))
-        except BaseException as error:
-            ended = type(error).__name__
+            if isinstance(reply, str):
+                failure, error = reply, ERRORS.get(reply, error)
+            else:
+                status, error = reply.status, _flaw(reply)
+        except BaseException as raised:
+            failure = error = type(raised).__name__
             raise
         else:
             return reply
         finally:
             host, port = self._server
-            seconds = self._clock.monotonic() - began
-            observer.called(
-                ObservedCall(
-                    operation=request.operation,
-                    method=request.method,
-                    host=host,
-                    port=port,
-                    seconds=seconds,
-                    status=status,
-                    error=ended,
-                )
+            call = Call(
+                operation=request.operation,
+                method=request.method,
+                host=host,
+                port=port,
+                began=began,
+                seconds=self._clock.monotonic() - began,
+                status=status,
+                failure=failure,
+                error=error,
             )
+            self._tell(call, token)
+
+    def _tell(self, call: Call, token: str | None) -> None:
+        if self._observer is not None:
+            self._observer.called(call)
+        if self._on_call is not None:
+            self._on_call(call, token)
 
     async def _sent(self, request: Request, *, confidential: bool) -> Reply | str:
         if not confidential:
@@ -187,11 +192,6 @@ class Http:
             if meaning is None:
                 raise
             return meaning
-
-    def _call_of(self, operation: str, reply: Reply | str, began: float) -> Call:
-        status, failure = (None, reply) if isinstance(reply, str) else (reply.status, "")
-        seconds = self._clock.monotonic() - began
-        return Call(operation=operation, status=status, failure=failure, began=began, seconds=seconds)
 
     def _url(self, path: str, params: Mapping[str, str] | None) -> str:
         return f"{self._base_url}{path}?{urlencode(params)}" if params else f"{self._base_url}{path}"
