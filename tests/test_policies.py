@@ -23,6 +23,7 @@ from session_ctx_middleware import (
     UpstreamPolicy,
 )
 from session_ctx_middleware.clock import SystemClock
+from session_ctx_middleware.debug_panel import DebugPanel
 from session_ctx_middleware.emporix import CartFollows, SiteCatalog
 from session_ctx_middleware.stores import MemoryStore
 
@@ -52,6 +53,9 @@ WRONG_KINDS: dict[str, list[Any]] = {
     "insecure_http": ["yes", 1, None],
     "resolve": ["de", 1, [None]],
     "strict": ["yes", 0, None],
+    "debug_panel": [True, "yes", DebugPanel],
+    "telemetry": [True, "otel", object()],
+    "server_timing": ["yes", 1, None],
     "clock": [3, time, SystemClock],
 }
 

@@ -22,7 +22,7 @@ async def test_website(emporix: FakeEmporix, monkeypatch: pytest.MonkeyPatch) ->
     (middleware,) = fastapi_shop.app.user_middleware
     async with emporix.client(httpx2) as upstream:
         monkeypatch.setitem(middleware.kwargs, "http_client", upstream)
-        monkeypatch.setattr(fastapi_shop.sessions, "_guests", None)
+        monkeypatch.setattr(fastapi_shop.sessions, "_serves", False)
         monkeypatch.setattr(fastapi_shop.app, "middleware_stack", None)
         transport = httpx2.ASGITransport(fastapi_shop.app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://shop.test") as browser:
@@ -43,7 +43,7 @@ async def test_it_reads_switches_and_refuses(emporix: FakeEmporix, monkeypatch: 
     (middleware,) = fastapi_shop.app.user_middleware
     async with emporix.client(httpx2) as upstream:
         monkeypatch.setitem(middleware.kwargs, "http_client", upstream)
-        monkeypatch.setattr(fastapi_shop.sessions, "_guests", None)
+        monkeypatch.setattr(fastapi_shop.sessions, "_serves", False)
         monkeypatch.setattr(fastapi_shop.app, "middleware_stack", None)
         browser = httpx2.AsyncClient(
             transport=httpx2.ASGITransport(fastapi_shop.app),
