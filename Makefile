@@ -86,7 +86,8 @@ screenshots: $(BROWSER)
 	BROWSER_REQUIRED=1 $(BIN)/python -m pytest tests/browser -k pictures $(ARGS)
 	cp build/screenshots/docs/* docs/images/
 
-# uv makes an environment in seconds, of which this needs several.
+# uv makes an environment in seconds, of which this needs several. It trusts whom the machine trusts, as pip does.
+export UV_SYSTEM_CERTS := 1
 $(PACKAGING): $(READY)
 	$(BIN)/python -m pip install --quiet "uv>=0.13,<1"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group package
