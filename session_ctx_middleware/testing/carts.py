@@ -94,12 +94,10 @@ def add_item(call: Incoming) -> Answer:
 
 def update_item(call: Incoming) -> Answer:
     """Change an item: the fields that are sent where ``partial`` says so, else all of it."""
-    cart = own_cart(call)
-    if not isinstance(cart, Cart):
-        return cart
-    item = cart.item(call.values["item_id"])
-    if item is None:
-        return _no_item()
+    found = _own_item(call)
+    if isinstance(found, Answer):
+        return found
+    _, item = found
     quantity = call.data.get("quantity", 1)
     if not isinstance(quantity, int | float) or quantity <= 0:
         return _bad_request("The quantity has to be more than 0")
@@ -112,12 +110,10 @@ def update_item(call: Incoming) -> Answer:
 
 def remove_item(call: Incoming) -> Answer:
     """Take an item out of a cart."""
-    cart = own_cart(call)
-    if not isinstance(cart, Cart):
-        return cart
-    item = cart.item(call.values["item_id"])
-    if item is None:
-        return _no_item()
+    found = _own_item(call)
+    if isinstance(found, Answer):
+        return found
+    cart, item = found
     cart.items.remove(item)
     return no_content()
 
@@ -271,8 +267,15 @@ def _no_cart() -> Answer:
     return service_error(404, NOT_FOUND, status="Not Found")
 
 
-def _no_item() -> Answer:
-    return service_error(404, "Cart item not found", status="Not Found")
+def _own_item(call: Incoming) -> tuple[Cart, dict[str, Any]] | Answer:
+    """Return the item of a cart of the session, and the cart, or why it cannot be had."""
+    cart = own_cart(call)
+    if not isinstance(cart, Cart):
+        return cart
+    item = cart.item(call.values["item_id"])
+    if item is None:
+        return service_error(404, "Cart item not found", status="Not Found")
+    return cart, item
 
 
 def _yrn(call: Incoming, kind: str, name: str) -> str:
