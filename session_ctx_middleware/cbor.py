@@ -48,35 +48,40 @@ def loads(data: bytes) -> object:
 
 
 def _write(written: bytearray, value: object) -> None:
-    if value is None:
-        written.append(NULL)
-    elif isinstance(value, int):
-        written += _head(UNSIGNED, value) if value >= 0 else _head(NEGATIVE, -1 - value)
-    elif isinstance(value, str):
+    if isinstance(value, str):
         text = value.encode("utf-8", "surrogatepass")
-        written += _head(TEXT, len(text)) + text
+        _head(written, TEXT, len(text))
+        written += text
     elif isinstance(value, bytes):
-        written += _head(BYTES, len(value)) + value
+        _head(written, BYTES, len(value))
+        written += value
+    elif isinstance(value, int):
+        _head(written, *((UNSIGNED, value) if value >= 0 else (NEGATIVE, -1 - value)))
     elif isinstance(value, list | tuple):
-        written += _head(LIST, len(value))
+        _head(written, LIST, len(value))
         for each in value:
             _write(written, each)
     elif isinstance(value, dict):
-        written += _head(MAP, len(value))
+        _head(written, MAP, len(value))
         for pair in value.items():
             for each in pair:
                 _write(written, each)
+    elif value is None:
+        written.append(NULL)
     else:
         raise ValueError(f"no form for {type(value).__name__}")
 
 
-def _head(major: int, number: int) -> bytes:
-    """Return a type and a number, in as few bytes as there can be (section 4.2.1)."""
+def _head(written: bytearray, major: int, number: int) -> None:
+    """Write a type and a number, in as few bytes as there can be (section 4.2.1)."""
     if number < SIZES[0][0]:
-        return bytes([major << 5 | number])
+        written.append(major << 5 | number)
+        return
     for code, size in SIZES:
         if number < 1 << 8 * size:
-            return bytes([major << 5 | code]) + number.to_bytes(size)
+            written.append(major << 5 | code)
+            written += number.to_bytes(size)
+            return
     raise ValueError("more than 64 bits")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Final, TypeVar
 
@@ -185,13 +185,17 @@ class ContinuityCookies:
         ids = {noted.operation.op_id for noted in notes.operations}
         held = [Held(name, join((note,), oldest), size) for name, note, size in readable]
         if len(held) > 1:
-            held = [replace(each, weight=self._size(prefix, each.notes.only(ids))) for each in held]
+            held = [replace(each, weight=self._weight(prefix, each, ids)) for each in held]
         brought = needed(held)
         staying = {each.name for each in brought}
         useless = (*found.useless, *dict.fromkeys(each.name for each in held if each.name not in staying))
         tidy = not useless and is_compact(brought)
         until = min(each.whole_until for each in (notes, *(note for _, note, _ in readable)))
         return replace(found, notes=notes, brought=brought, useless=useless, until=until, is_tidy=tidy)
+
+    def _weight(self, prefix: bytes, held: Held, ids: Collection[str]) -> int:
+        counts = held.notes.only(ids)
+        return held.size if len(counts.operations) == len(held.notes.operations) else self._size(prefix, counts)
 
     def _note(self, name: bytes, value: bytes) -> Notes | str:
         """Return a note, or why it is not believed."""
@@ -308,6 +312,8 @@ class ContinuityCookies:
         return _jws.encode(payload, self._keys[0], ALGORITHM, headers=SHORT_HEADER).encode()
 
 
+# A note is measured several times before it is written; two that are equal are not taken for one.
+@lru_cache(maxsize=16)
 def _payload(notes: Notes) -> bytes:
     return cbor.dumps(encode(notes))
 
