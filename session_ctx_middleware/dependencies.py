@@ -79,6 +79,14 @@ class RequestDependencies:
     server_timing: bool = False
     observes: bool = False
 
+    def timestamp(self, seen: float) -> float:
+        """Return a timestamp for a change, in seconds since the epoch; see `HybridClock.next`.
+
+        Args:
+            seen: the latest timestamp of another host that the request knows of.
+        """
+        return self.timestamps.next(self.clock.time(), seen)
+
     def monitored(self) -> Monitored:
         """Return the middleware.
 

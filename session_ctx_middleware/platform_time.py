@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from .clock import Clock
 
-__all__ = ["PlatformTime"]
+__all__ = ["CorrectedClock", "PlatformTime"]
 
 EVERY: Final = 10.0
 """Seconds between two answers that are looked at: host clocks drift by far less meanwhile."""
@@ -61,6 +61,17 @@ class PlatformTime:
         there = self.at(now)
         return now if there is None else now - max(0.0, there - told)
 
+    def nearest(self, time: float) -> float:
+        """Return the time that is nearest to a host's clock of all that it may be at Emporix by now.
+
+        Args:
+            time: seconds since the epoch, as the system believes them to be.
+        """
+        if self._bounds is None:
+            return time
+        now = self._clock.monotonic()
+        return min(max(time, now + self._bounds[0]), now + self._bounds[1])
+
     def told(self, date: str | None, asked: float) -> None:
         """Take the date of an answer that has just arrived.
 
@@ -78,6 +89,30 @@ class PlatformTime:
         self._doubt = told if agreed is None else None
         self._bounds = agreed or self._bounds
         self._next = now + EVERY if agreed else now
+
+
+class CorrectedClock:
+    """A host's clock, of which the time is only believed within the bounds that Emporix' answers set.
+
+    What one worker dates, others compare with their own time: with this clock, hosts that are an hour apart agree to a
+    second or less as soon as Emporix has answered each of them. A clock that is right tells the same as before.
+
+    Args:
+        clock: of this process.
+        platform_time: what Emporix' answers have told.
+    """
+
+    def __init__(self, clock: Clock, platform_time: PlatformTime) -> None:
+        self.monotonic = clock.monotonic
+        self.random = clock.random
+        self.sleep = clock.sleep
+        self.call_later = clock.call_later
+        self._clock = clock
+        self._platform_time = platform_time
+
+    def time(self) -> float:
+        """Return seconds since the epoch."""
+        return self._platform_time.nearest(self._clock.time())
 
 
 def _both(one: Bounds, other: Bounds) -> Bounds | None:
