@@ -178,6 +178,7 @@ class SessionContextMiddleware:
                 protection=neighbourhood.protection((tenant, base_url)),
                 receipts=continuity.receipts,
                 platform_time=self._emporix.platform_time,
+                documents_travel=documents is not None,
                 observer=observer,
             ),
             ReportedContexts(self._emporix, events),

@@ -42,6 +42,8 @@ class Publisher:
         pauses: for tokens whose parked changes are to be sent later.
         clock: where time and randomness come from.
         stats: the counters.
+        refused_for: seconds for which it is remembered that Emporix has refused a token: as long as a browser may
+            bring what another worker still knows of it.
     """
 
     cache: CachePolicy
@@ -52,6 +54,7 @@ class Publisher:
     pauses: Pauses
     clock: Clock
     stats: Stats
+    refused_for: float = 0.0
 
     def judge(self, entry: Entry, found: Found) -> Verdict:
         """Decide what may be done with a document that has arrived."""
@@ -124,6 +127,7 @@ class Publisher:
         entry.raise_fence()  # an answer from before the rejection must not bring the context back
         entry.store_view.look_again()  # what is parked shows again should the token be taken again
         self._absent(entry, Snapshot(rejected=True), self.cache.rejected_ttl)
+        self.entries.keep(entry, at_least=self.refused_for)
 
     def throttle(self, entry: Entry, since: float) -> None:
         """Leave Emporix alone for this token for a while, at random up to the policy's time.

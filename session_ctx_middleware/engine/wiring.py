@@ -55,6 +55,7 @@ class EngineOptions:
         protection: what this process knows about the health of Emporix; nothing, unless somebody says it.
         receipts: whether receipts may be left at Emporix.
         platform_time: Emporix' time; unknown, unless somebody says it.
+        documents_travel: whether browsers bring documents.
         observer: watches the calls; nobody, unless somebody says so.
     """
 
@@ -68,6 +69,7 @@ class EngineOptions:
     protection: Protection | None = None
     receipts: bool = True
     platform_time: PlatformTime | None = None
+    documents_travel: bool = False
     observer: CallObserver | None = None
 
 
@@ -163,6 +165,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         pauses=pauses,
         clock=clock,
         stats=stats,
+        refused_for=cache.longest if options.documents_travel else 0.0,
     )
     loads = Loads(
         source=protected,

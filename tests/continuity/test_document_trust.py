@@ -15,6 +15,7 @@ from session_ctx_middleware.sealing import Keyring
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from ..support.shop import Shop
+from ..support.virtual_time import WALL_START
 from .browser import OTHER_SECRET, SECRET, Browser, page
 from .travel import DOCUMENT, in_full, stats, travelling
 
@@ -174,7 +175,7 @@ async def test_rotated_keys(make_shop: MakeShop, emporix: FakeEmporix) -> None:
 
 async def test_two_shops_on_one_host(make_shop: MakeShop, emporix: FakeEmporix) -> None:
     """Shops of two tenants on one host neither read nor clear each other's documents."""
-    other = FakeEmporix(tenant="other")
+    other = FakeEmporix(tenant="other", now=lambda: WALL_START + asyncio.get_running_loop().time())
     one, two = travelling(make_shop, 2)
     theirs, new = travelling(make_shop, 2, emporix=other)
     browser, token = Browser(emporix.new_session(currency="EUR").token), other.new_session(currency="USD").token
@@ -187,6 +188,23 @@ async def test_two_shops_on_one_host(make_shop: MakeShop, emporix: FakeEmporix) 
     browser.token = mine
     assert await browser.currency(two) == "EUR"
     assert [stats(each)["travelled"] for each in (two, new)] == [1, 1]
+
+
+async def test_a_refused_token(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """What one worker still knows of a token that Emporix has refused another one shows there no more."""
+    one, two = travelling(make_shop, 2)
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    await browser.currency(one)
+    kept = browser.cookies[DOCUMENT]
+    emporix.revoke(session.token)
+    browser.cookies.clear()
+    assert await browser.currency(two) is None
+    browser.cookies[DOCUMENT] = kept  # from an answer that was on its way
+    await asyncio.sleep(60)
+    emporix.fault("context.*", Fault(status=503), times=None)
+
+    assert await browser.currency(two) is None
 
 
 async def test_made_up_cookies_cost_no_memory(make_shop: MakeShop, emporix: FakeEmporix) -> None:

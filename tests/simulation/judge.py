@@ -35,6 +35,8 @@ PROMISES: Final = {
 STALE: Final = CACHE.ttl + UPSTREAM.deadline + 1.0
 STALE_ON_ERROR: Final = STALE + max(CACHE.stale_while_revalidate, CACHE.stale_if_error)
 ENOUGH: Final = 20
+ON_ITS_WAY: Final = 1.0
+"""Seconds for which a PATCH is on its way, at most."""
 
 Key = tuple[Person, str, str]
 
@@ -69,10 +71,18 @@ class Judge:
         skewed: whether the clocks of workers differ: of two choices neither of which knew the other, the one may win
             that somebody else had replaced by then, and may be sent again over the other.
         apart: whether workers hear of each other by the browser and by Emporix alone.
+        alone: whether there is one process, which knows of everything.
     """
 
     def __init__(
-        self, *, carries: bool, unique: bool, hearsay: float, skewed: bool = False, apart: bool = False
+        self,
+        *,
+        carries: bool,
+        unique: bool,
+        hearsay: float,
+        skewed: bool = False,
+        apart: bool = False,
+        alone: bool = False,
     ) -> None:
         self.found: dict[str, list[str]] = defaultdict(list)
         self.counts: Counter[str] = Counter()
@@ -83,6 +93,7 @@ class Judge:
         self._hearsay = hearsay
         self._skewed = skewed
         self._apart = apart
+        self._alone = alone
         self._holds: dict[tuple[str, str], str | None] = {}
         self._replaced: defaultdict[tuple[str, str], dict[object, object]] = defaultdict(dict)
         self._known: defaultdict[Key, _Known] = defaultdict(_Known)
@@ -247,7 +258,14 @@ class Judge:
         held, until = self._held[session.name, choice.path], choice.answered or float("inf")
         for (person, path, value), choices in self._choices.items():
             for each in choices if person is choice.person and path == choice.path and value not in held else ():
-                each.overruled = each.overruled or (each.swallowed > 0 and each.sent <= until)
+                each.overruled = each.overruled or (each.sent <= until and self._gave_way(each))
+
+    def _gave_way(self, choice: Choice) -> bool:
+        """Tell whether a choice is known to have given way to another one that is sent now."""
+        if choice.swallowed > 0:
+            return True
+        # A process that knows of both sends the later one; what was answered meanwhile may be later than that.
+        return self._alone and choice.answered is not None and choice.answered < self.now - ON_ITS_WAY
 
     def unanswered(self, session: ServerSession, path: str, value: str | None, *, told: bool) -> None:
         """Note that a value was taken and the worker never hears it, or only after it has said that the value waits."""

@@ -16,8 +16,8 @@ LANGUAGE: Final = "language"
 class Story:
     """One person, one session at Emporix, and a judge, at the times that a test says."""
 
-    def __init__(self, *, apart: bool, skewed: bool = False) -> None:
-        self.judge = Judge(carries=True, unique=True, hearsay=0.0, apart=apart, skewed=skewed)
+    def __init__(self, *, apart: bool, skewed: bool = False, alone: bool = False) -> None:
+        self.judge = Judge(carries=True, unique=True, hearsay=0.0, apart=apart, skewed=skewed, alone=alone)
         self.platform = Platform(lambda: self.judge.now, self.judge)
         self.session: ServerSession = self.platform.new_session("acme")
         self.person = Person(1, "acme")
@@ -165,6 +165,23 @@ def test_choice_that_gave_way_to_one_that_is_given_up(
         story.sends("la-one", at=1.8)
     story.wants("la-two", sent=1.1, answered=2.0, known=2.1)
     for _ in range(times_swallowed):
+        story.platform.swallow(story.session, {LANGUAGE: "la-two"})
+
+    story.page("la-old", at=4.0)
+
+    assert story.judge.counts["wrong"] == times
+
+
+@pytest.mark.parametrize(("alone", "answered", "times"), [(True, 1.4, 0), (True, 2.5, 1), (False, 1.4, 1)])
+def test_choice_that_was_never_sent(alone: bool, answered: float, times: int) -> None:
+    """A process that knows of two choices sends the later one; nobody else is to know that the other gave way."""
+    story = Story(apart=False, alone=alone)
+    story.wants("la-old", sent=0.1, answered=0.2, known=0.3)
+    story.sends("la-old", at=0.2)
+    story.wants("la-one", sent=1.0, answered=answered, known=2.9)
+    story.wants("la-two", sent=1.1, answered=2.6, known=2.7)
+    story.judge.now = 3.0
+    for _ in range(2):
         story.platform.swallow(story.session, {LANGUAGE: "la-two"})
 
     story.page("la-old", at=4.0)
