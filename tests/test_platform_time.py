@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
-from session_ctx_middleware.platform_time import PlatformTime
+from session_ctx_middleware.platform_time import CorrectedClock, PlatformTime
 
 from .support.virtual_time import VirtualClock
 
@@ -66,3 +66,19 @@ async def test_one_answer_that_contradicts() -> None:
     assert abs(await told(platform, EMPORIX)) <= 1.0
     await told(platform, EMPORIX - 3600)
     assert abs(await told(platform, EMPORIX - 3600) + 3600) <= 1.0
+
+
+@pytest.mark.parametrize(("offset", "corrected"), [(-3600.0, 0.0), (-0.5, -0.5), (0.5, 0.5), (3600.0, 1.0)])
+async def test_host_clock_is_kept_within_bounds(offset: float, corrected: float) -> None:
+    """A clock that may be right is left alone; one that is wrong tells the nearest time that Emporix' answers allow."""
+    host = VirtualClock()
+    platform = PlatformTime(host)
+    clock = CorrectedClock(host, platform)
+    there = host.time()
+    host.wall_offset = offset
+    before = clock.time()
+    for part in (0.0, 0.5):
+        platform.told(formatdate(there + part - 0.5, usegmt=True), host.monotonic() - 0.5)
+
+    assert abs(before - there - offset) < 0.001
+    assert abs(clock.time() - there - corrected) <= 0.51

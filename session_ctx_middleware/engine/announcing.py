@@ -57,7 +57,8 @@ class Announcer:
         taken = entry.consistency.taken
         after = taken.taken_after(version)
         overlay = after.over(changes.over(taken.taken_after(document.version)))
-        self.publisher.show_taken(entry, Snapshot(document=document, overlay=overlay, parked=parked), base.asked_at)
+        snapshot = Snapshot(document, overlay, parked, asked_on=base.asked_on)
+        self.publisher.show_taken(entry, snapshot, base.asked_at)
         for sibling in self.entries.siblings(entry):
             held = after.over(job.changes.held(document, changes))
             self.publisher.show_taken_by_sibling(sibling, document, version, held)

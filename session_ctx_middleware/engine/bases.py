@@ -27,10 +27,12 @@ class Base:
     Args:
         document: as Emporix answered it.
         asked_at: when that GET was sent, in monotonic seconds.
+        asked_on: see `Snapshot.asked_on`.
     """
 
     document: ContextDocument
     asked_at: float
+    asked_on: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,7 +62,7 @@ class Bases:
         entry, now = job.entry, self.clock.monotonic()
         known = self.handover.with_notes(entry, job.token, job.notes, entry.snapshot)
         if known.document is not None and not known.overlay and now < entry.stale_until:
-            return Base(known.document, entry.asked_at)
+            return Base(known.document, entry.asked_at, known.asked_on)
         if known.document is None and now < entry.fresh_until:
             if known.rejected:
                 raise TokenRejected("context.patch", 401, "the token was refused a moment ago")

@@ -302,7 +302,8 @@ class Commits:
         await self.pending.look(entry, again=bool(entry.snapshot.parked))
         document = None if base is None else base.document
         self._raise(job, document)
-        against = self.handover.against(entry, document, 0.0 if base is None else base.asked_at, job.notes)
+        asked_at, asked_on = (0.0, 0.0) if base is None else (base.asked_at, base.asked_on)
+        against = self.handover.against(entry, document, asked_at, job.notes, asked_on)
         stands = self.handover.standing(entry, job.token, job.notes, against)
         disproved = stands.pending.only(entry.consistency.taken.ids)
         if disproved.operations:

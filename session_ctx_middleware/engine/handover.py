@@ -80,7 +80,8 @@ class Handover:
         """Return a snapshot with what the browser knows beyond it, and without what is void."""
         if snapshot.rejected or (notes is None and not snapshot.parked.operations):
             return snapshot
-        stands = self.standing(entry, token, notes, self.against(entry, snapshot.document, entry.asked_at, notes))
+        against = self.against(entry, snapshot.document, entry.asked_at, notes, snapshot.asked_on)
+        stands = self.standing(entry, token, notes, against)
         shown = stands.overlay
         if snapshot.document is None:  # what this process alone knows may be past
             shown = shown.only(self.binding.changes(entry, notes, token).ids)
@@ -139,7 +140,12 @@ class Handover:
         return parked.without(parked.ids - ids)
 
     def against(
-        self, entry: Entry, document: ContextDocument | None, asked_at: float, notes: Notes | None = None
+        self,
+        entry: Entry,
+        document: ContextDocument | None,
+        asked_at: float,
+        notes: Notes | None = None,
+        asked_on: float = 0.0,
     ) -> Against:
         """Return what changes are weighed against.
 
@@ -148,15 +154,15 @@ class Handover:
             document: as Emporix answered it.
             asked_at: when it was asked, in monotonic seconds.
             notes: what the shopper's browser brought along.
+            asked_on: see `Snapshot.asked_on`.
         """
         if document is None:
             return Against(None)
-        asked = inf if asked_at == NEVER else asked_at  # where nobody can say, it is not from before any change
         heard = entry.consistency.heard_of(document, self.keys.incarnation)
-        asked_on = self.platform_time.at(asked_at)  # with a moment that nobody can say it is before everything
+        asked, on = (inf, asked_on or None) if asked_at == NEVER else (asked_at, self.platform_time.at(asked_at))
         context = self.keys.incarnation(document.identity)
         login = NO_LOGIN if notes is None else notes.login_in(context)
-        return Against(document, context, asked, heard, asked_on, login, notes)
+        return Against(document, context, asked, heard, on, login, notes)
 
     def received(self, document: ContextDocument, notes: Notes | None) -> Mapping[str, float]:
         """Return the receipts of a document that count.

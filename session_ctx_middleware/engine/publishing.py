@@ -96,7 +96,7 @@ class Publisher:
             entry.learn(known.with_hint_applied(incarnation, self.keys.incarnation, self.clock.monotonic()))
         return True
 
-    def adopt(self, entry: Entry, document: ContextDocument, asked_at: float) -> bool:
+    def adopt(self, entry: Entry, document: ContextDocument, asked_at: float, asked_on: float) -> bool:
         """Show a document that a browser brought, unless it may lack something; tell whether it is shown.
 
         Args:
@@ -105,6 +105,7 @@ class Publisher:
             asked_at: when that was, in monotonic seconds, as far as its clock is right: no longer than that it is of
                 use. For all else that moment is unknown, and what is fresh counts as seen from now on. What is not
                 fresh says nothing about what Emporix answers next: its version may have fallen since.
+            asked_on: when that was in Emporix' time, for comparison with when changes were taken; 0 where nobody knows.
         """
         now = self.clock.monotonic()
         self.apply_hint(entry, document)
@@ -114,7 +115,7 @@ class Publisher:
         retry_at, seen, fresh = entry.retry_at, entry.consistency, now < asked_at + self.cache.ttl
         if fresh:
             seen = seen.raised(document.identity, document.version, now)
-        entry.show(Snapshot(document=document, parked=entry.snapshot.parked), seen, dated=False)
+        entry.show(Snapshot(document, parked=entry.snapshot.parked, asked_on=asked_on), seen, dated=False)
         self._set_lifetime(entry, asked_at, dated=False)
         entry.retry_after(retry_at)
         if fresh:

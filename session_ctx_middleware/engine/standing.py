@@ -35,7 +35,7 @@ class Against:
     Args:
         document: as Emporix answered it; `None` where there is no context, or nobody could be asked.
         context: the fingerprint of that context.
-        asked_at: when Emporix was asked for it, in monotonic seconds; infinity where nobody can say.
+        asked_at: when Emporix was asked for it, in monotonic seconds; infinity where only another host can say.
         heard: versions of that context, and since when each is known here, in monotonic seconds.
         asked_on: when it was asked for, in Emporix' time; `None` where that is unknown.
         login: that has gone on with that context.
@@ -52,6 +52,8 @@ class Against:
 
     def is_settled(self, taken: Taken) -> bool:
         """Tell whether the document is no older than a change, as it was asked for so long after that was taken."""
+        if self.asked_at == inf:
+            return False
         if self.asked_on is not None and self.asked_on > taken.at + LAG:
             return True
         # Of a change that a browser tells of, a version that was known before says nothing: it has fallen since.
@@ -59,11 +61,11 @@ class Against:
         if self.notes is not None and self.asked_on is not None:
             made = self.asked_at - self.asked_on + taken.at - INEXACT
         since = min((moment for known, moment in self.heard if known >= taken.version and moment >= made), default=inf)
-        return since + LAG < self.asked_at < inf
+        return since + LAG < self.asked_at
 
     def is_from_before(self, taken: Taken) -> bool:
         """Tell whether the document was asked for before it was known that Emporix has a change, or a later one."""
-        return bool(taken.at) and self.asked_at < inf and self.asked_on is not None and self.asked_on < taken.at
+        return bool(taken.at) and self.asked_on is not None and self.asked_on < taken.at
 
     def is_known(self, operation: Operation) -> bool:
         """Tell whether the browser knows of a change, and of no later one of its field."""

@@ -101,7 +101,7 @@ class Travelling:
         await self._look_around(entry, document)
         if self._is_news(entry, document, asked_at):
             forbidden = self.requirements.forbids(entry, document, travelled.asked_on, notes, token)
-            if not forbidden and self.publisher.adopt(entry, document, asked_at):
+            if not forbidden and self.publisher.adopt(entry, document, asked_at, travelled.asked_on):
                 self.stats.count_travelled()
             else:
                 event = ContextEvent(name="document.passed_over", operation="load", outcome="outdated")
@@ -119,7 +119,7 @@ class Travelling:
         document = entry.document
         if document is None or entry.asked_at != NEVER or entry.snapshot.overlay.operations:
             return
-        if self.requirements.forbids(entry, document, 0.0, notes, token):  # when it was asked for is not kept
+        if self.requirements.forbids(entry, document, entry.snapshot.asked_on, notes, token):
             entry.hide()
             entry.expire()
 

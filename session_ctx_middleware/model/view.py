@@ -40,6 +40,8 @@ class Snapshot(Personal):
         stale: older than the policy wants, served because Emporix could not be asked or is being asked.
         degraded: Emporix could not be asked and there was nothing stale to serve.
         rejected: Emporix refused the token.
+        asked_on: when another worker asked for the document, in Emporix' time, where a browser brought it and that is
+            known; else 0.
     """
 
     document: ContextDocument | None = None
@@ -48,6 +50,7 @@ class Snapshot(Personal):
     stale: bool = False
     degraded: bool = False
     rejected: bool = False
+    asked_on: float = 0.0
 
 
 NOTHING_KNOWN: Final = Snapshot()

@@ -175,7 +175,7 @@ EARLIER = 1_500.0
 
 @pytest.mark.parametrize(
     ("asked_at", "asked_on", "stands"),
-    [(AT - 1, AT - 1, True), (AT + 1, AT + 1, False), (inf, None, False), (AT - 1, None, False)],
+    [(AT - 1, AT - 1, True), (AT + 1, AT + 1, False), (inf, None, False), (AT - 1, None, False), (inf, AT - 1, True)],
 )
 def test_replaced_by_a_change_that_nobody_here_knows(asked_at: float, asked_on: float | None, *, stands: bool) -> None:
     """It shows over a document from before Emporix had it, or a later one, and not over others."""
@@ -197,3 +197,15 @@ def test_version_that_was_known_before_it_fell() -> None:
     assert weigh(change, Against(document, HERE, AT + 1, heard, asked_on=AT + 1, notes=Notes())).overlay.operations
     for against in (Against(document, HERE, AT + 1, heard, asked_on=AT + 1), Against(document, HERE, AT + 1, heard)):
         assert weigh(change, against).pending.operations, "no browser tells of it, or nobody tells Emporix' time"
+
+
+@pytest.mark.parametrize(("asked_on", "shown"), [(AT - 1, True), (AT + 1, False), (AT + 3600, False), (None, False)])
+def test_document_from_another_host(asked_on: float | None, *, shown: bool) -> None:
+    """A change shows over one from before it, whatever the version; its age does not prove that nobody has seen it."""
+    document = ContextDocument(version=9, session_id="s", currency="EUR")
+    change = ContextChanges({"currency": Operation("USD", "id", STAMP, STAMP, by(4))})
+    later = ContextChanges({"currency": Operation("USD", "id", STAMP, STAMP, by(12))})
+    against = Against(document, HERE, inf, asked_on=asked_on)
+
+    assert bool(weigh(change, against).overlay.operations) is shown
+    assert weigh(later, against).overlay.operations
