@@ -49,6 +49,7 @@ class Choice:
         swallowed: how often somebody was told that it was taken, and Emporix never saw it.
         in_doubt: whether its browser was told that it waits, though Emporix has taken it, or its receipt is lost.
         late: whether it was made when the response had started, so that the next one of its token tells the browser.
+        gave_way: whether its worker has sent another one in its place, together with what the same request wanted.
         overruled: whether an earlier one came in its place, because somebody else had wiped its receipt; or one that
             was given up had come in its place.
     """
@@ -64,6 +65,7 @@ class Choice:
     swallowed: int = 0
     in_doubt: bool = False
     late: bool = False
+    gave_way: bool = False
     overruled: bool = False
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Final
 
 from .fleet import CACHE, UPSTREAM
@@ -244,6 +245,14 @@ class Judge:
         for path in PATHS:
             self._held[session.name, path].clear()
 
+    def sent_in_vain(self, session: ServerSession, changes: Mapping[str, str | None]) -> None:
+        """Note which choices have given way: a worker knows all those of a request of which it sends one."""
+        owners = [each for item in changes.items() for each in self._owners.get(item, ())]
+        senders = {(each.person, each.sent) for each in owners if _may_be_sent(each, session)}
+        for (person, path, value), choices in self._choices.items():
+            for each in choices if changes.get(path, value) != value else ():
+                each.gave_way = each.gave_way or (person, each.sent) in senders
+
     def swallowed(self, session: ServerSession, path: str, value: str | None) -> None:
         """Note that Emporix never saw what it was said to have taken; what that happens to twice is given up."""
         for choice in self._owners.get((path, value), ()):
@@ -262,7 +271,7 @@ class Judge:
 
     def _gave_way(self, choice: Choice) -> bool:
         """Tell whether a choice is known to have given way to another one that is sent now."""
-        if choice.swallowed > 0:
+        if choice.swallowed > 0 or choice.gave_way:
             return True
         # A process that knows of both sends the later one; what was answered meanwhile may be later than that.
         return self._alone and choice.answered is not None and choice.answered < self.now - ON_ITS_WAY

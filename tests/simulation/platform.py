@@ -29,6 +29,10 @@ class Witness(Protocol):
         """Note that a context is another one now, with nothing of ours taken in it."""
         ...
 
+    def sent_in_vain(self, session: ServerSession, changes: Mapping[str, str | None]) -> None:
+        """Note what somebody was told, all at once, that was taken, and it was not."""
+        ...
+
     def swallowed(self, session: ServerSession, path: str, value: str | None) -> None:
         """Note that somebody was told that a value was taken, and it was not."""
         ...
@@ -165,9 +169,10 @@ class Platform:
 
     def swallow(self, session: ServerSession, body: Mapping[str, Any]) -> None:
         """Do nothing of what a PATCH asks for."""
-        for path, value in _wanted(body).items():
-            if value != session.value(path):
-                self._witness.swallowed(session, path, value)
+        changes = {path: value for path, value in _wanted(body).items() if value != session.value(path)}
+        self._witness.sent_in_vain(session, changes)
+        for path, value in changes.items():
+            self._witness.swallowed(session, path, value)
 
     def leave_in_doubt(self, session: ServerSession, body: Mapping[str, Any], *, told: bool = False) -> None:
         """Let nobody hear that a PATCH was taken; or the worker alone, and not those who could not wait for it."""

@@ -189,6 +189,24 @@ def test_choice_that_was_never_sent(alone: bool, answered: float, times: int) ->
     assert story.judge.counts["wrong"] == times
 
 
+@pytest.mark.parametrize(("together", "times"), [(True, 0), (False, 1)])
+def test_choice_that_gave_way_where_it_was_sent(together: bool, times: int) -> None:
+    """A worker that sends the rest of a request without one of its choices knows of that, too."""
+    story = Story(apart=True)
+    story.wants("la-old", sent=0.1, answered=0.2, known=0.3)
+    story.sends("la-old", at=0.2)
+    story.wants("la-two", sent=1.0, answered=2.6, known=2.7)
+    story.wants("la-one", sent=1.1, answered=2.8, known=2.9)
+    other = Choice(story.person, story.session.name, "token", "currency", "CHF", 1.1 if together else 0.9)
+    story.judge.wanted(other)
+    for _ in range(2):
+        story.platform.swallow(story.session, {LANGUAGE: "la-two", "currency": "CHF"})
+
+    story.page("la-old", at=4.0)
+
+    assert story.judge.counts["wrong"] == times
+
+
 def test_receipt_that_came_back() -> None:
     """What has a receipt again is expected to stay."""
     story = Story(apart=True)
