@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ..model.changes import NO_CHANGES, ContextChanges
-from ..model.document import Removed
 from ..model.fields import SWITCHES
-from ..model.operation import SOMEHOW, Operation, Taken
+from ..model.operation import Operation, Taken
 from .made import Made, disputes, has_made, made_by
 
 __all__ = ["END_SECONDS", "NOTE_SECONDS", "NO_LOGIN", "Floor", "Login", "Noted", "Notes", "join", "joined_start"]
@@ -53,7 +52,7 @@ class Noted:
     @property
     def is_outline(self) -> bool:
         """Whether it only tells that Emporix has taken a change of this field, and not which."""
-        return self.operation.taken == SOMEHOW and isinstance(self.operation.value, Removed)
+        return self.operation.is_outline
 
 
 @dataclass(frozen=True, slots=True, order=True, repr=False)

@@ -12,7 +12,7 @@ from math import inf
 from typing import Final
 
 from ..model.changes import NO_CHANGES, ContextChanges
-from ..model.document import ContextDocument, Removed, Value
+from ..model.document import ContextDocument, Value
 from ..model.fields import SWITCHES
 from ..model.frozen_json import same
 from ..model.operation import SOMEHOW, Operation, Taken, value_digest
@@ -152,7 +152,7 @@ def _once_taken(
 ) -> Operation | None:
     if taken.version < 0:  # Emporix has it, or a later one; a receipt tells whether this document is older
         is_older = path in document.receipts or against.is_from_before(taken)
-        return operation if is_older and not isinstance(operation.value, Removed) else None
+        return operation if is_older and not operation.is_outline else None
     differs = not same(document.value_at(path), operation.value)
     # When another worker recorded it is known by two hosts' clocks alone, when Emporix took it by its own one.
     if (differs and taken.context == against.context) and (

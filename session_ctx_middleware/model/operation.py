@@ -57,6 +57,11 @@ class Operation(Personal):
     era: int = 0
     again: bool = False
 
+    @property
+    def is_outline(self) -> bool:
+        """Whether it only tells that Emporix has taken a change, and not which; see `ContextChanges.outlines`."""
+        return self.taken == SOMEHOW and isinstance(self.value, Removed)
+
     def is_later_than(self, version: int) -> bool:
         """Tell whether a document of a version cannot show it: it waits, or was taken with a later one."""
         return self.taken is None or self.taken.version > version

@@ -188,6 +188,15 @@ def test_replaced_by_a_change_that_nobody_here_knows(asked_at: float, asked_on: 
     assert not standing.pending.operations
 
 
+@pytest.mark.parametrize(("taken", "shown"), [(replace(SOMEHOW, at=AT), True), (SOMEHOW, False)])
+def test_removal_that_was_replaced(taken: Taken, *, shown: bool) -> None:
+    """A removal shows over a document from before it; what only tells that there was a change does not."""
+    document = ContextDocument(version=5, session_id="s", attributes={"a": "x"})
+    change = ContextChanges({"attributes.a": Operation(REMOVED, "id", STAMP, STAMP, taken)})
+
+    assert bool(weigh(change, Against(document, HERE, AT - 1, asked_on=AT - 1)).overlay.operations) is shown
+
+
 def test_version_that_was_known_before_it_fell() -> None:
     """That a version is long known says nothing about a change that was taken with it later: it fell in between."""
     document = ContextDocument(version=9, session_id="s", currency="EUR")
