@@ -31,7 +31,6 @@ from .http_cache import Vary
 from .invalid_changes import invalid_change_in, unprocessable
 from .lifespan import pass_on
 from .model.view import ContextDefaults
-from .platform_time import CorrectedClock
 from .policies import CachePolicy, ContinuityPolicy, UpstreamPolicy
 from .privacy import protected
 from .reports import Observer, resolver_failed
@@ -152,7 +151,7 @@ class SessionContextMiddleware:
         base_url = client["base_url"]
         place = (tenant, base_url, *(sha256(secret).digest() for secret in secrets))
         neighbourhood = neighbourhood_of(place, store, cache, clock)
-        clock = CorrectedClock(clock, self._emporix.platform_time)
+        clock = self._emporix.platform_time.clock
         keys = keys_of(tenant, base_url, secrets, neighbourhood.store)
         continuity = of_kind(continuity, ContinuityPolicy, "continuity=...").checked(secrets)
         keyring = Keyring(secrets, tenant, base_url)

@@ -7,6 +7,7 @@ lets others know of by way of a browser is dated in it, so that "more than ten s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Final, TypeAlias
 
@@ -21,19 +22,58 @@ RESOLUTION: Final = 1.0
 Bounds: TypeAlias = tuple[float, float]
 
 
+class CorrectedClock:
+    """A host's clock, of which the time is only believed within the bounds that Emporix' answers set.
+
+    What one worker dates, others compare with their own time: with this clock, hosts that are an hour apart agree to a
+    second or less as soon as Emporix has answered each of them. A clock that is right is asked directly.
+
+    Args:
+        host: the clock of this process.
+
+    Attributes:
+        time: returns seconds since the epoch.
+    """
+
+    __slots__ = ("_host", "call_later", "monotonic", "random", "sleep", "time")
+
+    def __init__(self, host: Clock) -> None:
+        self._host = host
+        self.monotonic = host.monotonic
+        self.random = host.random
+        self.sleep = host.sleep
+        self.call_later = host.call_later
+        self.time: Callable[[], float] = host.time
+
+    def keep_within(self, bounds: Bounds) -> None:
+        """Tell the time that is nearest to the host's of all that it may be at Emporix.
+
+        Args:
+            bounds: how far Emporix' time is ahead of monotonic seconds, at least and at most.
+        """
+        monotonic, (low, high) = self.monotonic, bounds
+        offset = self._host.time() - monotonic()
+        nearest = min(max(offset, low), high)
+        self.time = self._host.time if nearest == offset else lambda: monotonic() + nearest
+
+
 class PlatformTime:
     """How far Emporix' time is ahead of this process' monotonic clock, between two bounds.
 
     One answer that contradicts all that is known may be that of a cache on the way; two that agree are believed.
 
     Args:
-        clock: of this process.
+        host: the clock of this process.
+
+    Attributes:
+        clock: the same, corrected by what Emporix tells.
     """
 
-    __slots__ = ("_bounds", "_clock", "_doubt", "_next")
+    __slots__ = ("_bounds", "_clock", "_doubt", "_next", "clock")
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, host: Clock) -> None:
+        self._clock = host
+        self.clock = CorrectedClock(host)
         self._bounds: Bounds | None = None
         self._doubt: Bounds | None = None
         self._next = float("-inf")
@@ -61,17 +101,6 @@ class PlatformTime:
         there = self.at(now)
         return now if there is None else now - max(0.0, there - told)
 
-    def nearest(self, time: float) -> float:
-        """Return the time that is nearest to a host's clock of all that it may be at Emporix by now.
-
-        Args:
-            time: seconds since the epoch, as the system believes them to be.
-        """
-        if self._bounds is None:
-            return time
-        now = self._clock.monotonic()
-        return min(max(time, now + self._bounds[0]), now + self._bounds[1])
-
     def told(self, date: str | None, asked: float) -> None:
         """Take the date of an answer that has just arrived.
 
@@ -87,32 +116,10 @@ class PlatformTime:
         if agreed is None and self._doubt is not None:
             agreed = _both(self._doubt, told)
         self._doubt = told if agreed is None else None
-        self._bounds = agreed or self._bounds
+        if agreed is not None:
+            self._bounds = agreed
+            self.clock.keep_within(agreed)
         self._next = now + EVERY if agreed else now
-
-
-class CorrectedClock:
-    """A host's clock, of which the time is only believed within the bounds that Emporix' answers set.
-
-    What one worker dates, others compare with their own time: with this clock, hosts that are an hour apart agree to a
-    second or less as soon as Emporix has answered each of them. A clock that is right tells the same as before.
-
-    Args:
-        clock: of this process.
-        platform_time: what Emporix' answers have told.
-    """
-
-    def __init__(self, clock: Clock, platform_time: PlatformTime) -> None:
-        self.monotonic = clock.monotonic
-        self.random = clock.random
-        self.sleep = clock.sleep
-        self.call_later = clock.call_later
-        self._clock = clock
-        self._platform_time = platform_time
-
-    def time(self) -> float:
-        """Return seconds since the epoch."""
-        return self._platform_time.nearest(self._clock.time())
 
 
 def _both(one: Bounds, other: Bounds) -> Bounds | None:

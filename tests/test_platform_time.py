@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
-from session_ctx_middleware.platform_time import CorrectedClock, PlatformTime
+from session_ctx_middleware.platform_time import PlatformTime
 
 from .support.virtual_time import VirtualClock
 
@@ -73,7 +73,7 @@ async def test_host_clock_is_kept_within_bounds(offset: float, corrected: float)
     """A clock that may be right is left alone; one that is wrong tells the nearest time that Emporix' answers allow."""
     host = VirtualClock()
     platform = PlatformTime(host)
-    clock = CorrectedClock(host, platform)
+    clock = platform.clock
     there = host.time()
     host.wall_offset = offset
     before = clock.time()
