@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeVar
 
 from .timers import call_later
 
-__all__ = ["Budget", "Clock", "HybridClock", "SystemClock", "TimerHandle", "wait"]
+__all__ = ["Budget", "Clock", "HybridClock", "SystemClock", "TimerHandle", "Timestamps", "wait"]
 
 STEP: Final = 1e-6
 DECIMALS: Final = 6
@@ -88,6 +88,27 @@ class HybridClock:
         # Between a change and the next one there is room for a copy of the first, which a login carries along.
         self._last = round(max(now, self._last + STEP, seen + 2 * STEP), DECIMALS)
         return self._last
+
+
+class Timestamps:
+    """Timestamps for changes that one middleware records: those of the process, by the middleware's own clock.
+
+    Args:
+        hybrid: of the process.
+        clock: the physical clock.
+    """
+
+    def __init__(self, hybrid: HybridClock, clock: Clock) -> None:
+        self._hybrid = hybrid
+        self._clock = clock
+
+    def next(self, seen: float) -> float:
+        """Return a timestamp later than every one before it, see `HybridClock.next`.
+
+        Args:
+            seen: the latest timestamp of another host that is known here, in seconds since the epoch.
+        """
+        return self._hybrid.next(self._clock.time(), seen)
 
 
 async def wait(future: asyncio.Future[T | None], timeout: float, clock: Clock) -> T | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from starlette.requests import HTTPConnection
 
-from .clock import Clock, HybridClock
+from .clock import Clock, Timestamps
 from .continuity import ContinuityCookies
 from .document_cookie import DOCUMENT, DocumentCookies
 from .emporix.carts import CartFollows
@@ -61,7 +61,7 @@ class RequestDependencies:
     defaults: ContextDefaults
     events: Events
     clock: Clock
-    timestamps: HybridClock
+    timestamps: Timestamps
     engine: Callable[[asyncio.AbstractEventLoop], Engine]
     patience: float = 2.0
     cookies: ContinuityCookies | None = None
@@ -78,14 +78,6 @@ class RequestDependencies:
     sharing: Sharing = field(default_factory=Sharing)
     server_timing: bool = False
     observes: bool = False
-
-    def timestamp(self, seen: float) -> float:
-        """Return a timestamp for a change, in seconds since the epoch; see `HybridClock.next`.
-
-        Args:
-            seen: the latest timestamp of another host that the request knows of.
-        """
-        return self.timestamps.next(self.clock.time(), seen)
 
     def monitored(self) -> Monitored:
         """Return the middleware.

@@ -223,7 +223,7 @@ class Following(OwnCalls):
 
     def _with_currency(self, mine: ContextChanges, currency: str) -> ContextChanges:
         """Return changes with the currency that a site has brought along."""
-        at = self._deps.timestamp(self._newest_at())
+        at = self._deps.timestamps.next(self._newest_at())
         return mine.over(ContextChanges({"currency": new_operation(currency, at, self._era, self._deps.clock)}))
 
     async def _ask_for_cart(self) -> None:

@@ -169,7 +169,7 @@ class RequestLifecycle(Carrying):
     def _put(self, path: str, value: Value) -> None:
         seen = self._newest_at()
         with recording:
-            operation = new_operation(value, self._deps.timestamp(seen), self._era, self._deps.clock)
+            operation = new_operation(value, self._deps.timestamps.next(seen), self._era, self._deps.clock)
             known = None if self._known is None else self._known.document
             self._changes = with_operation(self._changes, path, operation, known)
         self._change()

@@ -161,7 +161,7 @@ class Moving(CartMerging):
         self._has_moved = True
         self._changes = self._told = NO_CHANGES
         self._known = NOTHING_KNOWN
-        self._ended = Notes(era=era, ended=self._deps.timestamp(self._newest_at()))
+        self._ended = Notes(era=era, ended=self._deps.timestamps.next(self._newest_at()))
         await self._deps.tokens.end(HTTPConnection(self._scope))
         if token is not None:
             with self._budget(READING) as until:
@@ -255,7 +255,7 @@ class Moving(CartMerging):
             chosen: when those were chosen: what another page chooses meanwhile is later.
             kind: what happens.
         """
-        now = self._deps.timestamp(self._newest_at())
+        now = self._deps.timestamps.next(self._newest_at())
         anew = chosen if self._ended is None else {}  # after a logout, what other pages choose is void
         era, clock = self._era, self._deps.clock
         missing = (path for path in values if path not in self._changes)  # what is recorded goes at the end
