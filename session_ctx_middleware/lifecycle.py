@@ -74,8 +74,9 @@ class RequestLifecycle(Carrying):
             self._brought_no_token()
             self._known = without_token(self._notes())
             return True
-        engine = self._engine
-        notes = None if self._deps.cookies is None else self._notes()
+        deps = self._deps
+        engine = deps.engine(self._loop)
+        notes = None if deps.cookies is None else self._notes()
         known = engine.peek(engine.key(found if isinstance(found, str) else found.value), notes)
         if known is None:
             return False

@@ -138,13 +138,19 @@ class ContextReading(SharedPages):
         """
         return view.source(field, self._changes, self._read_more(), self._deps.defaults, self._resolved)
 
-    def _effective(self, field: str) -> str | None:
+    def _read_unless_chosen(self, field: str) -> view.Snapshot:
+        """Return what was loaded; what this request has chosen is known whatever the load would find."""
         try:
-            known = self._read()
+            return self._read()
         except ContextNotLoaded:
             if field not in self._changes:
                 raise
-            known = NOTHING_KNOWN  # what this request has chosen is known whatever the load would find
+            return NOTHING_KNOWN
+
+    def _effective(self, field: str) -> str | None:
+        known = self._known
+        if known is None or not self._used:
+            known = self._read_unless_chosen(field)
         deps = self._deps
         if deps.resolvers is None:
             return view.switch_value(field, self._changes, known, deps.defaults)
