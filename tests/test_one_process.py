@@ -172,6 +172,24 @@ async def test_switch_that_emporix_never_saw(emporix: FakeEmporix) -> None:
     assert held(emporix, session.session_id)["currency"] == "USD"
 
 
+async def test_no_context_a_moment_ago(emporix: FakeEmporix) -> None:
+    """C1: Late news that there is no context hides nothing that another instance has sent to it meanwhile."""
+    clock, session = VirtualClock(), emporix.new_session(exists=False)
+    one, other = instance(emporix, clock=clock), instance(emporix, clock=clock)
+    await get(one, session.token, "to=USD")
+    assert await get(other, session.token) == "USD"
+    await asyncio.sleep(10)
+    emporix.fault("context.get", Fault(delay_after=1.0), times=1)
+
+    late = asyncio.create_task(get(other, session.token))
+    await asyncio.sleep(0.2)
+    emporix.create_context(session.session_id, currency="EUR")
+    await get(one, session.token, "refresh=1")
+
+    assert held(emporix, session.session_id)["currency"] == "USD"
+    assert await late == "USD"
+
+
 async def test_instances_ask_once(emporix: FakeEmporix) -> None:
     """C1: Twenty-four instances that are asked for one session at the same moment make one GET."""
     clock, session = VirtualClock(), emporix.new_session(currency="EUR")

@@ -199,6 +199,8 @@ class Reads:
                     return self._marked(entry, outcome)
                 # Not published, because a write came between: true for this reader, not to be kept for others.
                 return Snapshot(document=document, parked=entry.snapshot.parked)
+            case Missing() if entry.document is not None:
+                return self.current(entry)  # not published, either: what was written meanwhile is later
             case Missing():
                 return Snapshot(parked=entry.snapshot.parked)
             case Rejected():
