@@ -210,6 +210,7 @@ class Engine:
             left: a `digest_of_switches` as a login of the request has left them, in the same session.
         """
         with self._pinned(token) as entry:
+            self._parts.pending.known_session(entry)  # what was known of it may have ended meanwhile
             return self._parts.handover.note(entry, token.value, told, brought, receipts=receipts, left=left)
 
     def tell_later(self, token: StorefrontToken, told: ContextChanges) -> None:

@@ -65,7 +65,7 @@ class Pending:
             Whether the store was asked. What has been read before is then older than what is parked: somebody may have
             sent that in between, and announced a later version.
         """
-        session, view = self._known_session(entry), entry.store_view
+        session, view = self.known_session(entry), entry.store_view
         if not again and session == view.looked_under and view.looked == view.news:
             if entry.snapshot.parked.operations:
                 await self._left_of(entry.snapshot.parked, entry, document)
@@ -90,7 +90,7 @@ class Pending:
 
     def has_nothing(self, entry: Entry, read: StoreRead) -> bool:
         """Tell whether a read of the store says that nothing is parked; then `look` has nothing left to do."""
-        session = self._known_session(entry)
+        session = self.known_session(entry)
         if not self._sharing.has_nothing_parked(_names(entry), entry, read):
             return False
         entry.store_view.has_looked(read.news, session)
@@ -255,7 +255,7 @@ class Pending:
                 later = sibling.snapshot.overlay.taken_after(document.version)
                 sibling.lay_over(later.over(received.held(document, NO_CHANGES)))
 
-    def _known_session(self, entry: Entry) -> str:
+    def known_session(self, entry: Entry) -> str:
         """Return the name of the session of a token, empty where Emporix has told it to nobody in this process."""
         if entry.proven_session is not None:
             self._known_sessions.learn(entry.key, entry.proven_session.session_id)

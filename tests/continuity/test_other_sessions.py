@@ -91,6 +91,24 @@ async def test_attribute_before_session_known(workers: tuple[Shop, ...], emporix
     assert attributes(emporix, session.session_id) == {"tier": "gold", "size": "XL"}
 
 
+async def test_refreshed_token_after_a_long_request(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """A note names the session that Emporix has told, though what was cached of it has ended by then."""
+    one, two, _ = workers
+    session = emporix.new_session(exists=False)
+    browser = Browser(session.token)
+
+    async def slowly(ctx: SessionContext, _: Request) -> None:
+        ctx.set_attribute("tier", "gold")
+        await ctx.commit()
+        await asyncio.sleep(300)
+
+    await browser.visit(one, slowly)
+    browser.token = emporix.new_token(session.session_id)
+    emporix.create_context(session.session_id)
+
+    assert (await browser.visit(two, tier)).text == "gold"
+
+
 async def test_attribute_stays_with_session(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
     """An attribute of an unknown session goes to its own session alone."""
     guest, customer = emporix.new_session(currency="EUR"), emporix.new_session(currency="EUR")
