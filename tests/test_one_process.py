@@ -152,6 +152,22 @@ async def test_writes_that_overlap(emporix: FakeEmporix) -> None:
     assert shown == ["USD fr", "USD fr"]
 
 
+async def test_switch_whose_answer_was_lost(emporix: FakeEmporix) -> None:
+    """C1: A switch that a GET has shown to be there shows in the others, too, under another token and in an outage."""
+    clock, session = VirtualClock(), emporix.new_session(currency="EUR")
+    other_token = emporix.new_token(session.session_id)
+    one, other = instance(emporix, clock=clock), instance(emporix, clock=clock)
+    for each in (one, other):
+        for token in (session.token, other_token):
+            await get(each, token)
+    emporix.fault("context.patch", Fault(drop="after"), times=1)
+    await get(one, session.token, "to=USD")
+    assert held(emporix, session.session_id)["currency"] == "USD"
+    emporix.fault("context.*", Fault(status=503), times=None)
+
+    assert [await get(each, token) for each in (one, other) for token in (session.token, other_token)] == ["USD"] * 4
+
+
 async def test_switch_that_emporix_never_saw(emporix: FakeEmporix) -> None:
     """C1: What an answer said that Emporix had taken, and what it has not, waits for all instances to send it."""
     clock, session = VirtualClock(), emporix.new_session(currency="EUR")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..clock import Clock
+from ..model.changes import NO_CHANGES
 from ..stores import Notice, Stored
 from ..tasks import Tasks
 from .entries import Entries
@@ -119,7 +120,8 @@ class Peers:
         entry.learn(entry.consistency.merged(written.consistency))
         own = shown is not None and (shown.identity != document.identity or shown.version > document.version)
         if own or entry.key != written.key:
-            self.publisher.show_taken_by_sibling(entry, document, written.notice.floor, theirs.overlay)
+            taken = NO_CHANGES if shown is None else entry.consistency.taken.taken_after(shown.version)
+            self.publisher.show_taken_by_sibling(entry, document, written.notice.floor, theirs.overlay.newest(taken))
         else:
             snapshot = replace(theirs, parked=entry.snapshot.parked)
             self.publisher.show_taken(entry, snapshot, written.asked_at)
