@@ -206,6 +206,20 @@ async def test_no_context_a_moment_ago(emporix: FakeEmporix) -> None:
     assert await late == "USD"
 
 
+async def test_new_token_in_another_instance(emporix: FakeEmporix) -> None:
+    """C1: What Emporix never saw waits under a new token, too, in an instance that has not met the session before."""
+    clock, session = VirtualClock(), emporix.new_session(currency="EUR")
+    one, other = instance(emporix, clock=clock), instance(emporix, clock=clock)
+    await get(one, session.token)
+    emporix.fault("context.patch", Fault(status=204), times=1)
+    await get(one, session.token, "to=USD")
+
+    await asyncio.sleep(15)
+    other_token = emporix.new_token(session.session_id)
+    assert [await get(other, other_token) for _ in range(2)] == ["USD", "USD"]
+    assert held(emporix, session.session_id)["currency"] == "USD"
+
+
 async def test_instances_ask_once(emporix: FakeEmporix) -> None:
     """C1: Twenty-four instances that are asked for one session at the same moment make one GET."""
     clock, session = VirtualClock(), emporix.new_session(currency="EUR")

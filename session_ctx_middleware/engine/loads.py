@@ -201,6 +201,7 @@ class Loads:
         if isinstance(outcome, Found):
             self.handover.date(entry)
             self.entries.prove(entry, outcome.document.session_id)
+            self.sharing.learn(entry)
             heard = await self._ask_around(entry, outcome)
             await self._park_unseen(entry, outcome)
             asked = await self.pending.look(entry, document=outcome.document)

@@ -282,6 +282,15 @@ class Neighbour:
         seen = ((other.is_up_to_date, other.entry_of(key)) for other in others)
         return [(entry, up_to_date) for up_to_date, entry in seen if entry is not None]
 
+    def teach(self, entry: Entry) -> None:
+        """Let an entry know what the others know of its session by way of any token."""
+        session = entry.proven_session
+        if session is None:
+            return
+        for other in self._neighbourhood.others(self):
+            for each in () if other.entries is None else other.entries.of_session(session.name):
+                entry.learn(entry.consistency.merged(each.consistency))
+
     @property
     def is_up_to_date(self) -> bool:
         """Whether no notice waits to be read."""

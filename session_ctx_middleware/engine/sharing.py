@@ -130,6 +130,11 @@ class Sharing:
         seen = (other.read_elsewhere() for other, _ in around)
         return next((each for each in seen if each[0].overlay), None)
 
+    def learn(self, entry: Entry) -> None:
+        """Let an entry know what other engines of this process know of its session by way of any token."""
+        if self._neighbour is not None:
+            self._neighbour.teach(entry)
+
     def flight(self, entry: Entry) -> Flight | None:
         """Return a GET for a token that another instance on this event loop has sent, and that may be waited for."""
         return None if self._neighbour is None else self._neighbour.flight_of(entry.key, self._clock.monotonic())
