@@ -16,6 +16,7 @@ from .announcing import Announcer
 from .bases import Bases
 from .binding import Binding
 from .commits import Commits
+from .disputes import Disputes
 from .entries import Entries
 from .flights import Flights
 from .given_up import GivenUp
@@ -179,6 +180,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         cache=cache,
         clock=clock,
     )
+    disputes = Disputes(loads=loads, sharing=sharing, keys=keys, clock=clock)
     reads = Reads(
         cache=cache,
         entries=entries,
@@ -215,7 +217,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         bases=Bases(loads=loads, publisher=publisher, handover=handover, clock=clock),
         patching=patching,
         pending=pending,
-        announcer=Announcer(entries=entries, publisher=publisher, sharing=sharing),
+        announcer=Announcer(entries=entries, publisher=publisher, sharing=sharing, disputes=disputes),
         handover=handover,
         pauses=pauses,
         tasks=tasks,
@@ -233,6 +235,8 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         tasks=tasks,
         clock=clock,
         given_up=given_up,
+        disputes=disputes,
+        loads=loads,
     )
     return Parts(
         tasks=tasks,
