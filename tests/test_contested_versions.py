@@ -212,3 +212,15 @@ async def test_announced_again(shops: Shops, emporix: FakeEmporix, session: Fake
         return await look(shop, session)  # parks the change again, and sends it at its end
 
     assert [*await asyncio.gather(look(three, session), soon(one))] == ["CHF xx", "USD en"]
+
+
+async def test_after_a_switch_to_what_is_there(shops: Shops, emporix: FakeEmporix, session: FakeSession) -> None:
+    """A PATCH that changes nothing may have raised the version: the next one is made to what Emporix has by now."""
+    one, two, _ = shops
+    await asyncio.sleep(1)
+    await two.switch(session.token, currency="EUR")
+    await two.switch(session.token, language="fr")
+
+    assert there(emporix, session) == "EUR fr"
+    assert len(patches(emporix)) == 2
+    assert await look(one, session) == "EUR fr"

@@ -61,7 +61,8 @@ class Bases:
         """
         entry, now = job.entry, self.clock.monotonic()
         known = self.handover.with_notes(entry, job.token, job.notes, entry.snapshot)
-        if known.document is not None and not known.overlay and now < entry.stale_until:
+        is_usable = now < entry.stale_until and entry.asked_at >= entry.fence.patched_at
+        if known.document is not None and not known.overlay and is_usable:
             return Base(known.document, entry.asked_at, known.asked_on)
         if known.document is None and now < entry.fresh_until:
             if known.rejected:
@@ -86,6 +87,8 @@ class Bases:
         while (left := job.until - self.clock.monotonic()) > 0:
             flight = self.loads.join(job.entry, job.token) if join else self.loads.start(job.entry, job.token)
             match await flight.landed.wait(left, self.clock):
+                case Found(document, asked_at) if asked_at < job.entry.fence.patched_at:
+                    join = False  # a PATCH that changed nothing may have raised the version all the same
                 case Found(document, asked_at) as found:
                     if self.publisher.is_acceptable(job.entry, found):
                         return Base(document, asked_at)

@@ -24,10 +24,12 @@ class Fence(NamedTuple):
     Args:
         era: rises with each logout; what began before must not come back.
         generation: rises when a write starts and when it ends, and when a read is given up.
+        patched_at: when Emporix took the last PATCH of this process, in monotonic seconds.
     """
 
     era: int = 0
     generation: int = 0
+    patched_at: float = float("-inf")
 
 
 OPEN: Final = Fence()
@@ -241,7 +243,7 @@ class Entry:
 
     def log_out(self) -> None:
         """Forget the shopper: what began before must not come back."""
-        self.fence = Fence(self.fence.era + 1, self.fence.generation + 1)
+        self.fence = Fence(self.fence.era + 1, self.fence.generation + 1, self.fence.patched_at)
         self.clear()
         self._consistency = self._consistency.logged_out()
 
@@ -268,7 +270,11 @@ class Entry:
 
     def raise_fence(self) -> None:
         """Keep every read in flight from being published, and new callers from joining it."""
-        self.fence = Fence(self.fence.era, self.fence.generation + 1)
+        self.fence = self.fence._replace(generation=self.fence.generation + 1)
+
+    def note_patch(self, at: float) -> None:
+        """Note that Emporix took a PATCH, which may have raised the version though it changed nothing (monotonic)."""
+        self.fence = self.fence._replace(patched_at=at)
 
     def _learn(self, consistency: Consistency, *, dated: bool) -> None:
         document = self.snapshot.document

@@ -72,8 +72,10 @@ class Patching:
         with self.entries.written(fenced):
             error = await self._outcome(job, changes.body(base, receipts))
         job.answered(None if error is None else error.status)
-        if error is not None:
-            for entry in fenced:
+        for entry in fenced:
+            if error is None:
+                entry.note_patch(self.publisher.clock.monotonic())
+            else:
                 entry.expire()  # what is known is proven old, or may be
         return error
 
