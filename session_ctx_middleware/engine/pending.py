@@ -80,7 +80,7 @@ class Pending:
                 await self._move(entry, parked)
                 await self.show(entry)  # other tokens of the session have looked before it was there
         view.has_looked(news, session)  # a page that comes before this looks itself
-        entry.show_parked(parked)
+        self._found(entry, parked)
         return True
 
     async def look_unless_read(self, entry: Entry, read: StoreRead | None, *, again: bool) -> StoreRead | None:
@@ -96,8 +96,15 @@ class Pending:
         if not self._sharing.has_nothing_parked(_names(entry), entry, read):
             return False
         entry.store_view.has_looked(read.news, session)
-        entry.show_parked(NO_CHANGES)
+        self._found(entry, NO_CHANGES)
         return True
+
+    def _found(self, entry: Entry, parked: ContextChanges) -> None:
+        """Show what the store has; who has sent what was there before may not have been heard of yet."""
+        waited = entry.snapshot.parked
+        entry.show_parked(parked)
+        if waited.operations and entry.document is not None and entry.has_lost(waited, entry.document):
+            entry.expire()
 
     def remember_taken(self, entry: Entry) -> None:
         """Remember what Emporix has taken while an earlier change may still be parked: longer than the entry lives."""

@@ -185,6 +185,8 @@ class Publisher:
         self._set_lifetime(entry, found.asked_at)  # in this order: see Entry.read_elsewhere
         self._expire_siblings(entry, found)
         self.entries.keep(entry)
+        if entry.has_lost(flight.parked, found.document):
+            entry.expire()
         if found.failure is not None:
             self._failed(flight, found.failure)
         elif found.shared and entry.fresh_until <= self.clock.monotonic():

@@ -186,9 +186,7 @@ class Reads:
         """Tell whether a document was asked for before something that the shopper has been shown was sent."""
         if not self.publisher.is_acceptable(flight.entry, found):
             return True
-        # Whoever has sent what was parked has taken it away since, and a document from before does not have it.
-        gone = flight.parked.minus(flight.entry.snapshot.parked)
-        return bool(gone.operations) and bool(gone.missing_from(found.document))
+        return flight.entry.has_lost(flight.parked, found.document)
 
     def _answer(self, entry: Entry, outcome: Outcome | None) -> Snapshot:
         self.stats.count_miss()
