@@ -23,9 +23,33 @@ NOTES = "3 workers, notes"
 STORE = "3 workers, store"
 FAILING = "3 workers, notes and a store that fails"
 DOCUMENT = "3 workers, document"
+SKEWED = "3 workers, document, clocks an hour apart"
 
 HERE, THERE = [*SITUATIONS][::2], [*SITUATIONS][1::2]
 """What is played every day in one process, and among three workers; the slow tier plays all of it everywhere."""
+
+
+ONCE_BROKEN = [
+    (ONE, "2xx that changed nothing, backups", 147),
+    (SEVERAL, "no token at first", 50),
+    (SEVERAL, "2xx that changed nothing, overlap", 41),
+    (SEVERAL, "2xx that changed nothing, overlap", 80),
+    (SEVERAL, "2xx that changed nothing, new tokens", 79),
+    (SEVERAL, "everything", 78),
+    (NOTES, "new tokens in bad weather", 51),
+    (NOTES, "logins", 101),
+    (STORE, "2xx that changed nothing, overlap", 2),
+    (STORE, "2xx that changed nothing, overlap", 110),
+    (STORE, "new tokens in bad weather", 17),
+    (STORE, "dripping", 1),
+    (DOCUMENT, "backups", 33),
+    (DOCUMENT, "backups", 57),
+    (DOCUMENT, "2xx that changed nothing, backups", 19),
+    (SKEWED, "backups", 3),
+    (SKEWED, "a token is revoked", 9),
+    (SKEWED, "new tokens in bad weather", 3),
+]
+"""Visits that long campaigns have found, each of which has shown a defect of its own kind."""
 
 
 def now(setup: str, situations: Iterable[str]) -> list[object]:
@@ -65,6 +89,15 @@ def test_f46_three_workers(setup: str, situation: str, seeds: Sequence[int], cap
     assert {promise for texts in found.values() for promise in texts} <= {"wrong", "lost"}
     known = 0 if len(seeds) == QUICK else SELDOM
     assert len(found) <= known, found
+
+
+@pytest.mark.parametrize(("setup", "situation", "seed"), ONCE_BROKEN)
+def test_visits_that_have_once_been_broken(
+    setup: str, situation: str, seed: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a long campaign has found once is not found again."""
+    caplog.set_level(logging.CRITICAL, "session_ctx_middleware")
+    assert violations(setup, situation, [seed]) == {}
 
 
 def test_workers_that_share_nothing_are_caught(caplog: pytest.LogCaptureFixture) -> None:
