@@ -238,7 +238,7 @@ class Entry:
 
     def hide(self) -> None:
         """Show the document to nobody any more, also when Emporix cannot be asked."""
-        self._drop_document(Snapshot(parked=self.snapshot.parked))
+        self._drop_document(Snapshot(parked=self.snapshot.parked, rejected=self.snapshot.rejected))
         self.error_until = NEVER
 
     def clear(self, snapshot: Snapshot = NOTHING_KNOWN) -> None:

@@ -12,10 +12,11 @@ from starlette.requests import Request
 from session_ctx_middleware import ConfigurationError, ContinuityPolicy, SessionContext, sealing
 from session_ctx_middleware.document_cookie import PURPOSE
 from session_ctx_middleware.sealing import Keyring
+from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from ..support.shop import Shop
-from ..support.virtual_time import WALL_START
+from ..support.virtual_time import WALL_START, VirtualClock
 from .browser import OTHER_SECRET, SECRET, Browser, page
 from .travel import DOCUMENT, in_full, stats, travelling
 
@@ -202,6 +203,25 @@ async def test_a_refused_token(make_shop: MakeShop, emporix: FakeEmporix) -> Non
     assert await browser.currency(two) is None
     browser.cookies[DOCUMENT] = kept  # from an answer that was on its way
     await asyncio.sleep(60)
+    emporix.fault("context.*", Fault(status=503), times=None)
+
+    assert await browser.currency(two) is None
+
+
+async def test_a_token_that_several_have_found_refused(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """That another worker says so, too, brings nothing back that the browser still has."""
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two, three = (travelling(make_shop, store=each)[0] for each in (store, store.sibling(), store.sibling()))
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    await browser.currency(one)
+    kept = browser.cookies[DOCUMENT]
+    emporix.revoke(session.token)
+    await asyncio.sleep(70)
+    for shop in (two, three):
+        browser.cookies.clear()
+        assert await browser.currency(shop) is None
+    browser.cookies[DOCUMENT] = kept
     emporix.fault("context.*", Fault(status=503), times=None)
 
     assert await browser.currency(two) is None
