@@ -8,7 +8,6 @@ from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument
 from ..model.view import Snapshot
 from .bases import Base
-from .disputes import Disputes
 from .entries import Entries
 from .job import Job
 from .pending import left_parked
@@ -26,29 +25,11 @@ class Announcer:
         entries: finds the other tokens of the session.
         publisher: changes what entries show.
         sharing: notifies other processes.
-        disputes: tell of versions that others have made, too.
     """
 
     entries: Entries
     publisher: Publisher
     sharing: Sharing
-    disputes: Disputes
-
-    async def is_contested(self, job: Job, base: ContextDocument, raised: int) -> bool:
-        """Tell whether another worker has announced the version that a PATCH was said to have made a moment ago.
-
-        Whoever has made it, there is such a version, and the other one is to hear that it is in question.
-
-        Args:
-            job: which has sent it.
-            base: the document that it was made to.
-            raised: by how much that has raised the version.
-        """
-        version = base.version + raised
-        if not raised or not self.disputes.is_made_elsewhere(job.entry, base, version):
-            return False
-        await self.sharing.tell(self.entries.with_siblings(job.entry), base.identity, version)
-        return True
 
     def show_seen(self, job: Job, document: ContextDocument) -> None:
         """Keep the other tokens of the session from showing less than a document that has all changes of the job."""
@@ -85,5 +66,4 @@ class Announcer:
     async def notify(self, job: Job, document: ContextDocument, version: int) -> None:
         """Keep everybody else from showing less than a version; call it when all that is known of it is noted here."""
         entries = self.entries.with_siblings(job.entry)
-        self.disputes.watch(job.entry, job.token)
         await self.sharing.invalidate(entries, document.identity, version)

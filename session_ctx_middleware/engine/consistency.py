@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Final, TypeAlias
 
 from ..model.changes import NO_CHANGES, ContextChanges
@@ -165,8 +165,15 @@ class Consistency:
 
     def _starting_anew(self, document: ContextDocument, asked_at: float) -> Consistency:
         """Give the floor up: this is the truth, whatever was known before."""
-        own = replace(START, required=self.required, satisfied=self.satisfied, taken=self.taken.up_to(document.version))
-        return replace(own, incarnation=document.identity, floor=document.version, since=asked_at)
+        return replace(
+            START,
+            incarnation=document.identity,
+            floor=document.version,
+            since=asked_at,
+            taken=self.taken.up_to(document.version),
+            required=self.required,
+            satisfied=self.satisfied,
+        )
 
     def committed(self, changes: ContextChanges, taken: Taken) -> Consistency:
         """Note changes that Emporix took from this shopper (read your writes)."""
@@ -175,12 +182,11 @@ class Consistency:
         complete_from = min(self.complete_from, max(taken.version - 1, self.announced))
         return replace(self, complete_from=complete_from).remembering(changes.over(self.taken))
 
-    def announced_by_peer(self, incarnation: Incarnation, version: int, at: float, *, new: bool = False) -> Consistency:
-        """Note that another process made `version`, a `new` one or not; what it changed is not known here."""
-        known = self.raised(incarnation, version, at)
-        announced, complete_from = max(known.announced, version), max(known.complete_from, version)
-        known = replace(known, announced=announced, complete_from=complete_from)
-        return replace(known, since=max(known.since, at)) if new else known
+    def announced_by_peer(self, incarnation: Incarnation, version: int, at: float) -> Consistency:
+        """Note that another process made `version`; what it changed is not known here."""
+        raised = self.raised(incarnation, version, at)
+        announced, complete_from = max(raised.announced, version), max(raised.complete_from, version)
+        return replace(raised, announced=announced, complete_from=complete_from)
 
     def denied_by_peer(self, version: int, at: float) -> Consistency:
         """Give the floor up for a lower version that another process announces: it would have heard of a later one.
@@ -254,14 +260,14 @@ class Consistency:
     def merged(self, other: Consistency) -> Consistency:
         """Join what two tokens of one session know of its versions; commutative and idempotent.
 
-        Where only one of them knows of an announcement, the joined value claims no more than that one: the other does
-        not know of the change. Where one of them has seen a lower version later than any replica lags, the version
-        fell. The last four fields are about one token and its browser, and stay.
+        Where only one of them knows of an announcement, the joined value claims no more than that one: the other may
+        believe itself complete because it does not know of the change. Where one of them has seen a lower version later
+        than any replica lags, the version fell. The last four fields are about one token and its browser, and stay.
         """
         newer, older = sorted((self, other), key=_precedence, reverse=True)
-        early, late = sorted((self, other), key=attrgetter("since"))
-        if early.incarnation == late.incarnation and late.since > early.since + LAG and late.floor < early.floor:
-            newer, older = late, replace(START, taken=early.taken.up_to(late.floor))
+        later, earlier = (older, newer) if older.since > newer.since else (newer, older)
+        if newer.incarnation == older.incarnation and later.since > earlier.since + LAG and later.floor < earlier.floor:
+            newer, older = later, replace(START, taken=earlier.taken.up_to(later.floor))
         return replace(
             newer,
             floor=max(newer.floor, older.floor_of(newer.incarnation)) if newer.incarnation is not None else -1,

@@ -116,11 +116,6 @@ class Handover:
         taken = entry.consistency.taken
         return self._weighed(taken, self.against(entry, document, asked_at)).pending if taken.operations else taken
 
-    def settle(self, entry: Entry, document: ContextDocument) -> None:
-        """Note that Emporix has told which changes it has up to the version of a document."""
-        if entry.store_view.contested:
-            entry.store_view.settles(self.keys.incarnation(document.identity), document.version)
-
     def _weighed(self, changes: ContextChanges, against: Against) -> Standing:
         if not changes.operations:
             return NOTHING_STANDS
@@ -167,8 +162,7 @@ class Handover:
         asked, on = (inf, asked_on or None) if asked_at == NEVER else (asked_at, self.platform_time.at(asked_at))
         context = self.keys.incarnation(document.identity)
         login = NO_LOGIN if notes is None else notes.login_in(context)
-        contested = entry.store_view.contested
-        return Against(document, context, asked, heard, on, login, notes, contested)
+        return Against(document, context, asked, heard, on, login, notes)
 
     def received(self, document: ContextDocument, notes: Notes | None) -> Mapping[str, float]:
         """Return the receipts of a document that count.

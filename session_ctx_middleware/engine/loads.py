@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Coroutine, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..clock import Clock
 from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixNotAsked, EmporixUnreachable, TokenRejected
 from ..model.changes import ContextChanges
-from ..model.document import ContextDocument
 from ..policies import CachePolicy
 from ..stores import Stored
 from ..tasks import SharedResult, Tasks
@@ -30,8 +29,6 @@ _log = logging.getLogger("session_ctx_middleware")
 
 OPERATION: Final = "context.get"
 ANSWERS_IN: Final = 6
-PAST: Final = 3
-"""How often Emporix is asked again because others have sent something meanwhile."""
 PATIENCE: Final = 0.05
 """Seconds between two looks whether another worker has parked anything, and how many looks are enough."""
 
@@ -64,7 +61,7 @@ class Loads:
     tasks: Tasks
     cache: CachePolicy
     clock: Clock
-    hearings: dict[Hashable, SharedResult[bool]] = field(default_factory=dict)
+    hearings: dict[Hashable, SharedResult[str]] = field(default_factory=dict)
 
     @property
     def probe_patience(self) -> float | None:
@@ -149,11 +146,10 @@ class Loads:
         outcome: Outcome | None = None
         try:
             outcome = found = await self._find(flight, token, store_read)
-            tries = 0
-            while await self._look(flight.entry, found, first=not tries) and tries < PAST:
+            if await self._look(flight.entry, found):
                 # Whoever has sent what was parked a moment ago has announced a later version than this one.
                 outcome = found = await self._find(flight, token, None)
-                tries += 1
+                await self._look(flight.entry, found)
         finally:
             self._land(flight, _shut_down() if outcome is None else outcome)
         await self._share(flight.entry, found)
@@ -196,13 +192,8 @@ class Loads:
         # Whoever has made a later version may not have been able to write it to the store.
         return self.publisher.judge(entry, found) is Verdict.SHOW
 
-    async def _look(self, entry: Entry, outcome: Outcome, *, first: bool) -> bool:
+    async def _look(self, entry: Entry, outcome: Outcome) -> bool:
         """Note which session an answer is of, and show what is parked for it.
-
-        Args:
-            entry: of the token.
-            outcome: the answer.
-            first: whether others are still to be asked what they know: not again and again, as versions go on.
 
         Returns:
             Whether others may have sent of that since, so that the answer is past.
@@ -211,7 +202,8 @@ class Loads:
             self.handover.date(entry)
             self.entries.prove(entry, outcome.document.session_id)
             self.sharing.learn(entry)
-            heard = await self._recall(entry, outcome, first=first)
+            heard = await self._ask_around(entry, outcome)
+            await self._park_unseen(entry, outcome)
             asked = await self.pending.look(entry, document=outcome.document)
             return heard or (asked and outcome.shared)
         if isinstance(outcome, Missing):
@@ -219,83 +211,51 @@ class Loads:
         await self.pending.look(entry)
         return False
 
-    async def _recall(self, entry: Entry, found: Found, *, first: bool) -> bool:
-        """Have parked again what Emporix was said to have taken and does not have, by whoever was told so.
+    async def _ask_around(self, entry: Entry, found: Found) -> bool:
+        """Let whoever has announced a version that Emporix does not have park what it was to hold.
 
-        Only that worker knows the change, and the shopper is asking this one.
+        Only the worker that was told 2xx for a change knows the change, and the shopper is asking this one.
 
         Returns:
-            Whether anybody else has changed what is parked since this one has asked, so that the answer is past.
+            Whether anybody has changed what is parked.
         """
-        hearing = self.hearings.get(entry.owner) if self.hearings else None
-        past = hearing is not None and await hearing.get()
-        missing = self.handover.unseen(entry, found.document, found.asked_at)
-        if not found.shared:
-            self.handover.settle(entry, found.document)
-        denies = first and hearing is None and self._denies(entry, found)
-        if not denies and not missing.operations:
-            return past
-        return await self._hearing(entry, self._ask_around(entry, found.document, missing, denies=denies))
-
-    async def _ask_around(
-        self, entry: Entry, document: ContextDocument, missing: ContextChanges, *, denies: bool
-    ) -> bool:
-        """Park changes again, and let others do so that have announced more than a document has.
-
-        They show once whoever knows of later ones has had the time to take them away.
-        """
-        news, announced = entry.store_view.news, entry.store_view.announced
-        if missing.operations:  # before anybody hears that there is no later version, and shows the document
-            await self.pending.offer_again(entry, missing)
-        if denies:
-            await self.sharing.deny(self.entries.with_siblings(entry), document.identity, document.version)
-        heard = (denies or self.sharing.is_shared) and await self._hear_out(entry, news)
-        if missing.operations:
-            await self.pending.show(entry)
-        heard = heard or entry.store_view.has_heard_since(announced, document.version)
-        return heard or not missing.ids <= entry.snapshot.parked.ids
-
-    def _denies(self, entry: Entry, found: Found) -> bool:
-        """Tell whether Emporix does not have a version that somebody has announced."""
-        if found.shared or found.document.version >= entry.consistency.floor_of(found.document.identity):
+        document = found.document
+        floor = entry.consistency.floor_of(document.identity)
+        if found.shared or document.version >= floor or not self.publisher.is_acceptable(entry, found):
             return False
-        return self.sharing.has_others and self.publisher.is_acceptable(entry, found)
+        news, entries = entry.store_view.news, self.entries.with_siblings(entry)
+        if await self.sharing.deny(entries, document.identity, document.version):
+            await self._hear_out(entry, news)
+        return entry.store_view.news != news
 
-    def hear_out(self, entry: Entry) -> None:
-        """Have whoever reads wait until others, who may know what Emporix has never seen, have had time to park it."""
-        if entry.owner not in self.hearings:
-            self.tasks.spawn(self._hearing(entry, self._hear_out(entry, entry.store_view.news)))
-
-    def park_again(self, entry: Entry, changes: ContextChanges) -> None:
-        """Park changes again that Emporix does not have, as another worker has found; whoever reads waits for that."""
-        self.tasks.spawn(self._hearing(entry, self._parked_again(entry, changes)))
-
-    async def _parked_again(self, entry: Entry, changes: ContextChanges) -> bool:
-        await self.pending.park_again(entry, changes)
-        return not changes.ids <= entry.snapshot.parked.ids
-
-    def _hearing(self, entry: Entry, heard: Awaitable[bool]) -> Coroutine[object, object, bool]:
-        """Have whoever reads from now on wait for the others; tell whether what has been read before is past."""
-        hearing = self.hearings[entry.owner] = SharedResult[bool]()
-        return self._heard(entry.owner, hearing, heard)
-
-    async def _heard(self, owner: Hashable, hearing: SharedResult[bool], heard: Awaitable[bool]) -> bool:
-        past = True
-        try:
-            past = await heard
-        finally:
-            if self.hearings.get(owner) is hearing:
-                del self.hearings[owner]
-            hearing.resolve(past)
-        return past
-
-    async def _hear_out(self, entry: Entry, news: int) -> bool:
-        """Wait until another worker has changed what is parked, or has had the time to; tell whether it has."""
+    async def _hear_out(self, entry: Entry, news: int) -> None:
+        """Wait until another worker has changed what is parked, or has had the time to."""
         for _ in range(ANSWERS_IN):
             if entry.store_view.news != news:
-                return True
+                break
             await self.clock.sleep(PATIENCE)
-        return entry.store_view.news != news
+
+    async def _park_unseen(self, entry: Entry, found: Found) -> None:
+        """Park again what an answer said that Emporix had taken, and what the document proves that it has not."""
+        hearing = self.hearings.get(entry.owner) if self.hearings else None
+        if hearing is not None:
+            await hearing.get()
+        missing = self.handover.unseen(entry, found.document, found.asked_at)
+        if missing.operations:
+            await self._park_again(entry, missing)
+
+    async def _park_again(self, entry: Entry, missing: ContextChanges) -> None:
+        """Park changes again, and show them once whoever knows of later ones has had the time to take them away."""
+        owner, news = entry.owner, entry.store_view.news
+        hearing = self.hearings[owner] = SharedResult[str]()
+        try:
+            await self.pending.offer_again(entry, missing)
+            if self.sharing.is_shared:
+                await self._hear_out(entry, news)
+        finally:
+            self.hearings.pop(owner, None)
+            hearing.resolve("heard")
+        await self.pending.show(entry)
 
     async def _ask(self, flight: Flight, token: str) -> Outcome:
         joined = None if flight.past_caches else self.sharing.flight(flight.entry)
@@ -303,8 +263,7 @@ class Loads:
             return await joined.landed.get()
         flight.begins_to_ask()
         try:
-            document = await self.source.get(token, self._caller(flight))
-            return Found(document, flight.asked_at)
+            return Found(await self.source.get(token, self._caller(flight)), flight.started)
         except ContextNotFound as error:
             return Missing(error.session_id)
         except TokenRejected as error:

@@ -8,11 +8,9 @@ from ..clock import Clock
 from ..model.changes import NO_CHANGES
 from ..stores import Notice, Stored
 from ..tasks import Tasks
-from .disputes import Disputes
 from .entries import Entries
 from .entry import Entry
 from .given_up import GivenUp
-from .loads import Loads
 from .neighbours import Letter, Unseen, Written
 from .pacing import Pauses
 from .pending import Pending
@@ -37,8 +35,6 @@ class Peers:
         tasks: run what a notice makes necessary.
         clock: where time comes from.
         given_up: tells of changes that Emporix has never seen, twice.
-        disputes: find out who has made a version that two say to have made.
-        loads: keep readers waiting for what others are about to tell.
     """
 
     entries: Entries
@@ -50,8 +46,6 @@ class Peers:
     tasks: Tasks
     clock: Clock
     given_up: GivenUp
-    disputes: Disputes
-    loads: Loads
 
     def apply(self, letter: Letter) -> None:
         """Bring the entries that a notice names up to date."""
@@ -67,7 +61,7 @@ class Peers:
             elif notice.kind == "forgotten":
                 entry.store_view.is_linked("")
                 self.log_out(entry)
-            elif written is not None and self._is_told(entry, written):
+            elif written is not None and self._adopts(entry, written):
                 continue
             elif not notice.identity:
                 self._forgets(entry)
@@ -81,16 +75,11 @@ class Peers:
         self.entries.drop(entry)
 
     def _hears_of(self, entry: Entry, notice: Notice) -> None:
-        known, floor = entry.consistency, notice.floor
-        context = known.incarnation
-        if context is None or self.publisher.keys.incarnation(context) != notice.identity:
-            entry.store_view.hears(-1)
-        else:
-            entry.store_view.hears(floor if floor < known.floor else -1)
-            if floor == known.floor and (entry.document is None or entry.document.version < floor):
-                # Whoever said so before may have been told of what Emporix has never seen. It may be there now.
-                entry.learn(known.announced_by_peer(context, floor, self.clock.monotonic(), new=True))
-        self.disputes.hear(entry, notice.identity, notice.floor)
+        known, keys = entry.consistency, self.publisher.keys
+        lower = -1
+        if known.incarnation is not None and notice.floor < known.floor:
+            lower = notice.floor if keys.incarnation(known.incarnation) == notice.identity else -1
+        entry.store_view.hears(lower)
         if not self._shows(entry, notice.identity, notice.floor, notice.floor):
             entry.raise_fence()
             entry.expire()
@@ -119,15 +108,8 @@ class Peers:
         if void:
             again = void.once_more()
             self.given_up.tell(void.without(again.ids))
-            self.loads.park_again(entry, again)
-        elif self.sharing.is_shared:
-            self.loads.hear_out(entry)
+            self.tasks.spawn(self.pending.park_again(entry, again))
         return True
-
-    def _is_told(self, entry: Entry, written: Written) -> bool:
-        # In this order: of what it takes over now, nobody says that it was made here.
-        self.disputes.hear(entry, written.notice.identity, written.notice.floor)
-        return self._adopts(entry, written)
 
     def _adopts(self, entry: Entry, written: Written) -> bool:
         """Take over what another engine of this process knows after a write, and tell whether that was anything."""

@@ -26,9 +26,8 @@ SESSIONS: Final = 10_000
 
 if TYPE_CHECKING:
     _Taken = TTLCache[str, ContextChanges]
-    _Again = TTLCache[str, bool]
 else:
-    _Taken = _Again = TTLCache
+    _Taken = TTLCache
 
 
 class Pending:
@@ -43,7 +42,7 @@ class Pending:
         events: who is told what had no room, and what Emporix refused.
     """
 
-    __slots__ = ("_again", "_entries", "_events", "_known_sessions", "_sharing", "_taken")
+    __slots__ = ("_entries", "_events", "_known_sessions", "_sharing", "_taken")
 
     def __init__(
         self, sharing: Sharing, entries: Entries, known_sessions: KnownSessions, clock: Clock, events: Events
@@ -53,7 +52,6 @@ class Pending:
         self._entries = entries
         self._known_sessions = known_sessions
         self._taken = _Taken(SESSIONS, PARKED_TTL, timer=clock.monotonic)
-        self._again = _Again(SESSIONS, PARKED_TTL, timer=clock.monotonic)
 
     async def look(self, entry: Entry, *, again: bool = False, document: ContextDocument | None = None) -> bool:
         """Show in an entry what is parked for it; asks the store once, and when the session becomes known.
@@ -133,7 +131,7 @@ class Pending:
         """
         if job.parking is not None or job.parked or job.entry.snapshot.parked:
             for changes in (job.own, job.parked) if with_parked else (job.own,):
-                await self._sharing.unpark(_names(job.entry), self._but_again(changes))
+                await self._sharing.unpark(_names(job.entry), changes)
             await self.show(job.entry)
 
     async def drop(self, entry: Entry, changes: ContextChanges) -> None:
@@ -167,14 +165,8 @@ class Pending:
     async def offer_again(self, entry: Entry, changes: ContextChanges) -> None:
         """Do that without showing them: whoever knows of later ones takes these away."""
         self.forget_taken(entry, changes)
-        self._again.update(dict.fromkeys(changes.ids, True))
         self._sharing.unseen(_names(entry), changes)
         await self._park(entry, changes)
-
-    def _but_again(self, changes: ContextChanges) -> ContextChanges:
-        """Return changes without those that have been parked again since a job took them along."""
-        again = {each.op_id for each in changes.operations.values() if not each.again and each.op_id in self._again}
-        return changes.without(again) if again else changes
 
     def forget_taken(self, entry: Entry, changes: ContextChanges) -> None:
         """Count changes as taken no more: Emporix has never seen them, whichever token of the session was told so."""

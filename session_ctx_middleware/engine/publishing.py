@@ -170,7 +170,7 @@ class Publisher:
     def _failed(self, flight: Flight, error: EmporixError) -> None:
         # That this process did not ask says nothing about Emporix: the next request tries again.
         if not isinstance(error, EmporixNotAsked):
-            self.throttle(flight.entry, flight.asked_at)
+            self.throttle(flight.entry, flight.started if flight.sent_at is None else flight.sent_at)
 
     def _found(self, flight: Flight, found: Found) -> None:
         entry = flight.entry

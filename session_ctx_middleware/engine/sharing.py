@@ -159,29 +159,31 @@ class Sharing:
 
     async def invalidate(self, entries: Iterable[Entry], incarnation: Incarnation, floor: int) -> None:
         """Keep everybody else from showing less than `floor` of a context."""
-        if self.has_others:
+        if self._has_others:
             entries = tuple(entries)
             notice = Notice("written", _names(entries), self._keys.incarnation(incarnation), floor)
             await self._invalidate(notice, entries[0])
 
     async def tell(self, entries: Sequence[Entry], incarnation: Incarnation, version: int) -> None:
         """Tell everybody else which version of a context was read."""
-        if self.has_others:
+        if self._has_others:
             await self._invalidate(Notice("written", _names(entries), self._keys.incarnation(incarnation), version))
 
-    async def deny(self, entries: Sequence[Entry], incarnation: Incarnation, version: int) -> None:
-        """Tell everybody else that a context has this version, and no later one."""
-        await self.tell(entries, incarnation, version)
-        await self.void(entries)
+    async def deny(self, entries: Sequence[Entry], incarnation: Incarnation, version: int) -> bool:
+        """Tell everybody else that a context has this version, and no later one; tell whether there is anybody."""
+        if self._has_others:
+            await self.tell(entries, incarnation, version)
+            await self.void(entries)
+        return self._has_others
 
     async def void(self, entries: Sequence[Entry]) -> None:
         """Take away the documents of tokens, and of their session, wherever they are kept."""
-        if self.has_others:
+        if self._has_others:
             await self._invalidate(Notice("written", _names(entries), NO_IDENTITY, 0))
 
     async def reject(self, entry: Entry) -> None:
         """Take away the document of a token that was rejected."""
-        if self.has_others:
+        if self._has_others:
             await self._invalidate(Notice("written", (entry.name,), NO_IDENTITY, 0))
 
     # Parked changes.
@@ -275,8 +277,7 @@ class Sharing:
         self._tell(notice if entry is None else Written.by(entry, notice))
 
     @property
-    def has_others(self) -> bool:
-        """Whether there is anybody else to tell."""
+    def _has_others(self) -> bool:
         return self._store.shared or (self._neighbour is not None and self._neighbour.has_company)
 
     def _tell(self, letter: Letter) -> None:

@@ -18,7 +18,6 @@ from ..model.frozen_json import same
 from ..model.operation import SOMEHOW, Operation, Taken, value_digest
 from .consistency import LAG, Heard
 from .notes import NO_LOGIN, Login, Notes
-from .store_view import Versions
 
 __all__ = ["Against", "Standing", "digest_of_switches", "receipts_that_count", "weigh"]
 
@@ -41,7 +40,6 @@ class Against:
         asked_on: when it was asked for, in Emporix' time; `None` where that is unknown.
         login: that has gone on with that context.
         notes: what the shopper's browser brought along.
-        contested: versions of contexts that another worker said to have made, too.
     """
 
     document: ContextDocument | None
@@ -51,7 +49,6 @@ class Against:
     asked_on: float | None = None
     login: Login = NO_LOGIN
     notes: Notes | None = None
-    contested: Versions = ()
 
     def is_settled(self, taken: Taken) -> bool:
         """Tell whether the document is no older than a change, as it was asked for so long after that was taken."""
@@ -75,13 +72,10 @@ class Against:
         return self.notes is not None and any(each.operation.op_id == operation.op_id for each in self.notes.operations)
 
     def is_disputed(self, operation: Operation) -> bool:
-        """Tell whether another change is known to have made the version which this one was taken with."""
-        taken = operation.taken
-        if taken is None or self.asked_at == inf:
+        """Tell whether the browser knows of another change that has made the version which this one was taken with."""
+        if self.notes is None or operation.taken is None or self.asked_at == inf:
             return False
-        if (taken.context, taken.version) in self.contested:
-            return True
-        return self.notes is not None and self.is_known(operation) and self.notes.dispute(taken)
+        return self.is_known(operation) and self.notes.dispute(operation.taken)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

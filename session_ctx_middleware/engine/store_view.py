@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final
 
-__all__ = ["StoreView", "Versions"]
-
-Versions: TypeAlias = tuple[tuple[str, int], ...]
-"""The fingerprint of a context and a version of it, each."""
+__all__ = ["StoreView"]
 
 NEVER: Final = float("-inf")
-REMEMBERED: Final = 8
-"""Announced versions: more are not made while one PATCH is on its way."""
 RETIRE_EVERY: Final = 10.0
 """Seconds between two announcements of another context that hide the known one."""
 
@@ -25,15 +20,11 @@ class Doubts:
         disproved: see `StoreView.disproved`.
         retired_at: when an announcement of another context has hidden the known one, in monotonic seconds.
         lower: the version of the known context that was announced last, where that is below the known floor; else -1.
-        announced: see `StoreView.announced`.
-        contested: see `StoreView.contested`.
     """
 
     disproved: tuple[str, int] = ("", -1)
     retired_at: float = NEVER
     lower: int = -1
-    announced: Versions = ()
-    contested: Versions = ()
 
 
 NO_DOUBTS: Final = Doubts()
@@ -65,8 +56,7 @@ class StoreView:
 
     def disproves(self, fingerprint: str, version: int) -> None:
         """Note that Emporix does not have a version of a context, though it was given the time."""
-        believed = tuple(each for each in self._doubts.announced if each[0] != fingerprint)
-        self._doubts = replace(self._doubts, disproved=(fingerprint, version), announced=believed)
+        self._doubts = replace(self._doubts, disproved=(fingerprint, version))
 
     def believes(self, fingerprint: str, version: int) -> bool:
         """Tell whether a version that the store keeps of a context may be more than one that was disproved."""
@@ -82,39 +72,6 @@ class StoreView:
         """Note such a version: it comes late, or there is no later one any more."""
         if lower != self._doubts.lower:
             self._doubts = replace(self._doubts, lower=lower)
-
-    @property
-    def announced(self) -> Versions:
-        """The versions that other workers have announced last."""
-        return self._doubts.announced
-
-    def hears_of(self, fingerprint: str, version: int) -> None:
-        """Note that another worker has announced a version of a context."""
-        latest = (fingerprint, version)
-        earlier = (each for each in self._doubts.announced if each != latest)
-        self._doubts = replace(self._doubts, announced=(*earlier, latest)[-REMEMBERED:])
-
-    def has_heard_since(self, announced: Versions, version: int) -> bool:
-        """Tell whether others have announced a version above one since `announced` was all that they had."""
-        latest = self._doubts.announced
-        return latest is not announced and bool(latest) and latest[-1][1] > version
-
-    @property
-    def contested(self) -> Versions:
-        """The versions that have been made here, as an answer said, and by another worker, too, as that one said."""
-        return self._doubts.contested
-
-    def contests(self, fingerprint: str, version: int) -> None:
-        """Note such a version, until Emporix has been asked which of the two changes it has."""
-        if (fingerprint, version) not in self._doubts.contested:
-            contested = (*self._doubts.contested, (fingerprint, version))[-REMEMBERED:]
-            self._doubts = replace(self._doubts, contested=contested)
-
-    def settles(self, fingerprint: str, version: int) -> None:
-        """Note that Emporix has told which changes it has up to a version."""
-        if self._doubts.contested:
-            left = (each for each in self._doubts.contested if each[0] != fingerprint or each[1] > version)
-            self._doubts = replace(self._doubts, contested=tuple(left))
 
     def may_retire(self, now: float) -> bool:
         """Tell whether an announcement of another context may hide the known one; not again and again.

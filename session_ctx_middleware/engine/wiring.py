@@ -16,7 +16,6 @@ from .announcing import Announcer
 from .bases import Bases
 from .binding import Binding
 from .commits import Commits
-from .disputes import Disputes
 from .entries import Entries
 from .flights import Flights
 from .given_up import GivenUp
@@ -180,7 +179,6 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         cache=cache,
         clock=clock,
     )
-    disputes = Disputes(loads=loads, sharing=sharing, keys=keys, clock=clock)
     reads = Reads(
         cache=cache,
         entries=entries,
@@ -217,7 +215,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         bases=Bases(loads=loads, publisher=publisher, handover=handover, clock=clock),
         patching=patching,
         pending=pending,
-        announcer=Announcer(entries=entries, publisher=publisher, sharing=sharing, disputes=disputes),
+        announcer=Announcer(entries=entries, publisher=publisher, sharing=sharing),
         handover=handover,
         pauses=pauses,
         tasks=tasks,
@@ -235,8 +233,6 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         tasks=tasks,
         clock=clock,
         given_up=given_up,
-        disputes=disputes,
-        loads=loads,
     )
     return Parts(
         tasks=tasks,

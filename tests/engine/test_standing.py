@@ -48,7 +48,6 @@ class Case:
         brought: whether the shopper's browser has it.
         rival: how Emporix took another change that the browser has.
         again: whether it was parked again before.
-        contested: whether another worker has announced version 4, too.
     """
 
     stands: Stands
@@ -62,7 +61,6 @@ class Case:
     brought: bool = False
     rival: Taken | None = None
     again: bool = False
-    contested: bool = False
 
 
 def receipt(at: float) -> dict[str, float]:
@@ -115,11 +113,6 @@ CASES = {
     "a disputed version, once more": Case("done", by(4, replaced="EUR"), brought=True, rival=RIVAL, again=True),
     "a disputed version, and something else": Case("done", by(4, replaced="GBP"), brought=True, rival=RIVAL),
     "a disputed version that only this process knows": Case("done", by(4, replaced="EUR"), rival=RIVAL),
-    "a contested version, and what it replaced": Case("sent", by(4, replaced="EUR"), contested=True),
-    "a contested version, once more": Case("done", by(4, replaced="EUR"), again=True, contested=True),
-    "a contested version, and something else": Case("done", by(4, replaced="GBP"), contested=True),
-    "a contested version, the value is there": Case("done", by(4, replaced="EUR"), shows="USD", contested=True),
-    "another version is contested": Case("done", by(3, replaced="EUR"), contested=True),
     "a disputed version in a later one": Case("shown over it", by(6, replaced="EUR"), brought=True, rival=RIVAL),
     "another one in another version": Case(
         "shown over it", by(4, replaced="EUR"), brought=True, rival=replace(RIVAL, version=3)
@@ -148,9 +141,7 @@ def test_standing(case: Case) -> None:
     if case.rival is not None:
         brought.append(Noted("language", Operation("fr", "rival", STAMP, STAMP, case.rival)))
     asked_on = AT + case.asked
-    contested = ((HERE, 4),) if case.contested else ()
-    notes = Notes(tuple(brought))
-    against = Against(document, HERE, asked_on, asked_on=asked_on, notes=notes, contested=contested)
+    against = Against(document, HERE, asked_on, asked_on=asked_on, notes=Notes(tuple(brought)))
     against = Against(None) if case.missing else against
     change = ContextChanges({case.path: operation})
 

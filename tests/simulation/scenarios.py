@@ -342,23 +342,6 @@ async def a_swallowed_change_is_sent_though_another_worker_is_asked() -> None:
             await other.upstream_client.aclose()
 
 
-async def a_success_for_an_announced_version_is_not_believed() -> None:
-    store = MemoryStore(shared=True, clock=VirtualClock())
-    async with shop_with(store=store) as (emporix, shop):
-        other = Shop(emporix, httpx2, store=store.sibling())
-        session = emporix.new_session(currency="EUR", language="en")
-        for worker in (shop, other):
-            await worker.currency(session.token)
-        emporix.fault("context.patch", Fault(), times=1)
-        emporix.fault("context.patch", Fault(status=204, delay=0.1), times=1)
-        try:
-            await asyncio.gather(shop.switch(session.token, currency="USD"), other.switch(session.token, language="fr"))
-            assert held(emporix, session.session_id)["language"] == "fr"
-        finally:
-            await other.browser.aclose()
-            await other.upstream_client.aclose()
-
-
 async def what_was_seen_beside_a_choice_is_seen_on_the_next_worker() -> None:
     async with shop_with(secret_key=SECRET) as (emporix, shop):
         other = Shop(emporix, httpx2, secret_key=SECRET)

