@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeVar
 
 from .timers import call_later
 
-__all__ = ["Budget", "Clock", "HybridClock", "SystemClock", "TimerHandle", "Timestamps", "wait"]
+__all__ = ["Budget", "Clock", "HybridClock", "SystemClock", "TimerHandle", "wait"]
 
 STEP: Final = 1e-6
 DECIMALS: Final = 6
@@ -64,51 +64,33 @@ class SystemClock:
 class HybridClock:
     """Timestamps for changes: a hybrid logical clock (Kulkarni et al., Logical Physical Clocks, OPODIS 2014).
 
-    A timestamp is the time of the physical clock, unless that is not later than one which this process has given out or
-    seen from another host; then it is a microsecond after that. So it is close to real time, and of two changes of
-    which one knew the other, the later one has the later timestamp, however far apart the clocks of the hosts are. The
+    A timestamp is the time of the system, unless that is not later than one which this process has given out or seen
+    from another host; then it is a microsecond after that. So it is close to real time, and of two changes of which
+    one knew the other, the later one has the later timestamp, however far apart the clocks of the hosts are. The
     algorithm's logical counter is the microseconds: timestamps stay plain numbers.
+
+    Args:
+        clock: the physical clock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._last = 0.0
 
-    def next(self, now: float, seen: float = 0.0) -> float:
+    def next(self, seen: float = 0.0) -> float:
         """Return a timestamp later than every one before it.
 
         Call it from one thread at a time.
 
         Args:
-            now: what the physical clock says, in seconds since the epoch.
             seen: the latest timestamp of another host that is known here, in seconds since the epoch.
 
         Returns:
             Seconds since the epoch.
         """
         # Between a change and the next one there is room for a copy of the first, which a login carries along.
-        self._last = round(max(now, self._last + STEP, seen + 2 * STEP), DECIMALS)
+        self._last = round(max(self._clock.time(), self._last + STEP, seen + 2 * STEP), DECIMALS)
         return self._last
-
-
-class Timestamps:
-    """Timestamps for changes that one middleware records: those of the process, by the middleware's own clock.
-
-    Args:
-        hybrid: of the process.
-        clock: the physical clock.
-    """
-
-    def __init__(self, hybrid: HybridClock, clock: Clock) -> None:
-        self._hybrid = hybrid
-        self._clock = clock
-
-    def next(self, seen: float) -> float:
-        """Return a timestamp later than every one before it, see `HybridClock.next`.
-
-        Args:
-            seen: the latest timestamp of another host that is known here, in seconds since the epoch.
-        """
-        return self._hybrid.next(self._clock.time(), seen)
 
 
 async def wait(future: asyncio.Future[T | None], timeout: float, clock: Clock) -> T | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from starlette.requests import HTTPConnection
 
-from .clock import Clock, Timestamps
+from .clock import Clock, HybridClock
 from .continuity import ContinuityCookies
 from .document_cookie import DOCUMENT, DocumentCookies
 from .emporix.carts import CartFollows
@@ -61,7 +61,7 @@ class RequestDependencies:
     defaults: ContextDefaults
     events: Events
     clock: Clock
-    timestamps: Timestamps
+    timestamps: HybridClock
     engine: Callable[[asyncio.AbstractEventLoop], Engine]
     patience: float = 2.0
     cookies: ContinuityCookies | None = None

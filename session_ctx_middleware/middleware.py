@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .access import SCOPE_KEY, STATE_KEY, get_session_context, inside_another
 from .assembly import be_watched, calling, keys_of, neighbourhood_of, observed, warn_at_start
 from .checks import flag, flag_or_function, functions, instance, of_kind, secret_keys, with_methods
-from .clock import Clock, SystemClock, Timestamps
+from .clock import Clock, SystemClock
 from .context import SessionContext
 from .dependencies import Engines, RequestDependencies, cookies_of
 from .emporix import OwnContextClient
@@ -151,7 +151,6 @@ class SessionContextMiddleware:
         base_url = client["base_url"]
         place = (tenant, base_url, *(sha256(secret).digest() for secret in secrets))
         neighbourhood = neighbourhood_of(place, store, cache, clock)
-        dated = self._emporix.platform_time.clock
         keys = keys_of(tenant, base_url, secrets, neighbourhood.store)
         continuity = of_kind(continuity, ContinuityPolicy, "continuity=...").checked(secrets)
         keyring = Keyring(secrets, tenant, base_url)
@@ -162,7 +161,7 @@ class SessionContextMiddleware:
             name=cookie_name,
             https_only=flag(https_only, "https_only=..."),
             longest=cache.longest,
-            clock=dated,
+            clock=clock,
             events=events,
         )
         self._engines = Engines(
@@ -190,7 +189,7 @@ class SessionContextMiddleware:
             defaults=of_kind(defaults, ContextDefaults, "defaults=..."),
             events=events,
             clock=clock,
-            timestamps=Timestamps(neighbourhood.timestamps, dated),
+            timestamps=neighbourhood.timestamps,
             engine=self._engines.of,
             patience=upstream.deadline,
             cookies=cookies if secrets else None,

@@ -7,13 +7,13 @@ lets others know of by way of a browser is dated in it, so that "more than ten s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final, TypeAlias
 
 from .clock import Clock
 
-__all__ = ["CorrectedClock", "PlatformTime"]
+__all__ = ["PlatformTime", "http_date"]
 
 EVERY: Final = 10.0
 """Seconds between two answers that are looked at: host clocks drift by far less meanwhile."""
@@ -22,58 +22,19 @@ RESOLUTION: Final = 1.0
 Bounds: TypeAlias = tuple[float, float]
 
 
-class CorrectedClock:
-    """A host's clock, of which the time is only believed within the bounds that Emporix' answers set.
-
-    What one worker dates, others compare with their own time: with this clock, hosts that are an hour apart agree to a
-    second or less as soon as Emporix has answered each of them. A clock that is right is asked directly.
-
-    Args:
-        host: the clock of this process.
-
-    Attributes:
-        time: returns seconds since the epoch.
-    """
-
-    __slots__ = ("_host", "call_later", "monotonic", "random", "sleep", "time")
-
-    def __init__(self, host: Clock) -> None:
-        self._host = host
-        self.monotonic = host.monotonic
-        self.random = host.random
-        self.sleep = host.sleep
-        self.call_later = host.call_later
-        self.time: Callable[[], float] = host.time
-
-    def keep_within(self, bounds: Bounds) -> None:
-        """Tell the time that is nearest to the host's of all that it may be at Emporix.
-
-        Args:
-            bounds: how far Emporix' time is ahead of monotonic seconds, at least and at most.
-        """
-        monotonic, (low, high) = self.monotonic, bounds
-        offset = self._host.time() - monotonic()
-        nearest = min(max(offset, low), high)
-        self.time = self._host.time if nearest == offset else lambda: monotonic() + nearest
-
-
 class PlatformTime:
     """How far Emporix' time is ahead of this process' monotonic clock, between two bounds.
 
     One answer that contradicts all that is known may be that of a cache on the way; two that agree are believed.
 
     Args:
-        host: the clock of this process.
-
-    Attributes:
-        clock: the same, corrected by what Emporix tells.
+        clock: of this process.
     """
 
-    __slots__ = ("_bounds", "_clock", "_doubt", "_next", "clock")
+    __slots__ = ("_bounds", "_clock", "_doubt", "_next")
 
-    def __init__(self, host: Clock) -> None:
-        self._clock = host
-        self.clock = CorrectedClock(host)
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._bounds: Bounds | None = None
         self._doubt: Bounds | None = None
         self._next = float("-inf")
@@ -116,9 +77,7 @@ class PlatformTime:
         if agreed is None and self._doubt is not None:
             agreed = _both(self._doubt, told)
         self._doubt = told if agreed is None else None
-        if agreed is not None:
-            self._bounds = agreed
-            self.clock.keep_within(agreed)
+        self._bounds = agreed or self._bounds
         self._next = now + EVERY if agreed else now
 
 
@@ -128,8 +87,22 @@ def _both(one: Bounds, other: Bounds) -> Bounds | None:
     return (low, high) if low <= high else None
 
 
+def http_date(text: str) -> float:
+    """Return the moment of an HTTP date, in seconds since the epoch (RFC 9110, section 5.6.7).
+
+    Args:
+        text: in any of the three forms; the one that names no time zone is always UTC.
+
+    Raises:
+        ValueError: this is no date.
+        OverflowError: no clock shows that date.
+    """
+    moment = parsedate_to_datetime(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
 def _seconds(date: str | None) -> float | None:
     try:
-        return None if date is None else parsedate_to_datetime(date).timestamp()
+        return None if date is None else http_date(date)
     except (ValueError, OverflowError):
         return None

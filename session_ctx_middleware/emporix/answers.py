@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from ..clock import Clock
@@ -22,6 +21,7 @@ from ..errors import (
 )
 from ..model.document import ContextDocument
 from ..model.frozen_json import loads
+from ..platform_time import http_date
 from .forms import gateway_code, is_emporix_own
 
 __all__ = [
@@ -152,7 +152,7 @@ def seconds_of(retry_after: str | None, clock: Clock) -> float | None:
     if _SECONDS.fullmatch(seconds):
         return float(seconds)
     try:
-        left = parsedate_to_datetime(retry_after).timestamp() - clock.time()
+        left = http_date(retry_after) - clock.time()
     except (ValueError, OverflowError, TypeError, IndexError, OSError):
         return None
     return left if math.isfinite(left) and left >= 0 else None

@@ -99,7 +99,7 @@ class Neighbourhood:
         self.store = store
         self.fallback = MemoryStore(clock=clock)
         self.known_sessions = KnownSessions(clock)
-        self.timestamps = HybridClock()
+        self.timestamps = HybridClock(clock)
         self._clock = clock
         self._protections: dict[Hashable, Protection] = {}
         self._residents: WeakSet[object] = WeakSet()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import httpx2
 
@@ -37,8 +38,13 @@ async def a_document_counts_for_its_own_token_alone() -> None:
         assert await second.currency(two) == "USD"
 
 
+UNDATED: Final = Fault(headers={"date": "unknown"})
+"""Something on the way takes the time of Emporix away: else that alone tells what is from before a choice."""
+
+
 async def an_older_document_does_not_undo_a_choice() -> None:
     async with workers(2) as (emporix, (one, two)):
+        emporix.fault("context.*", UNDATED, times=None)
         session = emporix.new_session(currency="EUR")
         browser = Browser(session.token)
         await browser.currency(one)
@@ -57,6 +63,7 @@ async def an_older_document_does_not_undo_a_choice() -> None:
 
 async def a_document_that_came_before_the_choice_does_not_undo_it() -> None:
     async with workers(2) as (emporix, (one, two)):
+        emporix.fault("context.*", UNDATED, times=None)
         session = emporix.new_session(currency="EUR")
         browser = Browser(session.token)
         await browser.currency(one)
@@ -71,6 +78,7 @@ async def a_document_that_came_before_the_choice_does_not_undo_it() -> None:
         await overtaken.currency(two)
         await browser.visit(one, again)
         await browser.switch(one, currency="SEK")
+        emporix.clear_faults()
         emporix.fault("context.*", Fault(status=503), times=None)
         assert await browser.currency(two) == "SEK"
 
