@@ -578,3 +578,31 @@ async def test_later_choice_in_a_new_context(sharing: tuple[Shop, Shop], emporix
     assert [page.text for page in await asyncio.gather(*pages)] == ["GBP"] * 3  # nor to whoever asks meanwhile
     assert await tab.look(one) == "GBP en"
     assert currency(emporix, tab) == "GBP"
+
+
+async def test_late_notice_and_a_refused_token(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A lower version whose notice came late is no reason to send anything again when a token is refused later."""
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two, three = (make_shop(store=each) for each in (store, store.sibling(), store.sibling()))
+    session = emporix.new_session(currency="EUR", language="en")
+    for shop in (one, two, three):
+        await shop.currency(session.token)
+    emporix.fault("context.patch", Fault(delay_after=1.0), times=1)
+    late = asyncio.create_task(two.switch(session.token, language="fr"))
+    await asyncio.sleep(0.1)
+    await one.switch(session.token, currency="USD")
+    await late
+    await asyncio.sleep(3)
+    assert await one.currency(session.token) == "USD"
+    emporix.fault("context.get", Fault(status=401), times=1)
+    emporix.edit(session.session_id, currency="GBP")
+
+    async def again(ctx: SessionContext, _: Request) -> None:
+        await ctx.refresh()
+
+    await three.visit(again, token=session.token)
+    await asyncio.sleep(0.1)
+    await one.currency(session.token)
+    await asyncio.sleep(1)
+
+    assert held(emporix, session.session_id)["currency"] == "GBP"

@@ -206,6 +206,27 @@ async def test_no_context_a_moment_ago(emporix: FakeEmporix) -> None:
     assert await late == "USD"
 
 
+async def test_writes_of_one_version(emporix: FakeEmporix) -> None:
+    """C1: Of two instances that say to have made one version, the one whose change Emporix never saw sends it again."""
+    clock, session = VirtualClock(), emporix.new_session(currency="EUR", language="en")
+    one, other = instance(emporix, clock=clock), instance(emporix, clock=clock)
+    for each in (one, other):
+        await get(each, session.token)
+    emporix.fault("context.patch", Fault(delay=0.3), times=1)
+    emporix.fault("context.patch", Fault(status=204), times=1)
+
+    slow = asyncio.create_task(get(one, session.token, "language=fr"))
+    await asyncio.sleep(0.1)
+    await get(other, session.token, "to=USD")
+    await slow
+    emporix.edit(session.session_id, site_code="us")  # no document of that very version comes any more
+
+    assert [await get(each, session.token, "both") for each in (one, other)] == ["USD fr", "USD fr"]
+    await asyncio.sleep(1)
+    assert [await get(each, session.token, "both") for each in (one, other)] == ["USD fr", "USD fr"]
+    assert held(emporix, session.session_id)["currency"] == "USD"
+
+
 async def test_new_token_in_another_instance(emporix: FakeEmporix) -> None:
     """C1: What Emporix never saw waits under a new token, too, in an instance that has not met the session before."""
     clock, session = VirtualClock(), emporix.new_session(currency="EUR")
@@ -216,7 +237,9 @@ async def test_new_token_in_another_instance(emporix: FakeEmporix) -> None:
 
     await asyncio.sleep(15)
     other_token = emporix.new_token(session.session_id)
-    assert [await get(other, other_token) for _ in range(2)] == ["USD", "USD"]
+    assert await get(other, other_token) == "USD"
+    await asyncio.sleep(11)
+    assert await get(other, other_token) == "USD"
     assert held(emporix, session.session_id)["currency"] == "USD"
 
 

@@ -265,9 +265,8 @@ class Consistency:
         than any replica lags, the version fell. The last four fields are about one token and its browser, and stay.
         """
         newer, older = sorted((self, other), key=_precedence, reverse=True)
-        later, earlier = (older, newer) if older.since > newer.since else (newer, older)
-        if newer.incarnation == older.incarnation and later.since > earlier.since + LAG and later.floor < earlier.floor:
-            newer, older = later, replace(START, taken=earlier.taken.up_to(later.floor))
+        if newer.incarnation == older.incarnation and older.since > newer.since + LAG and older.floor < newer.floor:
+            newer, older = older, replace(START, taken=newer.taken.up_to(older.floor))
         return replace(
             newer,
             floor=max(newer.floor, older.floor_of(newer.incarnation)) if newer.incarnation is not None else -1,

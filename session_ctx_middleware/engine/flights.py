@@ -91,6 +91,11 @@ class Flight:
     landed: SharedResult[Outcome] = field(default_factory=SharedResult)
     sent_at: float | None = None
 
+    @property
+    def asked_at(self) -> float:
+        """When Emporix was asked for what it has answered: one that was asked twice has answered the second time."""
+        return self.started if self.sent_at is None else self.sent_at
+
     def leaves(self, now: float) -> None:
         """Note that a call leaves now (monotonic seconds)."""
         self.sent_at = now

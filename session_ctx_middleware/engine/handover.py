@@ -162,7 +162,7 @@ class Handover:
         asked, on = (inf, asked_on or None) if asked_at == NEVER else (asked_at, self.platform_time.at(asked_at))
         context = self.keys.incarnation(document.identity)
         login = NO_LOGIN if notes is None else notes.login_in(context)
-        return Against(document, context, asked, heard, on, login, notes)
+        return Against(document, context, asked, heard, on, login, notes, entry.consistency.taken)
 
     def received(self, document: ContextDocument, notes: Notes | None) -> Mapping[str, float]:
         """Return the receipts of a document that count.
@@ -213,7 +213,7 @@ class Handover:
             notes: what its browser brought along.
             document: whose receipts are known; `None` where there is none.
         """
-        now, known = self.platform_time.clock.time(), self.known(entry, token, notes).newest(entry.consistency.taken)
+        now, known = self.clock.time(), self.known(entry, token, notes).newest(entry.consistency.taken)
         stamps = {path: operation.at for path, operation in known.operations.items() if operation.at > now}
         for path, at in (NO_RECEIPTS if document is None else document.receipts).items():
             if at > max(now, stamps.get(path, 0.0)):
@@ -222,7 +222,7 @@ class Handover:
 
     def receipts(self, document: ContextDocument, changes: ContextChanges) -> Mapping[str, float]:
         """Return the receipts that go along with changes to a document: its own that are still of use, and theirs."""
-        oldest = self.platform_time.clock.time() - NOTE_SECONDS
+        oldest = self.clock.time() - NOTE_SECONDS
         kept = {path: at for path, at in document.receipts.items() if at >= oldest}
         return {**kept, **{path: operation.at for path, operation in changes.operations.items()}}
 

@@ -263,7 +263,8 @@ class Loads:
             return await joined.landed.get()
         flight.begins_to_ask()
         try:
-            return Found(await self.source.get(token, self._caller(flight)), flight.started)
+            document = await self.source.get(token, self._caller(flight))
+            return Found(document, flight.asked_at)
         except ContextNotFound as error:
             return Missing(error.session_id)
         except TokenRejected as error:

@@ -20,15 +20,18 @@ SAME_MOMENT: Final = 0.001
 
 
 def has_made(operation: Operation) -> bool:
-    """Tell whether a change was to have made a version: its value is another one than that which it replaced."""
-    taken = operation.taken
-    return taken is not None and taken.replaced not in {"", value_digest(operation.value)}
+    """Tell whether a change was sent to a version of which it is known, so that it may have made the next one."""
+    return operation.taken is not None and operation.taken.replaced != ""
 
 
 def made_by(operation: Operation) -> Made:
-    """Return the version that has a change."""
+    """Return the version that was made for a change.
+
+    One that changes nothing has what it was sent to; whether that makes another version, too, nobody has promised.
+    """
     taken = operation.taken or SOMEHOW
-    return taken.context, taken.version, taken.at
+    more = 1 if taken.replaced == value_digest(operation.value) else 0
+    return taken.context, taken.version + more, taken.at
 
 
 def disputes(made: Made, taken: Taken) -> bool:

@@ -128,7 +128,8 @@ class Publisher:
         entry.raise_fence()  # an answer from before the rejection must not bring the context back
         entry.store_view.look_again()  # what is parked shows again should the token be taken again
         self._absent(entry, Snapshot(rejected=True), self.cache.rejected_ttl)
-        self.entries.keep(entry, at_least=self.refused_for)
+        if entry.proven_session is not None:  # of a token that was never good, no browser has a document
+            self.entries.keep(entry, at_least=self.refused_for)
 
     def throttle(self, entry: Entry, since: float) -> None:
         """Leave Emporix alone for this token for a while, at random up to the policy's time.
@@ -170,7 +171,7 @@ class Publisher:
     def _failed(self, flight: Flight, error: EmporixError) -> None:
         # That this process did not ask says nothing about Emporix: the next request tries again.
         if not isinstance(error, EmporixNotAsked):
-            self.throttle(flight.entry, flight.started if flight.sent_at is None else flight.sent_at)
+            self.throttle(flight.entry, flight.asked_at)
 
     def _found(self, flight: Flight, found: Found) -> None:
         entry = flight.entry
@@ -181,6 +182,8 @@ class Publisher:
         floor = entry.consistency.floor_of(found.document.identity)
         if floor > found.document.version:
             entry.store_view.disproves(self.keys.incarnation(found.document.identity), floor)
+        elif not found.shared:
+            entry.store_view.hears(-1)  # a lower version that was announced came late
         entry.show_read(found.document, found.asked_at)
         self._set_lifetime(entry, found.asked_at)  # in this order: see Entry.read_elsewhere
         self._expire_siblings(entry, found)

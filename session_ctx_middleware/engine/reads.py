@@ -175,8 +175,7 @@ class Reads:
         patience, slow_after = until - self.clock.monotonic(), self.slow_after
         probing = self.loads.probe_patience
         if probing is not None:  # no page waits long for the call that finds out whether Emporix is back
-            began = flight.started if flight.sent_at is None else flight.sent_at
-            patience, slow_after = min(patience, began + probing - self.clock.monotonic()), 0.0
+            patience, slow_after = min(patience, flight.asked_at + probing - self.clock.monotonic()), 0.0
         outcome = await flight.landed.wait(patience, self.clock)
         now = self.clock.monotonic()
         if outcome is None and flight.is_slow(now, slow_after):

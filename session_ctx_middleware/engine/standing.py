@@ -17,6 +17,7 @@ from ..model.fields import SWITCHES
 from ..model.frozen_json import same
 from ..model.operation import SOMEHOW, Operation, Taken, value_digest
 from .consistency import LAG, Heard
+from .made import disputes, has_made, made_by
 from .notes import NO_LOGIN, Login, Notes
 
 __all__ = ["Against", "Standing", "digest_of_switches", "receipts_that_count", "weigh"]
@@ -40,6 +41,7 @@ class Against:
         asked_on: when it was asked for, in Emporix' time; `None` where that is unknown.
         login: that has gone on with that context.
         notes: what the shopper's browser brought along.
+        taken: changes that Emporix took by way of this process.
     """
 
     document: ContextDocument | None
@@ -49,6 +51,7 @@ class Against:
     asked_on: float | None = None
     login: Login = NO_LOGIN
     notes: Notes | None = None
+    taken: ContextChanges = NO_CHANGES
 
     def is_settled(self, taken: Taken) -> bool:
         """Tell whether the document is no older than a change, as it was asked for so long after that was taken."""
@@ -72,10 +75,13 @@ class Against:
         return self.notes is not None and any(each.operation.op_id == operation.op_id for each in self.notes.operations)
 
     def is_disputed(self, operation: Operation) -> bool:
-        """Tell whether the browser knows of another change that has made the version which this one was taken with."""
-        if self.notes is None or operation.taken is None or self.asked_at == inf:
+        """Tell whether another change is known to have made the version which this one was taken with."""
+        taken = operation.taken
+        if taken is None or self.asked_at == inf:
             return False
-        return self.is_known(operation) and self.notes.dispute(operation.taken)
+        if any(has_made(each) and disputes(made_by(each), taken) for each in self.taken.operations.values()):
+            return True
+        return self.notes is not None and self.is_known(operation) and self.notes.dispute(taken)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

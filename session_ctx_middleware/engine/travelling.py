@@ -142,6 +142,7 @@ class Travelling:
     async def _look_around(self, entry: Entry, document: ContextDocument) -> None:
         """Note which session a token is of, what is parked for that, and what others have announced of it."""
         self.entries.prove(entry, document.session_id)
+        self.sharing.learn(entry)
         if await self.pending.look(entry, document=document) and self.sharing.is_shared:
             # Whoever has sent what was parked a moment ago has announced a later version before.
             stored = await self.sharing.load(entry)

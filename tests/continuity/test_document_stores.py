@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pytest
 from starlette.requests import Request
 
 from session_ctx_middleware import SessionContext
@@ -91,3 +92,19 @@ async def test_logout_elsewhere(make_shop: MakeShop, emporix: FakeEmporix) -> No
     emporix.edit(session.session_id, currency="USD")
 
     assert [await browser.currency(shop) for shop in (one, two)] == ["USD", "USD"]
+
+
+@pytest.mark.parametrize("same_token", [True, False])
+async def test_another_client_of_the_session(make_shop: MakeShop, emporix: FakeEmporix, *, same_token: bool) -> None:
+    """A document from before a switch shows in no other instance of the process that has sent the switch."""
+    store = MemoryStore(clock=VirtualClock())
+    (one,), (two,), (elsewhere,) = (travelling(make_shop, store=each) for each in (store, store, None))
+    session = emporix.new_session(currency="EUR")
+    shopper = Browser(session.token)
+    other = Browser(session.token if same_token else emporix.new_token(session.session_id))
+    await other.currency(elsewhere)
+    await shopper.currency(one)
+    await shopper.switch(one, currency="USD")
+    await asyncio.sleep(1)
+
+    assert await other.currency(two) == "USD"

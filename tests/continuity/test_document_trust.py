@@ -17,7 +17,7 @@ from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from ..support.shop import Shop
 from ..support.virtual_time import WALL_START, VirtualClock
-from .browser import OTHER_SECRET, SECRET, Browser, page
+from .browser import OTHER_SECRET, SECRET, Browser, again, page
 from .travel import DOCUMENT, in_full, stats, travelling
 
 MakeShop = Callable[..., Shop]
@@ -196,7 +196,9 @@ async def test_a_refused_token(make_shop: MakeShop, emporix: FakeEmporix) -> Non
     one, two = travelling(make_shop, 2)
     session = emporix.new_session(currency="EUR")
     browser = Browser(session.token)
-    await browser.currency(one)
+    assert [await browser.currency(shop) for shop in (two, one)] == ["EUR", "EUR"]
+    await asyncio.sleep(70)
+    await browser.visit(one, again)
     kept = browser.cookies[DOCUMENT]
     emporix.revoke(session.token)
     browser.cookies.clear()
@@ -214,7 +216,10 @@ async def test_a_token_that_several_have_found_refused(make_shop: MakeShop, empo
     one, two, three = (travelling(make_shop, store=each)[0] for each in (store, store.sibling(), store.sibling()))
     session = emporix.new_session(currency="EUR")
     browser = Browser(session.token)
-    await browser.currency(one)
+    for shop in (two, three, one):
+        await browser.currency(shop)
+    await asyncio.sleep(70)
+    await browser.visit(one, again)
     kept = browser.cookies[DOCUMENT]
     emporix.revoke(session.token)
     await asyncio.sleep(70)

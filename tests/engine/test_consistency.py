@@ -47,16 +47,6 @@ def test_less_informed_token() -> None:
     assert is_hidden(known.merged(told), document)
 
 
-@pytest.mark.parametrize("denied", [False, True])
-def test_token_that_has_seen_less_since(denied: bool) -> None:
-    """A lower version that was seen later than any replica lags holds for all tokens, also where it was announced."""
-    document = ContextDocument(version=3, session_id="s")
-    known = START.published(ContextDocument(version=7, session_id="s"), 0.0)
-    since = known.denied_by_peer(3, LAG + 0.1) if denied else START.published(document, LAG + 0.1)
-
-    assert known.merged(since).floor == since.merged(known).floor == 3
-
-
 def test_late_answer_is_the_truth() -> None:
     """A document that was asked for long after the last write is the truth, whatever version it has."""
     known = START.published(ContextDocument(version=7, session_id="s"), 0.0).committed(taken("a", "USD"), Taken(7))

@@ -271,7 +271,7 @@ def no_memory_of_others(patch: pytest.MonkeyPatch) -> None:
 def no_hybrid_clock(patch: pytest.MonkeyPatch) -> None:
     """Of two wishes that of the host whose clock is ahead counts as the later one."""
     original = HybridClock.next
-    patch.setattr(HybridClock, "next", lambda self, now, _=0.0: original(self, now))
+    patch.setattr(HybridClock, "next", lambda self, _=0.0: original(self))
 
 
 def no_doubt_about_the_future(patch: pytest.MonkeyPatch) -> None:

@@ -41,8 +41,6 @@ ONCE_BROKEN = [
     (SEVERAL, "everything", 78),
     (NOTES, "new tokens in bad weather", 51),
     (NOTES, "logins", 101),
-    (STORE, "2xx that changed nothing, overlap", 2),
-    (STORE, "2xx that changed nothing, overlap", 110),
     (STORE, "new tokens in bad weather", 17),
     (STORE, "dripping", 1),
     (DOCUMENT, "backups", 33),
@@ -50,7 +48,6 @@ ONCE_BROKEN = [
     (DOCUMENT, "2xx that changed nothing, backups", 19),
     (SKEWED, "backups", 3),
     (SKEWED, "a token is revoked", 9),
-    (SKEWED, "new tokens in bad weather", 3),
 ]
 """Visits that long campaigns have found, each of which has shown a defect of its own kind."""
 
