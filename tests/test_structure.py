@@ -190,6 +190,7 @@ def test_consistency_is_pure() -> None:
 
     assert imported(module) == {
         f"{PACKAGE}.engine.incarnations",
+        f"{PACKAGE}.engine.made",
         f"{PACKAGE}.engine.notes",
         f"{PACKAGE}.engine.required",
         f"{PACKAGE}.engine.verdict",

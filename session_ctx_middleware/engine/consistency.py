@@ -22,6 +22,7 @@ from ..model.document import ContextDocument
 from ..model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from ..model.operation import SOMEHOW, Taken
 from .incarnations import Floors, Incarnation, floors_besides, precedence, precedes
+from .made import Made, made_besides
 from .notes import Floor, Notes, joined_start
 from .required import FAR_AHEAD, LAG, Required
 from .verdict import HIDE, OVERLAY, REFRESH, SHOW, Verdict
@@ -55,6 +56,7 @@ class Consistency:
         hint: the fingerprint of an incarnation that has not been seen here, and the version that was announced.
         required: the floor of the shopper's notes that a document has to reach.
         satisfied: the notes that what is shown here has satisfied last.
+        made: the versions that were made for changes in whose place there are later ones.
     """
 
     incarnation: Incarnation | None = None
@@ -68,6 +70,7 @@ class Consistency:
     hint: tuple[str, int] | None = None
     required: Required | None = None
     satisfied: Notes | None = None
+    made: tuple[Made, ...] = ()
 
     # The decision.
 
@@ -165,15 +168,8 @@ class Consistency:
 
     def _starting_anew(self, document: ContextDocument, asked_at: float) -> Consistency:
         """Give the floor up: this is the truth, whatever was known before."""
-        return replace(
-            START,
-            incarnation=document.identity,
-            floor=document.version,
-            since=asked_at,
-            taken=self.taken.up_to(document.version),
-            required=self.required,
-            satisfied=self.satisfied,
-        )
+        own = replace(START, required=self.required, satisfied=self.satisfied, taken=self.taken.up_to(document.version))
+        return replace(own, incarnation=document.identity, floor=document.version, since=asked_at)
 
     def committed(self, changes: ContextChanges, taken: Taken) -> Consistency:
         """Note changes that Emporix took from this shopper (read your writes)."""
@@ -255,7 +251,7 @@ class Consistency:
 
     def logged_out(self) -> Consistency:
         """Forget what the shopper chose; floors stay, as the versions of the context go on."""
-        return replace(self, taken=NO_CHANGES, required=None, satisfied=None)
+        return replace(self, taken=NO_CHANGES, required=None, satisfied=None, made=())
 
     def merged(self, other: Consistency) -> Consistency:
         """Join what two tokens of one session know of its versions; commutative and idempotent.
@@ -267,8 +263,10 @@ class Consistency:
         newer, older = sorted((self, other), key=_precedence, reverse=True)
         if newer.incarnation == older.incarnation and older.since > newer.since + LAG and older.floor < newer.floor:
             newer, older = older, replace(START, taken=newer.taken.up_to(older.floor))
+        taken = newer.taken.newest(older.taken if _same(newer, older) else older.taken.as_taken(SOMEHOW))
         return replace(
             newer,
+            made=made_besides(taken, older.taken, (*newer.made, *older.made)),
             floor=max(newer.floor, older.floor_of(newer.incarnation)) if newer.incarnation is not None else -1,
             since=max(newer.since, older.since),
             announced=max(newer.announced, older.announced) if _same(newer, older) else newer.announced,
@@ -278,7 +276,7 @@ class Consistency:
             hint=self.hint,
             required=self.required,
             satisfied=self.satisfied,
-        ).remembering(newer.taken.newest(older.taken if _same(newer, older) else older.taken.as_taken(SOMEHOW)))
+        ).remembering(taken)
 
     def remembering(self, taken: ContextChanges) -> Consistency:
         """Keep taken changes, as many as there is room for; what they show is complete from later on if some go."""
@@ -288,7 +286,7 @@ class Consistency:
         start = self.complete_from
         if len(kept) < len(taken):
             start = max(start, *(change.taken_version for path, change in taken.operations.items() if path not in kept))
-        return replace(self, taken=kept, complete_from=start)
+        return replace(self, taken=kept, complete_from=start, made=made_besides(taken, self.taken, self.made))
 
     def forgetting(self, changes: ContextChanges) -> Consistency:
         """Count changes as taken no more: Emporix has never seen them."""
@@ -302,7 +300,7 @@ class Consistency:
             and self.announced < 0
             and self.complete_from == UNKNOWN
             and not self.earlier
-            and not (self.retired or self.hint or self.required or self.satisfied)
+            and not (self.retired or self.hint or self.required or self.satisfied or self.made)
             and self.incarnation == document.identity
         )
 

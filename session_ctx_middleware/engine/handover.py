@@ -162,7 +162,8 @@ class Handover:
         asked, on = (inf, asked_on or None) if asked_at == NEVER else (asked_at, self.platform_time.at(asked_at))
         context = self.keys.incarnation(document.identity)
         login = NO_LOGIN if notes is None else notes.login_in(context)
-        return Against(document, context, asked, heard, on, login, notes, entry.consistency.taken)
+        known = entry.consistency
+        return Against(document, context, asked, heard, on, login, notes, known.taken, known.made)
 
     def received(self, document: ContextDocument, notes: Notes | None) -> Mapping[str, float]:
         """Return the receipts of a document that count.

@@ -6,15 +6,19 @@ another moment; only where versions have fallen in between are both true.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
+from ..model.changes import ContextChanges
 from ..model.operation import SOMEHOW, Operation, Taken, value_digest
 
-__all__ = ["Made", "disputes", "has_made", "made_by"]
+__all__ = ["Made", "disputes", "has_made", "made_besides", "made_by"]
 
 Made: TypeAlias = tuple[str, int, float]
 """The fingerprint of the context, the version, and when it was made, in seconds since the epoch."""
 
+REMEMBERED: Final = 8
+"""Versions: more are not made while the answer to one PATCH is in doubt."""
 SAME_MOMENT: Final = 0.001
 """Seconds between two copies of one moment, of which one was rounded for a note."""
 
@@ -38,3 +42,16 @@ def disputes(made: Made, taken: Taken) -> bool:
     """Tell whether a version was made for another change than one that was to be taken with it."""
     context, version, at = made
     return (context, version) == (taken.context, taken.version) and abs(at - taken.at) > SAME_MOMENT
+
+
+def made_besides(last: ContextChanges, earlier: ContextChanges, made: Iterable[Made]) -> tuple[Made, ...]:
+    """Return the latest versions that were made for changes in whose place there are later ones.
+
+    Args:
+        last: the last change of each field.
+        earlier: changes that were known before.
+        made: versions that were known before.
+    """
+    gone = (each for path, each in earlier.operations.items() if last.get(path) is not each)
+    more = [made_by(each) for each in gone if has_made(each)]
+    return tuple(sorted({*made, *more}))[-REMEMBERED:]

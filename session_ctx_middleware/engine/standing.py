@@ -17,7 +17,7 @@ from ..model.fields import SWITCHES
 from ..model.frozen_json import same
 from ..model.operation import SOMEHOW, Operation, Taken, value_digest
 from .consistency import LAG, Heard
-from .made import disputes, has_made, made_by
+from .made import Made, disputes, has_made, made_by
 from .notes import NO_LOGIN, Login, Notes
 
 __all__ = ["Against", "Standing", "digest_of_switches", "receipts_that_count", "weigh"]
@@ -42,6 +42,7 @@ class Against:
         login: that has gone on with that context.
         notes: what the shopper's browser brought along.
         taken: changes that Emporix took by way of this process.
+        made: versions that were made for changes in whose place there are later ones of those.
     """
 
     document: ContextDocument | None
@@ -52,6 +53,7 @@ class Against:
     login: Login = NO_LOGIN
     notes: Notes | None = None
     taken: ContextChanges = NO_CHANGES
+    made: tuple[Made, ...] = ()
 
     def is_settled(self, taken: Taken) -> bool:
         """Tell whether the document is no older than a change, as it was asked for so long after that was taken."""
@@ -79,7 +81,8 @@ class Against:
         taken = operation.taken
         if taken is None or self.asked_at == inf:
             return False
-        if any(has_made(each) and disputes(made_by(each), taken) for each in self.taken.operations.values()):
+        own = (made_by(each) for each in self.taken.operations.values() if has_made(each))
+        if any(disputes(made, taken) for made in (*self.made, *own)):
             return True
         return self.notes is not None and self.is_known(operation) and self.notes.dispute(taken)
 

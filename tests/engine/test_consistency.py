@@ -77,3 +77,18 @@ def test_denied_floor() -> None:
     assert known.denied_by_peer(3, 2.0) is known
     assert known.denied_by_peer(7, 2.1) is known
     assert known.denied_by_peer(3, 2.1).floor == 3
+
+
+def test_versions_of_changes_that_were_replaced() -> None:
+    """That a version was made is known for longer than the change which made it, whichever token it came by."""
+    first, second = (
+        ContextChanges({"currency": Operation(value, value, at=at, recorded=at, taken=Taken(int(at), "c", at, "x"))})
+        for value, at in (("USD", 2.0), ("GBP", 3.0))
+    )
+    known = START.remembering(first)
+
+    assert known.made == ()
+    assert known.remembering(second).made == (("c", 2, 2.0),)
+    assert (
+        known.merged(START.remembering(second)).made == START.remembering(second).merged(known).made == (("c", 2, 2.0),)
+    )
