@@ -258,15 +258,21 @@ class Judge:
         for choice in self._owners.get((path, value), ()):
             if _may_be_sent(choice, session):
                 choice.swallowed += 1
-                if choice.swallowed == GIVEN_UP:
-                    self._give_up(choice, session)
+                for each in self._rivals(choice):
+                    if each.swallowed >= GIVEN_UP:
+                        self._give_up(each, session)
                 self._count_again(choice.person)
+
+    def _rivals(self, choice: Choice) -> list[Choice]:
+        """Return all choices of a field that somebody has made, this one, too."""
+        mine = (choice.person, choice.path)
+        return [each for (person, path, _), found in self._choices.items() if (person, path) == mine for each in found]
 
     def _give_up(self, choice: Choice, session: ServerSession) -> None:
         """Expect no more of what a choice that is given up has replaced, where Emporix has never seen that, either."""
         held, until = self._held[session.name, choice.path], choice.answered or float("inf")
-        for (person, path, value), choices in self._choices.items():
-            for each in choices if person is choice.person and path == choice.path and value not in held else ():
+        for each in self._rivals(choice):
+            if each.value not in held:
                 each.overruled = each.overruled or (each.sent <= until and self._gave_way(each))
 
     def _gave_way(self, choice: Choice) -> bool:

@@ -207,6 +207,24 @@ def test_choice_that_gave_way_where_it_was_sent(together: bool, times: int) -> N
     assert story.judge.counts["wrong"] == times
 
 
+@pytest.mark.parametrize(("swallowed", "times"), [(True, 0), (False, 1)])
+def test_choice_that_is_dropped_after_another_one_is_given_up(swallowed: bool, times: int) -> None:
+    """Which of two choices that Emporix has never seen was dropped first makes no difference."""
+    story = Story(apart=True)
+    story.wants("la-old", sent=0.1, answered=0.2, known=0.3)
+    story.sends("la-old", at=0.2)
+    story.wants("la-one", sent=1.0, answered=2.5, known=2.9)
+    story.wants("la-two", sent=1.1, answered=2.0, known=2.1)
+    for _ in range(2):
+        story.platform.swallow(story.session, {LANGUAGE: "la-two"})
+    if swallowed:
+        story.platform.swallow(story.session, {LANGUAGE: "la-one"})
+
+    story.page("la-old", at=4.0)
+
+    assert story.judge.counts["wrong"] == times
+
+
 def test_receipt_that_came_back() -> None:
     """What has a receipt again is expected to stay."""
     story = Story(apart=True)
