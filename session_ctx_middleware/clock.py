@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from threading import Lock
 from typing import Final, Protocol, TypeVar
 
 from .timers import call_later
@@ -76,11 +77,10 @@ class HybridClock:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last = 0.0
+        self._lock = Lock()  # event loops and synchronous endpoints of several threads share it
 
     def next(self, seen: float = 0.0) -> float:
         """Return a timestamp later than every one before it.
-
-        Call it from one thread at a time.
 
         Args:
             seen: the latest timestamp of another host that is known here, in seconds since the epoch.
@@ -88,9 +88,10 @@ class HybridClock:
         Returns:
             Seconds since the epoch.
         """
-        # Between a change and the next one there is room for a copy of the first, which a login carries along.
-        self._last = round(max(self._clock.time(), self._last + STEP, seen + 2 * STEP), DECIMALS)
-        return self._last
+        with self._lock:
+            # Between a change and the next one there is room for a copy of the first, which a login carries along.
+            self._last = round(max(self._clock.time(), self._last + STEP, seen + 2 * STEP), DECIMALS)
+            return self._last
 
 
 async def wait(future: asyncio.Future[T | None], timeout: float, clock: Clock) -> T | None:
