@@ -12,11 +12,13 @@ from typing import Final, TypeAlias
 from ..model.changes import ContextChanges
 from ..model.operation import SOMEHOW, Operation, Taken, value_digest
 
-__all__ = ["Made", "disputes", "has_made", "made_besides", "made_by"]
+__all__ = ["DISPUTED_SECONDS", "Made", "disputes", "has_made", "made_besides", "made_by"]
 
 Made: TypeAlias = tuple[str, int, float]
 """The fingerprint of the context, the version, and when it was made, in seconds since the epoch."""
 
+DISPUTED_SECONDS: Final = 60.0
+"""Seconds for which it may yet be proven that Emporix has never seen a change that it was to have taken."""
 REMEMBERED: Final = 8
 """Versions: more are not made while the answer to one PATCH is in doubt."""
 SAME_MOMENT: Final = 0.001
@@ -24,18 +26,15 @@ SAME_MOMENT: Final = 0.001
 
 
 def has_made(operation: Operation) -> bool:
-    """Tell whether a change was sent to a version of which it is known, so that it may have made the next one."""
-    return operation.taken is not None and operation.taken.replaced != ""
+    """Tell whether a change was to have made a version: its value is another one than that which it replaced."""
+    taken = operation.taken
+    return taken is not None and taken.replaced not in {"", value_digest(operation.value)}
 
 
 def made_by(operation: Operation) -> Made:
-    """Return the version that was made for a change.
-
-    One that changes nothing has what it was sent to; whether that makes another version, too, nobody has promised.
-    """
+    """Return the version that was made for a change."""
     taken = operation.taken or SOMEHOW
-    more = 1 if taken.replaced == value_digest(operation.value) else 0
-    return taken.context, taken.version + more, taken.at
+    return taken.context, taken.version, taken.at
 
 
 def disputes(made: Made, taken: Taken) -> bool:

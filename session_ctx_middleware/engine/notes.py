@@ -14,7 +14,7 @@ from typing import Final
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.fields import SWITCHES
 from ..model.operation import Operation, Taken
-from .made import Made, disputes, has_made, made_by
+from .made import DISPUTED_SECONDS, Made, disputes, has_made, made_by
 
 __all__ = ["END_SECONDS", "NOTE_SECONDS", "NO_LOGIN", "Floor", "Login", "Noted", "Notes", "join", "joined_start"]
 
@@ -22,8 +22,6 @@ NOTE_SECONDS: Final = 24 * 3600.0
 """Seconds for which a change is kept in notes, counted from when it was made."""
 END_SECONDS: Final = 48 * 3600.0
 """Seconds for which it is kept that the shopper has logged out: longer than any note that was written before."""
-DISPUTED_SECONDS: Final = 60.0
-"""Seconds for which a note keeps what may yet prove that Emporix has never seen a change that it was to have taken."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -17,7 +17,7 @@ from ..model.fields import SWITCHES
 from ..model.frozen_json import same
 from ..model.operation import SOMEHOW, Operation, Taken, value_digest
 from .consistency import LAG, Heard
-from .made import Made, disputes, has_made, made_by
+from .made import DISPUTED_SECONDS, Made, disputes, has_made, made_by
 from .notes import NO_LOGIN, Login, Notes
 
 __all__ = ["Against", "Standing", "digest_of_switches", "receipts_that_count", "weigh"]
@@ -81,9 +81,10 @@ class Against:
         taken = operation.taken
         if taken is None or self.asked_at == inf:
             return False
-        own = (made_by(each) for each in self.taken.operations.values() if has_made(each))
-        if any(disputes(made, taken) for made in (*self.made, *own)):
-            return True
+        if self.asked_on is not None and self.asked_on < taken.at + DISPUTED_SECONDS:
+            own = (made_by(each) for each in self.taken.operations.values() if has_made(each))
+            if any(disputes(made, taken) for made in (*self.made, *own)):
+                return True
         return self.notes is not None and self.is_known(operation) and self.notes.dispute(taken)
 
 

@@ -220,14 +220,18 @@ def test_document_from_another_host(asked_on: float | None, *, shown: bool) -> N
     assert weigh(later, against).overlay.operations
 
 
-@pytest.mark.parametrize(("at", "sent"), [(AT - 1, True), (AT, False)], ids=["another moment", "the same PATCH"])
-def test_version_that_two_changes_of_this_process_have_made(at: float, *, sent: bool) -> None:
+@pytest.mark.parametrize(
+    ("at", "asked_on", "sent"),
+    [(AT - 1, AT + 1, True), (AT, AT + 1, False), (AT - 1, AT + 61, False), (AT - 1, None, False)],
+    ids=["another moment", "the same PATCH", "long ago", "nobody tells the time"],
+)
+def test_version_that_two_changes_of_this_process_have_made(at: float, asked_on: float | None, *, sent: bool) -> None:
     """Of two changes with one version, made at different moments, the one whose field is as it was was never seen."""
     document = ContextDocument(version=6, session_id="s", currency="EUR", language="fr")
     change = Operation("USD", "id", STAMP, STAMP, by(5, replaced="EUR"))
     other = Operation("fr", "other", STAMP, STAMP, replace(by(5, replaced="en"), at=at))
     taken = ContextChanges({"currency": change, "language": other})
 
-    standing = weigh(taken, Against(document, HERE, AT + 1, asked_on=AT + 1, taken=taken))
+    standing = weigh(taken, Against(document, HERE, AT + 1, asked_on=asked_on, taken=taken))
 
     assert set(standing.pending.operations) == ({"currency"} if sent else set())

@@ -36,7 +36,6 @@ ONCE_BROKEN = [
     (ONE, "2xx that changed nothing, backups", 147),
     (SEVERAL, "no token at first", 50),
     (SEVERAL, "2xx that changed nothing, overlap", 41),
-    (SEVERAL, "2xx that changed nothing, overlap", 80),
     (SEVERAL, "2xx that changed nothing, new tokens", 79),
     (SEVERAL, "2xx that changed nothing, backups", 105),
     (SEVERAL, "everything", 78),
