@@ -10,6 +10,7 @@ from typing import Final
 from ..clock import Clock
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import NO_RECEIPTS, ContextDocument
+from ..model.frozen_json import same
 from ..model.operation import SOMEHOW, Taken
 from ..model.view import NOTHING_KNOWN, Snapshot
 from ..platform_time import PlatformTime
@@ -103,6 +104,8 @@ class Handover:
         taken = entry.consistency.taken
         if notes is not None and notes.era:
             taken = taken.not_before(notes.era)  # what a login may bring back is not from before a logout
+        if notes is not None and taken.operations:
+            taken = taken.without(_overwritten(taken, self.binding.changes(entry, notes, token), against))
         return self._weighed(self.known(entry, token, notes).newest(taken), against)
 
     def unseen(self, entry: Entry, document: ContextDocument, asked_at: float) -> ContextChanges:
@@ -264,6 +267,24 @@ class Handover:
         written = max(self._dated(known.since), 0.0)
         login = Login(known.floor, left) if left else NO_LOGIN
         return (Floor(context, session, known.floor, written, min(known.complete_from, known.floor), login),)
+
+
+def _overwritten(taken: ContextChanges, brought: ContextChanges, against: Against) -> set[str]:
+    """Return the ids of changes that say nothing about those which a browser brings, and which wait.
+
+    The browser knows of none of them, so neither was made in place of the other, whatever their timestamps say: clocks
+    of hosts differ. What Emporix has had in between is there no more.
+    """
+    document, found = against.document, set[str]()
+    for path, operation in taken.operations.items() if document is not None else ():
+        waits = brought.get(path)
+        if document is None or waits is None or waits.taken is not None or waits.op_id == operation.op_id:
+            continue
+        is_there = operation.taken is not None and operation.taken.context == against.context
+        is_past = is_there and 0 <= operation.taken_version <= document.version
+        if is_past and not same(document.value_at(path), operation.value):
+            found.add(operation.op_id)
+    return found
 
 
 def without_token(notes: Notes | None) -> Snapshot:

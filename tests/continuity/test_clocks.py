@@ -101,3 +101,21 @@ async def test_choice_that_seems_to_be_older(
         await asyncio.sleep(60)
         assert await browser.currency(shop) == "GBP"
     assert held(emporix, session.session_id)["currency"] == "GBP"
+
+
+async def test_choice_that_waits_beside_a_lost_one(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A choice shows though a worker whose clock runs ahead remembers another one, which nobody was told of."""
+    fast, right = (make_shop(secret_key=SECRET) for _ in range(2))
+    fast.clock.wall_offset = 3600.0
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    for shop in (fast, right):
+        await browser.currency(shop)
+    await browser.send(fast, choosing(currency="USD"))  # its answer is lost
+    emporix.edit(session.session_id, currency="GBP")
+    await asyncio.sleep(15)
+    assert await browser.currency(fast) == "GBP"
+    emporix.fault("context.patch", Fault(status=503), times=None)
+    await browser.switch(right, currency="CHF")
+
+    assert [await browser.currency(shop) for shop in (right, fast)] == ["CHF", "CHF"]

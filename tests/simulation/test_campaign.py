@@ -48,6 +48,7 @@ ONCE_BROKEN = [
     (DOCUMENT, "2xx that changed nothing, backups", 19),
     (SKEWED, "backups", 3),
     (SKEWED, "a token is revoked", 9),
+    (SKEWED, "new tokens in bad weather", 3),
 ]
 """Visits that long campaigns have found, each of which has shown a defect of its own kind."""
 
