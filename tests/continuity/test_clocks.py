@@ -103,10 +103,12 @@ async def test_choice_that_seems_to_be_older(
     assert held(emporix, session.session_id)["currency"] == "GBP"
 
 
-async def test_choice_that_waits_beside_a_lost_one(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+async def test_choice_that_waits_beside_a_lost_one(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix, offset: float
+) -> None:
     """A choice shows though a worker whose clock runs ahead remembers another one, which nobody was told of."""
     fast, right = (make_shop(secret_key=SECRET) for _ in range(2))
-    fast.clock.wall_offset = 3600.0
+    fast.clock.wall_offset = offset
     session = emporix.new_session(currency="EUR")
     browser = Browser(session.token)
     for shop in (fast, right):
