@@ -161,8 +161,9 @@ def _once_taken(
     path: str, operation: Operation, taken: Taken, document: ContextDocument, against: Against
 ) -> Operation | None:
     if taken.version < 0:  # Emporix has it, or a later one; a receipt tells whether this document is older
-        is_older = path in document.receipts or against.is_from_before(taken)
-        return operation if is_older and not operation.is_outline else None
+        # What was asked for so long after it is what there is: an older receipt is that of a backup.
+        has_older = path in document.receipts and not (taken.at and against.is_settled(taken))
+        return operation if (has_older or against.is_from_before(taken)) and not operation.is_outline else None
     differs = not same(document.value_at(path), operation.value)
     # When another worker recorded it is known by two hosts' clocks alone, when Emporix took it by its own one.
     if (differs and taken.context == against.context) and (

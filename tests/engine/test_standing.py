@@ -235,3 +235,15 @@ def test_version_that_two_changes_of_this_process_have_made(at: float, asked_on:
     standing = weigh(taken, Against(document, HERE, AT + 1, asked_on=asked_on, taken=taken))
 
     assert set(standing.pending.operations) == ({"currency"} if sent else set())
+
+
+@pytest.mark.parametrize(("asked", "shown"), [(1.0, True), (LAG + 1, False)])
+def test_older_receipt_of_a_backup(asked: float, *, shown: bool) -> None:
+    """A change that Emporix had, or a later one, shows over an older document for as long as a replica may lag."""
+    document = ContextDocument(version=9, session_id="s", currency="EUR", receipts={"currency": OLDER})
+    change = ContextChanges({"currency": Operation("USD", "id", STAMP, STAMP, replace(SOMEHOW, at=AT))})
+
+    standing = weigh(change, Against(document, HERE, AT + asked, asked_on=AT + asked))
+
+    assert bool(standing.overlay.operations) is shown
+    assert not standing.pending.operations
