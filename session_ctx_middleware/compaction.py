@@ -250,7 +250,9 @@ def _rank(held: Held) -> tuple[object, ...]:
     """Order notes: of two that say the same, one is always the higher."""
     notes = held.notes
     seen = max(((floor.at, floor.version, -floor.complete_from) for floor in notes.floors), default=())
-    return notes.era, notes.newest_at, len(notes.operations), seen, held.name
+    # What says all that another one says, and more, is the higher of the two, whatever a third one says besides.
+    made = sorted((each.operation.at for each in notes.operations), reverse=True)
+    return notes.era, notes.newest_at, len(notes.operations), made, seen, held.name
 
 
 def _is_attribute(noted: Noted) -> bool:

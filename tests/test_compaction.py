@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_ctx_middleware.compaction import Held, Room, compact, needed
-from session_ctx_middleware.engine import Floor, Notes, join
+from session_ctx_middleware.engine import Floor, Noted, Notes, join
+from session_ctx_middleware.model.operation import Operation
 
 from .engine.test_notes import notes, said
 
@@ -71,3 +72,17 @@ def test_names_do_not_matter(names: tuple[bytes, bytes]) -> None:
     kept = needed([Held(names[0], lower, 10), Held(names[1], higher, 10)])
 
     assert [each.notes for each in kept] == [higher]
+
+
+def test_what_says_more_ranks_higher() -> None:
+    """A note that says all that another one says is kept in its place, whatever the response itself has to tell."""
+
+    def note(name: bytes, **chosen: float) -> Held:
+        said = (Noted(path, Operation("x", f"{path}-{at}", at=at, recorded=at)) for path, at in chosen.items())
+        return Held(name, Notes(tuple(said)), 100)
+
+    less, more = note(b"z", site_code=3.0, language=1.0), note(b"a", site_code=3.0, language=2.0)
+    own = note(b"own", language=5.0)
+
+    assert needed([less, more]) == (more,)
+    assert needed([less, more, own]) == (own, more)

@@ -44,6 +44,7 @@ ONCE_BROKEN = [
     (SEVERAL, "everything", 78),
     (NOTES, "new tokens in bad weather", 51),
     (NOTES, "logins", 101),
+    (NOTES, "large attributes", 822),
     (STORE, "new tokens in bad weather", 17),
     (STORE, "dripping", 1),
     (DOCUMENT, "backups", 33),
