@@ -80,7 +80,7 @@ test-all: $(READY)
 
 # One browser for each of two processes: more of them would only wait for the processor.
 browser: $(BROWSER)
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/browser $(ARGS)
+	$(BIN)/python -m tests.second_chance --numprocesses 2 --dist worksteal tests/browser $(ARGS)
 
 screenshots: $(BROWSER)
 	BROWSER_REQUIRED=1 $(BIN)/python -m pytest tests/browser -k pictures $(ARGS)

@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-REAL_TIME: Final = "network or redis"
+REAL_TIME: Final = "network or redis or browser"
 COVERAGE: Final = ("--cov", "--cov-append", "--cov-report=term-missing")
 
 
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     if first != pytest.ExitCode.TESTS_FAILED or not failed:
         return first
     if not _all_in_real_time(failed):
-        _tell("No second chance: not all of these are marked network or redis.", failed)
+        _tell(f"No second chance: not all of these are marked {REAL_TIME}.", failed)
         return first
     _tell("FAILED beside other tests, and now run once more, alone:", failed)
     coverage = COVERAGE if any(each.startswith("--cov") for each in arguments) else ()

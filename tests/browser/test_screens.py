@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Error, Page, expect
 
 from session_ctx_middleware.testing import FakeEmporix
 
@@ -24,6 +24,9 @@ PICTURED: Final[tuple[tuple[str, int, Scheme], ...]] = (
 )
 BUILD: Final = Path(__file__).parents[2] / "build" / "screenshots"
 DOCS: Final = BUILD / "docs"
+REFUSED: Final = "Unable to capture screenshot"
+REFUSALS: Final = 3
+AGAIN_MS: Final = 250
 
 AXE: Final = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
 # All rules but those that are experiments. What the page's policy keeps axe from loading, it is not to wait for.
@@ -42,6 +45,18 @@ def violations(page: Page) -> list[str]:
         f"{rule['id']}: {rule['help']}: {', '.join(str(node['target']) for node in rule['nodes'])}"
         for rule in found["violations"]
     ]
+
+
+def picture_of(page: Page) -> bytes:
+    """Return a picture of a whole page; Chromium now and then refuses one that it takes a moment later."""
+    for _ in range(REFUSALS):
+        try:
+            return page.screenshot(full_page=True, animations="disabled")
+        except Error as error:
+            if REFUSED not in error.message:
+                raise
+            page.wait_for_timeout(AGAIN_MS)
+    return page.screenshot(full_page=True, animations="disabled")
 
 
 def test_accessible(screen: Screen, shopper: Shopper, emporix: FakeEmporix) -> None:
@@ -64,7 +79,7 @@ def test_pictures(screen: Screen, shopper: Shopper, emporix: FakeEmporix) -> Non
     for kind, width, scheme in PICTURED:
         tab.page.set_viewport_size({"width": width, "height": HEIGHT})
         tab.page.emulate_media(color_scheme=scheme)
-        picture = tab.page.screenshot(full_page=True, animations="disabled")
+        picture = picture_of(tab.page)
         (BUILD / f"{screen.name}-{kind}.png").write_bytes(picture)
         if kind in screen.pictures:
             (DOCS / screen.pictures[kind]).write_bytes(picture)
