@@ -535,9 +535,9 @@ class Overheard(MemoryStore):
         super().__init__(clock=VirtualClock(), shared=True)
         self.told: list[tuple[Any, ...]] = []
 
-    async def invalidate(self, names: Any, identity: str, floor: int, *, lifetime: float) -> None:
+    async def invalidate(self, names: Any, identity: str, floor: int, *, lifetime: float, **more: Any) -> None:
         self.told.append((names, identity, floor))
-        await super().invalidate(names, identity, floor, lifetime=lifetime)
+        await super().invalidate(names, identity, floor, lifetime=lifetime, **more)
 
 
 async def test_late_notice_is_no_denial(make_shop: Callable[..., Shop], emporix: FakeEmporix, tab: Tab) -> None:

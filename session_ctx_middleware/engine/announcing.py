@@ -66,4 +66,4 @@ class Announcer:
     async def notify(self, job: Job, document: ContextDocument, version: int) -> None:
         """Keep everybody else from showing less than a version; call it when all that is known of it is noted here."""
         entries = self.entries.with_siblings(job.entry)
-        await self.sharing.invalidate(entries, document.identity, version)
+        await self.sharing.invalidate(entries, document.identity, version, job.done_with(version))

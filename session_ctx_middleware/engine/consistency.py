@@ -33,8 +33,6 @@ Fingerprint: TypeAlias = Callable[[Incarnation], str]
 Heard: TypeAlias = tuple[tuple[int, float], ...]
 
 UNKNOWN: Final = sys.maxsize
-LONGEST_NOTICE: Final = 2.0
-"""Seconds after which a worker has heard of what others announce, or believes nothing."""
 NEVER: Final = float("-inf")
 
 
@@ -163,13 +161,13 @@ class Consistency:
     def published(self, document: ContextDocument, asked_at: float) -> Consistency:
         """Take a document that may be shown as what the shopper has seen (monotonic reads)."""
         if self._is_truth(asked_at) and (self._is_below_floor(document) or self._is_earlier(document.identity)):
-            return self._starting_anew(document, asked_at)
+            return self.starting_anew(document.identity, document.version, asked_at)
         return self.raised(document.identity, document.version, asked_at)
 
-    def _starting_anew(self, document: ContextDocument, asked_at: float) -> Consistency:
+    def starting_anew(self, incarnation: Incarnation, version: int, at: float) -> Consistency:
         """Give the floor up: this is the truth, whatever was known before."""
-        own = replace(START, required=self.required, satisfied=self.satisfied, taken=self.taken.up_to(document.version))
-        return replace(own, incarnation=document.identity, floor=document.version, since=asked_at)
+        own = replace(START, required=self.required, satisfied=self.satisfied, taken=self.taken.up_to(version))
+        return replace(own, incarnation=incarnation, floor=version, since=at)
 
     def committed(self, changes: ContextChanges, taken: Taken) -> Consistency:
         """Note changes that Emporix took from this shopper (read your writes)."""
@@ -184,14 +182,10 @@ class Consistency:
         announced, complete_from = max(raised.announced, version), max(raised.complete_from, version)
         return replace(raised, announced=announced, complete_from=complete_from)
 
-    def denied_by_peer(self, version: int, at: float) -> Consistency:
-        """Give the floor up for a lower version that another process announces: it would have heard of a later one.
-
-        A backup was put back, or nobody but a proxy has ever seen the change that made the floor.
-        """
-        if version >= self.floor or at <= self.since + LONGEST_NOTICE:
-            return self
-        return replace(self, floor=version, since=at, announced=version, complete_from=version)
+    def extended(self, start: int, version: int) -> Consistency:
+        """Note that all changes from one version to another one are known."""
+        complete_from = joined_start(*sorted(((self.complete_from, self.floor), (start, version)), key=itemgetter(1)))
+        return self if complete_from == self.complete_from else replace(self, complete_from=complete_from)
 
     def hinted(self, fingerprint: str, version: int) -> Consistency:
         """Note a version that was announced of an incarnation of which only the fingerprint is known."""
@@ -219,9 +213,7 @@ class Consistency:
             return self
         extended = self
         if floor.version >= self.announced:  # else another process announced a change that the browser does not know
-            known, theirs = (self.complete_from, self.floor), (floor.complete_from, floor.version)
-            start = joined_start(*sorted((known, theirs), key=itemgetter(1)))
-            extended = self if start == self.complete_from else replace(self, complete_from=start)
+            extended = self.extended(floor.complete_from, floor.version)
         return extended.remembering(taken.newest(self.taken))
 
     def requiring(self, required: Required) -> Consistency:

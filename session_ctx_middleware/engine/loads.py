@@ -10,6 +10,7 @@ from typing import Final
 from ..clock import Clock
 from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixNotAsked, EmporixUnreachable, TokenRejected
 from ..model.changes import ContextChanges
+from ..model.document import ContextDocument
 from ..policies import CachePolicy
 from ..stores import Stored
 from ..tasks import SharedResult, Tasks
@@ -173,7 +174,8 @@ class Loads:
 
     def _adopt(self, entry: Entry) -> None:
         """Show what Emporix took by way of another engine of this process, until it shows it by itself."""
-        written = self.sharing.written(entry) if entry.document is None else None
+        is_open = entry.document is None and not entry.snapshot.rejected
+        written = self.sharing.written(entry) if is_open else None
         if written is not None:
             snapshot, asked_at = written
             self.publisher.show_taken(entry, replace(snapshot, parked=entry.snapshot.parked), asked_at)
@@ -181,7 +183,9 @@ class Loads:
     def _shared_document(self, entry: Entry, stored: Stored, asked_at: float) -> Found | None:
         """Return the document that somebody else has shared, and note its floor."""
         self.hear(entry, stored)
-        return None if stored.document is None else Found(stored.document, asked_at - stored.age, shared=True)
+        if stored.document is None or entry.snapshot.rejected:  # that Emporix takes the token again, it says itself
+            return None
+        return Found(stored.document, asked_at - stored.age, shared=True)
 
     def _is_usable(self, entry: Entry, found: Found, *, in_need: bool = False) -> bool:
         """Tell whether a shared document will do, or would when Emporix cannot be asked."""
@@ -202,8 +206,7 @@ class Loads:
             self.handover.date(entry)
             self.entries.prove(entry, outcome.document.session_id)
             self.sharing.learn(entry)
-            heard = await self._ask_around(entry, outcome)
-            await self._park_unseen(entry, outcome)
+            heard = await self._recall(entry, outcome)
             asked = await self.pending.look(entry, document=outcome.document)
             return heard or (asked and outcome.shared)
         if isinstance(outcome, Missing):
@@ -211,22 +214,52 @@ class Loads:
         await self.pending.look(entry)
         return False
 
-    async def _ask_around(self, entry: Entry, found: Found) -> bool:
-        """Let whoever has announced a version that Emporix does not have park what it was to hold.
+    async def _recall(self, entry: Entry, found: Found) -> bool:
+        """Have parked again what Emporix was said to have taken and does not have, by whoever was told so.
 
-        Only the worker that was told 2xx for a change knows the change, and the shopper is asking this one.
+        Only that worker may know the change, and the shopper is asking this one.
 
         Returns:
-            Whether anybody has changed what is parked.
+            Whether anybody else has changed what is parked since, so that the answer is past.
         """
-        document = found.document
-        floor = entry.consistency.floor_of(document.identity)
-        if found.shared or document.version >= floor or not self.publisher.is_acceptable(entry, found):
+        hearing = self.hearings.get(entry.owner) if self.hearings else None
+        if hearing is not None:
+            await hearing.get()
+        missing, denies = self.handover.unseen(entry, found.document, found.asked_at), self._denies(entry, found)
+        if not denies and not missing.operations:
             return False
-        news, entries = entry.store_view.news, self.entries.with_siblings(entry)
-        if await self.sharing.deny(entries, document.identity, document.version):
-            await self._hear_out(entry, news)
-        return entry.store_view.news != news
+        news = entry.store_view.news
+        await self._ask_around(entry, found.document, missing, denies=denies)
+        if missing.operations:
+            await self.pending.show(entry)
+        return denies and entry.store_view.news != news
+
+    def _denies(self, entry: Entry, found: Found) -> bool:
+        """Tell whether Emporix does not have a version that somebody has announced."""
+        if found.shared or found.document.version >= entry.consistency.floor_of(found.document.identity):
+            return False
+        return self.sharing.has_others and self.publisher.is_acceptable(entry, found)
+
+    async def _ask_around(
+        self, entry: Entry, document: ContextDocument, missing: ContextChanges, *, denies: bool
+    ) -> None:
+        """Park changes again, and give others the time to do so, and to take away those of which they know later ones.
+
+        Changes that show at once might be past. They are parked before anybody hears that there is no later version
+        than that of the document, and shows it.
+        """
+        news, owner = entry.store_view.news, entry.owner
+        hearing = self.hearings[owner] = SharedResult[str]()
+        try:
+            if missing.operations:
+                await self.pending.offer_again(entry, missing)
+            if denies:
+                await self.sharing.deny(self.entries.with_siblings(entry), document.identity, document.version)
+            if denies or self.sharing.is_shared:
+                await self._hear_out(entry, news)
+        finally:
+            self.hearings.pop(owner, None)
+            hearing.resolve("heard")
 
     async def _hear_out(self, entry: Entry, news: int) -> None:
         """Wait until another worker has changed what is parked, or has had the time to."""
@@ -234,28 +267,6 @@ class Loads:
             if entry.store_view.news != news:
                 break
             await self.clock.sleep(PATIENCE)
-
-    async def _park_unseen(self, entry: Entry, found: Found) -> None:
-        """Park again what an answer said that Emporix had taken, and what the document proves that it has not."""
-        hearing = self.hearings.get(entry.owner) if self.hearings else None
-        if hearing is not None:
-            await hearing.get()
-        missing = self.handover.unseen(entry, found.document, found.asked_at)
-        if missing.operations:
-            await self._park_again(entry, missing)
-
-    async def _park_again(self, entry: Entry, missing: ContextChanges) -> None:
-        """Park changes again, and show them once whoever knows of later ones has had the time to take them away."""
-        owner, news = entry.owner, entry.store_view.news
-        hearing = self.hearings[owner] = SharedResult[str]()
-        try:
-            await self.pending.offer_again(entry, missing)
-            if self.sharing.is_shared:
-                await self._hear_out(entry, news)
-        finally:
-            self.hearings.pop(owner, None)
-            hearing.resolve("heard")
-        await self.pending.show(entry)
 
     async def _ask(self, flight: Flight, token: str) -> Outcome:
         joined = None if flight.past_caches else self.sharing.flight(flight.entry)
@@ -285,6 +296,8 @@ class Loads:
         self.flights.end(flight)
         try:
             self.publisher.publish(flight, outcome)
+            if isinstance(outcome, Found) and entry.document is outcome.document and self.handover.lays_over(entry):
+                entry.expire()  # the next document may have been asked for after the changes
         finally:
             self.entries.unpin(entry)
             flight.landed.resolve(outcome)

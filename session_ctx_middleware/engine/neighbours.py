@@ -27,7 +27,7 @@ from .flights import Flight, Flights
 from .known_sessions import KnownSessions
 from .resilience import Protection
 
-__all__ = ["Letter", "Neighbour", "Neighbourhood", "Unseen", "Written"]
+__all__ = ["Letter", "Neighbour", "Neighbourhood", "Refused", "Unseen", "Written"]
 
 _log = logging.getLogger("session_ctx_middleware")
 
@@ -75,7 +75,18 @@ class Unseen:
     changes: ContextChanges
 
 
-Letter: TypeAlias = Notice | Written | Unseen
+@dataclass(frozen=True, slots=True, repr=False)
+class Refused:
+    """That Emporix has refused a token.
+
+    Args:
+        names: of the token.
+    """
+
+    names: tuple[str, ...]
+
+
+Letter: TypeAlias = Notice | Written | Unseen | Refused
 """What neighbours tell each other; from other processes come notices alone."""
 
 

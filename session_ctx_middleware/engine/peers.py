@@ -8,10 +8,11 @@ from ..clock import Clock
 from ..model.changes import NO_CHANGES
 from ..stores import Notice, Stored
 from ..tasks import Tasks
+from .announced import denied, told
 from .entries import Entries
 from .entry import Entry
-from .given_up import GivenUp
-from .neighbours import Letter, Unseen, Written
+from .handover import Handover
+from .neighbours import Letter, Refused, Unseen, Written
 from .pacing import Pauses
 from .pending import Pending
 from .publishing import Publisher
@@ -34,7 +35,7 @@ class Peers:
         pauses: for tokens whose parked changes are to be sent later.
         tasks: run what a notice makes necessary.
         clock: where time comes from.
-        given_up: tells of changes that Emporix has never seen, twice.
+        handover: weighs changes against documents, and tells of those that Emporix has never seen, twice.
     """
 
     entries: Entries
@@ -45,13 +46,16 @@ class Peers:
     pauses: Pauses
     tasks: Tasks
     clock: Clock
-    given_up: GivenUp
+    handover: Handover
 
     def apply(self, letter: Letter) -> None:
         """Bring the entries that a notice names up to date."""
-        if isinstance(letter, Unseen):
+        if isinstance(letter, Unseen | Refused):
             for entry in self.entries.named(letter.names):
-                self.pending.forget_taken(entry, letter.changes)
+                if isinstance(letter, Unseen):
+                    self.pending.forget_taken(entry, letter.changes)
+                else:
+                    self.publisher.reject(entry)
             return
         notice, written = (letter, None) if isinstance(letter, Notice) else (letter.notice, letter)
         for entry in self.entries.named(notice.names):
@@ -83,6 +87,18 @@ class Peers:
         if not self._shows(entry, notice.identity, notice.floor, notice.floor):
             entry.raise_fence()
             entry.expire()
+        if notice.taken:
+            self._learns(entry, notice)
+
+    def _learns(self, entry: Entry, notice: Notice) -> None:
+        """Note which changes Emporix has taken from the shopper by way of another worker, and show them."""
+        known = entry.consistency
+        if known.incarnation is None or self.publisher.keys.incarnation(known.incarnation) != notice.identity:
+            return
+        if known.floor < notice.floor:
+            return  # nobody believes that there is such a version
+        entry.learn(told(known, notice.taken, notice.floor, self.clock.monotonic()))
+        self.handover.lays_over(entry)
 
     def _forgets(self, entry: Entry) -> None:
         """Forget a context: its token was rejected, or Emporix does not have any more what was announced of it."""
@@ -96,7 +112,7 @@ class Peers:
         """Go back to the lower version that was announced a moment ago; tell whether there was one."""
         known, document, now = entry.consistency, entry.document, self.clock.monotonic()
         lower = entry.store_view.lower
-        given_up = known if lower < 0 else known.denied_by_peer(lower, now)
+        given_up = known if lower < 0 else denied(known, lower, now)
         if given_up is known or known.incarnation is None:
             return False
         entry.store_view.hears(-1)
@@ -107,7 +123,7 @@ class Peers:
             entry.hide()
         if void:
             again = void.once_more()
-            self.given_up.tell(void.without(again.ids))
+            self.handover.given_up.tell(void.without(again.ids))
             self.tasks.spawn(self.pending.park_again(entry, again))
         return True
 

@@ -165,8 +165,11 @@ class Pending:
     async def offer_again(self, entry: Entry, changes: ContextChanges) -> None:
         """Do that without showing them: whoever knows of later ones takes these away."""
         self.forget_taken(entry, changes)
-        self._sharing.unseen(_names(entry), changes)
+        era, names = entry.fence.era, _names(entry)
+        self._sharing.unseen(names, changes)
         await self._park(entry, changes)
+        if entry.fence.era != era:
+            await self._sharing.unpark(names, changes)  # the shopper has logged out meanwhile
 
     def forget_taken(self, entry: Entry, changes: ContextChanges) -> None:
         """Count changes as taken no more: Emporix has never seen them, whichever token of the session was told so."""

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from ..clock import Clock
 from ..events import ContextEvent, Events
-from ..model.changes import ContextChanges
+from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument
 from ..model.view import Snapshot
 from ..stores import Attachment, ContextStore, MemoryStore, Notice, SessionIndex, Stored
@@ -18,7 +18,7 @@ from .entry import NEVER, Entry, Fence
 from .flights import Flight
 from .incarnations import Incarnation
 from .keys import Keys
-from .neighbours import Letter, Neighbour, Unseen, Written
+from .neighbours import Letter, Neighbour, Refused, Unseen, Written
 
 __all__ = ["Sharing", "StoreRead"]
 
@@ -157,34 +157,33 @@ class Sharing:
         if self._store.shared:
             await or_default(self._save(entry, document, age), None)
 
-    async def invalidate(self, entries: Iterable[Entry], incarnation: Incarnation, floor: int) -> None:
-        """Keep everybody else from showing less than `floor` of a context."""
-        if self._has_others:
-            entries = tuple(entries)
-            notice = Notice("written", _names(entries), self._keys.incarnation(incarnation), floor)
-            await self._invalidate(notice, entries[0])
+    async def invalidate(
+        self, entries: Sequence[Entry], incarnation: Incarnation, floor: int, taken: ContextChanges = NO_CHANGES
+    ) -> None:
+        """Keep everybody else from showing less than `floor` of a context, which was `taken` with it."""
+        if self.has_others:
+            notice = Notice("written", _names(entries), self._keys.incarnation(incarnation), floor, taken)
+            await self._invalidate(notice, Written.by(entries[0], notice))
 
     async def tell(self, entries: Sequence[Entry], incarnation: Incarnation, version: int) -> None:
         """Tell everybody else which version of a context was read."""
-        if self._has_others:
+        if self.has_others:
             await self._invalidate(Notice("written", _names(entries), self._keys.incarnation(incarnation), version))
 
-    async def deny(self, entries: Sequence[Entry], incarnation: Incarnation, version: int) -> bool:
-        """Tell everybody else that a context has this version, and no later one; tell whether there is anybody."""
-        if self._has_others:
-            await self.tell(entries, incarnation, version)
-            await self.void(entries)
-        return self._has_others
+    async def deny(self, entries: Sequence[Entry], incarnation: Incarnation, version: int) -> None:
+        """Tell everybody else that a context has this version, and no later one."""
+        await self.tell(entries, incarnation, version)
+        await self.void(entries)
 
     async def void(self, entries: Sequence[Entry]) -> None:
         """Take away the documents of tokens, and of their session, wherever they are kept."""
-        if self._has_others:
+        if self.has_others:
             await self._invalidate(Notice("written", _names(entries), NO_IDENTITY, 0))
 
     async def reject(self, entry: Entry) -> None:
         """Take away the document of a token that was rejected."""
-        if self._has_others:
-            await self._invalidate(Notice("written", (entry.name,), NO_IDENTITY, 0))
+        if self.has_others:
+            await self._invalidate(Notice("written", (entry.name,), NO_IDENTITY, 0), Refused((entry.name,)))
 
     # Parked changes.
 
@@ -270,14 +269,15 @@ class Sharing:
             session="" if session is None else session.name,
         )
 
-    async def _invalidate(self, notice: Notice, entry: Entry | None = None) -> None:
-        names, identity, floor = notice.names, notice.identity, notice.floor
+    async def _invalidate(self, notice: Notice, letter: Letter | None = None) -> None:
         if self._store.shared:
-            await or_default(self._store.invalidate(names, identity, floor, lifetime=self._lifetime), None)
-        self._tell(notice if entry is None else Written.by(entry, notice))
+            what = notice.names, notice.identity, notice.floor
+            await or_default(self._store.invalidate(*what, lifetime=self._lifetime, taken=notice.taken), None)
+        self._tell(letter or notice)
 
     @property
-    def _has_others(self) -> bool:
+    def has_others(self) -> bool:
+        """Whether there is anybody else to tell."""
         return self._store.shared or (self._neighbour is not None and self._neighbour.has_company)
 
     def _tell(self, letter: Letter) -> None:

@@ -172,7 +172,8 @@ def _once_taken(
         return operation  # a later version from before the change was made: versions have fallen
     sent_over = differs and document.version >= taken.version and path in document.receipts  # an older one was
     if sent_over or _is_written_over(path, operation, document, against) or taken.context not in {"", against.context}:
-        return replace(operation, taken=None)
+        # Other workers that take it for done are to let it wait once more.
+        return replace(operation, taken=None, again=operation.again or sent_over)
     if differs and _was_never_seen(path, operation, document, against):
         return None if operation.again else replace(operation, taken=None, again=True)
     if document.version < taken.version:

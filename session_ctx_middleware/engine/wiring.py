@@ -232,7 +232,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         pauses=pauses,
         tasks=tasks,
         clock=clock,
-        given_up=given_up,
+        handover=handover,
     )
     return Parts(
         tasks=tasks,

@@ -104,11 +104,19 @@ class MemoryStore:
         if self._memory.documents is not None:
             self._memory.documents.save(name, document, identity, age=age, lifetime=lifetime, session=session)
 
-    async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
+    async def invalidate(
+        self,
+        names: Sequence[str],
+        identity: str,
+        floor: int,
+        *,
+        lifetime: float,
+        taken: ContextChanges = NO_CHANGES,
+    ) -> None:
         """Raise the floor of documents; do nothing where it is not shared."""
         if self._memory.documents is not None:
             self._memory.documents.invalidate(names, identity, floor, lifetime)
-            self._publish(Notice("written", tuple(names), identity, floor))
+            self._publish(Notice("written", tuple(names), identity, floor, taken))
 
     async def aclose(self) -> None:
         """Do nothing: memory needs no closing."""

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from inspect import Parameter, signature
 from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 from ..checks import with_methods
@@ -24,6 +25,7 @@ __all__ = [
     "SessionIndex",
     "Stored",
     "check_store",
+    "tells_taken",
 ]
 
 WANTED: Final = (
@@ -85,12 +87,14 @@ class Notice:
         names: of tokens and sessions.
         identity: for ``written``: which context, empty for none.
         floor: for ``written``: the minimum version of it.
+        taken: for ``written``: the changes that Emporix took with that version, where whoever tells it knows them.
     """
 
     kind: Literal["written", "forgotten", "parked"]
     names: tuple[str, ...]
     identity: str = ""
     floor: int = -1
+    taken: ContextChanges = field(default=NO_CHANGES, compare=False, repr=False)
 
 
 Listener: TypeAlias = Callable[[Notice], None]
@@ -162,7 +166,15 @@ class ContextStore(Protocol):
         """
         ...
 
-    async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
+    async def invalidate(
+        self,
+        names: Sequence[str],
+        identity: str,
+        floor: int,
+        *,
+        lifetime: float,
+        taken: ContextChanges = NO_CHANGES,
+    ) -> None:
         """Raise the floor of documents of this identity, and notify the others.
 
         Args:
@@ -170,6 +182,8 @@ class ContextStore(Protocol):
             identity: which context.
             floor: the minimum version; a floor never falls.
             lifetime: seconds from now for which the floor is kept: until all earlier versions have expired everywhere.
+            taken: the changes that Emporix took with that version: for the notice alone, as who shares a store is to
+                know them at once. A store without this argument is not told; other workers then ask Emporix.
         """
         ...
 
@@ -215,6 +229,12 @@ class SessionIndex(Protocol):
     async def look(self, name: str) -> Parked:
         """Return what is parked under the name of a token and under that of its session, where that is known."""
         ...
+
+
+def tells_taken(store: ContextStore) -> bool:
+    """Tell whether a store passes on which changes were taken: one that was written before that was so does not."""
+    known = signature(store.invalidate).parameters.values()
+    return any(each.name == "taken" or each.kind is Parameter.VAR_KEYWORD for each in known)
 
 
 def check_store(store: object) -> None:

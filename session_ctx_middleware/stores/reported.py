@@ -6,10 +6,19 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import TypeVar
 
 from ..events import ContextEvent, Events
-from ..model.changes import ContextChanges
+from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument
 from .memory import MemoryStore
-from .protocol import Attachment, ContextStore, ContextStoreUnavailable, Listener, Parked, SessionIndex, Stored
+from .protocol import (
+    Attachment,
+    ContextStore,
+    ContextStoreUnavailable,
+    Listener,
+    Parked,
+    SessionIndex,
+    Stored,
+    tells_taken,
+)
 
 __all__ = ["losses_of", "reported"]
 
@@ -23,7 +32,7 @@ def reported(store: ContextStore, events: Events) -> ContextStore:
         store: what keeps everything.
         events: who is told.
     """
-    if isinstance(store, MemoryStore):
+    if isinstance(store, MemoryStore) and tells_taken(store):
         return store
     return _ReportedIndex(store, store, events) if isinstance(store, SessionIndex) else _ReportedStore(store, events)
 
@@ -40,6 +49,7 @@ class _ReportedStore:
     def __init__(self, store: ContextStore, events: Events) -> None:
         self.shared = store.shared
         self._store = store
+        self._tells_taken = tells_taken(store)
         self._events = events
 
     @property
@@ -63,9 +73,18 @@ class _ReportedStore:
             "save", self._store.save(name, document, identity, age=age, lifetime=lifetime, session=session)
         )
 
-    async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
-        """Raise the floor of documents."""
-        await self._told("invalidate", self._store.invalidate(names, identity, floor, lifetime=lifetime))
+    async def invalidate(
+        self,
+        names: Sequence[str],
+        identity: str,
+        floor: int,
+        *,
+        lifetime: float,
+        taken: ContextChanges = NO_CHANGES,
+    ) -> None:
+        """Raise the floor of documents; which changes were taken goes to a store that has a place for it."""
+        more = {"taken": taken} if self._tells_taken else {}
+        await self._told("invalidate", self._store.invalidate(names, identity, floor, lifetime=lifetime, **more))
 
     async def forget(self, names: Sequence[str]) -> None:
         """Forget documents and parked changes."""

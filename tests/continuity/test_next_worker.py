@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from starlette.requests import Request
@@ -91,10 +92,12 @@ class DeafStore(MemoryStore):
 
     deaf = False
 
-    async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
+    async def invalidate(
+        self, names: Sequence[str], identity: str, floor: int, *, lifetime: float, **more: Any
+    ) -> None:
         if self.deaf:
             raise OSError("the store is away")
-        await super().invalidate(names, identity, floor, lifetime=lifetime)
+        await super().invalidate(names, identity, floor, lifetime=lifetime, **more)
 
 
 async def test_store_from_before_the_change(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from session_ctx_middleware import ContextDocument
+from session_ctx_middleware.engine.announced import denied
 from session_ctx_middleware.engine.consistency import LAG, START, Consistency
 from session_ctx_middleware.engine.incarnations import Incarnation
 from session_ctx_middleware.engine.verdict import Verdict
@@ -74,9 +75,9 @@ def test_denied_floor() -> None:
     document = ContextDocument(version=7, session_id="s")
     known = START.published(document, 0.0)
 
-    assert known.denied_by_peer(3, 2.0) is known
-    assert known.denied_by_peer(7, 2.1) is known
-    assert known.denied_by_peer(3, 2.1).floor == 3
+    assert denied(known, 3, 2.0) is known
+    assert denied(known, 7, 2.1) is known
+    assert denied(known, 3, 2.1).floor == 3
 
 
 def test_versions_of_changes_that_were_replaced() -> None:

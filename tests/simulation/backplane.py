@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from session_ctx_middleware.model.changes import ContextChanges
+from session_ctx_middleware.model.changes import NO_CHANGES, ContextChanges
 from session_ctx_middleware.model.document import ContextDocument
 from session_ctx_middleware.stores import Attachment, Listener, MemoryStore, Notice, Parked, Stored
 
@@ -126,10 +126,22 @@ class SimulatedStore:
         await self._way(writing=True)
         await self._memory.save(name, document, identity, age=age, lifetime=lifetime, session=session)
 
-    async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
-        await self._owing(
-            names, lambda memory: memory.invalidate(names, identity, floor, lifetime=lifetime), lambda parked: parked
-        )
+    async def invalidate(
+        self,
+        names: Sequence[str],
+        identity: str,
+        floor: int,
+        *,
+        lifetime: float,
+        taken: ContextChanges = NO_CHANGES,
+    ) -> None:
+        async def now(memory: MemoryStore) -> None:
+            await memory.invalidate(names, identity, floor, lifetime=lifetime, taken=taken)
+
+        async def late(memory: MemoryStore) -> None:
+            await memory.invalidate(names, identity, floor, lifetime=lifetime)
+
+        await self._owing(names, now, lambda parked: parked, late)
         await self._way()
 
     async def forget(self, names: Sequence[str]) -> None:

@@ -398,10 +398,7 @@ def no_forgetting_of_what_is_disproved(patch: pytest.MonkeyPatch) -> None:
 
 def no_asking_around(patch: pytest.MonkeyPatch) -> None:
     """Whoever finds that Emporix does not have an announced version keeps that for himself."""
-
-    async def nobody(*_: object) -> None: ...
-
-    patch.setattr(Loads, "_ask_around", nobody)
+    patch.setattr(Loads, "_denies", lambda *_: False)
 
 
 def no_index_of_sessions(patch: pytest.MonkeyPatch) -> None:
@@ -410,6 +407,11 @@ def no_index_of_sessions(patch: pytest.MonkeyPatch) -> None:
     async def nothing(*_: object) -> None: ...
 
     patch.setattr(MemoryStore, "link", nothing)
+
+
+def no_telling_of_changes(patch: pytest.MonkeyPatch) -> None:
+    """Others hear of a version, and not what it was made for."""
+    patch.setattr(Peers, "_learns", lambda *_: None)
 
 
 def no_hearing_of_others(patch: pytest.MonkeyPatch) -> None:
@@ -549,6 +551,7 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_end_of_lag, scenarios.a_version_that_fell_is_believed_after_a_while),
     (no_proof_by_version, scenarios.a_swallowed_change_is_sent_again_though_others_write),
     (no_asking_around, scenarios.a_swallowed_change_is_sent_though_another_worker_is_asked),
+    (no_telling_of_changes, scenarios.a_swallowed_change_shows_on_every_worker),
     (no_binding_of_documents, documents_that_travel.a_document_counts_for_its_own_token_alone),
     (no_judging_of_documents, documents_that_travel.an_older_document_does_not_undo_a_choice),
     (no_second_thought_about_documents, documents_that_travel.a_document_that_came_before_the_choice_does_not_undo_it),

@@ -346,6 +346,7 @@ async def test_closing_ends_a_stubborn_subscription() -> None:
         check=count,
         on_up=lambda: None,
         clock=clock,
+        read=lambda _: None,
         source="s",
         refusals=Refusals(clock),
     )

@@ -12,9 +12,10 @@ from typing import Final
 
 from ...clock import Clock
 from ..protocol import Attachment, Listener
-from .codec import notice_from, text_of
+from .codec import text_of
 from .contact import Contact
 from .link import Link
+from .messages import Message
 from .refusals import Refusals, refusal_of
 
 __all__ = ["Backplane"]
@@ -47,6 +48,7 @@ class Backplane:
         check: tries what it takes to tell others something; returns the number of the last notice. See `Contact`.
         on_up: called whenever the subscription has been confirmed.
         clock: where time and randomness come from.
+        read: returns what a message says; `None` where it says nothing.
         source: the name of this event loop in its own notices, which it ignores.
         refusals: what Redis refuses at the moment.
     """
@@ -56,6 +58,7 @@ class Backplane:
     check: Callable[[], Awaitable[int]]
     on_up: Callable[[], None]
     clock: Clock
+    read: Callable[[str], Message | None]
     source: str
     refusals: Refusals
     _contact: Contact = field(init=False)
@@ -197,7 +200,7 @@ class Backplane:
         return self._asked.popleft() if self._asked else -math.inf
 
     def _message(self, raw: str) -> None:
-        message = notice_from(raw)
+        message = self.read(raw)
         if message is None:
             _log.warning("a message that is no notice was published in the channel of the store")
             return

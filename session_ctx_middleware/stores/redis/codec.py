@@ -1,4 +1,4 @@
-"""The stored form of documents, changes and notices: JSON with a format version, encrypted on request."""
+"""The stored form of documents and changes: JSON with a format version, encrypted on request."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ import json
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from ...clock import Clock
 from ...errors import ConfigurationError
-from ...model.changes import ContextChanges
+from ...model.changes import NO_CHANGES, ContextChanges
 from ...model.document import ContextDocument
 from ...model.fields import MAX_ATTRIBUTES, SWITCHES
 from ...model.frozen_json import dumps, loads
-from ...model.packing import pack, unpack
+from ...model.operation import SOMEHOW, Operation, Taken
+from ...model.packing import AHEAD, moment_of, pack, unpack
 from ..protocol import Notice
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["Codec", "EncryptionKey", "notice_from", "notice_text", "number_of", "text_of"]
+__all__ = ["Codec", "EncryptionKey", "number_of", "text_of"]
 
 EncryptionKey: TypeAlias = "bytes | str | Sequence[bytes | str]"
 
@@ -31,15 +33,15 @@ FORMAT: Final = 1
 KEY_BYTES: Final = 32
 MAX_DIGITS: Final = 20
 NONCE_BYTES: Final = 12
-MAX_NAMES: Final = 10_000
 MAX_FIELDS: Final = 4 * (MAX_ATTRIBUTES + len(SWITCHES))
 """Parked changes that are read of one session: far more than anybody could have parked."""
+MAX_TAKEN: Final = 128 * 1024
+"""Characters of the changes of a notice: several times what fits into the attributes of a context."""
 MAX_DOCUMENT: Final = 1024 * 1024
 """Characters of a stored document: four times what Emporix may answer."""
 LINK: Final = "session"
 """The field, beside those of parked changes, that names the session of a token."""
 SESSION_NAME: Final = re.compile(r"session-[0-9a-f]{32}")
-KINDS: Final = ("written", "forgotten", "parked")
 
 
 def text_of(raw: object) -> str:
@@ -164,6 +166,41 @@ class Codec:
                 self.unreadable += 1
         return found
 
+    def taken_text(self, notice: Notice) -> str:
+        """Return the form in which the changes of a notice are sent; all of them were taken with its floor."""
+        packed = [
+            [*change, *_how(operation)]
+            for change, operation in zip(pack(notice.taken), notice.taken.operations.values(), strict=True)
+        ]
+        return self._cipher.encrypt(_of_notice(notice), dumps([FORMAT, packed]))
+
+    def taken(self, notice: Notice, raw: object) -> ContextChanges:
+        """Return the changes of a notice that says nothing of them yet; none where they cannot be read."""
+        changes = NO_CHANGES
+        try:
+            for packed in self._sent(notice, raw):
+                changes = self._taken(notice, packed).over(changes)
+        except ValueError:
+            return NO_CHANGES
+        return changes
+
+    def _sent(self, notice: Notice, raw: object) -> Sequence[object]:
+        if not isinstance(raw, str) or len(raw) > MAX_TAKEN:
+            raise ValueError("not changes of a notice")
+        sent = loads(self._cipher.decrypt(_of_notice(notice), raw))
+        if not isinstance(sent, list) or len(sent) != 2 or sent[0] != FORMAT or not isinstance(sent[1], list):
+            raise ValueError("another format")
+        return sent[1][:MAX_FIELDS]
+
+    def _taken(self, notice: Notice, packed: object) -> ContextChanges:
+        if not isinstance(packed, list) or len(packed) < 2 or not isinstance(packed[-1], str):
+            raise ValueError("not a change that was taken")
+        *change, at, replaced = packed
+        wall = self._clock.time()
+        taken = Taken(notice.floor, notice.identity, min(moment_of(at), wall + AHEAD), replaced[:MAX_DIGITS])
+        found = unpack([change], now=self._clock.monotonic(), wall=wall)
+        return ContextChanges({path: replace(each, taken=taken) for path, each in found.operations.items()})
+
     def link(self, key: str, session: str) -> tuple[str, str]:
         """Return the field that names the session of a token, and its stored form."""
         return LINK, self._cipher.encrypt(_place(key, LINK), session)
@@ -188,6 +225,16 @@ class Codec:
         return unpack([packed], now=self._clock.monotonic(), wall=self._clock.time())
 
 
+def _how(operation: Operation) -> tuple[float, str]:
+    taken = operation.taken or SOMEHOW
+    return taken.at, taken.replaced
+
+
+def _of_notice(notice: Notice) -> str:
+    """Return what the changes of a notice are encrypted for: they count for nobody else."""
+    return "\x1f".join(("notice", notice.identity, str(notice.floor), *notice.names))
+
+
 def _head(key: str) -> str:
     """Return how a document's JSON begins: with its key, so that one that was copied elsewhere is not taken there."""
     return f'{{"format":{FORMAT},"key":{dumps(key)},"document":'
@@ -196,41 +243,6 @@ def _head(key: str) -> str:
 def _place(key: str, path: str) -> str:
     """Return the name that a parked change is encrypted for."""
     return f"{key}\x1f{path}"
-
-
-def notice_text(notice: Notice, source: str) -> str:
-    """Return a message without the beginning ``{"seq":<number>,``, which Redis writes."""
-    body = {
-        "kind": notice.kind,
-        "names": list(notice.names),
-        "identity": notice.identity,
-        "floor": notice.floor,
-        "source": source,
-    }
-    return dumps(body)[1:]
-
-
-def notice_from(raw: str) -> tuple[int, str, Notice] | None:
-    """Return number, source and notice of a message; `None` where it is no such message."""
-    try:
-        body = loads(raw)
-    except ValueError:
-        return None
-    if not isinstance(body, dict):
-        return None
-    number, source, kind, names = body.get("seq"), body.get("source"), body.get("kind"), body.get("names")
-    identity, floor = body.get("identity"), body.get("floor")
-    if not (_is_number(number) and _is_number(floor) and isinstance(source, str) and isinstance(identity, str)):
-        return None
-    if kind not in KINDS or not isinstance(names, list) or len(names) > MAX_NAMES:
-        return None
-    if not all(isinstance(name, str) for name in names):
-        return None
-    return number, source, Notice(kind, tuple(names), identity, floor)
-
-
-def _is_number(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _keys(given: object) -> list[bytes]:

@@ -14,10 +14,11 @@ from ...clock import Clock
 from ...tasks import Tasks
 from ..protocol import Notice
 from .backplane import Backplane
-from .codec import notice_text
+from .codec import Codec
 from .guard import Guard
 from .keys import Keys
 from .link import Link
+from .messages import notice_from, notice_text
 from .recovery import RecoveryQueue
 from .recovery_worker import RecoveryWorker
 from .refusals import is_channel_refused
@@ -40,6 +41,7 @@ class Settings:
         open_link: opens connections.
         clustered: whether there are several servers, of which one may be gone.
         keys: where things are in Redis.
+        codec: encodes what is told.
         budget: seconds that a call may take.
         max_calls: calls at once, per event loop.
         clock: where time comes from.
@@ -48,6 +50,7 @@ class Settings:
     open_link: Callable[[], Link]
     clustered: bool
     keys: Keys
+    codec: Codec
     budget: float
     max_calls: int
     clock: Clock
@@ -64,6 +67,7 @@ class LoopConnection:
     def __init__(self, settings: Settings, queue: RecoveryQueue) -> None:
         self._open_link = settings.open_link
         self._keys = settings.keys
+        self._codec = settings.codec
         self._link: Link | None = None
         self._primed: Link | None = None
         self._closing = Tasks(settings.clock)
@@ -83,6 +87,7 @@ class LoopConnection:
             check=self._check,
             on_up=self.recovery.start_now,
             clock=settings.clock,
+            read=lambda raw: notice_from(raw, settings.codec),
             source=self.source,
             refusals=self.guard.refusals,
         )
@@ -104,7 +109,7 @@ class LoopConnection:
 
     def announcement(self, notice: Notice) -> Command:
         """Return the command that publishes a notice."""
-        message = notice_text(notice, self.source)
+        message = notice_text(notice, self.source, self._codec)
         return ANNOUNCE(self._keys.sequence, self._keys.channel, secrets.randbelow(FIRST_NUMBER), message)
 
     async def aclose(self) -> None:

@@ -84,15 +84,16 @@ class RedisStore:
     ) -> None:
         self._namespace = matching(namespace, NAMESPACE, NAMESPACE_RULE)
         self._clock = clock or SystemClock()
+        self._codec = Codec(encryption_key, self._clock)
         self._settings = _settings(
             redis,
             namespace,
             number(budget, "budget", above=0, at_most=10, unit="seconds"),
             whole(max_connections, "max_connections"),
-            self._clock,
+            codec=self._codec,
+            clock=self._clock,
         )
         self._keys = self._settings.keys
-        self._codec = Codec(encryption_key, self._clock)
         self._recovery = RecoveryQueue(self._clock)
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopConnection] = WeakKeyDictionary()
         self._lock = threading.Lock()
@@ -154,11 +155,19 @@ class RedisStore:
             [PUT(key, identity, document.version, payload, milliseconds(age), milliseconds(lifetime), session)]
         )
 
-    async def invalidate(self, names: Sequence[str], identity: str, floor: int, *, lifetime: float) -> None:
+    async def invalidate(
+        self,
+        names: Sequence[str],
+        identity: str,
+        floor: int,
+        *,
+        lifetime: float,
+        taken: ContextChanges = NO_CHANGES,
+    ) -> None:
         """Raise the floor of documents; if that cannot be written now, it is written later."""
         floors = [raise_floor(self._keys.document(name), identity, floor, lifetime) for name in names]
         await self._change(
-            Notice("written", tuple(names), identity, floor),
+            Notice("written", tuple(names), identity, floor, taken),
             floors,
             lambda: self._recovery.floor(names, identity, floor, lifetime),
         )
@@ -298,7 +307,9 @@ class RedisStore:
         return connection
 
 
-def _settings(redis: str | Client, namespace: str, budget: float, max_calls: int, clock: Clock) -> Settings:
+def _settings(
+    redis: str | Client, namespace: str, budget: float, max_calls: int, *, codec: Codec, clock: Clock
+) -> Settings:
     if isinstance(redis, str):
         # One connection more than calls at once: the subscription has its own.
         open_link, clustered = opener(redis, budget, max_calls + 1), "+cluster://" in redis
@@ -309,6 +320,7 @@ def _settings(redis: str | Client, namespace: str, budget: float, max_calls: int
         open_link=open_link,
         clustered=clustered,
         keys=Keys(namespace),
+        codec=codec,
         budget=budget,
         max_calls=max_calls,
         clock=clock,

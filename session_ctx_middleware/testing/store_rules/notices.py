@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ...stores.protocol import Notice
+from ...model.operation import Taken
+from ...stores.protocol import Notice, tells_taken
 from .checks import (
     LONG,
     PATIENCE,
@@ -25,6 +26,17 @@ class NoticeRules(Rules):
         names = (a_token(), a_session())
         heard = await self._hear(make_store, lambda store: store.invalidate(names, "c", 7, lifetime=LONG))
         assert set(heard) == {Notice("written", names, "c", 7)}
+
+    async def others_hear_which_changes_were_taken(self, make_store: MakeStore) -> None:
+        store, names = await make_store(), (a_token(), a_session())
+        if not tells_taken(store):
+            return  # a store may have no place for them
+        how = Taken(7, "c", self._clock.time())
+        taken = self._changes(currency="USD").as_taken(how)
+        heard = await self._hear(make_store, lambda store: store.invalidate(names, "c", 7, lifetime=LONG, taken=taken))
+        told = [operation for notice in heard for operation in notice.taken.operations.values()]
+        assert {operation.op_id for operation in told} == taken.ids
+        assert {(operation.value, operation.taken) for operation in told} == {("USD", how)}
 
     async def others_hear_what_was_forgotten(self, make_store: MakeStore) -> None:
         names = (a_token(), a_session())
