@@ -228,3 +228,19 @@ async def test_after_a_switch_to_what_is_there(shops: Shops, emporix: FakeEmpori
     assert there(emporix, session) == "EUR fr"
     assert len(patches(emporix)) == 2
     assert await look(one, session) == "EUR fr"
+
+
+async def test_version_of_which_not_everything_was_told(
+    shops: Shops, emporix: FakeEmporix, session: FakeSession
+) -> None:
+    """Of a version that a lost answer was about nobody claims to know all: in an outage no page mixes old and new."""
+    one, two, _ = shops
+    emporix.fault("context.patch", Fault(status=503), times=4)
+    await one.switch(session.token, currency="USD")  # is parked
+    await asyncio.sleep(SOON)
+    emporix.fault("context.patch", Fault(drop="after"), times=1)
+    await one.switch(session.token, language="fr")  # takes it along, and has to look whether it was taken
+    assert there(emporix, session) == "USD fr"
+    emporix.fault("context.*", Fault(status=503), times=None)
+
+    assert await look(two, session) in {"USD fr", "CHF xx"}

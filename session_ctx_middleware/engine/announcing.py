@@ -63,7 +63,16 @@ class Announcer:
             held = after.over(job.changes.held(document, changes))
             self.publisher.show_taken_by_sibling(sibling, document, version, held)
 
-    async def notify(self, job: Job, document: ContextDocument, version: int) -> None:
-        """Keep everybody else from showing less than a version; call it when all that is known of it is noted here."""
-        entries = self.entries.with_siblings(job.entry)
-        await self.sharing.invalidate(entries, document.identity, version, job.done_with(version))
+    async def notify(
+        self, job: Job, document: ContextDocument, version: int, taken: ContextChanges = NO_CHANGES
+    ) -> None:
+        """Keep everybody else from showing less than a version; call it when all that is known of it is noted here.
+
+        Args:
+            job: which has made it, or seen it.
+            document: of its context.
+            version: that version.
+            taken: all changes that were sent for it, where that is known.
+        """
+        made_for = taken if version > document.version else NO_CHANGES
+        await self.sharing.invalidate(self.entries.with_siblings(job.entry), document.identity, version, made_for)

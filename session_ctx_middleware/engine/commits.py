@@ -255,7 +255,7 @@ class Commits:
                 self._take_over(job, base.document, taken, base.document)
                 self.announcer.show_taken(job, base, changes, taken.version)
                 self._remember(job, taken)
-                await self.announcer.notify(job, base.document, taken.version)
+                await self.announcer.notify(job, base.document, taken.version, changes.as_taken(taken, base.document))
                 return Commit.APPLIED
             in_doubt = in_doubt or not isinstance(error, CONFLICTS)
             latest = await self.bases.latest(job)

@@ -213,10 +213,6 @@ class Job:
         """Note changes that Emporix has taken, or dropped."""
         self.done = changes.newest(self.done)
 
-    def done_with(self, version: int) -> ContextChanges:
-        """Return the changes that Emporix has taken with a version."""
-        return self.done.taken_after(version - 1).up_to(version)
-
     def begins_parking(self) -> SharedResult[Commit]:
         """Return what is to be resolved once the own changes are parked."""
         self.parking = SharedResult()

@@ -41,6 +41,8 @@ ONCE_BROKEN = [
     (NOTES, "large attributes", 822),
     (STORE, "new tokens in bad weather", 17),
     (STORE, "dripping", 1),
+    (STORE, "emporix down", 10009),
+    (STORE, "new tokens in bad weather", 10013),
     (STORE, "2xx that changed nothing, overlap", 2),
     (STORE, "2xx that changed nothing, backups", 48),
     (SEVERAL, "a token is revoked", 10126),
