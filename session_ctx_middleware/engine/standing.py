@@ -72,6 +72,14 @@ class Against:
         """Tell whether the document was asked for before it was known that Emporix has a change, or a later one."""
         return bool(taken.at) and self.asked_on is not None and self.asked_on < taken.at
 
+    def precedes(self, operation: Operation, taken: Taken) -> bool:
+        """Tell whether the document was asked for before a change was made, or before Emporix had it."""
+        if self.is_from_before(taken):
+            return True
+        # When another worker recorded it is known by two hosts' clocks alone, when Emporix took it by its own one.
+        is_late = bool(taken.at) and self.asked_on is not None and self.asked_on > taken.at + INEXACT
+        return self.asked_at < operation.recorded and not is_late
+
     def is_known(self, operation: Operation) -> bool:
         """Tell whether the browser knows of a change, and of no later one of its field."""
         return self.notes is not None and any(each.operation.op_id == operation.op_id for each in self.notes.operations)
@@ -165,10 +173,7 @@ def _once_taken(
         has_older = path in document.receipts and not (taken.at and against.is_settled(taken))
         return operation if (has_older or against.is_from_before(taken)) and not operation.is_outline else None
     differs = not same(document.value_at(path), operation.value)
-    # When another worker recorded it is known by two hosts' clocks alone, when Emporix took it by its own one.
-    if (differs and taken.context == against.context) and (
-        against.asked_at < operation.recorded or against.is_from_before(taken)
-    ):
+    if differs and taken.context == against.context and against.precedes(operation, taken):
         return operation  # a later version from before the change was made: versions have fallen
     sent_over = differs and document.version >= taken.version and path in document.receipts  # an older one was
     if sent_over or _is_written_over(path, operation, document, against) or taken.context not in {"", against.context}:

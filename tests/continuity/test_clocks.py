@@ -121,3 +121,19 @@ async def test_choice_that_waits_beside_a_lost_one(
     await browser.switch(right, currency="CHF")
 
     assert [await browser.currency(shop) for shop in (right, fast)] == ["CHF", "CHF"]
+
+
+async def test_choice_of_somebody_else(make_shop: Callable[..., Shop], emporix: FakeEmporix, offset: float) -> None:
+    """What somebody else has changed shows from the cache, too, when another note tells of the shopper's own choice."""
+    one, two = (make_shop(secret_key=SECRET) for _ in range(2))
+    two.clock.wall_offset = offset
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    await browser.switch(two, currency="USD")
+    await browser.switch(one, language="fr")
+    await asyncio.sleep(15)
+    emporix.edit(session.session_id, currency="GBP")
+
+    for _ in range(3):
+        assert await browser.currency(one) == "GBP"
+        await asyncio.sleep(1)

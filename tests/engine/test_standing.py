@@ -247,3 +247,15 @@ def test_older_receipt_of_a_backup(asked: float, *, shown: bool) -> None:
 
     assert bool(standing.overlay.operations) is shown
     assert not standing.pending.operations
+
+
+@pytest.mark.parametrize(("asked", "shown"), [(1.0, True), (3.0, False), (None, True)])
+def test_recorded_by_a_clock_that_is_ahead(asked: float | None, *, shown: bool) -> None:
+    """When Emporix took a change says more than when another host's clock says that it was recorded."""
+    document = ContextDocument(version=9, session_id="s", currency="EUR")
+    change = ContextChanges({"currency": Operation("USD", "id", STAMP, AT + 100, by(4))})
+    asked_on = None if asked is None else AT + asked
+
+    standing = weigh(change, Against(document, HERE, AT + (asked or 1.0), asked_on=asked_on))
+
+    assert bool(standing.overlay.operations) is shown
