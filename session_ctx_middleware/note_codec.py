@@ -59,6 +59,7 @@ class _Tables:
         names = [name for binding in bindings for name in binding[:2]] + [context for context, *_ in moments]
         names += [name for floor in notes.floors for name in (floor.context, floor.session)]
         seconds = [noted.operation.at for noted in notes.operations] + [at for *_, at in moments]
+        seconds += [later.at for noted in notes.operations for later in noted.operation.overtaken_here]
         latest = max([notes.ended, *seconds, *(floor.at for floor in notes.floors)])
         return cls(_micros(latest), _distinct(names), bindings, moments)
 
@@ -154,8 +155,10 @@ def _packed(noted: Noted, tables: _Tables) -> list[object]:
     packed = [_packed_path(noted.path), value, op_id, tables.ago(operation.at), binding]
     if taken is not None:
         packed.append(tables.moments.index(_moment(taken)))
-        if taken.replaced or operation.again:
-            packed += [_shorter_hex(taken.replaced), *([1] if operation.again else [])]
+        others = [[later.version, tables.ago(later.at)] for later in operation.overtaken_here]
+        if taken.replaced or operation.again or others:
+            packed += [_shorter_hex(taken.replaced), *([int(operation.again)] if operation.again or others else [])]
+        packed += others
     return packed
 
 
@@ -166,7 +169,16 @@ def _unpacked(item: object, tables: _Tables, era: int, *, now: float, wall: floa
     taken = _taken(rest, tables) if rest else None
     value, op_id = _unpacked_value(value), _longer_id(op_id)
     operation = operation_of(path, value, op_id, tables.moment(ago), now=now, wall=wall, taken=taken, era=era)
-    return Noted(path, replace(operation, again=rest[2:3] == [1]), token, session, proven)
+    operation = replace(operation, again=rest[2:3] == [1], overtaken_by=_overtaken_by(taken, rest[3:4], tables))
+    return Noted(path, operation, token, session, proven)
+
+
+def _overtaken_by(taken: Taken | None, others: Sequence[object], tables: _Tables) -> tuple[Taken, ...]:
+    """Return how Emporix took others of the field after one, in the same context."""
+    if taken is None or not others:
+        return ()
+    version, ago, *_ = _sequence(others[0])
+    return (Taken(version_of(version), taken.context, tables.moment(ago)),)
 
 
 def _taken(rest: Sequence[object], tables: _Tables) -> Taken:

@@ -37,7 +37,13 @@ def operations(draw: st.DrawFn, era: int) -> tuple[str, Operation]:
     value: Any = draw(st.sampled_from(["EUR", "USD"]))
     if path.startswith("attributes"):
         value = draw(st.just(REMOVED) | texts | st.just(freeze({"a": [1, {"b": None}]})))
-    return path, Operation(value, draw(st.text("0123456789abcdef", min_size=8, max_size=16)), at, at, taken, era)
+    op_id = draw(st.text("0123456789abcdef", min_size=8, max_size=16))
+    again, overtaken = False, tuple[Taken, ...]()
+    if taken is not None and taken.version >= 0:
+        again = draw(st.booleans())
+        others = st.builds(Taken, st.integers(0, 99), st.just(taken.context), moments)
+        overtaken = tuple(draw(st.lists(others, max_size=1)))
+    return path, Operation(value, op_id, at, at, taken, era, again, overtaken)
 
 
 @st.composite
@@ -51,7 +57,7 @@ def notes(draw: st.DrawFn) -> Notes:
     for context in draw(st.lists(st.sampled_from(sorted(CONTEXTS)), unique=True, max_size=3)):
         version = draw(st.integers(0, 99))
         complete_from = draw(st.integers(0, version))
-        login = draw(st.sampled_from([NO_LOGIN, Login(version, "0123456789abcdef")]))
+        login = draw(st.sampled_from([NO_LOGIN, Login(version, "0123456789abcdef")])) if version else NO_LOGIN
         floors.append(Floor(context, CONTEXTS[context], version, draw(moments), complete_from, login))
     referred = {each.operation.taken for each in mine}
     made = draw(st.sets(st.tuples(st.sampled_from(sorted(CONTEXTS)), st.integers(100, 199), moments), max_size=2))
@@ -145,8 +151,9 @@ def test_longer_lists(note: Notes) -> None:
         if len(each) > 6:
             each.append("later")
     for each in data.get("o", ()):
-        if len(each) > 6:
+        if len(each) > 8:
             each.append("later")
+            each[8].append("later")
 
     assert said(back(data)) == said(note)
 

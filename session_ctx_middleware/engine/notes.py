@@ -13,7 +13,7 @@ from typing import Final
 
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.fields import SWITCHES
-from ..model.operation import Operation, Taken
+from ..model.operation import Operation, Taken, later
 from .made import DISPUTED_SECONDS, Made, disputes, has_made, made_by
 
 __all__ = ["END_SECONDS", "NOTE_SECONDS", "NO_LOGIN", "Floor", "Login", "Noted", "Notes", "join", "joined_start"]
@@ -190,7 +190,7 @@ class Notes:
     def without_needless_proofs(self) -> Notes:
         """Return the same without digests of replaced values, and moments, that prove nothing any more."""
         floors = {floor.context: floor for floor in self.floors}
-        kept = replace(self, operations=tuple(_without_digest(noted, floors) for noted in self.operations))
+        kept = replace(self, operations=tuple(_without_needless(noted, floors) for noted in self.operations))
         return replace(kept, made=_in_dispute(kept))
 
     def taking_over(self, other: Notes) -> Notes:
@@ -275,7 +275,7 @@ def _outline(noted: Noted) -> Noted | None:
 
 
 def _told(operation: Operation) -> tuple[object, ...]:
-    return operation.op_id, operation.at, operation.taken, operation.again
+    return operation.op_id, operation.at, operation.taken, operation.again, operation.overtaken_here
 
 
 def _in_dispute(notes: Notes) -> tuple[Made, ...]:
@@ -286,24 +286,27 @@ def _in_dispute(notes: Notes) -> tuple[Made, ...]:
     return tuple(made for made in notes.made if any(disputes(made, taken) for taken in takens))
 
 
-def _without_digest(noted: Noted, floors: Mapping[str, Floor]) -> Noted:
-    taken = noted.operation.taken
-    floor = None if taken is None else floors.get(taken.context)
-    if taken is None or not taken.replaced or floor is None or floor.version <= taken.version:
-        return noted
-    if floor.at < taken.at + DISPUTED_SECONDS:
-        return noted
-    return replace(noted, operation=replace(noted.operation, taken=replace(taken, replaced="")))
+def _without_needless(noted: Noted, floors: Mapping[str, Floor]) -> Noted:
+    operation, taken = noted.operation, noted.operation.taken
+    if operation.overtaken_by != operation.overtaken_here:
+        operation = replace(operation, overtaken_by=operation.overtaken_here)
+    if taken is not None and taken.replaced and _is_proven(taken, floors.get(taken.context)):
+        operation = replace(operation, taken=replace(taken, replaced=""))
+    return noted if operation is noted.operation else replace(noted, operation=operation)
+
+
+def _is_proven(taken: Taken, floor: Floor | None) -> bool:
+    """Tell whether nobody can prove any more that Emporix has never seen what it was to have taken."""
+    return floor is not None and floor.version > taken.version and floor.at >= taken.at + DISPUTED_SECONDS
 
 
 def _later(one: Noted, other: Noted) -> Noted:
-    wins = ContextChanges({one.path: one.operation}).newest(ContextChanges({one.path: other.operation}))
-    first = wins.operations[one.path] is one.operation
-    if one.operation.op_id == other.operation.op_id:
-        # Of two copies the one that knows the session is of more use.
-        first = _binding(one) >= _binding(other)
-        return replace(one if first else other, operation=wins.operations[one.path])
-    return one if first else other
+    operation = later(one.operation, other.operation)
+    # Of two copies the one that knows the session is of more use.
+    copies = one.operation.op_id == other.operation.op_id
+    first = _binding(one) >= _binding(other) if copies else operation.op_id == one.operation.op_id
+    noted = one if first else other
+    return noted if noted.operation is operation else replace(noted, operation=operation)
 
 
 def _binding(noted: Noted) -> tuple[bool, bool, str, str]:

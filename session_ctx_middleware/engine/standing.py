@@ -80,6 +80,17 @@ class Against:
         is_late = bool(taken.at) and self.asked_on is not None and self.asked_on > taken.at + INEXACT
         return self.asked_at < operation.recorded and not is_late
 
+    def is_from_before_others(self, operation: Operation) -> bool:
+        """Tell whether Emporix has taken another change of its field since the document, which has replaced this one.
+
+        That one is not known any more. None of the two requests knew of the other one, so either of them may show.
+        """
+        document, taken = self.document, operation.taken
+        if document is None or taken is None:
+            return False
+        since = (each for each in operation.overtaken_here if document.version < each.version)
+        return any(each.at > taken.at - INEXACT and not self.is_settled(each) for each in since)
+
     def is_known(self, operation: Operation) -> bool:
         """Tell whether the browser knows of a change, and of no later one of its field."""
         return self.notes is not None and any(each.operation.op_id == operation.op_id for each in self.notes.operations)
@@ -181,7 +192,7 @@ def _once_taken(
         return replace(operation, taken=None, again=operation.again or sent_over)
     if differs and _was_never_seen(path, operation, document, against):
         return None if operation.again else replace(operation, taken=None, again=True)
-    if document.version < taken.version:
+    if document.version < taken.version or (differs and against.is_from_before_others(operation)):
         return operation
     return operation if differs and _is_in_doubt(path, operation, document, against) else None
 

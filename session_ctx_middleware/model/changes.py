@@ -156,7 +156,7 @@ class ContextChanges(Personal):
 
         def done(path: str, operation: Operation) -> Operation:
             replaced = "" if base is None else value_digest(base.value_at(path))
-            return replace(operation, taken=replace(taken, replaced=replaced))
+            return replace(operation, taken=replace(taken, replaced=replaced), overtaken_by=())
 
         return ContextChanges({path: done(path, operation) for path, operation in self.operations.items()})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
@@ -47,6 +47,8 @@ class Operation(Personal):
         taken: how Emporix took it; `None` while it has not.
         era: how often the shopper had logged out in this browser when it was recorded.
         again: whether it was parked once more, because Emporix had said that it had taken it and never seen it.
+        overtaken_by: how Emporix took others of its field later, though their timestamps are earlier, the last one by
+            context: none of the requests knew of the other ones.
     """
 
     value: Value
@@ -56,11 +58,18 @@ class Operation(Personal):
     taken: Taken | None = None
     era: int = 0
     again: bool = False
+    overtaken_by: tuple[Taken, ...] = ()
 
     @property
     def is_outline(self) -> bool:
         """Whether it only tells that Emporix has taken a change, and not which; see `ContextChanges.outlines`."""
         return self.taken == SOMEHOW and isinstance(self.value, Removed)
+
+    @property
+    def overtaken_here(self) -> tuple[Taken, ...]:
+        """How Emporix took the last of `overtaken_by` in the context that has this one."""
+        context = None if self.taken is None else self.taken.context
+        return tuple(each for each in self.overtaken_by if each.context == context)
 
     def is_later_than(self, version: int) -> bool:
         """Tell whether a document of a version cannot show it: it waits, or was taken with a later one."""
@@ -85,8 +94,30 @@ def value_digest(value: Value) -> str:
 def later(one: Operation, other: Operation) -> Operation:
     """Return the later one of two changes of a field, whichever it is handed first; see `ContextChanges.newest`."""
     if one.op_id == other.op_id:
-        return _better_copy(one, other)
-    return one if (one.at, one.op_id) > (other.at, other.op_id) else other
+        first = _better_copy(one, other)
+    else:
+        first = one if (one.at, one.op_id) > (other.at, other.op_id) else other
+    return _overtaken(first, other if first is one else one)
+
+
+def _overtaken(first: Operation, second: Operation) -> Operation:
+    """Return a change that knows of those in whose place it is, and that Emporix took after it."""
+    others = (*first.overtaken_by, *_taken_in_a_version(second))
+    if not others:
+        return first
+    latest: dict[str, Taken] = {}
+    for taken in (*_taken_in_a_version(first), *others):
+        there = latest.get(taken.context)
+        if there is None or (taken.version, taken.at) > (there.version, there.at):
+            latest[taken.context] = taken if taken is first.taken else replace(taken, replaced="")
+    found = tuple(latest[context] for context in sorted(latest) if latest[context] is not first.taken)
+    return first if found == first.overtaken_by else replace(first, overtaken_by=found)
+
+
+def _taken_in_a_version(operation: Operation) -> tuple[Taken, ...]:
+    """Return how Emporix took a change, and those in whose place it is, where the version is known."""
+    own = operation.taken
+    return operation.overtaken_by if own is None or own.version < 0 else (own, *operation.overtaken_by)
 
 
 def _better_copy(one: Operation, other: Operation) -> Operation:

@@ -137,3 +137,30 @@ async def test_choice_of_somebody_else(make_shop: Callable[..., Shop], emporix: 
     for _ in range(3):
         assert await browser.currency(one) == "GBP"
         await asyncio.sleep(1)
+
+
+@pytest.mark.parametrize("joined", [False, True], ids=["as they were told", "joined"])
+async def test_choice_that_another_one_seems_to_follow(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix, offset: float, *, joined: bool
+) -> None:
+    """No document from before a choice shows what that has replaced, though one made meanwhile seems to be later."""
+    one, two, third = (make_shop(secret_key=SECRET) for _ in range(3))
+    two.clock.wall_offset = offset
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    slow = await browser.send(two, choosing(currency="USD"))
+    await asyncio.sleep(3)
+    await browser.switch(one, currency="CHF")
+    assert await browser.currency(third) == "CHF"
+    await browser.switch(one, currency="GBP")
+    browser.receive(slow)
+    if joined:
+        assert await browser.currency(one) in {"GBP", "USD"}
+    emporix.fault("context.get", Fault(status=503), times=None)
+
+    for shop in (third, one, third):
+        assert await browser.currency(shop) in {"GBP", "USD"}, "neither of these two requests knew of the other one"
+    emporix.clear_faults()
+    await asyncio.sleep(60)
+    assert [await browser.currency(shop) for shop in (one, two, third)] == ["GBP"] * 3, "what Emporix took last"
+    assert held(emporix, session.session_id)["currency"] == "GBP"

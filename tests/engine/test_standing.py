@@ -48,6 +48,7 @@ class Case:
         brought: whether the shopper's browser has it.
         rival: how Emporix took another change that the browser has.
         again: whether it was parked again before.
+        overtaken: how Emporix took changes with earlier timestamps after it.
     """
 
     stands: Stands
@@ -61,6 +62,7 @@ class Case:
     brought: bool = False
     rival: Taken | None = None
     again: bool = False
+    overtaken: tuple[Taken, ...] = ()
 
 
 def receipt(at: float) -> dict[str, float]:
@@ -127,6 +129,14 @@ CASES = {
     "an older one was sent over it": Case("sent", by(4), receipts=receipt(OLDER)),
     "an older one with the same value": Case("done", by(4), shows="USD", receipts=receipt(OLDER)),
     "an older receipt in an earlier version": Case("shown over it", by(6), receipts=receipt(OLDER)),
+    "before one that seems to be older": Case("shown over it", by(4), overtaken=(by(6),)),
+    "before one that seems to be older, its value is there": Case("done", by(4), shows="USD", overtaken=(by(6),)),
+    "with one that seems to be older": Case("done", by(4), overtaken=(by(5),)),
+    "before one of another context": Case("done", by(4), overtaken=(by(6, ELSEWHERE),)),
+    "before one, a newer receipt": Case("done", by(4), overtaken=(by(6),), receipts=receipt(NEWER)),
+    "before one, too late for a replica": Case("done", by(4), overtaken=(by(6),), asked=LAG + 0.1),
+    "before one, and versions have fallen": Case("done", by(4), overtaken=(replace(by(6), at=AT - 10),)),
+    "exactly its version, what it replaced, before one": Case("sent", by(5, replaced="EUR"), overtaken=(by(6),)),
     "a newer one was sent over it": Case("done", by(4), receipts=receipt(NEWER)),
     "an earlier version with a newer receipt": Case("done", by(6), receipts=receipt(NEWER)),
 }
@@ -136,7 +146,7 @@ CASES = {
 def test_standing(case: Case) -> None:
     """A change is sent, shown over the document, or done with; what Emporix never saw is no more taken."""
     document = ContextDocument(version=5, session_id="s", currency=case.shows, receipts=case.receipts)
-    operation = Operation(case.value, "id", STAMP, STAMP, case.taken, again=case.again)
+    operation = Operation(case.value, "id", STAMP, STAMP, case.taken, again=case.again, overtaken_by=case.overtaken)
     brought = [Noted(case.path, operation)] if case.brought else []
     if case.rival is not None:
         brought.append(Noted("language", Operation("fr", "rival", STAMP, STAMP, case.rival)))

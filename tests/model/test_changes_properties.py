@@ -32,6 +32,10 @@ def told(operation: Operation | None) -> object:
     return text, operation.op_id, operation.at, operation.recorded, operation.taken
 
 
+def overtaken(changes: ContextChanges) -> dict[str, object]:
+    return {path: operation.overtaken_by for path, operation in changes.operations.items()}
+
+
 def by_path(changes: ContextChanges) -> dict[str, object]:
     return {path: told(operation) for path, operation in changes.operations.items()}
 
@@ -40,6 +44,15 @@ def by_path(changes: ContextChanges) -> dict[str, object]:
 def test_newest_commutes(one: ContextChanges, other: ContextChanges) -> None:
     """It does not matter who merges with whom."""
     assert by_path(one.newest(other)) == by_path(other.newest(one))
+    assert overtaken(one.newest(other)) == overtaken(other.newest(one))
+
+
+@given(change_sets, change_sets, change_sets)
+def test_newest_is_associative(one: ContextChanges, two: ContextChanges, three: ContextChanges) -> None:
+    """It does not matter who has merged before."""
+    left, right = one.newest(two).newest(three), one.newest(two.newest(three))
+
+    assert overtaken(left) == overtaken(right)
 
 
 @given(change_sets, change_sets)
@@ -76,6 +89,22 @@ def test_greater_id_wins_a_tie(value: str, other_value: str, at: float) -> None:
     greater = ContextChanges({"currency": Operation(other_value, "b", at=at, recorded=at)})
 
     assert lesser.newest(greater) == greater.newest(lesser) == greater
+
+
+def test_what_was_taken_later_is_not_forgotten() -> None:
+    """A change tells of one with an earlier timestamp that Emporix took later, until it is taken once more."""
+    first = Taken(4, "c", 9.0)
+    fast = ContextChanges({"currency": Operation("USD", "a", at=5.0, recorded=1.0, taken=first)})
+    right = ContextChanges({"currency": Operation("EUR", "b", at=1.0, recorded=1.0, taken=Taken(6, "c", 8.0, "0123"))})
+    waiting = ContextChanges({"currency": Operation("CHF", "c", at=2.0, recorded=1.0)})
+
+    merged = fast.newest(right)
+
+    assert told(merged.get("currency")) == told(fast.get("currency"))
+    assert overtaken(merged) == {"currency": (Taken(6, "c", 8.0),)}
+    assert overtaken(waiting.newest(right).newest(fast)) == overtaken(merged)
+    assert overtaken(merged.as_taken(Taken(7, "c", 10.0))) == {"currency": ()}
+    assert overtaken(fast.newest(right.as_taken(Taken(3, "c", 8.0)))) == {"currency": ()}
 
 
 def test_value_beats_outline() -> None:
