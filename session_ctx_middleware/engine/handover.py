@@ -176,7 +176,8 @@ class Handover:
         context = self.keys.incarnation(document.identity)
         login = NO_LOGIN if notes is None else notes.login_in(context)
         known = entry.consistency
-        return Against(document, context, asked, heard, on, login, notes, known.taken, known.made)
+        now_on = self.platform_time.at(self.clock.monotonic())
+        return Against(document, context, asked, heard, on, login, notes, known.taken, known.made, now_on)
 
     def received(self, document: ContextDocument, notes: Notes | None) -> Mapping[str, float]:
         """Return the receipts of a document that count.

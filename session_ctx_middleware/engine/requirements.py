@@ -17,6 +17,7 @@ from .keys import Keys
 from .notes import Floor, Notes
 from .pacing import TokenBuckets
 from .required import required
+from .standing import is_to_come
 
 __all__ = ["Requirements"]
 
@@ -110,9 +111,9 @@ class Requirements:
                 return True
         # Its version may have fallen since: then it is older than changes that have lower ones.
         taken = self.binding.changes(entry, notes, token).taken_in(context)
-        later = {
-            each.op_id for each in taken.operations.values() if each.taken is not None and each.taken.at >= asked_on
-        }
+        now_on = self.platform_time.at(self.clock.monotonic())
+        at = {each.op_id: each.taken.at for each in taken.operations.values() if each.taken is not None}
+        later = {op_id for op_id, moment in at.items() if moment >= asked_on and not is_to_come(moment, now_on)}
         return bool(taken.only(later).up_to(document.version).missing_from(document))
 
     def is_behind(self, entry: Entry, document: ContextDocument, asked_at: float) -> bool:

@@ -20,7 +20,7 @@ from .consistency import LAG, Heard
 from .made import DISPUTED_SECONDS, Made, disputes, has_made, made_by
 from .notes import NO_LOGIN, Login, Notes
 
-__all__ = ["Against", "Standing", "digest_of_switches", "receipts_that_count", "weigh"]
+__all__ = ["Against", "Standing", "digest_of_switches", "is_to_come", "receipts_that_count", "weigh"]
 
 DIGITS: Final = 4
 """Of the digest of each switch: a chance of one in 65,536 to take another value for it."""
@@ -43,6 +43,7 @@ class Against:
         notes: what the shopper's browser brought along.
         taken: changes that Emporix took by way of this process.
         made: versions that were made for changes in whose place there are later ones of those.
+        now_on: Emporix' time now; `None` where nobody knows.
     """
 
     document: ContextDocument | None
@@ -54,31 +55,33 @@ class Against:
     notes: Notes | None = None
     taken: ContextChanges = NO_CHANGES
     made: tuple[Made, ...] = ()
+    now_on: float | None = None
 
     def is_settled(self, taken: Taken) -> bool:
         """Tell whether the document is no older than a change, as it was asked for so long after that was taken."""
         if self.asked_at == inf:
             return False
-        if self.asked_on is not None and self.asked_on > taken.at + LAG:
+        after = self._seconds_after(taken)
+        if after is not None and after > LAG:
             return True
         # Of a change that a browser tells of, a version that was known before says nothing: it has fallen since.
-        made = -inf
-        if self.notes is not None and self.asked_on is not None:
-            made = self.asked_at - self.asked_on + taken.at - INEXACT
+        made = -inf if self.notes is None or after is None else self.asked_at - after - INEXACT
         since = min((moment for known, moment in self.heard if known >= taken.version and moment >= made), default=inf)
         return since + LAG < self.asked_at
 
     def is_from_before(self, taken: Taken) -> bool:
         """Tell whether the document was asked for before it was known that Emporix has a change, or a later one."""
-        return bool(taken.at) and self.asked_on is not None and self.asked_on < taken.at
+        after = self._seconds_after(taken)
+        return bool(taken.at) and after is not None and after < 0
 
     def precedes(self, operation: Operation, taken: Taken) -> bool:
         """Tell whether the document was asked for before a change was made, or before Emporix had it."""
         if self.is_from_before(taken):
             return True
         # When another worker recorded it is known by two hosts' clocks alone, when Emporix took it by its own one.
-        is_late = bool(taken.at) and self.asked_on is not None and self.asked_on > taken.at + INEXACT
-        return self.asked_at < operation.recorded and not is_late
+        after = self._seconds_after(taken) if taken.at else None
+        is_late = after is not None and after > INEXACT
+        return self.asked_at < operation.recorded and not (is_late or is_to_come(taken.at, self.now_on))
 
     def is_from_before_others(self, operation: Operation) -> bool:
         """Tell whether Emporix has taken another change of its field since the document, which has replaced this one.
@@ -90,6 +93,12 @@ class Against:
             return False
         since = (each for each in operation.overtaken_here if document.version < each.version)
         return any(each.at > taken.at - INEXACT and not self.is_settled(each) for each in since)
+
+    def _seconds_after(self, taken: Taken) -> float | None:
+        """Return how long after a change was taken the document was asked for, `None` where nobody knows."""
+        if self.asked_on is None or is_to_come(taken.at, self.now_on):
+            return None
+        return self.asked_on - taken.at
 
     def is_known(self, operation: Operation) -> bool:
         """Tell whether the browser knows of a change, and of no later one of its field."""
@@ -120,6 +129,16 @@ class Standing:
     pending: ContextChanges = NO_CHANGES
     overlay: ContextChanges = NO_CHANGES
     given_up: ContextChanges = NO_CHANGES
+
+
+def is_to_come(moment: float, now_on: float | None) -> bool:
+    """Tell whether a moment of Emporix' time is still to come: whoever has told it was wrong about the time.
+
+    Args:
+        moment: that somebody else may have told, in seconds since the epoch.
+        now_on: Emporix' time now; `None` where nobody knows.
+    """
+    return now_on is not None and moment > now_on + INEXACT
 
 
 def weigh(changes: ContextChanges, against: Against) -> Standing:

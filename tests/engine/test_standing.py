@@ -269,3 +269,35 @@ def test_recorded_by_a_clock_that_is_ahead(asked: float | None, *, shown: bool) 
     standing = weigh(change, Against(document, HERE, AT + (asked or 1.0), asked_on=asked_on))
 
     assert bool(standing.overlay.operations) is shown
+
+
+LATER = AT + 3600
+
+
+@pytest.mark.parametrize(("now_on", "shown"), [(AT + 20, False), (LATER, True), (None, True)])
+@pytest.mark.parametrize(
+    "taken", [replace(by(4), at=LATER), replace(SOMEHOW, at=LATER)], ids=["in a version", "somehow"]
+)
+def test_taken_at_a_moment_that_is_to_come(taken: Taken, now_on: float | None, *, shown: bool) -> None:
+    """When Emporix is said to have taken a change later than now, that says nothing about a document."""
+    document = ContextDocument(version=9, session_id="s", currency="EUR")
+    change = ContextChanges({"currency": Operation("USD", "id", STAMP, AT + 30, taken)})
+
+    standing = weigh(change, Against(document, HERE, AT + 20, asked_on=AT + 20, now_on=now_on))
+
+    assert bool(standing.overlay.operations) is shown
+    assert not standing.pending.operations
+
+
+@pytest.mark.parametrize(("heard", "sent"), [(AT, True), (AT + 15, False)])
+def test_swallowed_at_a_moment_that_is_to_come(heard: float, *, sent: bool) -> None:
+    """Then it counts since when its version is known here whether Emporix has ever seen it."""
+    document = ContextDocument(version=9, session_id="s", currency="EUR")
+    change = ContextChanges({"currency": Operation("USD", "id", STAMP, STAMP, replace(by(10), at=LATER))})
+    now = AT + 20
+
+    against = Against(document, HERE, now, ((10, heard),), asked_on=now, notes=Notes(), now_on=now)
+    standing = weigh(change, against)
+
+    assert bool(standing.pending.operations) is sent
+    assert bool(standing.overlay.operations) is not sent
