@@ -305,9 +305,9 @@ class Commits:
         asked_at, asked_on = (0.0, 0.0) if base is None else (base.asked_at, base.asked_on)
         against = self.handover.against(entry, document, asked_at, job.notes, asked_on)
         stands = self.handover.standing(entry, job.token, job.notes, against)
-        disproved = stands.pending.only(entry.consistency.taken.ids)
+        disproved = self.handover.disproved(entry, stands.pending)
         if disproved.operations:
-            self.pending.forget_taken(entry, disproved)  # the document says that it does not have them
+            self.pending.forget_taken(entry, disproved)
         elsewhere = self.handover.brought(entry, job.token, job.notes) if job.notes is not None else NO_CHANGES
         stored = entry.snapshot.parked.ids - elsewhere.ids
         job.takes_along(

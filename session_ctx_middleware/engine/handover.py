@@ -11,7 +11,7 @@ from ..clock import Clock
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import NO_RECEIPTS, ContextDocument
 from ..model.frozen_json import same
-from ..model.operation import SOMEHOW, Taken
+from ..model.operation import SOMEHOW, Operation, Taken
 from ..model.view import NOTHING_KNOWN, Snapshot
 from ..platform_time import PlatformTime
 from .binding import Binding
@@ -19,7 +19,7 @@ from .entry import NEVER, Entry
 from .given_up import GivenUp
 from .keys import Keys
 from .notes import NO_LOGIN, NOTE_SECONDS, Floor, Login, Noted, Notes
-from .standing import Against, Standing, receipts_that_count, weigh
+from .standing import INEXACT, Against, Standing, receipts_that_count, weigh
 
 __all__ = ["Handover", "Untold", "without_token"]
 
@@ -117,6 +117,17 @@ class Handover:
         overlay = self._weighed(entry.consistency.taken, against).overlay
         entry.lay_over(overlay)
         return bool(overlay.missing_from(document))
+
+    def disproved(self, entry: Entry, pending: ContextChanges) -> ContextChanges:
+        """Return the changes that were to have been taken here, and that must not keep what waits from being sent.
+
+        Args:
+            entry: of the token.
+            pending: what waits, as `standing` tells: those themselves, or what the browser brings in their place.
+        """
+        taken = entry.consistency.taken
+        waiting = ((path, pending.get(path), operation.at) for path, operation in taken.operations.items())
+        return taken.at({path for path, waits, at in waiting if waits is not None and at >= waits.at})
 
     def unseen(self, entry: Entry, document: ContextDocument, asked_at: float) -> ContextChanges:
         """Return the changes that Emporix has never seen, though an answer said here that it had taken them.
@@ -281,21 +292,36 @@ class Handover:
 
 
 def _overwritten(taken: ContextChanges, brought: ContextChanges, against: Against) -> set[str]:
-    """Return the ids of changes that say nothing about those which a browser brings, and which wait.
+    """Return the ids of changes that say nothing about those which a browser brings, whatever their timestamps say.
 
-    The browser knows of none of them, so neither was made in place of the other, whatever their timestamps say: clocks
-    of hosts differ. What Emporix has had in between is there no more.
+    Clocks of hosts differ. Emporix took that of the browser later; or that one waits, and as the browser knows of none
+    of the others, none of them was made in its place. What Emporix has had in between is there no more.
     """
-    document, found = against.document, set[str]()
-    for path, operation in taken.operations.items() if document is not None else ():
-        waits = brought.get(path)
-        if document is None or waits is None or waits.taken is not None or waits.op_id == operation.op_id:
+    found = set[str]()
+    for path, operation in taken.operations.items() if against.document is not None else ():
+        other = brought.get(path)
+        if other is None or other.op_id == operation.op_id:
             continue
-        is_there = operation.taken is not None and operation.taken.context == against.context
-        is_past = is_there and 0 <= operation.taken_version <= document.version
-        if is_past and not same(document.value_at(path), operation.value):
+        if _was_taken_later(other, operation) or (other.taken is None and _is_past(path, operation, against)):
             found.add(operation.op_id)
     return found
+
+
+def _was_taken_later(one: Operation, other: Operation) -> bool:
+    """Tell whether Emporix took one of two changes later, in the same context."""
+    mine, theirs = one.taken, other.taken
+    if mine is None or theirs is None or theirs.version < 0 or mine.context != theirs.context:
+        return False
+    # Versions may have fallen in between.
+    return mine.version > theirs.version and mine.at > theirs.at - INEXACT
+
+
+def _is_past(path: str, operation: Operation, against: Against) -> bool:
+    """Tell whether a document that may show a change shows another value."""
+    document, taken = against.document, operation.taken
+    if document is None or taken is None or taken.context != against.context:
+        return False
+    return 0 <= taken.version <= document.version and not same(document.value_at(path), operation.value)
 
 
 def without_token(notes: Notes | None) -> Snapshot:

@@ -20,7 +20,7 @@ from .consistency import LAG, Heard
 from .made import DISPUTED_SECONDS, Made, disputes, has_made, made_by
 from .notes import NO_LOGIN, Login, Notes
 
-__all__ = ["Against", "Standing", "digest_of_switches", "is_to_come", "receipts_that_count", "weigh"]
+__all__ = ["INEXACT", "Against", "Standing", "digest_of_switches", "is_to_come", "receipts_that_count", "weigh"]
 
 DIGITS: Final = 4
 """Of the digest of each switch: a chance of one in 65,536 to take another value for it."""

@@ -121,6 +121,35 @@ async def test_choice_that_waits_beside_a_lost_one(
     await browser.switch(right, currency="CHF")
 
     assert [await browser.currency(shop) for shop in (right, fast)] == ["CHF", "CHF"]
+    emporix.clear_faults()
+    await asyncio.sleep(5)
+    assert await browser.currency(fast) == "CHF"
+    assert held(emporix, session.session_id)["currency"] == "CHF", "it is sent by whoever hears of it first"
+    for shop in (fast, right, fast):
+        await asyncio.sleep(15)
+        assert await browser.currency(shop) == "CHF"
+
+
+async def test_swallowed_choice_beside_a_lost_one(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix, offset: float
+) -> None:
+    """A choice that a proxy has dropped shows, and is sent once more, also where another one is remembered."""
+    wrong, right = (make_shop(secret_key=SECRET) for _ in range(2))
+    wrong.clock.wall_offset = offset
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    await browser.send(wrong, choosing(currency="USD"))  # its answer is lost
+    emporix.edit(session.session_id, currency="GBP")
+    await asyncio.sleep(15)
+    assert [await browser.currency(shop) for shop in (wrong, right)] == ["GBP", "GBP"]
+    emporix.fault("context.patch", Fault(status=204))
+    await browser.switch(right, currency="CHF")
+    await asyncio.sleep(3)
+
+    for _ in range(4):
+        assert await browser.currency(wrong) == "CHF"
+        await asyncio.sleep(5)
+    assert held(emporix, session.session_id)["currency"] == "CHF"
 
 
 async def test_choice_of_somebody_else(make_shop: Callable[..., Shop], emporix: FakeEmporix, offset: float) -> None:
