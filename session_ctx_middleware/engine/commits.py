@@ -310,9 +310,8 @@ class Commits:
             self.pending.forget_taken(entry, disproved)
         elsewhere = self.handover.brought(entry, job.token, job.notes) if job.notes is not None else NO_CHANGES
         stored = entry.snapshot.parked.ids - elsewhere.ids
-        job.takes_along(
-            Along(stands.pending, stored, self.handover.wants_receipts(entry, job.token, job.notes, against))
-        )
+        told = self.pending.has_told(entry) or self.handover.wants_receipts(entry, job.token, job.notes, against)
+        job.takes_along(Along(stands.pending, stored, told))
 
     def _raise(self, job: Job, document: ContextDocument | None) -> None:
         job.raises(self.handover.from_the_future(job.entry, job.token, job.notes, document))

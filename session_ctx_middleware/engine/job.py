@@ -76,7 +76,7 @@ class Along:
     Args:
         changes: what was parked.
         stored: the ids of those that the store had.
-        receipts: whether the browser brought a change that waits, or that another context has taken.
+        receipts: whether the browser brought a change that waits, or that another context has taken; or may do so yet.
     """
 
     changes: ContextChanges = NO_CHANGES

@@ -26,8 +26,9 @@ SESSIONS: Final = 10_000
 
 if TYPE_CHECKING:
     _Taken = TTLCache[str, ContextChanges]
+    _Told = TTLCache[str, None]
 else:
-    _Taken = TTLCache
+    _Taken = _Told = TTLCache
 
 
 class Pending:
@@ -42,7 +43,7 @@ class Pending:
         events: who is told what had no room, and what Emporix refused.
     """
 
-    __slots__ = ("_entries", "_events", "_known_sessions", "_sharing", "_taken")
+    __slots__ = ("_entries", "_events", "_known_sessions", "_sharing", "_taken", "_told")
 
     def __init__(
         self, sharing: Sharing, entries: Entries, known_sessions: KnownSessions, clock: Clock, events: Events
@@ -52,6 +53,7 @@ class Pending:
         self._entries = entries
         self._known_sessions = known_sessions
         self._taken = _Taken(SESSIONS, PARKED_TTL, timer=clock.monotonic)
+        self._told = _Told(SESSIONS, PARKED_TTL, timer=clock.monotonic)
 
     async def look(self, entry: Entry, *, again: bool = False, document: ContextDocument | None = None) -> bool:
         """Show in an entry what is parked for it; asks the store once, and when the session becomes known.
@@ -110,6 +112,10 @@ class Pending:
         if session is not None:
             self._taken[session.name] = entry.consistency.taken.outlines()
 
+    def has_told(self, entry: Entry) -> bool:
+        """Tell whether a browser may know a change of an entry as one that waits, though Emporix has it by now."""
+        return entry.name in self._told or _home(entry) in self._told
+
     async def keep(self, job: Job) -> None:
         """Park a job's own changes; those that were parked already still are."""
         if job.parking is not None:
@@ -117,6 +123,7 @@ class Pending:
         if job.parking is not None or job.is_forgotten:
             return
         parking = job.begins_parking()
+        self._told[_home(job.entry)] = None
         try:
             await self._keep(job)
         finally:

@@ -213,6 +213,28 @@ async def test_a3_old_choice_over_a_newer_one(
     assert held(emporix, session.session_id)["currency"] == "GBP"
 
 
+@SHARING
+async def test_a3_choice_that_was_taken_after_all(shared: bool, make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """A choice that Emporix took just after the browser was told that it waits is not sent over a later one."""
+    one, two = fleet(make_shop, 2, shared=shared)
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    for shop in (one, two):
+        await browser.currency(shop)
+    emporix.fault("context.patch", Fault(delay=3.5))
+    slow = browser.send(one, choosing(currency="USD"))
+    await asyncio.sleep(5)
+    late = await browser.send(one, choosing(currency="CHF"))
+    browser.receive(await slow)
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+
+    await browser.currency(two)
+    await browser.visit(two, choosing(language="fr"))
+    assert held(emporix, session.session_id)["currency"] == "CHF"
+    browser.receive(late)
+    assert [await browser.currency(shop) for shop in (two, one)] == ["CHF", "CHF"]
+
+
 # A4: answers overtake each other
 
 

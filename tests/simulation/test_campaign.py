@@ -24,6 +24,7 @@ STORE = "3 workers, store"
 FAILING = "3 workers, notes and a store that fails"
 DOCUMENT = "3 workers, document"
 SKEWED = "3 workers, document, clocks an hour apart"
+BOTH = "3 workers, document and store"
 
 HERE, THERE = [*SITUATIONS][::2], [*SITUATIONS][1::2]
 """What is played every day in one process, and among three workers; the slow tier plays all of it everywhere."""
@@ -54,6 +55,7 @@ ONCE_BROKEN = [
     (SKEWED, "new tokens in bad weather", 3),
     (SKEWED, "new tokens", 722),
     (SKEWED, "2xx that changed nothing, overlap", 905),
+    (BOTH, "overlap in bad weather", 901),
 ]
 """Visits that long campaigns have found, each of which has shown a defect of its own kind."""
 
