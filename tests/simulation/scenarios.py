@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 
 import httpx2
 from starlette.requests import Request
@@ -464,6 +465,64 @@ async def a_choice_counts_though_one_that_was_replaced_seems_to_be_later() -> No
         await browser.currency(shop)
         browser.receive(await last)
         assert await browser.currency(shop) == "GBP"
+
+
+async def what_two_choices_have_replaced_shows_no_more() -> None:
+    async with shops_an_hour_apart() as (emporix, shop, other):
+        browser = Browser(emporix.new_session(currency="EUR").token)
+        slow = await browser.send(other, choosing(currency="USD"))
+        await browser.switch(shop, currency="CHF")
+        third = Shop(emporix, httpx2, secret_key=SECRET)
+        async with third.browser, third.upstream_client:
+            assert await browser.currency(third) == "CHF"
+            await browser.switch(shop, currency="GBP")
+            browser.receive(slow)
+            emporix.fault("context.get", Fault(status=503), times=None)
+            assert await browser.currency(third) in {"GBP", "USD"}
+
+
+async def what_was_dated_ahead_hides_nothing_later() -> None:
+    async with shops_an_hour_apart() as (emporix, shop, other):
+        session = emporix.new_session(currency="EUR")
+        browser = Browser(session.token)
+        ahead = Fault(headers={"date": formatdate(shop.clock.time() + 3600, usegmt=True)})
+        emporix.fault("context.get", ahead)
+        emporix.fault("context.patch", ahead)
+        await browser.switch(shop, currency="USD")
+        await asyncio.sleep(90)
+        emporix.edit(session.session_id, currency="GBP")
+        assert await browser.currency(other) == "GBP"
+
+
+async def a_choice_that_waits_is_sent_though_a_lost_one_seems_to_be_later() -> None:
+    async with shops_an_hour_apart() as (emporix, shop, other):
+        session = emporix.new_session(currency="EUR")
+        browser = Browser(session.token)
+        await browser.send(other, choosing(currency="USD"))
+        emporix.edit(session.session_id, currency="GBP")
+        await asyncio.sleep(15)
+        for each in (other, shop):
+            assert await browser.currency(each) == "GBP"
+        emporix.fault("context.patch", Fault(status=503), times=None)
+        await browser.switch(shop, currency="CHF")
+        emporix.clear_faults()
+        await asyncio.sleep(15)
+        assert await browser.currency(other) == "CHF"
+        assert held(emporix, session.session_id)["currency"] == "CHF"
+
+
+async def a_choice_that_was_taken_after_all_does_not_undo_a_later_one() -> None:
+    async with shops_an_hour_apart() as (emporix, shop, other):
+        session = emporix.new_session(currency="EUR")
+        browser = Browser(session.token)
+        await browser.currency(shop)
+        emporix.fault("context.patch", Fault(delay=3.5))
+        slow = browser.send(shop, choosing(currency="USD"))
+        await asyncio.sleep(5)
+        await browser.send(shop, choosing(currency="CHF"))
+        browser.receive(await slow)
+        await browser.switch(other, language="fr")
+        assert held(emporix, session.session_id)["currency"] == "CHF"
 
 
 async def a_swallowed_change_is_sent_though_another_token_believes_it_taken() -> None:

@@ -18,7 +18,7 @@ from session_ctx_middleware.compaction import OnTheirWay
 from session_ctx_middleware.document_cookie import DocumentCookies
 from session_ctx_middleware.emporix.limits import TimeLimit
 from session_ctx_middleware.emporix.transport import TimeLimitedCall
-from session_ctx_middleware.engine import consistency, required, standing
+from session_ctx_middleware.engine import consistency, handover, required, requirements, standing
 from session_ctx_middleware.engine.breaker import SessionBreaker
 from session_ctx_middleware.engine.bulkhead import Bulkhead
 from session_ctx_middleware.engine.commits import Commits
@@ -43,6 +43,7 @@ from session_ctx_middleware.engine.travelling import Travelling
 from session_ctx_middleware.engine.verdict import Verdict
 from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.model.document import ContextDocument
+from session_ctx_middleware.model.operation import Operation
 from session_ctx_middleware.model.view import Snapshot
 from session_ctx_middleware.platform_time import PlatformTime
 from session_ctx_middleware.stores import Attachment, MemoryStore
@@ -448,6 +449,27 @@ def no_time_of_emporix(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(PlatformTime, "at", lambda self, moment: self._clock.time() - self._clock.monotonic() + moment)
 
 
+def no_doubt_about_moments_to_come(patch: pytest.MonkeyPatch) -> None:
+    """Emporix is believed to have taken a change at a moment that is still to come."""
+    for module in (standing, requirements):
+        patch.setattr(module, "is_to_come", lambda *_: False)
+
+
+def no_memory_of_what_overtook(patch: pytest.MonkeyPatch) -> None:
+    """Of two choices the one that Emporix took later is forgotten, where the other one seems to be later."""
+    patch.setattr(Operation, "overtaken_here", ())
+
+
+def no_word_for_the_browser(patch: pytest.MonkeyPatch) -> None:
+    """What one worker remembers counts more than what a browser brings that does not know of it."""
+    patch.setattr(handover, "_overwritten", lambda *_: set())
+
+
+def no_memory_of_what_waited(patch: pytest.MonkeyPatch) -> None:
+    """That a browser was told of a change that waits is forgotten once Emporix has it."""
+    patch.setattr(Pending, "has_told", lambda *_: False)
+
+
 def no_names_of_joins(patch: pytest.MonkeyPatch) -> None:
     """Each page that joins notes gives what it writes a name of its own."""
     patch.setattr(continuity, "_name_of_join", lambda _: secrets.token_hex(8).encode())
@@ -557,6 +579,10 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_second_thought_about_documents, documents_that_travel.a_document_that_came_before_the_choice_does_not_undo_it),
     (no_comparing_of_documents, documents_that_travel.of_two_documents_the_later_one_shows),
     (no_doubt_about_the_future, scenarios.a_choice_counts_though_one_that_was_replaced_seems_to_be_later),
+    (no_doubt_about_moments_to_come, scenarios.what_was_dated_ahead_hides_nothing_later),
+    (no_memory_of_what_overtook, scenarios.what_two_choices_have_replaced_shows_no_more),
+    (no_word_for_the_browser, scenarios.a_choice_that_waits_is_sent_though_a_lost_one_seems_to_be_later),
+    (no_memory_of_what_waited, scenarios.a_choice_that_was_taken_after_all_does_not_undo_a_later_one),
     (no_time_of_emporix, scenarios.what_was_seen_elsewhere_shows_whatever_the_time_is),
     (
         no_forgetting_of_what_is_disproved,
