@@ -102,11 +102,10 @@ def later(one: Operation, other: Operation) -> Operation:
 
 def _overtaken(first: Operation, second: Operation) -> Operation:
     """Return a change that knows of those in whose place it is, and that Emporix took after it."""
-    others = (*first.overtaken_by, *_taken_in_a_version(second))
-    if not others:
+    if not (first.overtaken_by or second.overtaken_by) and _is_in_order(first.taken, second.taken):
         return first
     latest: dict[str, Taken] = {}
-    for taken in (*_taken_in_a_version(first), *others):
+    for taken in (*_taken_in_a_version(first), *first.overtaken_by, *_taken_in_a_version(second), *second.overtaken_by):
         there = latest.get(taken.context)
         if there is None or (taken.version, taken.at) > (there.version, there.at):
             latest[taken.context] = taken if taken is first.taken else replace(taken, replaced="")
@@ -114,10 +113,17 @@ def _overtaken(first: Operation, second: Operation) -> Operation:
     return first if found == first.overtaken_by else replace(first, overtaken_by=found)
 
 
+def _is_in_order(first: Taken | None, second: Taken | None) -> bool:
+    """Tell whether Emporix took the second of two changes before the first one, or in no version that is known."""
+    if second is None or second.version < 0:
+        return True
+    if first is None or first.context != second.context:
+        return False
+    return (first.version, first.at) >= (second.version, second.at)
+
+
 def _taken_in_a_version(operation: Operation) -> tuple[Taken, ...]:
-    """Return how Emporix took a change, and those in whose place it is, where the version is known."""
-    own = operation.taken
-    return operation.overtaken_by if own is None or own.version < 0 else (own, *operation.overtaken_by)
+    return () if operation.taken is None or operation.taken.version < 0 else (operation.taken,)
 
 
 def _better_copy(one: Operation, other: Operation) -> Operation:
