@@ -72,6 +72,8 @@ class Judge:
         skewed: whether the clocks of workers differ: of two choices neither of which knew the other, the one may win
             that somebody else had replaced by then, and may be sent again over the other.
         apart: whether workers hear of each other by the browser and by Emporix alone.
+        by_receipt: whether what waits is in the hands of a browser, so that nothing but a receipt tells one worker what
+            another one has sent of it.
         alone: whether there is one process, which knows of everything.
     """
 
@@ -83,6 +85,7 @@ class Judge:
         hearsay: float,
         skewed: bool = False,
         apart: bool = False,
+        by_receipt: bool = False,
         alone: bool = False,
     ) -> None:
         self.found: dict[str, list[str]] = defaultdict(list)
@@ -94,6 +97,7 @@ class Judge:
         self._hearsay = hearsay
         self._skewed = skewed
         self._apart = apart
+        self._by_receipt = apart or by_receipt
         self._alone = alone
         self._holds: dict[tuple[str, str], str | None] = {}
         self._replaced: defaultdict[tuple[str, str], dict[object, object]] = defaultdict(dict)
@@ -327,7 +331,7 @@ class Judge:
         held = self._held[session.name, path]
         if held.count(value) >= len(owners) and held[-1] != value:  # a double click wants the same twice
             newer = min(each.sent for each in self._owners[path, held[-1]])
-            unheard = self._apart and path in session.bare  # its receipt was wiped, see `_overrule`
+            unheard = self._by_receipt and path in session.bare  # its receipt was wiped
             if not unheard and all(self._was_settled(each, newer) for each in owners):
                 self.violation("twice", f"{path} became {value!r} again, over {held[-1]!r}")
         held.append(value)

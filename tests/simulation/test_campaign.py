@@ -22,6 +22,7 @@ SEVERAL = "one process, 3 instances, 2 loops"
 NOTES = "3 workers, notes"
 STORE = "3 workers, store"
 FAILING = "3 workers, notes and a store that fails"
+NOTES_AND_STORE = "3 workers, notes and store"
 DOCUMENT = "3 workers, document"
 SKEWED = "3 workers, document, clocks an hour apart"
 BOTH = "3 workers, document and store"
@@ -47,6 +48,7 @@ ONCE_BROKEN = [
     (STORE, "2xx that changed nothing, overlap", 2),
     (STORE, "2xx that changed nothing, backups", 48),
     (SEVERAL, "a token is revoked", 10126),
+    (NOTES_AND_STORE, "wiped receipts", 813),
     (DOCUMENT, "backups", 33),
     (DOCUMENT, "backups", 57),
     (DOCUMENT, "2xx that changed nothing, backups", 19),

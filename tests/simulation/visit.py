@@ -91,6 +91,7 @@ class Visit:
             hearsay=hearsay,
             skewed=setup.skew > 0,
             apart=setup.workers > 1 and setup.store == "none",
+            by_receipt=setup.workers > 1 and setup.notes,
             alone=setup.workers == 1,
         )
         self.platform = Platform(lambda: loops.time.now, self.judge)
