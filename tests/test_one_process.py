@@ -134,6 +134,45 @@ async def test_switch_before_emporix_shows_it(reads: bool, lag: float, status: i
     assert shown == ["USD"] * 4
 
 
+async def test_swallowed_change_and_a_later_version() -> None:
+    """What shows that a proxy swallowed a change counts, though each instance knows Emporix' time by half a second."""
+    emporix = FakeEmporix(now=lambda: WALL_START + asyncio.get_running_loop().time())
+    clock, session = VirtualClock(), emporix.new_session(currency="EUR", language="en")
+    one, other = instance(emporix, clock=clock), instance(emporix, clock=clock)
+    await get(one, session.token)  # at the beginning of a second: for all it knows, this may be the end of it
+    await asyncio.sleep(0.99)
+    await get(other, session.token, "refresh=1")
+
+    emporix.fault("context.patch", Fault(status=204), times=1)
+    await get(one, session.token, "to=USD")
+    emporix.edit(session.session_id, language="fr")  # makes the version that the switch was to have made
+    await asyncio.sleep(0.1)
+    await get(other, session.token, "language=it")
+
+    assert [await get(each, session.token, "both=1") for each in (other, one)] == ["USD it"] * 2
+    assert held(emporix, session.session_id)["currency"] == "USD"
+
+
+async def test_read_beside_a_swallowed_change() -> None:
+    """What shows that a proxy swallowed a change may have been asked for before the change was answered."""
+    emporix = FakeEmporix(now=lambda: WALL_START + asyncio.get_running_loop().time())
+    clock, session = VirtualClock(), emporix.new_session(currency="EUR", language="en")
+    one, other = instance(emporix, clock=clock), instance(emporix, clock=clock)
+    renewed = emporix.new_token(session.session_id)
+    await get(one, session.token)
+    await asyncio.sleep(0.1)
+
+    emporix.fault("context.patch", Fault(status=204, delay=0.3), times=1)
+    changing = asyncio.create_task(get(one, session.token, "to=USD"))
+    await asyncio.sleep(0.1)
+    emporix.edit(session.session_id, language="fr")
+    emporix.fault("context.get", Fault(delay_after=0.4), times=1)
+    await asyncio.gather(changing, get(other, renewed))
+
+    assert await get(other, renewed, "both=1") == "USD fr"
+    assert await get(one, session.token, "both=1") == "USD fr"
+
+
 async def test_writes_that_overlap(emporix: FakeEmporix) -> None:
     """C1: Where two instances write at the same time, both show what either of them has written."""
     clock, session = VirtualClock(), emporix.new_session(currency="EUR", language="en")

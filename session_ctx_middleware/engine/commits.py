@@ -164,7 +164,7 @@ class Commits:
         if job.parking is not None:
             self.pending.tell_refused(job, error)  # the request has been told that they wait, and is gone
         if not job.own:
-            self._settle(job, job.parked.as_taken(self.handover.taken(job.entry.document, 0)))
+            self._settle(job, job.parked.as_taken(self.handover.taken(job.entry.document)))
         await self.pending.unpark(job, with_parked=not job.own)
 
     def _settle(self, job: Job, dropped: ContextChanges) -> None:
@@ -233,7 +233,7 @@ class Commits:
     async def _drop(self, job: Job, parked: ContextChanges, refused: EmporixError) -> None:
         """Drop parked changes without which Emporix has taken the job's own, and say so."""
         dropped = parked.beside(job.own)
-        self._settle(job, dropped.as_taken(self.handover.taken(job.entry.document, 0)))
+        self._settle(job, dropped.as_taken(self.handover.taken(job.entry.document)))
         await self.pending.drop(job.entry, dropped)
         self.pending.tell_refused(job, refused)
 
@@ -251,7 +251,7 @@ class Commits:
             if error is None:
                 # Nobody has promised that a PATCH which changes nothing raises the version.
                 raised = 1 if receipts or changes.missing_from(base.document) else 0
-                taken = self.handover.taken(base.document, raised)
+                taken = self.handover.taken(base.document, raised, base.asked_at)
                 self._take_over(job, base.document, taken, base.document)
                 self.announcer.show_taken(job, base, changes, taken.version)
                 self._remember(job, taken)
@@ -265,7 +265,7 @@ class Commits:
             # Always all of them: only a PATCH that is taken proves that a document was not an old one.
             changes = self._rebased(job, first, latest.document)
             base = latest
-        taken = self.handover.taken(base.document, 0)
+        taken = self.handover.taken(base.document, 0, base.asked_at)
         self._take_over(job, base.document, taken, None)
         self.announcer.show_seen(job, base.document)
         self._remember(job, taken)

@@ -11,7 +11,7 @@ from ..clock import Clock
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import NO_RECEIPTS, ContextDocument
 from ..model.frozen_json import same
-from ..model.operation import SOMEHOW, Operation, Taken
+from ..model.operation import MICROSECONDS, SOMEHOW, Operation, Taken
 from ..model.view import NOTHING_KNOWN, Snapshot
 from ..platform_time import PlatformTime
 from .binding import Binding
@@ -209,12 +209,19 @@ class Handover:
             written = self.platform_time.moment(known.required.floor.at)
             entry.learn(known.requiring(known.required.dated(written)))
 
-    def taken(self, document: ContextDocument | None, more: int) -> Taken:
-        """Return what there is to know about changes that a document has, or one that is so many versions later."""
+    def taken(self, document: ContextDocument | None, more: int = 0, asked_at: float = NEVER) -> Taken:
+        """Return what there is to know about changes that a document has, or one that is so many versions later.
+
+        Args:
+            document: as Emporix answered it; `None` where nobody has one.
+            more: so many.
+            asked_at: when Emporix was asked for it, in monotonic seconds.
+        """
         if document is None:
             return SOMEHOW
-        now = self._dated(self.clock.monotonic())
-        return Taken(document.version + more, self.keys.incarnation(document.identity), now)
+        now = self.clock.monotonic()
+        at = round(self._dated(now), MICROSECONDS)
+        return Taken(document.version + more, self.keys.incarnation(document.identity), at, asked=asked_at, heard=now)
 
     def _dated(self, moment: float) -> float:
         """Return monotonic seconds as seconds since the epoch: Emporix', and this host's only while it tells none."""

@@ -15,7 +15,7 @@ from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument, Value
 from ..model.fields import SWITCHES
 from ..model.frozen_json import same
-from ..model.operation import SOMEHOW, Operation, Taken, value_digest
+from ..model.operation import NEVER, SOMEHOW, Operation, Taken, value_digest
 from .consistency import LAG, Heard
 from .made import DISPUTED_SECONDS, Made, disputes, has_made, made_by
 from .notes import NO_LOGIN, Login, Notes
@@ -61,6 +61,8 @@ class Against:
         """Tell whether the document is no older than a change, as it was asked for so long after that was taken."""
         if self.asked_at == inf:
             return False
+        if taken.heard != NEVER:
+            return self.asked_at > taken.heard + LAG
         after = self._seconds_after(taken)
         if after is not None and after > LAG:
             return True
@@ -70,7 +72,13 @@ class Against:
         return since + LAG < self.asked_at
 
     def is_from_before(self, taken: Taken) -> bool:
-        """Tell whether the document was asked for before it was known that Emporix has a change, or a later one."""
+        """Tell whether the document was asked for before a change was taken, or another one in its place.
+
+        Where this process has sent it, its own clock says more than Emporix' time, of which two instances know but what
+        is true within a second: what was asked for after the document to which it was made is not from before it.
+        """
+        if taken.asked != NEVER and self.asked_at != inf:
+            return self.asked_at < taken.asked
         after = self._seconds_after(taken)
         return bool(taken.at) and after is not None and after < 0
 

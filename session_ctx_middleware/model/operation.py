@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Final
 
@@ -10,11 +10,12 @@ from .document import Removed, Value
 from .frozen_json import dumps, same
 from .personal import Personal
 
-__all__ = ["MICROSECONDS", "SOMEHOW", "Operation", "Taken", "later", "value_digest"]
+__all__ = ["MICROSECONDS", "NEVER", "SOMEHOW", "Operation", "Taken", "later", "value_digest"]
 
 DIGEST: Final = 8
 MICROSECONDS: Final = 6
 """Decimals of timestamps: notes tell microseconds, and a change is to have one timestamp wherever it is kept."""
+NEVER: Final = float("-inf")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -26,12 +27,17 @@ class Taken:
         context: the fingerprint of that context; empty where nobody knows.
         at: when, in seconds since the epoch; where nobody knows the version, when Emporix had it, or a later one.
         replaced: a digest of the value that it replaced (`value_digest`); empty where nobody knows.
+        asked: when Emporix was asked for the document that it was made to, in monotonic seconds of this process;
+            `NEVER` where another one did so.
+        heard: when Emporix had taken it, likewise.
     """
 
     version: int = -1
     context: str = ""
     at: float = 0.0
     replaced: str = ""
+    asked: float = field(default=NEVER, compare=False)
+    heard: float = field(default=NEVER, compare=False)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -140,7 +146,7 @@ def _better_copy(one: Operation, other: Operation) -> Operation:
 def _knowledge(operation: Operation) -> tuple[object, ...]:
     taken = operation.taken or SOMEHOW
     # Of two contexts that have it, the later one is that of the session in which the shopper is now.
-    known = (taken.version >= 0, taken.at, taken.version, taken.context, taken.replaced)
+    known = (taken.version >= 0, taken.at, taken.version, taken.context, taken.replaced, taken.heard, taken.asked)
     return operation.taken is not None, *known, operation.at, operation.recorded, operation.era, operation.again
 
 

@@ -230,6 +230,31 @@ def test_document_from_another_host(asked_on: float | None, *, shown: bool) -> N
     assert weigh(later, against).overlay.operations
 
 
+@pytest.mark.parametrize(("asked_at", "sent"), [(EARLIER + 0.1, True), (EARLIER - 0.1, False)])
+def test_document_that_was_asked_for_where_the_change_was_taken(asked_at: float, *, sent: bool) -> None:
+    """In one process its own clock says what came first, not Emporix' time, of which it knows less."""
+    document = ContextDocument(version=5, session_id="s", currency="EUR")
+    taken = replace(by(5, replaced="EUR"), asked=EARLIER)
+    change = ContextChanges({"currency": Operation("USD", "id", STAMP, STAMP, taken)})
+    sooner, later = (Against(document, HERE, asked_at, asked_on=AT + off) for off in (-0.5, 0.5))
+
+    standings = [weigh(change, against) for against in (sooner, later)]
+
+    assert [bool(each.pending.operations) for each in standings] == [sent] * 2
+    assert [bool(each.overlay.operations) for each in standings] == [not sent] * 2
+
+
+@pytest.mark.parametrize(("asked_at", "sent"), [(EARLIER + 2, False), (EARLIER + 1.5 + LAG, True), (inf, False)])
+def test_version_that_was_claimed_before(asked_at: float, *, sent: bool) -> None:
+    """A version that a swallowed change was to have made says nothing about one of this process that has made it."""
+    document = ContextDocument(version=4, session_id="s", currency="EUR")
+    taken = replace(by(5, replaced="EUR"), asked=EARLIER, heard=EARLIER + 1)
+    change = ContextChanges({"currency": Operation("USD", "id", STAMP, STAMP, taken)})
+    heard = ((5, EARLIER - LAG),)
+
+    assert bool(weigh(change, Against(document, HERE, asked_at, heard)).pending.operations) is sent
+
+
 @pytest.mark.parametrize(
     ("at", "asked_on", "sent"),
     [(AT - 1, AT + 1, True), (AT, AT + 1, False), (AT - 1, AT + 61, False), (AT - 1, None, False)],
