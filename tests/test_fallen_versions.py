@@ -196,6 +196,30 @@ async def test_swallowed_beside_another_token(
     assert len(patches(emporix)) == 2
 
 
+async def test_refresh_while_a_swallowed_switch_is_sent_again(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix, tab: Tab
+) -> None:
+    """What was read before the switch was sent once more is not the truth, though its version was claimed long ago."""
+    shop = make_shop(defaults=DEFAULTS)
+
+    async def refresh(ctx: SessionContext, _: Request) -> str:
+        return (await ctx.refresh()).currency or ""
+
+    await tab.look(shop)
+    emporix.fault("context.patch", Fault(status=204), times=1)
+    await tab.change(shop, currency="USD")
+    await asyncio.sleep(LAG + 1)
+    emporix.fault("context.get", Fault(delay_after=0.2), times=1)
+    changing = asyncio.create_task(tab.change(shop, language="fr"))
+    await asyncio.sleep(0.1)
+    emporix.fault("context.get", Fault(delay_after=1.0), times=1)  # it is asked before that, and answered afterwards
+
+    assert await tab.visit(shop, refresh) == "USD"
+    await changing
+    assert await tab.look(shop) == "USD fr"
+    assert currency(emporix, tab) == "USD"
+
+
 async def test_swallowed_under_somebody_elses_write(workers: tuple[Shop, Shop], emporix: FakeEmporix, tab: Tab) -> None:
     """A version that somebody else made has what was replaced still: then Emporix never saw the change."""
     one, two = workers

@@ -229,7 +229,7 @@ class Publisher:
         """Hold a document that a write overlapped: it is true, so no page may go behind it, but the next one asks."""
         document = found.document
         if self.is_acceptable(entry, found):
-            entry.learn(entry.consistency.raised(document.identity, document.version, found.asked_at))
+            entry.learn(entry.consistency.published(document, found.asked_at))
             self.show_taken(entry, Snapshot(document=document, parked=entry.snapshot.parked), found.asked_at)
 
     def _absent(self, entry: Entry, snapshot: Snapshot, seconds: float) -> None:
