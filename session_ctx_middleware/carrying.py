@@ -279,16 +279,21 @@ class Carrying(Privacy):
             return True
         if self._deps.cookies is None:
             return False
-        if self._told.operations or self._ended is not None or self._tells_version:
+        if self._ended is not None:
+            return True  # what earlier requests have left to tell ends with the visit
+        if not (self._used or self._told.operations or self._tells_version):
+            return False
+        if self._has_news() or self._tells_version or not self._brought.is_tidy:
             return True
-        if not self._used or (self._deps.documents is not None and self._document_out() is not None):
-            return self._used
-        return not self._brought.is_tidy or self._has_news()
+        return self._deps.documents is not None and self._document_out() is not None
 
     def _has_news(self) -> bool:
-        """Tell whether earlier requests have left something to tell, and take it over."""
-        if self._engine.has_untold and self._token is not None:
-            self._told, self._receipts = self._engine.tells_now(self._token), True
+        """Tell whether there is something to tell, with what earlier requests have left, which is taken over."""
+        left = (
+            self._engine.tells_now(self._token) if self._engine.has_untold and self._token is not None else NO_CHANGES
+        )
+        if left.operations:
+            self._told, self._receipts = self._told.newest(left), True
         return bool(self._told.operations)
 
     async def _cookies_out(self) -> tuple[bytes, ...]:

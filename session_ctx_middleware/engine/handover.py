@@ -8,7 +8,7 @@ from math import inf
 from typing import Final
 
 from ..clock import Clock
-from ..model.changes import NO_CHANGES, ContextChanges
+from ..model.changes import ContextChanges
 from ..model.document import NO_RECEIPTS, ContextDocument
 from ..model.frozen_json import same
 from ..model.operation import MICROSECONDS, SOMEHOW, Operation, Taken
@@ -20,41 +20,11 @@ from .given_up import GivenUp
 from .keys import Keys
 from .notes import NO_LOGIN, NOTE_SECONDS, Floor, Login, Noted, Notes
 from .standing import INEXACT, Against, Standing, receipts_that_count, weigh
+from .untold import Untold
 
-__all__ = ["Handover", "Untold", "without_token"]
+__all__ = ["Handover", "without_token"]
 
-UNTOLD: Final = 10_000
 NOTHING_STANDS: Final = Standing()
-
-
-class Untold:
-    """What requests without a response of their own have to tell, by the key of their token: for 24 hours.
-
-    Args:
-        clock: where time comes from.
-    """
-
-    __slots__ = ("_by_key", "_clock")
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        # In the order in which they end. A cache with timers of its own would look at them at the end of each request.
-        self._by_key: dict[bytes, tuple[ContextChanges, float]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._by_key)
-
-    def add(self, key: bytes, told: ContextChanges) -> None:
-        """Keep what a request has to tell beside what earlier ones have left."""
-        every = told.newest(self.pop(key))
-        if len(self._by_key) >= UNTOLD:
-            del self._by_key[next(iter(self._by_key))]
-        self._by_key[key] = every, self._clock.monotonic() + NOTE_SECONDS
-
-    def pop(self, key: bytes) -> ContextChanges:
-        """Return what is kept for a token, which now tells it."""
-        told, until = self._by_key.pop(key, (NO_CHANGES, inf))
-        return told if self._clock.monotonic() < until else NO_CHANGES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from .entry import Entry
 from .flights import Flight, Flights
 from .known_sessions import KnownSessions
 from .resilience import Protection
+from .untold import Untold
 
 __all__ = ["Letter", "Neighbour", "Neighbourhood", "Refused", "Unseen", "Written"]
 
@@ -102,6 +103,7 @@ class Neighbourhood:
         store: the store.
         fallback: keeps parked changes that the store could not take.
         known_sessions: which session a token is of.
+        untold: what requests without a response of their own have to tell.
         timestamps: of changes: of two that are made in this process, the later one has the later timestamp.
     """
 
@@ -110,6 +112,7 @@ class Neighbourhood:
         self.store = store
         self.fallback = MemoryStore(clock=clock)
         self.known_sessions = KnownSessions(clock)
+        self.untold = Untold(clock)
         self.timestamps = HybridClock(clock)
         self._clock = clock
         self._protections: dict[Hashable, Protection] = {}

@@ -19,7 +19,7 @@ from .commits import Commits
 from .entries import Entries
 from .flights import Flights
 from .given_up import GivenUp
-from .handover import Handover, Untold
+from .handover import Handover
 from .keys import Keys
 from .loads import Loads
 from .moves import Moves
@@ -152,7 +152,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         keys=keys,
         binding=binding,
         clock=clock,
-        untold=Untold(clock),
+        untold=neighbour.neighbourhood.untold,
         platform_time=platform,
         given_up=given_up,
     )

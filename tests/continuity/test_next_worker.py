@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -14,9 +15,9 @@ from session_ctx_middleware import Commit, SessionContext
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
-from ..support.shop import Shop
+from ..support.shop import Handler, Shop
 from ..support.virtual_time import VirtualClock
-from .browser import SECRET, Browser, again, named, tier
+from .browser import SECRET, Browser, again, choosing, named, page, tier
 
 
 async def test_switch_is_read_everywhere(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
@@ -117,24 +118,46 @@ async def test_store_from_before_the_change(make_shop: Callable[..., Shop], empo
     assert await browser.currency(two) == "USD"
 
 
-async def test_late_change_is_carried(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
-    """A late change that had to wait is carried by the next response."""
+async def late_switch(ctx: SessionContext, _: Request) -> Response:
+    """Change something when the response has gone."""
+
+    async def later() -> None:
+        async with ctx.late_changes():
+            ctx.switch_currency("USD")
+
+    return PlainTextResponse("", background=BackgroundTask(later))
+
+
+@pytest.mark.parametrize("instance", [0, 1], ids=["the same instance", "another instance"])
+@pytest.mark.parametrize("then", [page, choosing(language="fr")], ids=["page", "switch"])
+async def test_late_change_is_carried(
+    instance: int, then: Handler, make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    """A late change that had to wait is carried by the next response of the process, whatever else that has to tell."""
+    process = MemoryStore(clock=VirtualClock())
+    instances = [make_shop(secret_key=SECRET, store=process) for _ in range(2)]
+    elsewhere = make_shop(secret_key=SECRET)
+    browser = Browser(emporix.new_session(exists=False).token)
+
+    await browser.visit(instances[0], late_switch)
+    assert browser.cookies == {}
+    await browser.visit(instances[instance], then)
+
+    assert await browser.currency(elsewhere) == "USD"
+
+
+async def test_late_change_of_a_visit_that_has_ended(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:
+    """A logout carries nothing of what was chosen before it."""
     session = emporix.new_session(exists=False)
     browser = Browser(session.token)
+    await browser.visit(workers[0], late_switch)
 
-    async def stream(ctx: SessionContext, _: Request) -> Response:
-        async def later() -> None:
-            async with ctx.late_changes():
-                ctx.switch_currency("USD")
+    async def logout(ctx: SessionContext, _: Request) -> None:
+        await ctx.forget()
 
-        from starlette.background import BackgroundTask
-
-        return PlainTextResponse("", background=BackgroundTask(later))
-
-    await browser.visit(workers[0], stream)
-    assert browser.cookies == {}
-    assert await browser.currency(workers[0]) == "USD"
-    assert await browser.currency(workers[1]) == "USD"
+    await browser.visit(workers[0], logout)
+    assert browser.operations == []
+    assert await browser.currency(workers[1]) is None
 
 
 async def test_commit_before_an_error(workers: tuple[Shop, ...], emporix: FakeEmporix) -> None:

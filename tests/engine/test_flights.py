@@ -19,7 +19,7 @@ from session_ctx_middleware.engine.entries import Entries
 from session_ctx_middleware.engine.entry import Entry
 from session_ctx_middleware.engine.flights import Failed, Flight, Flights, Found, Outcome
 from session_ctx_middleware.engine.given_up import GivenUp
-from session_ctx_middleware.engine.handover import Handover, Untold
+from session_ctx_middleware.engine.handover import Handover
 from session_ctx_middleware.engine.keys import Keys
 from session_ctx_middleware.engine.known_sessions import KnownSessions
 from session_ctx_middleware.engine.loads import Loads
@@ -27,6 +27,7 @@ from session_ctx_middleware.engine.pending import Pending
 from session_ctx_middleware.engine.ports import Caller
 from session_ctx_middleware.engine.publishing import Publisher
 from session_ctx_middleware.engine.sharing import Sharing
+from session_ctx_middleware.engine.untold import Untold
 from session_ctx_middleware.engine.verdict import Verdict
 from session_ctx_middleware.events import Events
 from session_ctx_middleware.platform_time import PlatformTime

@@ -19,6 +19,7 @@ SELDOM = 1
 
 ONE = "one process"
 SEVERAL = "one process, 3 instances, 2 loops"
+SEVERAL_NOTES = "one process, 3 instances, 2 loops, notes"
 NOTES = "3 workers, notes"
 STORE = "3 workers, store"
 FAILING = "3 workers, notes and a store that fails"
@@ -42,6 +43,7 @@ ONCE_BROKEN = [
     (SEVERAL, "2xx that changed nothing, new tokens", 924),
     (SEVERAL, "2xx that changed nothing, backups", 105),
     (SEVERAL, "everything", 78),
+    (SEVERAL_NOTES, "2xx that changed nothing, new tokens", 915),
     (NOTES, "new tokens in bad weather", 51),
     (NOTES, "logins", 101),
     (NOTES, "large attributes", 822),
