@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument
+from ..model.operation import NEVER, Taken
 from ..model.view import Snapshot
 from .bases import Base
 from .entries import Entries
@@ -74,5 +75,16 @@ class Announcer:
             version: that version.
             taken: all changes that were sent for it, where that is known.
         """
-        made_for = taken if version > document.version else NO_CHANGES
+        made_for = _for_others(taken) if version > document.version else NO_CHANGES
         await self.sharing.invalidate(self.entries.with_siblings(job.entry), document.identity, version, made_for)
+
+
+def _for_others(changes: ContextChanges) -> ContextChanges:
+    """Return changes without what only the clock of this process says of them."""
+    return ContextChanges(
+        {path: replace(each, taken=_elsewhere(each.taken)) for path, each in changes.operations.items()}
+    )
+
+
+def _elsewhere(taken: Taken | None) -> Taken | None:
+    return None if taken is None else replace(taken, asked=NEVER, heard=NEVER)
