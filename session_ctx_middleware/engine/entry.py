@@ -226,10 +226,10 @@ class Entry:
         if self.snapshot.parked is not parked and (self.snapshot.parked or parked):
             self.snapshot = replace(self.snapshot, parked=parked)
 
-    def has_lost(self, waited: ContextChanges, document: ContextDocument) -> bool:
+    def has_lost(self, waited: ContextChanges, document: ContextDocument | None) -> bool:
         """Tell whether changes that `waited` do so no more, and a document lacks them: somebody has sent them since."""
         gone = waited.minus(self.snapshot.parked).minus(self._consistency.taken)
-        return bool(gone.operations) and bool(gone.missing_from(document).operations)
+        return bool(gone.operations) and (document is None or bool(gone.missing_from(document).operations))
 
     def lay_over(self, changes: ContextChanges) -> None:
         """Show changes that Emporix has taken over the document, until a GET brings a later one."""

@@ -92,13 +92,13 @@ class Peers:
 
     def _learns(self, entry: Entry, notice: Notice) -> None:
         """Note which changes Emporix has taken from the shopper by way of another worker, and show them."""
-        known = entry.consistency
-        if known.incarnation is None or self.publisher.keys.incarnation(known.incarnation) != notice.identity:
-            return
-        if known.floor < notice.floor:
-            return  # nobody believes that there is such a version
-        entry.learn(told(known, notice.taken, notice.floor, self.clock.monotonic()))
-        self.handover.lays_over(entry)
+        known, keys = entry.consistency, self.publisher.keys
+        if known.incarnation is None or keys.incarnation(known.incarnation) != notice.identity:
+            # A context that is not known here yet: it has them in the place of what the last one had.
+            entry.learn(known.remembering(notice.taken.newest(known.taken)))
+        elif known.floor >= notice.floor:  # else nobody believes that there is such a version
+            entry.learn(told(known, notice.taken, notice.floor, self.clock.monotonic()))
+            self.handover.lays_over(entry)
 
     def _forgets(self, entry: Entry) -> None:
         """Forget a context: its token was rejected, or Emporix does not have any more what was announced of it."""

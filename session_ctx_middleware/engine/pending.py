@@ -103,7 +103,7 @@ class Pending:
         """Show what the store has; who has sent what was there before may not have been heard of yet."""
         waited = entry.snapshot.parked
         entry.show_parked(parked)
-        if waited.operations and entry.document is not None and entry.has_lost(waited, entry.document):
+        if waited.operations and entry.has_lost(waited, entry.document):
             entry.expire()
 
     def remember_taken(self, entry: Entry) -> None:

@@ -152,7 +152,7 @@ class Reads:
         flight = self.loads.join(entry, token, store_read)
         outcome = await flight.landed.wait(until - self.clock.monotonic(), self.clock)
         in_vain = outcome is None or isinstance(outcome, Failed)
-        in_vain = in_vain or (isinstance(outcome, Found) and self._is_too_early(flight, outcome))
+        in_vain = in_vain or self._is_too_early(flight, outcome)
         if entry.document is None or not in_vain:
             return self._answer(entry, outcome)
         self.stats.count_stale()
@@ -161,7 +161,7 @@ class Reads:
     async def _wait(self, entry: Entry, flight: Flight, token: str, until: float) -> Snapshot:
         for attempt in range(1, LAG_TRIES + 1):
             outcome = await self._landing(entry, flight, until)
-            if not (isinstance(outcome, Found) and self._is_too_early(flight, outcome)):
+            if not self._is_too_early(flight, outcome) or (isinstance(outcome, Missing) and attempt == LAG_TRIES):
                 return self._answer(entry, outcome)
             if attempt < LAG_TRIES:
                 await self.clock.sleep(lag_pause(self.clock))
@@ -182,11 +182,17 @@ class Reads:
             self.publisher.throttle(entry, now)
         return outcome
 
-    def _is_too_early(self, flight: Flight, found: Found) -> bool:
-        """Tell whether a document was asked for before something that the shopper has been shown was sent."""
-        if not self.publisher.is_acceptable(flight.entry, found):
-            return True
-        return flight.entry.has_lost(flight.parked, found.document)
+    def _is_too_early(self, flight: Flight, outcome: Outcome | None) -> bool:
+        """Tell whether Emporix was asked before something that the shopper has been shown was sent."""
+        match outcome:
+            case Found(document):
+                return not self.publisher.is_acceptable(flight.entry, outcome) or flight.entry.has_lost(
+                    flight.parked, document
+                )
+            case Missing():
+                return flight.entry.has_lost(flight.parked, None)
+            case _:
+                return False
 
     def _answer(self, entry: Entry, outcome: Outcome | None) -> Snapshot:
         self.stats.count_miss()
