@@ -169,7 +169,9 @@ def _unpacked(item: object, tables: _Tables, era: int, *, now: float, wall: floa
     taken = _taken(rest, tables) if rest else None
     value, op_id = _unpacked_value(value), _longer_id(op_id)
     operation = operation_of(path, value, op_id, tables.moment(ago), now=now, wall=wall, taken=taken, era=era)
-    operation = replace(operation, again=rest[2:3] == [1], overtaken_by=_overtaken_by(taken, rest[3:4], tables))
+    again = rest[2:3] == [1]
+    overtaken_by = _overtaken_by(taken, rest[3:4], tables)
+    operation = replace(operation, again=again, rounds=int(again), overtaken_by=overtaken_by)
     return Noted(path, operation, token, session, proven)
 
 

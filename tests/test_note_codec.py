@@ -43,7 +43,7 @@ def operations(draw: st.DrawFn, era: int) -> tuple[str, Operation]:
         again = draw(st.booleans())
         others = st.builds(Taken, st.integers(0, 99), st.just(taken.context), moments)
         overtaken = tuple(draw(st.lists(others, max_size=1)))
-    return path, Operation(value, op_id, at, at, taken, era, again, overtaken)
+    return path, Operation(value, op_id, at, at, taken, era, again, int(again), overtaken)
 
 
 @st.composite

@@ -6,31 +6,48 @@ from dataclasses import replace
 from typing import Final
 
 from ..model.changes import ContextChanges
+from ..model.operation import Operation, later
 from .consistency import LAG, Consistency
 
-__all__ = ["denied", "told"]
+__all__ = ["denied", "has_fallen", "told"]
 
 LONGEST_NOTICE: Final = 2.0
 """Seconds after which a worker has heard of what others announce, or believes nothing."""
 
 
-def told(known: Consistency, taken: ContextChanges, version: int, at: float) -> Consistency:
+def told(known: Consistency, before: Consistency, taken: ContextChanges, version: int, at: float) -> Consistency:
     """Note which changes a version was made for, by way of another worker.
+
+    Versions of one context tell which of two changes came later, and timestamps only where they are equal, as somebody
+    was told of a version in vain: the clocks of two hosts differ.
 
     Args:
         known: what is known; the version has been announced.
+        before: what was known before that.
         taken: the changes.
         version: the version.
         at: now, in monotonic seconds.
     """
-    if known.incarnation is not None and version < known.floor and at > known.since + LAG:  # versions have fallen
-        before = known.starting_anew(known.incarnation, version - 1, at)
-        known = before.announced_by_peer(known.incarnation, version, at)
-    every = taken.newest(known.taken)
-    then = known.extended(version - 1, version).remembering(every)
+    start = min(before.complete_from, version - 1) if before.floor >= version - 1 else version - 1
+    if has_fallen(known, version, at) and known.incarnation is not None:
+        anew = known.starting_anew(known.incarnation, version - 1, at)
+        known, start = anew.announced_by_peer(known.incarnation, version, at), version - 1
+    every = _latest(taken, known.taken).over(known.taken)
+    then = known.extended(start, version).remembering(every)
     # Whoever said before that there was such a version may have been told so in vain.
     is_news = version >= known.floor and every.operations != known.taken.operations
     return replace(then, since=max(then.since, at)) if is_news else then
+
+
+def has_fallen(known: Consistency, version: int, at: float) -> bool:
+    """Tell whether versions have fallen, as one is made that has long been there.
+
+    Args:
+        known: what is known.
+        version: that another worker has made just now.
+        at: now, in monotonic seconds.
+    """
+    return version < known.floor and at > known.since + LAG
 
 
 def denied(known: Consistency, version: int, at: float) -> Consistency:
@@ -46,3 +63,25 @@ def denied(known: Consistency, version: int, at: float) -> Consistency:
     if version >= known.floor or at <= known.since + LONGEST_NOTICE:
         return known
     return replace(known, floor=version, since=at, announced=version, complete_from=version)
+
+
+def _latest(taken: ContextChanges, known: ContextChanges) -> ContextChanges:
+    """Return the changes of which no later one of their field is known."""
+
+    def latest(path: str, told: Operation) -> Operation:
+        there = known.get(path)
+        if there is None or (there.op_id != told.op_id and _version(there, told) < told.taken_version):
+            return told
+        if there.op_id != told.op_id and _version(there, told) > told.taken_version:
+            return there
+        return later(told, there)
+
+    return ContextChanges({path: latest(path, operation) for path, operation in taken.operations.items()})
+
+
+def _version(there: Operation, told: Operation) -> int:
+    """Return the version with which a known change was taken in the context of another one, else that of the other."""
+    taken, other = there.taken, told.taken
+    if taken is None or other is None or taken.version < 0 or taken.context != other.context:
+        return told.taken_version
+    return taken.version

@@ -75,16 +75,17 @@ class Announcer:
             version: that version.
             taken: all changes that were sent for it, where that is known.
         """
-        made_for = _for_others(taken) if version > document.version else NO_CHANGES
+        is_known = version > document.version and not job.is_forgotten
+        made_for = _for_others(taken) if is_known else NO_CHANGES
         await self.sharing.invalidate(self.entries.with_siblings(job.entry), document.identity, version, made_for)
 
 
 def _for_others(changes: ContextChanges) -> ContextChanges:
-    """Return changes without what only the clock of this process says of them."""
+    """Return changes as other workers hear of them: without what only the clock of this process says."""
     return ContextChanges(
         {path: replace(each, taken=_elsewhere(each.taken)) for path, each in changes.operations.items()}
     )
 
 
 def _elsewhere(taken: Taken | None) -> Taken | None:
-    return None if taken is None else replace(taken, asked=NEVER, heard=NEVER)
+    return None if taken is None else replace(taken, asked=NEVER, heard=NEVER, told=True)

@@ -78,16 +78,6 @@ class Handover:
             taken = taken.without(_overwritten(taken, self.binding.changes(entry, notes, token), against))
         return self._weighed(self.known(entry, token, notes).newest(taken), against)
 
-    def lays_over(self, entry: Entry) -> bool:
-        """Show what Emporix has taken over a document that is older; tell whether that is anything."""
-        document = entry.document
-        if document is None or not entry.consistency.taken.operations:
-            return False
-        against = self.against(entry, document, entry.asked_at, asked_on=entry.snapshot.asked_on)
-        overlay = self._weighed(entry.consistency.taken, against).overlay
-        entry.lay_over(overlay)
-        return bool(overlay.missing_from(document))
-
     def disproved(self, entry: Entry, pending: ContextChanges) -> ContextChanges:
         """Return the changes that were to have been taken here, and that must not keep what waits from being sent.
 

@@ -296,8 +296,6 @@ class Loads:
         self.flights.end(flight)
         try:
             self.publisher.publish(flight, outcome)
-            if isinstance(outcome, Found) and entry.document is outcome.document and self.handover.lays_over(entry):
-                entry.expire()  # the next document may have been asked for after the changes
         finally:
             self.entries.unpin(entry)
             flight.landed.resolve(outcome)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..clock import Clock
-from ..model.changes import NO_CHANGES
+from ..model.changes import NO_CHANGES, ContextChanges
 from ..stores import Notice, Stored
 from ..tasks import Tasks
-from .announced import denied, told
+from .announced import denied, has_fallen, told
+from .consistency import Consistency
 from .entries import Entries
 from .entry import Entry
 from .handover import Handover
@@ -55,10 +56,14 @@ class Peers:
                 if isinstance(letter, Unseen):
                     self.pending.forget_taken(entry, letter.changes)
                 else:
-                    self.publisher.reject(entry)
+                    entry.raise_fence()
+                    entry.expire()
+                    entry.hide()
             return
         notice, written = (letter, None) if isinstance(letter, Notice) else (letter.notice, letter)
-        for entry in self.entries.named(notice.names):
+        entries = self.entries.named(notice.names)
+        taken = notice.taken if entries else NO_CHANGES
+        for entry in entries:
             if notice.kind == "parked":
                 entry.store_view.parked_changed()
                 self.tasks.spawn(self.pending.look(entry))
@@ -70,7 +75,7 @@ class Peers:
             elif not notice.identity:
                 self._forgets(entry)
             else:
-                self._hears_of(entry, notice)
+                self._hears_of(entry, notice, taken)
 
     def log_out(self, entry: Entry) -> None:
         """Forget a token, and what it was about to do."""
@@ -78,27 +83,32 @@ class Peers:
         self.pauses.end(entry.key)
         self.entries.drop(entry)
 
-    def _hears_of(self, entry: Entry, notice: Notice) -> None:
-        known, keys = entry.consistency, self.publisher.keys
+    def _hears_of(self, entry: Entry, notice: Notice, taken: ContextChanges) -> None:
+        before, keys = entry.consistency, self.publisher.keys
         lower = -1
-        if known.incarnation is not None and notice.floor < known.floor:
-            lower = notice.floor if keys.incarnation(known.incarnation) == notice.identity else -1
+        if before.incarnation is not None and notice.floor < before.floor:
+            lower = notice.floor if keys.incarnation(before.incarnation) == notice.identity else -1
         entry.store_view.hears(lower)
         if not self._shows(entry, notice.identity, notice.floor, notice.floor):
             entry.raise_fence()
             entry.expire()
-        if notice.taken:
-            self._learns(entry, notice)
+        if taken.operations:
+            self._learns(entry, notice, before, taken)
 
-    def _learns(self, entry: Entry, notice: Notice) -> None:
+    def _learns(self, entry: Entry, notice: Notice, before: Consistency, taken: ContextChanges) -> None:
         """Note which changes Emporix has taken from the shopper by way of another worker, and show them."""
-        known, keys = entry.consistency, self.publisher.keys
-        if known.incarnation is None or keys.incarnation(known.incarnation) != notice.identity:
+        known, now, document = entry.consistency, self.clock.monotonic(), entry.document
+        if known.incarnation is None or self.publisher.keys.incarnation(known.incarnation) != notice.identity:
             # A context that is not known here yet: it has them in the place of what the last one had.
-            entry.learn(known.remembering(notice.taken.newest(known.taken)))
+            entry.learn(known.remembering(taken.newest(known.taken)))
         elif known.floor >= notice.floor:  # else nobody believes that there is such a version
-            entry.learn(told(known, notice.taken, notice.floor, self.clock.monotonic()))
-            self.handover.lays_over(entry)
+            if has_fallen(known, notice.floor, now):
+                entry.raise_fence()
+                entry.expire()
+                entry.hide()
+            entry.learn(told(known, before, taken, notice.floor, now))
+            if document is not None and entry.consistency.complete_from <= document.version:
+                entry.lay_over(entry.consistency.taken.taken_after(document.version))
 
     def _forgets(self, entry: Entry) -> None:
         """Forget a context: its token was rejected, or Emporix does not have any more what was announced of it."""

@@ -162,7 +162,7 @@ class Sharing:
     ) -> None:
         """Keep everybody else from showing less than `floor` of a context, which was `taken` with it."""
         if self.has_others:
-            notice = Notice("written", _names(entries), self._keys.incarnation(incarnation), floor, taken)
+            notice = Notice("written", _names(entries), self._keys.incarnation(incarnation), floor, lambda: taken)
             await self._invalidate(notice, Written.by(entries[0], notice))
 
     async def tell(self, entries: Sequence[Entry], incarnation: Incarnation, version: int) -> None:

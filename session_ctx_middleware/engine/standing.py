@@ -7,7 +7,7 @@ that was sent. So whoever reads it knows which parked changes later ones have re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from typing import Final
 
@@ -84,6 +84,8 @@ class Against:
 
     def precedes(self, operation: Operation, taken: Taken) -> bool:
         """Tell whether the document was asked for before a change was made, or before Emporix had it."""
+        if taken.told and self.document is not None and self.document.version >= taken.version:
+            return False  # of what another worker tells, versions say more than two clocks: see `announced.told`
         if self.is_from_before(taken):
             return True
         # When another worker recorded it is known by two hosts' clocks alone, when Emporix took it by its own one.
@@ -197,7 +199,7 @@ def _standing(path: str, operation: Operation, against: Against) -> Operation | 
         return operation
     received = receipts_that_count(document, against.login.version).get(path, -1.0)
     if received == operation.at and _is_written_over(path, operation, document, against):
-        return replace(operation, taken=None)
+        return operation.waiting_anew()
     if received >= operation.at:
         return None  # it is there, or a later one is
     return operation if taken is None else _once_taken(path, operation, taken, document, against)
@@ -215,10 +217,9 @@ def _once_taken(
         return operation  # a later version from before the change was made: versions have fallen
     sent_over = differs and document.version >= taken.version and path in document.receipts  # an older one was
     if sent_over or _is_written_over(path, operation, document, against) or taken.context not in {"", against.context}:
-        # Other workers that take it for done are to let it wait once more.
-        return replace(operation, taken=None, again=operation.again or sent_over)
+        return operation.waiting_anew()
     if differs and _was_never_seen(path, operation, document, against):
-        return None if operation.again else replace(operation, taken=None, again=True)
+        return None if operation.again else operation.waiting_anew(swallowed=True)
     if document.version < taken.version or (differs and against.is_from_before_others(operation)):
         return operation
     return operation if differs and _is_in_doubt(path, operation, document, against) else None

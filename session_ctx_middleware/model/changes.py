@@ -105,8 +105,8 @@ class ContextChanges(Personal):
     def minus(self, other: ContextChanges) -> ContextChanges:
         """Return what is left once `other` is taken or kept elsewhere: neither those changes nor what they replaced.
 
-        A later change of the same field, or another one made at the same moment, stays; so does one that is to be sent
-        once more, which who knows only of the first time takes for done.
+        A later change of the same field, or another one made at the same moment, stays; so does one that waits anew,
+        which who knows only of the first time takes for done.
         """
 
         def stays(path: str, operation: Operation) -> bool:
@@ -114,7 +114,7 @@ class ContextChanges(Personal):
             if done is None:
                 return True
             if operation.op_id == done.op_id:
-                return operation.again and not done.again
+                return operation.rounds > done.rounds
             return operation.at >= done.at
 
         return self._where(stays)
@@ -162,9 +162,7 @@ class ContextChanges(Personal):
 
     def once_more(self) -> ContextChanges:
         """Return the changes as ones that wait, though Emporix was said to have them; each of them once."""
-        again = {
-            path: replace(each, taken=None, again=True) for path, each in self.operations.items() if not each.again
-        }
+        again = {path: each.waiting_anew(swallowed=True) for path, each in self.operations.items() if not each.again}
         return ContextChanges(again)
 
     def taken_after(self, version: int) -> ContextChanges:

@@ -30,6 +30,8 @@ class Taken:
         asked: when Emporix was asked for the document that it was made to, in monotonic seconds of this process;
             `NEVER` where another one did so.
         heard: when Emporix had taken it, likewise.
+        told: whether nobody but another worker says so. Its clock may be wrong: the timestamp of the change says
+            nothing about those that were on their way here meanwhile.
     """
 
     version: int = -1
@@ -38,6 +40,7 @@ class Taken:
     replaced: str = ""
     asked: float = field(default=NEVER, compare=False)
     heard: float = field(default=NEVER, compare=False)
+    told: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -53,6 +56,8 @@ class Operation(Personal):
         taken: how Emporix took it; `None` while it has not.
         era: how often the shopper had logged out in this browser when it was recorded.
         again: whether it was parked once more, because Emporix had said that it had taken it and never seen it.
+        rounds: how often it has begun to wait anew, as Emporix has it no more, or never had it: who knows it as taken
+            in an earlier round takes it for done.
         overtaken_by: how Emporix took others of its field later, though their timestamps are earlier, the last one by
             context: none of the requests knew of the other ones.
     """
@@ -64,7 +69,12 @@ class Operation(Personal):
     taken: Taken | None = None
     era: int = 0
     again: bool = False
+    rounds: int = 0
     overtaken_by: tuple[Taken, ...] = ()
+
+    def waiting_anew(self, *, swallowed: bool = False) -> Operation:
+        """Return the change as one that waits though Emporix was said to have it; `swallowed`: as it never had it."""
+        return replace(self, taken=None, again=self.again or swallowed, rounds=self.rounds + 1)
 
     @property
     def is_outline(self) -> bool:
@@ -147,7 +157,8 @@ def _knowledge(operation: Operation) -> tuple[object, ...]:
     taken = operation.taken or SOMEHOW
     # Of two contexts that have it, the later one is that of the session in which the shopper is now.
     known = (taken.version >= 0, taken.at, taken.version, taken.context, taken.replaced, taken.heard, taken.asked)
-    return operation.taken is not None, *known, operation.at, operation.recorded, operation.era, operation.again
+    of_it = operation.at, operation.recorded, operation.era, operation.again, operation.rounds
+    return operation.taken is not None, *known, not taken.told, *of_it
 
 
 def _value_order(operation: Operation) -> tuple[bool, str]:

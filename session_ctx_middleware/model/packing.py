@@ -16,7 +16,7 @@ __all__ = ["Packed", "era_of", "moment_of", "operation_of", "pack", "unpack"]
 
 Packed = list[object]
 """One change: path, value (``None`` for a removal), operation id, when it was recorded, the version that has it (-1 for
-one that Emporix has not taken), `Operation.era` and `Operation.again`."""
+one that Emporix has not taken), `Operation.era`, `Operation.again` and `Operation.rounds`."""
 
 MAX_ID: Final = 32
 AHEAD: Final = 24 * 3600.0
@@ -34,6 +34,7 @@ def pack(changes: ContextChanges) -> list[Packed]:
             operation.taken_version,
             operation.era,
             int(operation.again),
+            operation.rounds,
         ]
         for path, operation in changes.operations.items()
     ]
@@ -59,7 +60,8 @@ def unpack(packed: object, *, now: float, wall: float) -> ContextChanges:
         path, value, op_id, at, version, *rest = item
         taken = None if version == -1 else Taken(version_of(version))
         operation = operation_of(path, value, op_id, at, now=now, wall=wall, taken=taken, era=era_of(*rest[:1]))
-        operations[path] = replace(operation, again=rest[1:2] == [1])
+        again = rest[1:2] == [1]
+        operations[path] = replace(operation, again=again, rounds=version_of(rest[2]) if rest[2:] else int(again))
     return ContextChanges(operations)
 
 

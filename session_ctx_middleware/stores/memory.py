@@ -116,7 +116,7 @@ class MemoryStore:
         """Raise the floor of documents; do nothing where it is not shared."""
         if self._memory.documents is not None:
             self._memory.documents.invalidate(names, identity, floor, lifetime)
-            self._publish(Notice("written", tuple(names), identity, floor, taken))
+            self._publish(Notice("written", tuple(names), identity, floor, lambda: taken))
 
     async def aclose(self) -> None:
         """Do nothing: memory needs no closing."""

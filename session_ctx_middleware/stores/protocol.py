@@ -87,14 +87,20 @@ class Notice:
         names: of tokens and sessions.
         identity: for ``written``: which context, empty for none.
         floor: for ``written``: the minimum version of it.
-        taken: for ``written``: the changes that Emporix took with that version, where whoever tells it knows them.
+        tells: for ``written``: returns the changes that Emporix took with that version, where whoever tells it knows
+            them. Few of those who hear of a notice keep anything under its names.
     """
 
     kind: Literal["written", "forgotten", "parked"]
     names: tuple[str, ...]
     identity: str = ""
     floor: int = -1
-    taken: ContextChanges = field(default=NO_CHANGES, compare=False, repr=False)
+    tells: Callable[[], ContextChanges] = field(default=ContextChanges, compare=False, repr=False)
+
+    @property
+    def taken(self) -> ContextChanges:
+        """The changes that Emporix took with that version, as far as they were told."""
+        return self.tells()
 
 
 Listener: TypeAlias = Callable[[Notice], None]

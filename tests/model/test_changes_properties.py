@@ -134,8 +134,8 @@ def test_raised_stamps_are_whole_microseconds(seen: float) -> None:
 def test_what_is_sent_once_more_is_not_done() -> None:
     """A change that is to be sent once more stays beside a copy that knows of the first time alone."""
     first = Operation("USD", "1", at=1.0, recorded=1.0, taken=Taken(2))
-    again = replace(first, taken=None, again=True)
-    once, twice = (ContextChanges({"currency": each}) for each in (first, replace(first, again=True)))
+    again = first.waiting_anew(swallowed=True)
+    once, twice = (ContextChanges({"currency": each}) for each in (first, replace(again, taken=Taken(4))))
 
     assert ContextChanges({"currency": again}).minus(once)
     assert not ContextChanges({"currency": again}).minus(twice)

@@ -43,7 +43,7 @@ def heard(raw: str, codec: Codec) -> ContextChanges:
 def test_what_was_told_is_what_is_heard() -> None:
     """Values, versions and digests arrive as they were sent."""
     codec, told = Codec(None, SystemClock()), taken(currency="USD")
-    found = heard(sent(Notice("written", NAMES, "c", 7, told), codec), codec)
+    found = heard(sent(Notice("written", NAMES, "c", 7, lambda: told), codec), codec)
 
     (operation,), (original,) = found.operations.values(), told.operations.values()
     assert (operation.value, operation.op_id, operation.taken) == ("USD", original.op_id, original.taken)
@@ -51,7 +51,7 @@ def test_what_was_told_is_what_is_heard() -> None:
 
 def test_encrypted_for_its_notice_alone() -> None:
     """With a key values are not to be read, nor taken for those of another notice, nor with another key."""
-    codec, notice = Codec(KEY, SystemClock()), Notice("written", NAMES, "c", 7, taken(currency="XTS"))
+    codec, notice = Codec(KEY, SystemClock()), Notice("written", NAMES, "c", 7, lambda: taken(currency="XTS"))
     raw = sent(notice, codec)
     body = json.loads(raw)
 
@@ -89,7 +89,7 @@ def test_what_nobody_has_sent(payload: object) -> None:
 
     assert message is not None
     assert message[2] == Notice("written", NAMES, "c", 7)
-    assert message[2].taken is NO_CHANGES
+    assert message[2].taken == NO_CHANGES
 
 
 def test_taken_in_the_future() -> None:

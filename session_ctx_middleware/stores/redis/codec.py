@@ -166,11 +166,11 @@ class Codec:
                 self.unreadable += 1
         return found
 
-    def taken_text(self, notice: Notice) -> str:
+    def taken_text(self, notice: Notice, taken: ContextChanges) -> str:
         """Return the form in which the changes of a notice are sent; all of them were taken with its floor."""
         packed = [
             [*change, *_how(operation)]
-            for change, operation in zip(pack(notice.taken), notice.taken.operations.values(), strict=True)
+            for change, operation in zip(pack(taken), taken.operations.values(), strict=True)
         ]
         return self._cipher.encrypt(_of_notice(notice), dumps([FORMAT, packed]))
 
@@ -197,7 +197,7 @@ class Codec:
             raise ValueError("not a change that was taken")
         *change, at, replaced = packed
         wall = self._clock.time()
-        taken = Taken(notice.floor, notice.identity, min(moment_of(at), wall + AHEAD), replaced[:MAX_DIGITS])
+        taken = Taken(notice.floor, notice.identity, min(moment_of(at), wall + AHEAD), replaced[:MAX_DIGITS], told=True)
         found = unpack([change], now=self._clock.monotonic(), wall=wall)
         return ContextChanges({path: replace(each, taken=taken) for path, each in found.operations.items()})
 

@@ -27,8 +27,9 @@ def notice_text(notice: Notice, source: str, codec: Codec) -> str:
         "floor": notice.floor,
         "source": source,
     }
-    if notice.taken:
-        body["taken"] = codec.taken_text(notice)
+    taken = notice.taken
+    if taken:
+        body["taken"] = codec.taken_text(notice, taken)
     return dumps(body)[1:]
 
 
@@ -50,7 +51,8 @@ def notice_from(raw: str, codec: Codec) -> Message | None:
         return None
     notice = Notice(kind, tuple(names), identity, floor)
     if "taken" in body and kind == "written":
-        notice = replace(notice, taken=codec.taken(notice, body["taken"]))
+        named, sent = notice, body["taken"]
+        notice = replace(notice, tells=lambda: codec.taken(named, sent))
     return number, source, notice
 
 

@@ -167,7 +167,7 @@ class RedisStore:
         """Raise the floor of documents; if that cannot be written now, it is written later."""
         floors = [raise_floor(self._keys.document(name), identity, floor, lifetime) for name in names]
         await self._change(
-            Notice("written", tuple(names), identity, floor, taken),
+            Notice("written", tuple(names), identity, floor, lambda: taken),
             floors,
             lambda: self._recovery.floor(names, identity, floor, lifetime),
         )
