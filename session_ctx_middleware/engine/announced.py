@@ -7,7 +7,9 @@ from typing import Final
 
 from ..model.changes import ContextChanges
 from ..model.operation import Operation, later
+from ..platform_time import PlatformTime
 from .consistency import LAG, Consistency
+from .standing import INEXACT
 
 __all__ = ["denied", "has_fallen", "told"]
 
@@ -15,7 +17,9 @@ LONGEST_NOTICE: Final = 2.0
 """Seconds after which a worker has heard of what others announce, or believes nothing."""
 
 
-def told(known: Consistency, before: Consistency, taken: ContextChanges, version: int, at: float) -> Consistency:
+def told(
+    known: Consistency, before: Consistency, taken: ContextChanges, version: int, at: float, *, fallen: bool
+) -> Consistency:
     """Note which changes a version was made for, by way of another worker.
 
     Versions of one context tell which of two changes came later, and timestamps only where they are equal, as somebody
@@ -27,9 +31,10 @@ def told(known: Consistency, before: Consistency, taken: ContextChanges, version
         taken: the changes.
         version: the version.
         at: now, in monotonic seconds.
+        fallen: whether versions have fallen since, see `has_fallen`.
     """
     start = min(before.complete_from, version - 1) if before.floor >= version - 1 else version - 1
-    if has_fallen(known, version, at) and known.incarnation is not None:
+    if fallen and known.incarnation is not None:
         anew = known.starting_anew(known.incarnation, version - 1, at)
         known, start = anew.announced_by_peer(known.incarnation, version, at), version - 1
     every = _latest(taken, known.taken).over(known.taken)
@@ -39,15 +44,23 @@ def told(known: Consistency, before: Consistency, taken: ContextChanges, version
     return replace(then, since=max(then.since, at)) if is_news else then
 
 
-def has_fallen(known: Consistency, version: int, at: float) -> bool:
-    """Tell whether versions have fallen, as one is made that has long been there.
+def has_fallen(known: Consistency, taken: ContextChanges, version: int, at: float, time: PlatformTime) -> bool:
+    """Tell whether versions have fallen, as one is made now below another one that has been there before.
 
     Args:
         known: what is known.
-        version: that another worker has made just now.
+        taken: the changes that it is made for.
+        version: that another worker has made.
         at: now, in monotonic seconds.
+        time: Emporix' time, of which two workers know but what is true within a second.
     """
-    return version < known.floor and at > known.since + LAG
+    if version >= known.floor:
+        return False
+    since, now = time.at(known.since), time.at(at)
+    if at > known.since + LAG or since is None or now is None:
+        return at > known.since + LAG
+    made = max((each.taken.at for each in taken.operations.values() if each.taken is not None), default=0.0)
+    return since + INEXACT < made <= now + INEXACT
 
 
 def denied(known: Consistency, version: int, at: float) -> Consistency:

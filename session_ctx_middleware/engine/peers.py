@@ -97,18 +97,28 @@ class Peers:
 
     def _learns(self, entry: Entry, notice: Notice, before: Consistency, taken: ContextChanges) -> None:
         """Note which changes Emporix has taken from the shopper by way of another worker, and show them."""
-        known, now, document = entry.consistency, self.clock.monotonic(), entry.document
+        known, now = entry.consistency, self.clock.monotonic()
         if known.incarnation is None or self.publisher.keys.incarnation(known.incarnation) != notice.identity:
             # A context that is not known here yet: it has them in the place of what the last one had.
             entry.learn(known.remembering(taken.newest(known.taken)))
         elif known.floor >= notice.floor:  # else nobody believes that there is such a version
-            if has_fallen(known, notice.floor, now):
-                entry.raise_fence()
-                entry.expire()
-                entry.hide()
-            entry.learn(told(known, before, taken, notice.floor, now))
-            if document is not None and entry.consistency.complete_from <= document.version:
-                entry.lay_over(entry.consistency.taken.taken_after(document.version))
+            fallen = has_fallen(known, taken, notice.floor, now, self.handover.platform_time)
+            entry.learn(told(known, before, taken, notice.floor, now, fallen=fallen))
+            self._shows_told(entry, fallen=fallen)
+
+    def _shows_told(self, entry: Entry, *, fallen: bool) -> None:
+        """Show what another worker has told over a document that is older, or of the same version and lacks it."""
+        document = entry.document
+        if document is None:
+            return
+        taken = entry.consistency.taken.taken_after(document.version - 1)
+        if entry.consistency.complete_from <= document.version and not fallen:
+            entry.lay_over(taken)
+        if fallen or taken.missing_from(document):
+            entry.raise_fence()
+            entry.expire()
+        if fallen:
+            entry.hide()
 
     def _forgets(self, entry: Entry) -> None:
         """Forget a context: its token was rejected, or Emporix does not have any more what was announced of it."""

@@ -23,6 +23,8 @@ from .sharing import Sharing, StoreRead
 __all__ = ["Pending", "left_parked"]
 
 SESSIONS: Final = 10_000
+LOOKS: Final = 3
+"""How often the store is asked while requests of this process park one change after the other."""
 
 if TYPE_CHECKING:
     _Taken = TTLCache[str, ContextChanges]
@@ -73,7 +75,7 @@ class Pending:
                 await self._left_of(entry.snapshot.parked, entry, document)
             return False
         news = view.news
-        parked = await self._still_parked(entry, document)
+        parked = await self._up_to_date(entry, document)
         if session and session != view.looked_under and parked:
             await self._link(entry)
             if view.looked_under is not None:
@@ -235,6 +237,16 @@ class Pending:
         """Show what is parked now to all tokens of a session."""
         for each in self._entries.with_siblings(entry):
             each.show_parked(await self._still_parked(each))
+
+    async def _up_to_date(self, entry: Entry, document: ContextDocument | None) -> ContextChanges:
+        """Return what is parked, also by a request of this process that has parked it while the store was asked."""
+        parked = NO_CHANGES
+        for _ in range(LOOKS):
+            own_changes = self._sharing.own_changes
+            parked = await self._still_parked(entry, document)
+            if self._sharing.own_changes == own_changes:
+                break
+        return parked
 
     async def _still_parked(self, entry: Entry, document: ContextDocument | None = None) -> ContextChanges:
         if self._sharing.has_none(_names(entry)):

@@ -13,7 +13,7 @@ from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument
 from ..model.view import Snapshot
 from ..stores import Attachment, ContextStore, MemoryStore, Notice, SessionIndex, Stored
-from ..stores.reported import losses_of
+from ..stores.reported import losses_of, or_default
 from .entry import NEVER, Entry, Fence
 from .flights import Flight
 from .incarnations import Incarnation
@@ -61,6 +61,9 @@ class Sharing:
         clock: where time comes from.
         events: who is told that there was no room for what waits.
         neighbour: the engine as its neighbours see it; `None` where it is alone.
+
+    Attributes:
+        own_changes: how often this process has parked or unparked anything.
     """
 
     __slots__ = (
@@ -72,9 +75,9 @@ class Sharing:
         "_lifetime",
         "_lost",
         "_neighbour",
-        "_own_changes",
         "_store",
         "attachment",
+        "own_changes",
     )
 
     def __init__(
@@ -95,7 +98,7 @@ class Sharing:
         self._fallback = MemoryStore(clock=clock) if neighbour is None else neighbour.neighbourhood.fallback
         self._keys = keys
         self._lifetime = lifetime
-        self._own_changes = 0
+        self.own_changes = 0
         self._events = events
         self._lost = self._losses()
         self.attachment = attachment
@@ -149,7 +152,7 @@ class Sharing:
         view = entry.store_view
         if not self._store.shared or view.looked_under is not None:
             return None
-        fence, news, own_changes = entry.fence, view.news, self._own_changes
+        fence, news, own_changes = entry.fence, view.news, self.own_changes
         return StoreRead(await self.load(entry), now, fence, news, own_changes)
 
     async def save(self, entry: Entry, document: ContextDocument, age: float) -> None:
@@ -254,7 +257,7 @@ class Sharing:
 
     def has_nothing_parked(self, names: Sequence[str], entry: Entry, read: StoreRead) -> bool:
         """Tell whether nothing is parked under any of `names`, nor has been since the store was read."""
-        if read.stored is None or read.news != entry.store_view.news or read.own_changes != self._own_changes:
+        if read.stored is None or read.news != entry.store_view.news or read.own_changes != self.own_changes:
             return False
         return all(name in read.stored.unparked for name in names) and not self._fallback.holds(names)
 
@@ -320,7 +323,7 @@ class Sharing:
         try:
             return await or_default(answer, default)
         finally:
-            self._own_changes += 1
+            self.own_changes += 1
             self._tell_losses()
 
     def _losses(self) -> Counter[str]:
@@ -335,11 +338,3 @@ class Sharing:
 def _names(entries: Sequence[Entry]) -> tuple[str, ...]:
     sessions = {each.proven_session.name: None for each in entries if each.proven_session is not None}
     return (*(each.name for each in entries), *sessions)
-
-
-async def or_default(answer: Awaitable[T], default: T) -> T:
-    """Return what a store answers, or `default` when it fails: the page is more important."""
-    try:
-        return await answer
-    except Exception:  # noqa: BLE001 - whatever a store raises; `reported` has told it
-        return default

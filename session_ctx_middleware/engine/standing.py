@@ -208,21 +208,38 @@ def _standing(path: str, operation: Operation, against: Against) -> Operation | 
 def _once_taken(
     path: str, operation: Operation, taken: Taken, document: ContextDocument, against: Against
 ) -> Operation | None:
-    if taken.version < 0:  # Emporix has it, or a later one; a receipt tells whether this document is older
-        # What was asked for so long after it is what there is: an older receipt is that of a backup.
-        has_older = path in document.receipts and not (taken.at and against.is_settled(taken))
-        return operation if (has_older or against.is_from_before(taken)) and not operation.is_outline else None
+    if taken.version < 0:
+        return operation if _is_known_to_be_later(path, operation, taken, document, against) else None
     differs = not same(document.value_at(path), operation.value)
-    if differs and taken.context == against.context and against.precedes(operation, taken):
+    is_missing = differs and taken.context == against.context
+    if is_missing and against.precedes(operation, taken):
         return operation  # a later version from before the change was made: versions have fallen
-    sent_over = differs and document.version >= taken.version and path in document.receipts  # an older one was
-    if sent_over or _is_written_over(path, operation, document, against) or taken.context not in {"", against.context}:
-        return operation.waiting_anew()
-    if differs and _was_never_seen(path, operation, document, against):
-        return None if operation.again else operation.waiting_anew(swallowed=True)
-    if document.version < taken.version or (differs and against.is_from_before_others(operation)):
-        return operation
-    return operation if differs and _is_in_doubt(path, operation, document, against) else None
+    if not (is_missing and against.asked_at < operation.recorded):  # else clocks contradict each other
+        if _is_there_no_more(path, operation, taken, document, against):
+            return operation.waiting_anew()
+        if differs and _was_never_seen(path, operation, document, against):
+            return None if operation.again else operation.waiting_anew(swallowed=True)
+    is_later = document.version < taken.version or (differs and against.is_from_before_others(operation))
+    return operation if is_later or (differs and _is_in_doubt(path, operation, document, against)) else None
+
+
+def _is_known_to_be_later(
+    path: str, operation: Operation, taken: Taken, document: ContextDocument, against: Against
+) -> bool:
+    """Tell whether a document is older than a change of which Emporix has that or a later one; a receipt tells."""
+    # What was asked for so long after it is what there is: an older receipt is that of a backup.
+    has_older = path in document.receipts and not (taken.at and against.is_settled(taken))
+    return (has_older or against.is_from_before(taken)) and not operation.is_outline
+
+
+def _is_there_no_more(
+    path: str, operation: Operation, taken: Taken, document: ContextDocument, against: Against
+) -> bool:
+    """Tell whether an older change was sent over one, a login has written over it, or the context is another one."""
+    differs = not same(document.value_at(path), operation.value)
+    sent_over = differs and document.version >= taken.version and path in document.receipts
+    another = taken.context not in {"", against.context}
+    return sent_over or another or _is_written_over(path, operation, document, against)
 
 
 def _is_in_doubt(path: str, operation: Operation, document: ContextDocument, against: Against) -> bool:

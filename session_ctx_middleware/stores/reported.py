@@ -20,7 +20,7 @@ from .protocol import (
     tells_taken,
 )
 
-__all__ = ["losses_of", "reported"]
+__all__ = ["losses_of", "or_default", "reported"]
 
 T = TypeVar("T")
 
@@ -41,6 +41,14 @@ def losses_of(store: ContextStore) -> Mapping[str, int]:
     """Return how often a store had to give something up, by the reason: where it says so, by a property ``losses``."""
     losses: Mapping[str, int] = getattr(store, "losses", {})
     return losses
+
+
+async def or_default(answer: Awaitable[T], default: T) -> T:
+    """Return what a store answers, or `default` when it fails: the page is more important."""
+    try:
+        return await answer
+    except Exception:  # noqa: BLE001 - whatever a store raises; `reported` has told it
+        return default
 
 
 class _ReportedStore:

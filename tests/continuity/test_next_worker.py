@@ -16,6 +16,7 @@ from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from ..support.shop import Handler, Shop
+from ..support.terse import Terse
 from ..support.virtual_time import VirtualClock
 from .browser import SECRET, Browser, again, choosing, named, page, tier
 
@@ -192,9 +193,9 @@ async def test_choice_outlives_its_context(workers: tuple[Shop, ...], emporix: F
 
 
 async def test_cookie_knows_not_all_changes(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
-    """A cookie does not vouch for a change that another process has told of."""
+    """A cookie does not vouch for a version of which another process has not told what it was made for."""
     store = MemoryStore(clock=VirtualClock(), shared=True)
-    one, two = (make_shop(secret_key=SECRET, store=each) for each in (store, store.sibling()))
+    one, two = (make_shop(secret_key=SECRET, store=each) for each in (Terse(store), store.sibling()))
     session = emporix.new_session(currency="EUR")
     browser = Browser(session.token)
     await browser.currency(two)

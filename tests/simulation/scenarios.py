@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 
@@ -17,6 +17,7 @@ from session_ctx_middleware.testing import FakeEmporix, Fault
 from ..continuity.browser import SECRET, Browser, choosing, everything, payload
 from ..support.outage import Way
 from ..support.shop import Shop, held
+from ..support.terse import Terse
 from ..support.virtual_time import VirtualClock
 
 
@@ -382,18 +383,6 @@ async def what_is_known_shows_while_emporix_is_down() -> None:
         finally:
             await other.browser.aclose()
             await other.upstream_client.aclose()
-
-
-class Terse(MemoryStore):
-    """A store that was written before changes were told: others hear of a version, and not what it was made for."""
-
-    def __init__(self, memory: MemoryStore) -> None:
-        self._open(memory._memory)
-
-    async def invalidate(
-        self, names: Sequence[str], identity: str, floor: int, *, lifetime: float, **_: object
-    ) -> None:
-        await super().invalidate(names, identity, floor, lifetime=lifetime)
 
 
 @asynccontextmanager
