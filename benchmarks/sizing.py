@@ -43,7 +43,7 @@ COMMIT_NOTICES: Final = 1
 """Messages that a commit publishes; each worker gets each of them."""
 IDLE_COMMANDS: Final = 2 / 5
 """Redis commands per second and worker without any traffic: the subscription is watched every 5 seconds."""
-NOTICE_BYTES: Final = 265
+NOTICE_BYTES: Final = 368
 """A notice on the wire to one worker, with the name of the channel."""
 COOKIE_NAME: Final = 31
 """Bytes of the document cookie's name on https, and the equals sign."""
