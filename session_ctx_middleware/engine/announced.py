@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Final
 
 from ..model.changes import ContextChanges
-from ..model.operation import Operation, later
 from ..platform_time import PlatformTime
 from .consistency import LAG, Consistency
+from .made import latest
 from .standing import INEXACT
 
 __all__ = ["denied", "has_fallen", "told"]
@@ -22,9 +22,6 @@ def told(
 ) -> Consistency:
     """Note which changes a version was made for, by way of another worker.
 
-    Versions of one context tell which of two changes came later, and timestamps only where they are equal, as somebody
-    was told of a version in vain: the clocks of two hosts differ.
-
     Args:
         known: what is known; the version has been announced.
         before: what was known before that.
@@ -37,8 +34,8 @@ def told(
     if fallen and known.incarnation is not None:
         anew = known.starting_anew(known.incarnation, version - 1, at)
         known, start = anew.announced_by_peer(known.incarnation, version, at), version - 1
-    every = _latest(taken, known.taken).over(known.taken)
-    then = known.extended(start, version).remembering(every)
+    every = latest(taken, known.taken).over(known.taken)
+    then = known.extended(start, version).remembering(every, taken)
     # Whoever said before that there was such a version may have been told so in vain.
     is_news = version >= known.floor and every.operations != known.taken.operations
     return replace(then, since=max(then.since, at)) if is_news else then
@@ -76,25 +73,3 @@ def denied(known: Consistency, version: int, at: float) -> Consistency:
     if version >= known.floor or at <= known.since + LONGEST_NOTICE:
         return known
     return replace(known, floor=version, since=at, announced=version, complete_from=version)
-
-
-def _latest(taken: ContextChanges, known: ContextChanges) -> ContextChanges:
-    """Return the changes of which no later one of their field is known."""
-
-    def latest(path: str, told: Operation) -> Operation:
-        there = known.get(path)
-        if there is None or (there.op_id != told.op_id and _version(there, told) < told.taken_version):
-            return told
-        if there.op_id != told.op_id and _version(there, told) > told.taken_version:
-            return there
-        return later(told, there)
-
-    return ContextChanges({path: latest(path, operation) for path, operation in taken.operations.items()})
-
-
-def _version(there: Operation, told: Operation) -> int:
-    """Return the version with which a known change was taken in the context of another one, else that of the other."""
-    taken, other = there.taken, told.taken
-    if taken is None or other is None or taken.version < 0 or taken.context != other.context:
-        return told.taken_version
-    return taken.version

@@ -22,7 +22,7 @@ from ..model.document import ContextDocument
 from ..model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from ..model.operation import SOMEHOW, Taken
 from .incarnations import Floors, Incarnation, floors_besides, precedence, precedes
-from .made import Made, made_besides
+from .made import Made, at_first_hand, latest, made_besides
 from .notes import Floor, Notes, joined_start
 from .required import FAR_AHEAD, LAG, Required
 from .verdict import HIDE, OVERLAY, REFRESH, SHOW, Verdict
@@ -174,7 +174,9 @@ class Consistency:
         if not changes:
             return self
         complete_from = min(self.complete_from, max(taken.version - 1, self.announced))
-        return replace(self, complete_from=complete_from).remembering(changes.over(self.taken))
+        told = self.taken.without(at_first_hand(self.taken).ids)
+        every = (latest(changes, told) if told.operations else changes).over(self.taken)
+        return replace(self, complete_from=complete_from).remembering(every, changes)
 
     def announced_by_peer(self, incarnation: Incarnation, version: int, at: float) -> Consistency:
         """Note that another process made `version`; what it changed is not known here."""
@@ -270,15 +272,21 @@ class Consistency:
             satisfied=self.satisfied,
         ).remembering(taken)
 
-    def remembering(self, taken: ContextChanges) -> Consistency:
-        """Keep taken changes, as many as there is room for; what they show is complete from later on if some go."""
+    def remembering(self, taken: ContextChanges, new: ContextChanges = NO_CHANGES) -> Consistency:
+        """Keep taken changes, as many as there is room for; what they show is complete from later on if some go.
+
+        Args:
+            taken: the last one of each field.
+            new: of which this was not known; some may have later ones in their place.
+        """
         kept = taken.within(MAX_ATTRIBUTES, MAX_ATTRIBUTE_BYTES)
         if kept is self.taken:
             return self
         start = self.complete_from
         if len(kept) < len(taken):
             start = max(start, *(change.taken_version for path, change in taken.operations.items() if path not in kept))
-        return replace(self, taken=kept, complete_from=start, made=made_besides(taken, self.taken, self.made))
+        made = made_besides(taken, new, made_besides(taken, self.taken, self.made))
+        return replace(self, taken=kept, complete_from=start, made=made)
 
     def forgetting(self, changes: ContextChanges) -> Consistency:
         """Count changes as taken no more: Emporix has never seen them."""

@@ -13,6 +13,7 @@ from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument
 from ..tasks import SharedResult
 from .entry import Entry
+from .made import at_first_hand
 from .notes import Notes
 
 __all__ = ["Commit", "CommitResult", "Job"]
@@ -127,7 +128,7 @@ class Job:
     @property
     def changes(self) -> ContextChanges:
         """What is to be sent: this request's changes and the parked ones, the later of each field, if not too late."""
-        taken = _at_first_hand(self.entry.consistency.taken)
+        taken = at_first_hand(self.entry.consistency.taken)
         return self.own.newest(self.parked).minus(taken if self.void is None else taken.with_versions())
 
     @property
@@ -138,7 +139,7 @@ class Job:
     @property
     def taken(self) -> ContextChanges:
         """What Emporix has in the fields of this job: its own changes, or later ones that have come before them."""
-        return _at_first_hand(self.entry.consistency.taken).in_place_of(self.own).newest(self.done)
+        return at_first_hand(self.entry.consistency.taken).in_place_of(self.own).newest(self.done)
 
     @property
     def leaves_receipts(self) -> bool:
@@ -222,10 +223,3 @@ class Job:
         """Note that there may be parked changes which the job has to unpark once it is taken."""
         if self.parking is None:
             self.begins_parking().resolve(Commit.PARKED)
-
-
-def _at_first_hand(taken: ContextChanges) -> ContextChanges:
-    """Return the changes of which not only another worker says that Emporix has taken them; see `Taken.told`."""
-    return taken.without(
-        {each.op_id for each in taken.operations.values() if each.taken is not None and each.taken.told}
-    )

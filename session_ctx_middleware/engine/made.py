@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from ..model.changes import ContextChanges
-from ..model.operation import SOMEHOW, Operation, Taken, value_digest
+from ..model.operation import SOMEHOW, Operation, Taken, later, value_digest
 
-__all__ = ["DISPUTED_SECONDS", "Made", "disputes", "has_made", "made_besides", "made_by"]
+__all__ = ["DISPUTED_SECONDS", "Made", "at_first_hand", "disputes", "has_made", "latest", "made_besides", "made_by"]
 
 Made: TypeAlias = tuple[str, int, float]
 """The fingerprint of the context, the version, and when it was made, in seconds since the epoch."""
@@ -54,3 +54,29 @@ def made_besides(last: ContextChanges, earlier: ContextChanges, made: Iterable[M
     gone = (each for path, each in earlier.operations.items() if last.get(path) is not each)
     more = [made_by(each) for each in gone if has_made(each)]
     return tuple(sorted({*made, *more}))[-REMEMBERED:]
+
+
+def at_first_hand(taken: ContextChanges) -> ContextChanges:
+    """Return the changes of which not only another worker says that Emporix has taken them; see `Taken.told`."""
+    return taken.without(
+        {each.op_id for each in taken.operations.values() if each.taken is not None and each.taken.told}
+    )
+
+
+def latest(taken: ContextChanges, known: ContextChanges) -> ContextChanges:
+    """Return the changes that are in the place of `taken` ones: later ones of their fields, where such are known.
+
+    Versions of one context tell which of two changes came later, and timestamps only where they are equal, as somebody
+    was told of a version in vain: the clocks of two hosts differ.
+    """
+    pairs = ((path, operation, known.get(path)) for path, operation in taken.operations.items())
+    return ContextChanges({path: one if other is None else _later(one, other) for path, one, other in pairs})
+
+
+def _later(one: Operation, other: Operation) -> Operation:
+    mine, theirs = one.taken or SOMEHOW, other.taken or SOMEHOW
+    if one.op_id == other.op_id or theirs.version < 0 or mine.context != theirs.context:
+        return later(one, other)
+    if mine.version == theirs.version:
+        return later(one, other)
+    return other if theirs.version > mine.version else one
