@@ -15,6 +15,7 @@ from session_ctx_middleware.stores import Attachment, Listener, MemoryStore, Not
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .support.shop import Shop
+from .support.terse import Terse
 from .support.virtual_time import VirtualClock
 
 
@@ -117,9 +118,21 @@ async def test_known_value_is_told(workers: tuple[Shop, Shop], emporix: FakeEmpo
     assert await two.currency(session.token) == "USD"
 
 
-async def test_others_hide_it_in_an_outage(workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
-    """While Emporix is down, no other worker shows what was before the switch."""
+async def test_others_show_it_in_an_outage(workers: tuple[Shop, Shop], emporix: FakeEmporix) -> None:
+    """While Emporix is down, other workers show a switch of which they were told."""
     one, two = workers
+    session = emporix.new_session(currency="EUR")
+    assert await two.currency(session.token) == "EUR"
+    await one.switch(session.token, currency="USD")
+    emporix.fault("context.*", Fault(status=503), times=None)
+
+    assert [await shop.currency(session.token) for shop in (two, one)] == ["USD", "USD"]
+
+
+async def test_others_hide_in_an_outage_what_is_past(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """While Emporix is down, no other worker shows what was before a switch of which it only heard the version."""
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(store=each) for each in (Terse(store), store))
     session = emporix.new_session(currency="EUR")
     assert await two.currency(session.token) == "EUR"
     await one.switch(session.token, currency="USD")
