@@ -49,6 +49,7 @@ ONCE_BROKEN = [
     (NOTES, "large attributes", 822),
     (STORE, "new tokens in bad weather", 17),
     (STORE, "dripping", 1),
+    (STORE, "two tenants", 30158),
     (STORE, "dripping", 11004),
     (STORE, "contexts begin anew", 11018),
     (STORE, "emporix down", 10009),
