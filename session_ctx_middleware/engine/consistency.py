@@ -190,8 +190,9 @@ class Consistency:
         return self if complete_from == self.complete_from else replace(self, complete_from=complete_from)
 
     def hinted(self, fingerprint: str, version: int) -> Consistency:
-        """Note a version that was announced of an incarnation of which only the fingerprint is known."""
-        return replace(self, hint=(fingerprint, version))
+        """Note the highest version that was announced of an incarnation of which only the fingerprint is known."""
+        is_late = self.hint is not None and self.hint[0] == fingerprint and self.hint[1] >= version
+        return self if is_late else replace(self, hint=(fingerprint, version))
 
     def with_hint_applied(self, incarnation: Incarnation, fingerprint: Fingerprint, at: float) -> Consistency:
         """Return the value in which the hint, if it is of this incarnation, has become an announcement."""

@@ -129,11 +129,9 @@ class Loads:
         return store_read is not None and self._at_hand(entry, store_read) is not None
 
     def hear(self, entry: Entry, stored: Stored) -> None:
-        """Note the floor that the store has, if it has one, as a hint: a notice may have told of a later one since."""
-        known, identity, floor = entry.consistency, stored.identity, stored.floor
-        is_late = known.hint is not None and known.hint[0] == identity and known.hint[1] > floor
-        if floor >= 0 and not is_late and entry.store_view.believes(identity, floor):
-            entry.learn(known.hinted(identity, floor))
+        """Note the floor that the store has, if it has one, as a hint."""
+        if stored.floor >= 0 and entry.store_view.believes(stored.identity, stored.floor):
+            entry.learn(entry.consistency.hinted(stored.identity, stored.floor))
 
     def _at_hand(self, entry: Entry, store_read: StoreRead) -> Found | None:
         """Return the document that the store had, if it is new enough."""

@@ -124,6 +124,8 @@ class Peers:
         """Forget a context: its token was rejected, or Emporix does not have any more what was announced of it."""
         entry.raise_fence()
         entry.expire()
+        if entry.consistency.hint is not None:
+            entry.learn(replace(entry.consistency, hint=None))
         # Whoever can write to the store may say so again and again: Emporix is asked all the same.
         if entry.store_view.may_retire(self.clock.monotonic()) and not self._gives_up_floor(entry):
             entry.hide()
