@@ -75,8 +75,7 @@ def latest(taken: ContextChanges, known: ContextChanges) -> ContextChanges:
 
 def _later(one: Operation, other: Operation) -> Operation:
     mine, theirs = one.taken or SOMEHOW, other.taken or SOMEHOW
-    if one.op_id == other.op_id or theirs.version < 0 or mine.context != theirs.context:
-        return later(one, other)
-    if mine.version == theirs.version:
+    are_ordered = theirs.version >= 0 and mine.context == theirs.context and mine.version != theirs.version
+    if one.op_id == other.op_id or not are_ordered:
         return later(one, other)
     return other if theirs.version > mine.version else one

@@ -118,10 +118,6 @@ class Pending:
         """Tell whether a browser may know a change of an entry as one that waits, though Emporix has it by now."""
         return entry.proven_session is not None and entry.proven_session.name in self._told
 
-    def _note_told(self, entry: Entry) -> None:
-        if entry.proven_session is not None:  # made-up tokens are to push nobody out
-            self._told[entry.proven_session.name] = None
-
     async def keep(self, job: Job) -> None:
         """Park a job's own changes; those that were parked already still are."""
         if job.parking is not None:
@@ -129,7 +125,8 @@ class Pending:
         if job.parking is not None or job.is_forgotten:
             return
         parking = job.begins_parking()
-        self._note_told(job.entry)
+        if job.attempts and job.entry.proven_session is not None:  # a PATCH is on its way, and may yet be taken
+            self._told[job.entry.proven_session.name] = None
         try:
             await self._keep(job)
         finally:
@@ -234,7 +231,6 @@ class Pending:
 
     async def _move(self, entry: Entry, parked: ContextChanges) -> None:
         """Keep under the session's name, which other tokens share, what was parked before the session was known."""
-        self._note_told(entry)
         await self._park(entry, parked)
         await self._sharing.unpark([entry.name], parked)
 

@@ -319,7 +319,6 @@ def parts_of(thing: object) -> list[tuple[str, object]]:
 LIMIT = 2 * MAX
 FIXED = {
     "KnownSessions._by_key": 10_000,
-    "Pending._told": 10_000,
     "SessionBreaker._failing": 1_000,
     "Speed._last": 50,
 }

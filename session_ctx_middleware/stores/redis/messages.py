@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final, TypeGuard
+from typing import Final, TypeAlias, TypeGuard
 
 from ...model.frozen_json import dumps, loads
 from ..protocol import Notice
@@ -11,7 +11,7 @@ from .codec import Codec
 
 __all__ = ["Message", "notice_from", "notice_text"]
 
-Message = tuple[int, str, Notice]
+Message: TypeAlias = tuple[int, str, Notice]
 """Number, source and notice."""
 
 MAX_NAMES: Final = 10_000
