@@ -51,14 +51,14 @@ class Peers:
 
     def apply(self, letter: Letter) -> None:
         """Bring the entries that a notice names up to date."""
-        if isinstance(letter, Unseen | Refused):
+        if isinstance(letter, Unseen):
             for entry in self.entries.named(letter.names):
-                if isinstance(letter, Unseen):
-                    self.pending.forget_taken(entry, letter.changes)
-                else:
-                    entry.raise_fence()
-                    entry.expire()
-                    entry.hide()
+                self.pending.forget_taken(entry, letter.changes)
+            return
+        if isinstance(letter, Refused):
+            for entry in self.entries.named(letter.names):
+                _ask_again(entry)
+                entry.hide()
             return
         notice, written = (letter, None) if isinstance(letter, Notice) else (letter.notice, letter)
         entries = self.entries.named(notice.names)
@@ -90,8 +90,7 @@ class Peers:
             lower = notice.floor if keys.incarnation(before.incarnation) == notice.identity else -1
         entry.store_view.hears(lower)
         if not self._shows(entry, notice.identity, notice.floor, notice.floor):
-            entry.raise_fence()
-            entry.expire()
+            _ask_again(entry)
         if taken.operations:
             self._learns(entry, notice, before, taken)
 
@@ -115,15 +114,13 @@ class Peers:
         if entry.consistency.complete_from <= document.version and not fallen:
             entry.lay_over(taken)
         if fallen or taken.missing_from(document):
-            entry.raise_fence()
-            entry.expire()
+            _ask_again(entry)
         if fallen:
             entry.hide()
 
     def _forgets(self, entry: Entry) -> None:
         """Forget a context: its token was rejected, or Emporix does not have any more what was announced of it."""
-        entry.raise_fence()
-        entry.expire()
+        _ask_again(entry)
         if entry.consistency.hint is not None:
             entry.learn(replace(entry.consistency, hint=None))
         # Whoever can write to the store may say so again and again: Emporix is asked all the same.
@@ -175,8 +172,7 @@ class Peers:
         if stored is None or not self.sharing.attachment.connected:
             entry.expire()  # nobody says that nothing was written; nor does the store, unless it can be written to
         elif not self._shows(entry, stored.identity, stored.floor, _latest(stored)):
-            entry.raise_fence()
-            entry.expire()
+            _ask_again(entry)
 
     def _shows(self, entry: Entry, identity: str, floor: int, version: int) -> bool:
         """Note an announced floor; tell whether the document of an entry reaches a version of the same context.
@@ -199,6 +195,12 @@ class Peers:
                 self.requirements.retire(entry, document.identity)
             return False
         return document.version >= version
+
+
+def _ask_again(entry: Entry) -> None:
+    """Have the next page ask Emporix, and publish nothing that was asked for before."""
+    entry.raise_fence()
+    entry.expire()
 
 
 def _latest(stored: Stored) -> int:
