@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from starlette.requests import HTTPConnection
 
+from .brought_notes import NOTHING, Found
 from .clock import Budget
-from .continuity import NOTHING, Found
 from .document_cookie import MAX_CARRIED, MAX_SET, NOT_LOOKED_FOR, PASSED_OVER, BroughtDocument, held_after
 from .engine import DocumentOffer, Engine, Noted, Notes, Travelled, digest_of_switches
 from .errors import ConfigurationError

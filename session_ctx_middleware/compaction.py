@@ -13,19 +13,16 @@ or ranks higher among those that the request brought; so of all that ever said a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Final
 
-from cachetools import TTLCache
-
-from .clock import Clock
 from .engine import Noted, Notes, join
 from .model.document import ATTRIBUTE_PREFIX, Removed
 from .model.frozen_json import dumps
 
-__all__ = ["MAX_HELD", "Compacted", "Held", "OnTheirWay", "Room", "beside", "compact", "is_compact", "needed"]
+__all__ = ["CROWDED", "LIGHT", "MAX_HELD", "Compacted", "Held", "Room"]
+__all__ += ["beside", "compact", "is_compact", "is_heavy", "needed"]
 
 MAX_HELD: Final = 4 * 1024
 """Bytes that the notes of one browser are to take: proxies take 8 KiB of request header for all cookies."""
@@ -33,13 +30,6 @@ LIGHT: Final = 640
 """Bytes up to which a note is joined with others."""
 CROWDED: Final = 1024
 """Bytes of what is left of heavy notes, joined, where there is no room for them."""
-TOKENS: Final = 10_000
-SECONDS: Final = 10.0
-"""For which a note may be on its way to a browser, and come back."""
-SOON: Final = 2.0
-"""Seconds after which a joined note that no request has brought back is written once more, as another one."""
-ELSEWHERE: Final = 3
-"""Times what this process has sent: others may have sent as much."""
 HEAVY_VALUE: Final = 64
 """Bytes above which an attribute has to give way to what may be on its way to the browser."""
 TAKEN_ATTRIBUTES: Final = 512
@@ -94,62 +84,12 @@ class Compacted:
     gone: tuple[bytes, ...] = ()
     left_out: tuple[Noted, ...] = ()
 
-
-class OnTheirWay:
-    """What this process has sent, and no request has brought back yet: notes with attributes, and joined ones.
-
-    Requests that overlap bring the same notes, and know nothing of each other: together, what they have to tell would
-    take more room than each of them sees. Other workers may be sending as much.
-
-    Args:
-        clock: where time comes from.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._sent: TTLCache[str, dict[bytes, tuple[int, float]]] = TTLCache(TOKENS, SECONDS, timer=clock.monotonic)
-        self._joined: TTLCache[str, bytes] = TTLCache(TOKENS, SOON, timer=clock.monotonic)
-        self._lock = Lock()  # event loops of several threads share it
-
-    def size(self, token: str, here: Collection[bytes]) -> int:
-        """Return the bytes that may be on their way to a browser.
-
-        Args:
-            token: the fingerprint of its token.
-            here: the names of the notes that it has brought.
-        """
-        with self._lock:
-            sent = self._sent.get(token)
-            if sent is None:
-                return 0
-            now = self._clock.monotonic()
-            left = {name: (size, until) for name, (size, until) in sent.items() if until > now and name not in here}
-            self._sent[token] = left
-        return ELSEWHERE * sum(size for size, _ in left.values())
-
-    def sends(self, token: str, name: bytes, notes: Notes, size: int) -> None:
-        """Remember a note that goes out, if there is an attribute in it which other ones could have to give way for."""
-        if any(_is_heavy(each) for each in notes.operations):
-            with self._lock:
-                sent = self._sent.get(token, {})
-                self._sent[token] = {**sent, name: (size, self._clock.monotonic() + SECONDS)}
-
-    def joins(self, token: str, name: bytes, here: Collection[bytes]) -> bool:
-        """Tell whether a joined note may go out, and remember it: not while another one may be on its way.
-
-        Args:
-            token: the fingerprint of the browser's token; for visitors without one nothing is remembered.
-            name: of the cookie; overlapping answers that join the same notes write one and the same.
-            here: the names of the notes that the browser has brought.
-        """
-        if not token:
-            return True
-        with self._lock:
-            other = self._joined.get(token, name)
-            if other != name and other not in here:
-                return False
-            self._joined[token] = name
-        return True
+    def tells_all_of(self, own: Notes) -> bool:
+        """Tell whether the response tells every change of what it had to, with its value."""
+        if self.own is None or self.left_out:
+            return False
+        told = {each.slot: each.is_outline for each in self.own.operations}
+        return all(told.get(each.slot, True) <= each.is_outline for each in own.operations)
 
 
 def needed(held: Iterable[Held]) -> tuple[Held, ...]:
@@ -173,6 +113,11 @@ def beside(brought: Sequence[Held], own: Held) -> tuple[tuple[Held, ...], Notes 
 def is_compact(brought: Sequence[Held]) -> bool:
     """Tell whether a browser may keep the notes that are `needed` as they are."""
     return sum(each.weight <= LIGHT for each in brought) < 2 and sum(each.size for each in brought) <= MAX_HELD
+
+
+def is_heavy(noted: Noted) -> bool:
+    """Tell whether a change is an attribute that has to give way where there is no room."""
+    return _is_attribute(noted) and _length(noted) > HEAVY_VALUE
 
 
 def compact(brought: Sequence[Held], own: Notes | None, room: Room) -> Compacted:
@@ -222,7 +167,7 @@ def _within(
     """Return a note with as much as there is room for, and the parked changes that go without."""
     left_out: list[Noted] = []
     while notes is not None and room.size(notes) > most:
-        may_go = [each for each in notes.operations if not heavy_only or _is_heavy(each)]
+        may_go = [each for each in notes.operations if not heavy_only or is_heavy(each)]
         if not may_go:
             break
         first = min(may_go, key=_dispensability)
@@ -257,10 +202,6 @@ def _rank(held: Held) -> tuple[object, ...]:
 
 def _is_attribute(noted: Noted) -> bool:
     return noted.path.startswith(ATTRIBUTE_PREFIX)
-
-
-def _is_heavy(noted: Noted) -> bool:
-    return _is_attribute(noted) and _length(noted) > HEAVY_VALUE
 
 
 def _length(noted: Noted) -> int:

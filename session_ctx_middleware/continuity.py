@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Final, TypeVar
@@ -14,16 +14,18 @@ import jwt
 from starlette.types import Scope
 
 from . import cbor
+from .brought_notes import NOTHING, Found, Written
 from .checks import cookie_name
 from .clock import Clock
-from .compaction import MAX_HELD, Compacted, Held, OnTheirWay, Room, beside, compact, is_compact, needed
+from .compaction import MAX_HELD, Compacted, Held, Room, beside, compact, is_compact, needed
 from .cookies import SECURE, cookie_attributes, cookies_in
-from .engine import NOTE_SECONDS, Noted, Notes, join
+from .engine import NOTE_SECONDS, Notes, join
 from .note_codec import decode, encode
+from .on_their_way import OnTheirWay
 from .policies import SMALLEST_COOKIE
 from .sealing import Keyring, Sealer, base64_length, can_encrypt, tenant_tag
 
-__all__ = ["NOTHING", "ContinuityCookies", "Found", "Written"]
+__all__ = ["ContinuityCookies"]
 
 ALGORITHM: Final = "HS256"
 SHORT_HEADER: Final = {"typ": None}  # which is not written then: every byte goes along with every request
@@ -46,48 +48,6 @@ _ID: Final = re.compile("[0-9a-f]{16}")
 _jws: Final = jwt.PyJWS()
 SIGNED: Final = len(_jws.encode(b"", bytes(32), ALGORITHM, headers=SHORT_HEADER))
 """Characters of a signed note besides what it says: the header, two dots and the signature."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Found:
-    """What was in the request.
-
-    Args:
-        notes: what all notes say together, `None` where there is none that can be believed.
-        brought: those of them that say anything which the others do not, the highest first (`compaction.needed`).
-        useless: the names of the cookies that can go: the other notes, and what is not believed.
-        ignored: why one of those is not believed; empty where there is none.
-        until: until when this may be used again for the same header, in seconds since the epoch.
-        is_tidy: whether the browser may keep what it brought as it is.
-    """
-
-    notes: Notes | None = None
-    brought: tuple[Held, ...] = ()
-    useless: tuple[bytes, ...] = ()
-    ignored: str = ""
-    until: float = float("inf")
-    is_tidy: bool = True
-
-    @property
-    def sizes(self) -> dict[bytes, int]:
-        """The names of the cookies that are needed, and how many bytes each takes."""
-        return {each.name: each.size for each in self.brought}
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Written:
-    """Cookies on their way to the browser.
-
-    Args:
-        headers: the values of ``Set-Cookie``.
-        left_out: parked changes for which there was no room.
-    """
-
-    headers: tuple[bytes, ...]
-    left_out: tuple[Noted, ...] = ()
-
-
-NOTHING: Final = Found()
 
 
 class ContinuityCookies:
@@ -249,9 +209,12 @@ class ContinuityCookies:
         prefix = self._prefixes[self._https_only or scope.get("scheme") in SECURE]
         name = prefix + secrets.token_hex(8).encode()
         brought = () if ends else found.brought
+        earlier: tuple[bytes, ...] = ()
         if own is not None and not ends:
+            own, earlier = self._on_their_way.gathered(_token(own), own, found.names, partial(self._size, prefix))
             brought, own = beside(brought, Held(name, own, self._size(prefix, own)))
-        done = compact(brought, own, self._room(prefix, found, own, most))
+        done = compact(brought, own, self._room(prefix, found, own, most, earlier))
+        earlier = earlier if own is not None and done.tells_all_of(own) else ()
         headers: list[bytes] = []
         if done.own is not None and (done.own.operations or done.own.floors or ends):
             headers.append(self._header(prefix, name, done.own))
@@ -265,10 +228,8 @@ class ContinuityCookies:
             elif name not in done.gone:
                 headers.append(header)
             staying.add(name)
-        gone = [*found.useless, *(each.name for each in found.brought)]
-        headers += self._clearings(
-            prefix, [each for each in gone if each not in staying], most - sum(map(len, headers))
-        )
+        gone = [each for each in (*found.names, *earlier) if each not in staying]
+        headers += self._clearings(prefix, gone, most - sum(map(len, headers)))
         return Written(tuple(headers), done.left_out)
 
     def _waits(self, name: bytes, done: Compacted, found: Found) -> bool:
@@ -277,12 +238,12 @@ class ContinuityCookies:
             return False
         return not self._on_their_way.joins(_token(done.joined), name, found.sizes)
 
-    def _room(self, prefix: bytes, found: Found, own: Notes | None, most: int) -> Room:
+    def _room(self, prefix: bytes, found: Found, own: Notes | None, most: int, earlier: tuple[bytes, ...]) -> Room:
         # So much room that the clearings of what was brought go along: else notes would pile up. Choices come first.
         cleared = CLEARING * min(len(found.brought), AT_ONCE)
         most = min(self._max_bytes, max(most - ATTRIBUTES - cleared, SMALLEST_COOKIE))
-        here = {*found.useless, *(each.name for each in found.brought)}
-        return Room(partial(self._size, prefix), most, self._on_their_way.size(_token(own), here))
+        on_its_way = self._on_their_way.size(_token(own), found.names, earlier)
+        return Room(partial(self._size, prefix), most, on_its_way)
 
     def _clearings(self, prefix: bytes, names: Iterable[bytes], room: int) -> Iterable[bytes]:
         for name in names:

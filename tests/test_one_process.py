@@ -25,14 +25,14 @@ from session_ctx_middleware import (
     CachePolicy,
     SessionContextMiddleware,
     UpstreamPolicy,
-    compaction,
     get_session_context,
+    on_their_way,
 )
 from session_ctx_middleware.clock import SystemClock
-from session_ctx_middleware.compaction import OnTheirWay
 from session_ctx_middleware.emporix import TokenAnswer
 from session_ctx_middleware.engine.notes import Noted, Notes
 from session_ctx_middleware.model.operation import Operation
+from session_ctx_middleware.on_their_way import OnTheirWay
 from session_ctx_middleware.sessions import once
 from session_ctx_middleware.sessions.kept import KeptSession
 from session_ctx_middleware.sessions.renewal import Renewals
@@ -452,7 +452,7 @@ def test_threads_do_not_break_what_they_share(
 ) -> None:
     """C2: What the event loops of several threads keep for a while in one place stays in order."""
     blockbuster.deactivate()  # they wait for each other for some microseconds
-    monkeypatch.setattr(compaction, "TOKENS", 20)
+    monkeypatch.setattr(on_their_way, "TOKENS", 20)
     monkeypatch.setattr(once, "MOST", 20)
     work, failed = task(), list[Exception]()
     interval, until = sys.getswitchinterval(), time.monotonic() + 0.5

@@ -40,6 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("emporix", "stores"),
     ("engine", "sessions"),
     ("compaction", "document_codec", "note_codec"),
+    ("brought_notes", "on_their_way"),
     ("continuity", "document_cookie"),
     ("resolution", "token_watch", "variants"),
     ("assembly", "dependencies", "forms", "recording", "reports"),

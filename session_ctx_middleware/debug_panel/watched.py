@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Final, Protocol
 
 from starlette.types import Message, Scope
 
+from ..brought_notes import Found
 from ..clock import Clock
 from ..context import SessionContext
-from ..continuity import Found
 from ..dependencies import RequestDependencies
 from ..document_cookie import NOT_LOOKED_FOR
 from ..engine import CommitResult, Travelled

@@ -129,11 +129,11 @@ async def test_longest_cookie(most: int, make_shop: MakeShop, emporix: FakeEmpor
 
 async def test_many_notes(make_shop: MakeShop, emporix: FakeEmporix) -> None:
     """At most 32 notes are read, none is cleared that was not, and in the end the last choice is there."""
-    shops = [make_shop(secret_key=SECRET) for _ in range(2)]
+    shops = [make_shop(secret_key=SECRET) for _ in range(20)]  # each knows nothing of what the others have sent
     browser = Browser(emporix.new_session(exists=False).token)
     answers = []
     for number in range(40):
-        answers.append(await browser.send(shops[0], choosing(currency=("USD", "GBP")[number % 2])))
+        answers.append(await browser.send(shops[number % 20], choosing(currency=("USD", "GBP")[number % 2])))
         await asyncio.sleep(1)
     for answer in answers:
         browser.receive(answer)
@@ -207,6 +207,36 @@ async def test_crowd_of_pages(make_shop: MakeShop, emporix: FakeEmporix) -> None
     assert len(browser.cookies) == 1 + len(clicks)
     assert {(await browser.visit(shop, everything)).text for shop in shops} == {"GBP fr"}
     assert len(browser.cookies) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_many_choices_at_once(seed: int, make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """Sixty choices overlap, and none brings what another one has told: few notes are left, and the last choice counts.
+
+    Whichever answers get lost, or come last.
+    """
+    shops = [make_shop(secret_key=SECRET) for _ in range(3)]
+    rng = random.Random(seed)
+    session = emporix.new_session(exists=False)
+    browser = Browser(session.token)
+    answers = []
+    for number in range(60):
+        pages = (choosing(currency=f"A{chr(65 + number // 26)}{chr(65 + number % 26)}"), choosing(size=str(number)))
+        answers.append(await browser.send(shops[number % 3], pages[number // 3 % 2]))
+        await asyncio.sleep(0.05)
+    arriving = [answer for answer in answers[:-6] if rng.random() < 0.9] + answers[-6:]
+    rng.shuffle(arriving)
+    most = 0
+    for answer in arriving:
+        browser.receive(answer)
+        assert sum(map(len, browser.last)) <= 3 * KIB
+        most = max(most, weight(browser))
+
+    assert most <= 4 * KIB
+    assert len(browser.cookies) <= module.MAX_NOTES
+    fresh = make_shop(secret_key=SECRET)
+    assert (await browser.visit(fresh, everything)).text == "ACE - size=59"
+    assert (await browser.visit(make_shop(secret_key=SECRET), everything)).text == "ACE - size=59"
 
 
 async def test_slow_pages_and_clicks(make_shop: MakeShop, emporix: FakeEmporix) -> None:

@@ -289,7 +289,7 @@ async def pages_that_overlap_pile_up_no_cookies() -> None:
 async def pages_between_choices_pile_up_no_joined_notes() -> None:
     async with shop_with(secret_key=SECRET) as (emporix, shop):
         browser = Browser(emporix.new_session(exists=False).token)
-        choices = [await browser.send(shop, choosing(**{f"k{number}": "x"})) for number in range(6)]
+        choices = [await browser.send(shop, choosing(**{f"k{number}": "x"})) for number in range(4)]
         pages = []
         for choice in choices:
             browser.receive(choice)
@@ -298,6 +298,15 @@ async def pages_between_choices_pile_up_no_joined_notes() -> None:
             browser.receive(page)
         joined = [each for each in browser.cookies.values() if len(payload(each)["o"]) > 1]
         assert len(joined) == 1
+
+
+async def choices_that_overlap_pile_up_no_cookies() -> None:
+    async with shop_with(secret_key=SECRET) as (emporix, shop):
+        browser = Browser(emporix.new_session(exists=False).token)
+        answers = [await browser.send(shop, choosing(currency=f"AA{letter}")) for letter in "BCDEFGHIJKLM"]
+        for answer in answers:
+            browser.receive(answer)
+        assert len(browser.cookies) == 1
 
 
 async def a_version_that_fell_is_believed_after_a_while() -> None:

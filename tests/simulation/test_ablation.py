@@ -14,7 +14,6 @@ import pytest
 
 from session_ctx_middleware import continuity
 from session_ctx_middleware.clock import HybridClock
-from session_ctx_middleware.compaction import OnTheirWay
 from session_ctx_middleware.document_cookie import DocumentCookies
 from session_ctx_middleware.emporix.limits import TimeLimit
 from session_ctx_middleware.emporix.transport import TimeLimitedCall
@@ -45,6 +44,7 @@ from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.model.document import ContextDocument
 from session_ctx_middleware.model.operation import Operation
 from session_ctx_middleware.model.view import Snapshot
+from session_ctx_middleware.on_their_way import OnTheirWay
 from session_ctx_middleware.platform_time import PlatformTime
 from session_ctx_middleware.stores import Attachment, MemoryStore
 from session_ctx_middleware.tasks import KeyedLock, Tasks
@@ -485,6 +485,11 @@ def no_room_for_others(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OnTheirWay, "size", lambda *_: 0)
 
 
+def no_telling_once_more(patch: pytest.MonkeyPatch) -> None:
+    """Each answer tells its own change alone, however many are on their way."""
+    patch.setattr(OnTheirWay, "gathered", lambda _, _token, own, *_more: (own, ()))
+
+
 def no_end_of_lag(patch: pytest.MonkeyPatch) -> None:
     """Whenever a document was asked for, it may be that of a replica which is behind."""
     patch.setattr(standing, "LAG", float("inf"))
@@ -570,6 +575,7 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_word_of_what_came_between, scenarios.the_earlier_of_two_answers_tells_of_the_later_one),
     (no_names_of_joins, scenarios.pages_that_overlap_pile_up_no_cookies),
     (no_waiting_of_joins, scenarios.pages_between_choices_pile_up_no_joined_notes),
+    (no_telling_once_more, scenarios.choices_that_overlap_pile_up_no_cookies),
     (no_end_of_lag, scenarios.a_version_that_fell_is_believed_after_a_while),
     (no_proof_by_version, scenarios.a_swallowed_change_is_sent_again_though_others_write),
     (no_asking_around, scenarios.a_swallowed_change_is_sent_though_another_worker_is_asked),

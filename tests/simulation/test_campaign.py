@@ -68,6 +68,7 @@ ONCE_BROKEN = [
     (SKEWED, "new tokens", 722),
     (SKEWED, "2xx that changed nothing, overlap", 905),
     (BOTH, "overlap in bad weather", 901),
+    (FAILING, "overlap in bad weather", 40008),
 ]
 """Visits that long campaigns have found, each of which has shown a defect of its own kind."""
 
