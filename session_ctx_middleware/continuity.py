@@ -216,7 +216,7 @@ class ContinuityCookies:
         done = compact(brought, own, self._room(prefix, found, own, most, earlier))
         earlier = earlier if own is not None and done.tells_all_of(own) else ()
         headers: list[bytes] = []
-        if done.own is not None and (done.own.operations or done.own.floors or ends):
+        if done.own is not None and (done.own.operations or done.own.floors or done.own.left_out_at or ends):
             headers.append(self._header(prefix, name, done.own))
             self._on_their_way.sends(_token(own), name, done.own, self._size(prefix, done.own))
         staying = {each.name for each in brought} - {*done.gone}

@@ -60,7 +60,7 @@ class _Tables:
         names += [name for floor in notes.floors for name in (floor.context, floor.session)]
         seconds = [noted.operation.at for noted in notes.operations] + [at for *_, at in moments]
         seconds += [later.at for noted in notes.operations for later in noted.operation.overtaken_here]
-        latest = max([notes.ended, *seconds, *(floor.at for floor in notes.floors)])
+        latest = max([notes.ended, notes.left_out_at, *seconds, *(floor.at for floor in notes.floors)])
         return cls(_micros(latest), _distinct(names), bindings, moments)
 
     def ago(self, seconds: float) -> int | None:
@@ -92,6 +92,8 @@ def encode(notes: Notes) -> dict[str, object]:
         body |= {"e": notes.era, "x": tables.ago(notes.ended)}
     if notes.receipts:
         body["r"] = 1
+    if notes.left_out_at == notes.newest_at > notes.ended:
+        body["l"] = tables.ago(notes.left_out_at)
     if tables.names:
         body["n"] = [_shorter_hex(name) for name in tables.names]
     if tables.moments:
@@ -132,7 +134,8 @@ def decode(data: object, *, now: float, wall: float) -> Notes:
         # Over an older document what is left does not show all that was chosen, also once others have joined it.
         floors = tuple(replace(floor, complete_from=floor.version) for floor in floors)
     made = () if len(operations) < len(written) else _made_before(operations, tables)
-    return Notes(tuple(operations), floors, era, ended, data.get("r") == 1, made)
+    left_out_at = tables.moment(data.get("l"))
+    return Notes(tuple(operations), floors, era, ended, data.get("r") == 1, made, left_out_at)
 
 
 def _made_before(operations: Iterable[Noted], tables: _Tables) -> tuple[Moment, ...]:

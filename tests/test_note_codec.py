@@ -62,9 +62,8 @@ def notes(draw: st.DrawFn) -> Notes:
     referred = {each.operation.taken for each in mine}
     made = draw(st.sets(st.tuples(st.sampled_from(sorted(CONTEXTS)), st.integers(100, 199), moments), max_size=2))
     assert not {taken.version for taken in referred if taken is not None} & {version for _, version, _ in made}
-    return Notes(
-        tuple(mine), tuple(floors), era, draw(moments) if era else 0.0, draw(st.booleans()), tuple(sorted(made))
-    )
+    ended, left_out_at = draw(moments) if era else 0.0, draw(st.one_of(st.just(0.0), moments))
+    return Notes(tuple(mine), tuple(floors), era, ended, draw(st.booleans()), tuple(sorted(made)), left_out_at)
 
 
 def written(note: Notes) -> Any:
@@ -79,7 +78,7 @@ def back(data: object) -> Notes:
 def said(note: Notes) -> tuple[object, ...]:
     """Return what a note says; a floor that follows from a change may have the moment of that."""
     floors = tuple(replace(each, at=0.0) for each in note.floors)
-    return note.operations, floors, note.era, note.ended, note.receipts, note.made
+    return note.operations, floors, note.era, note.ended, note.newest_at, note.receipts, note.made
 
 
 @given(notes())

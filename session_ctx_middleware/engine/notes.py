@@ -101,6 +101,8 @@ class Notes:
         ended: when that was last, in seconds since the epoch; 0 where it never was.
         receipts: whether a change of the shopper has ever been parked, so that receipts are needed.
         made: the versions that were made for changes in whose place there are later ones.
+        left_out_at: the latest timestamp of a change that had no room in it, in seconds since the epoch: what is chosen
+            where the note is brought is to count as later, whatever the clock there says. 0 where there is none.
     """
 
     operations: tuple[Noted, ...] = ()
@@ -109,18 +111,20 @@ class Notes:
     ended: float = 0.0
     receipts: bool = False
     made: tuple[Made, ...] = ()
+    left_out_at: float = 0.0
 
     @property
     def newest_at(self) -> float:
         """The latest timestamp in it, in seconds since the epoch; 0 where there is none."""
-        return max([self.ended, *(noted.operation.at for noted in self.operations)])
+        return max([self.ended, self.left_out_at, *(noted.operation.at for noted in self.operations)])
 
     @property
     def ends_at(self) -> float:
         """Until when there is anything in it, in seconds since the epoch."""
         last = max((noted.operation.at + NOTE_SECONDS for noted in self.operations), default=0.0)
         seen = max((floor.at + NOTE_SECONDS for floor in self.floors), default=0.0)
-        return max(last, seen, self.ended + END_SECONDS if self.era else 0.0)
+        left_out = self.left_out_at + NOTE_SECONDS if self.left_out_at else 0.0
+        return max(last, seen, left_out, self.ended + END_SECONDS if self.era else 0.0)
 
     @property
     def whole_until(self) -> float:
@@ -185,7 +189,7 @@ class Notes:
         changes = [
             (each.slot, each.token, each.session, each.proven, *_told(each.operation)) for each in self.operations
         ]
-        return changes, self.floors, self.era, self.ended, self.receipts, _in_dispute(self)
+        return changes, self.floors, self.era, self.ended, self.newest_at, self.receipts, _in_dispute(self)
 
     def without_needless_proofs(self) -> Notes:
         """Return the same without digests of replaced values, and moments, that prove nothing any more."""
@@ -214,7 +218,9 @@ class Notes:
             replace(floor, complete_from=max(floor.complete_from, lacking.get(floor.context, 0)))
             for floor in self.floors
         )
-        return replace(self, operations=tuple(noted for noted in kept if noted is not None), floors=floors)
+        operations = tuple(noted for noted in kept if noted is not None)
+        untold = (each.operation.at for each in self.operations if id(each) in gone and _outline(each) is None)
+        return replace(self, operations=operations, floors=floors, left_out_at=max([self.left_out_at, *untold]))
 
 
 def join(notes: Iterable[Notes], oldest: float = 0.0) -> Notes:
@@ -245,6 +251,7 @@ def join(notes: Iterable[Notes], oldest: float = 0.0) -> Notes:
         max((each.ended for each in every), default=0.0),
         any(each.receipts for each in current),
         _made_besides(operations, current, oldest),
+        max((each.left_out_at for each in current if each.left_out_at >= oldest), default=0.0),
     )
 
 

@@ -119,11 +119,11 @@ class Against:
         taken = operation.taken
         if taken is None or self.asked_at == inf:
             return False
-        if self.asked_on is not None and self.asked_on < taken.at + DISPUTED_SECONDS:
-            own = (made_by(each) for each in self.taken.operations.values() if has_made(each))
-            if any(disputes(made, taken) for made in (*self.made, *own)):
-                return True
-        return self.notes is not None and self.is_known(operation) and self.notes.dispute(taken)
+        told = self.notes is not None and self.notes.dispute(taken)
+        if self.asked_on is None or self.asked_on >= taken.at + DISPUTED_SECONDS:
+            return told and self.is_known(operation)
+        own = (made_by(each) for each in self.taken.operations.values() if has_made(each))
+        return told or any(disputes(made, taken) for made in (*self.made, *own))
 
 
 @dataclass(frozen=True, slots=True, repr=False)

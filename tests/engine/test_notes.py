@@ -47,13 +47,14 @@ def floors(draw: st.DrawFn) -> Floor:
 def notes(draw: st.DrawFn) -> Notes:
     era = draw(st.integers(0, 2))
     mine = tuple(draw(st.lists(noted(era), max_size=3)))
-    return Notes(mine, tuple(draw(st.lists(floors(), max_size=2))), era, era * 10.0, draw(st.booleans()))
+    seen = tuple(draw(st.lists(floors(), max_size=2)))
+    return Notes(mine, seen, era, era * 10.0, draw(st.booleans()), left_out_at=draw(st.sampled_from([0.0, 15.0, 99.0])))
 
 
 def said(note: Notes) -> tuple[object, ...]:
     """Return what a note says, but for where what it knows begins to be complete."""
     seen = tuple((floor.context, floor.session, floor.version, floor.at) for floor in note.floors)
-    return note.operations, seen, note.era, note.ended, note.receipts, note.made
+    return note.operations, seen, note.era, note.ended, note.newest_at, note.receipts, note.made
 
 
 def known_versions(*every: Notes) -> dict[str, set[int]]:
