@@ -12,7 +12,7 @@ from session_ctx_middleware import SessionContext
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from ..support.shop import Shop, held, patches
-from .browser import SECRET, Browser, again, choosing
+from .browser import SECRET, Browser, again, choosing, tier
 
 pytestmark = pytest.mark.parametrize("offset", [-3600.0, 3600.0])
 
@@ -193,3 +193,21 @@ async def test_choice_that_another_one_seems_to_follow(
     await asyncio.sleep(60)
     assert [await browser.currency(shop) for shop in (one, two, third)] == ["GBP"] * 3, "what Emporix took last"
     assert held(emporix, session.session_id)["currency"] == "GBP"
+
+
+async def test_choice_without_room(make_shop: Callable[..., Shop], emporix: FakeEmporix, offset: float) -> None:
+    """What had no room in the cookie, and waits in one worker, does not come in the place of what was chosen later."""
+    one, two = (make_shop(secret_key=SECRET) for _ in range(2))
+    one.clock.wall_offset = offset
+    session = emporix.new_session(exists=False)
+    browser = Browser(session.token)
+    await browser.visit(one, choosing(tier="old" * 1500))
+    assert one.named("continuity.overflow")
+    await asyncio.sleep(5)
+    await browser.visit(two, choosing(tier="new"))
+    emporix.create_context(session.session_id)
+
+    for shop in (two, one, two, one):
+        assert (await browser.visit(shop, tier)).text == "new"
+        await asyncio.sleep(10)
+    assert held(emporix, session.session_id)["context"]["tier"] == "new"

@@ -11,6 +11,7 @@ import pytest
 
 from session_ctx_middleware import ContextDocument
 from session_ctx_middleware.engine.consistency import LAG
+from session_ctx_middleware.engine.made import DISPUTED_SECONDS
 from session_ctx_middleware.engine.notes import Noted, Notes
 from session_ctx_middleware.engine.standing import Against, weigh
 from session_ctx_middleware.model.changes import ContextChanges
@@ -114,7 +115,10 @@ CASES = {
     ),
     "a disputed version, once more": Case("done", by(4, replaced="EUR"), brought=True, rival=RIVAL, again=True),
     "a disputed version, and something else": Case("done", by(4, replaced="GBP"), brought=True, rival=RIVAL),
-    "a disputed version that only this process knows": Case("done", by(4, replaced="EUR"), rival=RIVAL),
+    "a disputed version of a change on its way to the browser": Case("sent", by(4, replaced="EUR"), rival=RIVAL),
+    "a disputed version of a change that the browser does not have": Case(
+        "done", by(4, replaced="EUR"), rival=RIVAL, asked=DISPUTED_SECONDS + 0.1
+    ),
     "a disputed version in a later one": Case("shown over it", by(6, replaced="EUR"), brought=True, rival=RIVAL),
     "another one in another version": Case(
         "shown over it", by(4, replaced="EUR"), brought=True, rival=replace(RIVAL, version=3)

@@ -69,6 +69,8 @@ ONCE_BROKEN = [
     (SKEWED, "2xx that changed nothing, overlap", 905),
     (BOTH, "overlap in bad weather", 901),
     (FAILING, "overlap in bad weather", 40008),
+    (SKEWED, "large attributes", 964),
+    (FAILING, "2xx that changed nothing, backups", 60016),
 ]
 """Visits that long campaigns have found, each of which has shown a defect of its own kind."""
 
