@@ -341,4 +341,4 @@ def _parked(job: Job) -> CommitResult:
 
 
 def _session(entry: Entry) -> str | None:
-    return None if entry.session is None else entry.session.name
+    return None if entry.told_session is None else entry.told_session.name

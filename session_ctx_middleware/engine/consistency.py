@@ -240,7 +240,7 @@ class Consistency:
 
     def moved(self, session_id: str) -> Consistency:
         """Follow a token to another session, whose versions have nothing to do with those of the last one."""
-        if self.incarnation is None or self.incarnation[0] == session_id:
+        if self.incarnation is not None and self.incarnation[0] == session_id:
             return self
         return replace(START, required=self.required, satisfied=self.satisfied)
 

@@ -112,9 +112,12 @@ class Entries:
 
     def link(self, entry: Entry, name: str) -> None:
         """Let notices for a session reach a token of which nobody but a store says that it is of that session."""
-        if name and (entry.session is None or not entry.session.session_id):
-            self._unindex(entry)
-            self._join(entry, Membership("", name, proven=False))
+        if not name or entry.proven_session is not None:
+            return
+        known = entry.session
+        claimed = known.session_id if known is not None and known.name == name else ""
+        self._unindex(entry)
+        self._join(entry, Membership(claimed, name, proven=False, linked=True))
 
     def pinned(self, entry: Entry) -> Pinned:
         """Return what keeps an entry reachable inside a ``with`` block."""
@@ -183,7 +186,7 @@ class Entries:
 
     def siblings(self, entry: Entry) -> list[Entry]:
         """Return the other entries of the same session: a refreshed token, or a customer who was a guest."""
-        keys = () if entry.session is None else self._by_session.get(entry.session.name, ())
+        keys = () if entry.told_session is None else self._by_session.get(entry.told_session.name, ())
         if not keys or keys == (entry.key,):  # as almost always
             return []
         others = [self.get(key) for key in keys if key != entry.key]
@@ -208,13 +211,15 @@ class Entries:
         return len(self.found)
 
     def _move(self, entry: Entry, session_id: str, *, proven: bool) -> None:
-        same = entry.session is not None and entry.session.session_id == session_id
-        name = entry.session.name if same and entry.session is not None else self._keys.session(session_id)
-        if not same:
+        known = entry.session
+        same = known is not None and known.session_id == session_id
+        name = known.name if same and known is not None else self._keys.session(session_id)
+        linked = known is not None and known.linked and known.name == name
+        if known is not None and known.name != name:
             self._unindex(entry)
-            if entry.proven_session is not None:
+            if known.counts:
                 entry.learn(entry.consistency.moved(session_id))
-        self._join(entry, Membership(session_id, name, proven))
+        self._join(entry, Membership(session_id, name, proven, linked))
 
     def _join(self, entry: Entry, session: Membership) -> None:
         entry.joins(session)
@@ -222,14 +227,15 @@ class Entries:
             self._index(entry)
 
     def _index(self, entry: Entry) -> None:
-        if entry.session is None:
+        session = entry.told_session
+        if session is None:
             return
-        keys = self._by_session.get(entry.session.name, ())
+        keys = self._by_session.get(session.name, ())
         if entry.key in keys:
             return
         if len(keys) >= MAX_TOKENS:
             keys = tuple(key for key in keys if self._in_reach(key))
-        self._by_session[entry.session.name] = (*keys, entry.key)
+        self._by_session[session.name] = (*keys, entry.key)
         if len(keys) >= MAX_TOKENS:
             # Every write has to reach all tokens of the session, and somebody may refresh one on and on.
             oldest = next((other for other in self.siblings(entry) if other.key not in self._pins), None)

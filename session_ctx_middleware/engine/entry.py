@@ -42,12 +42,19 @@ class Membership:
     Args:
         session_id: the session at Emporix; empty where a store has only told its name.
         name: its name outside this process.
-        proven: whether an authenticated answer says so; what an application says counts for less.
+        proven: whether an authenticated answer says so.
+        linked: whether a store says so, which some worker has told after such an answer.
     """
 
     session_id: str
     name: str
     proven: bool
+    linked: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether more than the application says so, which may believe whatever a client sends."""
+        return self.proven or self.linked
 
 
 class Entry:
@@ -111,6 +118,11 @@ class Entry:
     def proven_session(self) -> Membership | None:
         """The session, if an authenticated answer has named it."""
         return self.session if self.session is not None and self.session.proven else None
+
+    @property
+    def told_session(self) -> Membership | None:
+        """The session, if an authenticated answer or a store has named it: what others of it know counts here, too."""
+        return self.session if self.session is not None and self.session.counts else None
 
     @property
     def owner(self) -> Hashable:

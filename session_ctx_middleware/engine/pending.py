@@ -190,8 +190,8 @@ class Pending:
     async def forget(self, entries: Iterable[Entry]) -> None:
         """Forget everything kept for these entries and their sessions."""
         for entry in entries:
-            if entry.session is not None:
-                self._taken.pop(entry.session.name, None)
+            if entry.told_session is not None:
+                self._taken.pop(entry.told_session.name, None)
             await self._sharing.forget(_names(entry))
             entry.store_view.is_linked("")
 

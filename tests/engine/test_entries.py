@@ -23,10 +23,17 @@ def filed(
     entries: Entries, clock: VirtualClock, key: bytes, session_id: str | None = None, seconds: float = 10
 ) -> Entry:
     entry = entries.obtain(key, session_id)
+    entries.prove(entry, session_id)
     now = clock.monotonic()
     entry.set_lifetime(now, fresh_until=now, stale_until=now, error_until=now + seconds)
     entry.show(Snapshot(document=ContextDocument(version=1)), START)
     entries.keep(entry)
+    return entry
+
+
+def proven(entries: Entries, key: bytes, session_id: str) -> Entry:
+    entry = entries.obtain(key, None)
+    entries.prove(entry, session_id)
     return entry
 
 
@@ -40,10 +47,10 @@ async def test_pinned_entry() -> None:
     filed(entries, clock, b"b")
 
     assert entries.get(b"a") is entry
-    assert [*entries.siblings(entries.obtain(b"c", "s"))] == [entry]
+    assert [*entries.siblings(proven(entries, b"c", "s"))] == [entry]
     entries.unpin(entry)
     assert entries.get(b"a") is None
-    assert [*entries.siblings(entries.obtain(b"c", "s"))] == []
+    assert [*entries.siblings(proven(entries, b"c", "s"))] == []
 
 
 async def test_moved_token() -> None:
@@ -58,7 +65,7 @@ async def test_moved_token() -> None:
     filed(entries, clock, b"a", "second")
 
     assert entries.named([KEYS.session("first")]) == []
-    assert [*entries.siblings(entries.obtain(b"b", "first"))] == []
+    assert [*entries.siblings(proven(entries, b"b", "first"))] == []
     assert KEYS.session("first") not in entries._by_session
 
 
@@ -85,7 +92,7 @@ async def test_index_shrinks() -> None:
 
     await asyncio.sleep(11)
     filed(entries, clock, b"new", "new")
-    entries.prove(entries.obtain(b"new", None), "newer")
+    proven(entries, b"new", "newer")
 
     assert list(entries._by_session) == [KEYS.session("newer")]
     assert len(entries) == 1
