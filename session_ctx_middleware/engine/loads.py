@@ -129,8 +129,10 @@ class Loads:
         return store_read is not None and self._at_hand(entry, store_read) is not None
 
     def hear(self, entry: Entry, stored: Stored) -> None:
-        """Note the floor that the store has, if it has one, as a hint."""
-        if stored.floor >= 0 and entry.store_view.believes(stored.identity, stored.floor):
+        """Note the floor that the store has, if it has one, and it is news, as a hint."""
+        if stored.floor < 0 or self.publisher.knows_floor(entry, stored):
+            return
+        if entry.store_view.believes(stored.identity, stored.floor):
             entry.learn(entry.consistency.hinted(stored.identity, stored.floor))
 
     def _at_hand(self, entry: Entry, store_read: StoreRead) -> Found | None:

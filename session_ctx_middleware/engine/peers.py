@@ -171,6 +171,9 @@ class Peers:
         stored = await self.sharing.load(entry)
         if stored is None or not self.sharing.attachment.connected:
             entry.expire()  # nobody says that nothing was written; nor does the store, unless it can be written to
+        elif self.publisher.knows_floor(entry, stored):
+            if not _reaches(entry, _latest(stored)):
+                _ask_again(entry)
         elif not self._shows(entry, stored.identity, stored.floor, _latest(stored)):
             _ask_again(entry)
 
@@ -201,6 +204,10 @@ def _ask_again(entry: Entry) -> None:
     """Have the next page ask Emporix, and publish nothing that was asked for before."""
     entry.raise_fence()
     entry.expire()
+
+
+def _reaches(entry: Entry, version: int) -> bool:
+    return entry.document is not None and entry.document.version >= version
 
 
 def _latest(stored: Stored) -> int:

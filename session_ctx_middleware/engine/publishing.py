@@ -11,7 +11,7 @@ from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
 from ..model.view import Snapshot
 from ..policies import CachePolicy
-from ..stores import Attachment
+from ..stores import Attachment, Stored
 from .consistency import FAR_AHEAD, START
 from .entries import Entries
 from .entry import NEVER, Entry
@@ -95,6 +95,13 @@ class Publisher:
         if known.hint[1] <= document.version + FAR_AHEAD:  # whoever can write to a store may announce what is absurd
             entry.learn(known.with_hint_applied(incarnation, self.keys.incarnation, self.clock.monotonic()))
         return True
+
+    def knows_floor(self, entry: Entry, stored: Stored) -> bool:
+        """Tell whether a store has no later floor than is known here: mostly it is what this process has put there."""
+        known = entry.consistency
+        if known.incarnation is None or self.keys.incarnation(known.incarnation) != stored.identity:
+            return False
+        return stored.floor <= known.floor
 
     def adopt(self, entry: Entry, document: ContextDocument, asked_at: float, asked_on: float) -> bool:
         """Show a document that a browser brought, unless it may lack something; tell whether it is shown.
