@@ -208,17 +208,19 @@ class ContinuityCookies:
         most = MAX_SET - taken
         prefix = self._prefixes[self._https_only or scope.get("scheme") in SECURE]
         name = prefix + secrets.token_hex(8).encode()
-        brought = () if ends else found.brought
+        whole = own
         earlier: tuple[bytes, ...] = ()
         if own is not None and not ends:
-            own, earlier = self._on_their_way.gathered(_token(own), own, found.names, partial(self._size, prefix))
-            brought, own = beside(brought, Held(name, own, self._size(prefix, own)))
-        done = compact(brought, own, self._room(prefix, found, own, most, earlier))
-        earlier = earlier if own is not None and done.tells_all_of(own) else ()
+            whole, earlier = self._on_their_way.gathered(_token(own), own, found.names, partial(self._size, prefix))
+        held = Found() if ends else found
+        brought, done = _to_hold(name, held, whole, self._room(prefix, found, whole, most, earlier))
+        if earlier and not (whole is not None and done.tells_all_of(whole)):
+            earlier = ()  # nothing of the response itself gives way for the sake of what others tell
+            brought, done = _to_hold(name, held, own, self._room(prefix, found, own, most, earlier))
         headers: list[bytes] = []
         if done.own is not None and (done.own.operations or done.own.floors or done.own.left_out_at or ends):
             headers.append(self._header(prefix, name, done.own))
-            self._on_their_way.sends(_token(own), name, done.own, self._size(prefix, done.own))
+            self._on_their_way.sends(_token(own), name, done.own, self._size(prefix, done.own), earlier)
         staying = {each.name for each in brought} - {*done.gone}
         if done.joined is not None:
             name = prefix + _name_of_join(done.joined)
@@ -277,6 +279,14 @@ class ContinuityCookies:
 @lru_cache(maxsize=16)
 def _payload(notes: Notes) -> bytes:
     return cbor.dumps(encode(notes))
+
+
+def _to_hold(name: bytes, found: Found, own: Notes | None, room: Room) -> tuple[tuple[Held, ...], Compacted]:
+    """Return what is needed of the notes that a request brought, and what its response does to them."""
+    brought = found.brought
+    if own is not None and brought:
+        brought, own = beside(brought, Held(name, own, room.size(own)))
+    return brought, compact(brought, own, room)
 
 
 def _candidates(prefix: bytes, header: bytes) -> Iterable[tuple[bytes, bytes]]:

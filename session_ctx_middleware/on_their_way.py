@@ -7,14 +7,14 @@ more room than each of them sees. Other workers may be sending as much.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Final
 
 from cachetools import TTLCache
 
 from .clock import Clock
-from .compaction import CROWDED, LIGHT, is_heavy
+from .compaction import LIGHT, is_heavy
 from .engine import Notes, join
 
 __all__ = ["OnTheirWay"]
@@ -38,9 +38,21 @@ REMEMBERED: Final = 16
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Sent:
+    """A note that went out.
+
+    Args:
+        notes: what it says.
+        size: bytes of its cookie.
+        at: when, in monotonic seconds.
+        gathered: the names of those that say nothing more.
+        is_gathered: whether there is a later one beside which it says nothing more.
+    """
+
     notes: Notes
     size: int
     at: float
+    gathered: tuple[bytes, ...] = ()
+    is_gathered: bool = False
 
 
 class OnTheirWay:
@@ -83,19 +95,24 @@ class OnTheirWay:
         """
         since = self._clock.monotonic() - SOON
         light = {
-            name: sent.notes
+            name: sent
             for name, sent in self._to(token, here).items()
-            if sent.at > since and sent.size <= LIGHT and sent.notes.era == own.era
+            if sent.at > since and sent.size <= LIGHT and sent.notes.era == own.era and not sent.is_gathered
         }
-        if len(light) < FEW:
+        if sum(1 + len(sent.gathered) for sent in light.values()) < FEW:
             return own, ()
-        whole = join((own, *light.values()))
+        whole, told = own, list[bytes]()
+        for name, sent in reversed(light.items()):
+            more = join((whole, sent.notes))
+            if size(more) <= LIGHT:  # what is heavier would neither be told once more nor joined with others
+                whole = more
+                told += [name, *sent.gathered]
         # Of two that say the same, who has both could clear this one for the sake of the other, which is to go.
-        if size(whole) > CROWDED or any(whole.says_the_same_as(each) for each in light.values()):
+        if any(whole.says_the_same_as(sent.notes) for sent in light.values()):
             return own, ()
-        return whole, tuple(reversed(light))
+        return whole, tuple(told)
 
-    def sends(self, token: str, name: bytes, notes: Notes, size: int) -> None:
+    def sends(self, token: str, name: bytes, notes: Notes, size: int, gathered: tuple[bytes, ...] = ()) -> None:
         """Remember a note that goes out.
 
         Args:
@@ -103,12 +120,15 @@ class OnTheirWay:
             name: of the cookie.
             notes: what it says.
             size: bytes of the cookie.
+            gathered: the names of earlier ones that say nothing more.
         """
         if not token:
             return
         with self._lock:
             latest = [*self._sent.get(token, {}).items()][1 - REMEMBERED :]
-            self._sent[token] = {**dict(latest), name: _Sent(notes, size, self._clock.monotonic())}
+            sent = {each: replace(one, is_gathered=one.is_gathered or each in gathered) for each, one in latest}
+            sent[name] = _Sent(notes, size, self._clock.monotonic(), gathered[:REMEMBERED])
+            self._sent[token] = sent
 
     def joins(self, token: str, name: bytes, here: Collection[bytes]) -> bool:
         """Tell whether a joined note may go out, and remember it: not while another one may be on its way.

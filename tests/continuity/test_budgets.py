@@ -239,6 +239,39 @@ async def test_many_choices_at_once(seed: int, make_shop: MakeShop, emporix: Fak
     assert (await browser.visit(make_shop(secret_key=SECRET), everything)).text == "ACE - size=59"
 
 
+@pytest.mark.parametrize(("size", "count"), [(40, 8), (5, 16), (40, 16), (60, 16)])
+async def test_many_attributes_at_once(size: int, count: int, make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """So many other attributes are set at once: what is told once more does not make the cookies larger."""
+    shop = make_shop(secret_key=SECRET)
+    browser = Browser(emporix.new_session().token)
+    pages = [choosing(**{f"wish{number}": "x" * size}) for number in range(count)]
+    for answer in await asyncio.gather(*(browser.send(shop, page) for page in pages)):
+        browser.receive(answer)
+    most = weight(browser)
+    for _ in range(4):
+        await browser.visit(shop, everything)
+
+    assert most <= 6 * KIB
+    assert weight(browser) <= 1400
+
+
+async def test_own_choice_has_room(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """No choice of a response gives way for the sake of what other responses tell anyway."""
+    one, two = (make_shop(secret_key=SECRET, continuity=ContinuityPolicy(max_bytes=512)) for _ in range(2))
+    browser = Browser(emporix.new_session(exists=False).token)
+
+    async def slow(ctx: SessionContext, _: Request) -> None:
+        ctx.set_attribute("wish0", "x" * 40)
+        await asyncio.sleep(1)
+
+    pages = [slow, *(choosing(**{f"wish{number}": "x" * 40}) for number in range(1, 6))]
+    for answer in await asyncio.gather(*(browser.send(one, page) for page in pages)):
+        browser.receive(answer)
+
+    assert (await browser.visit(two, everything)).text.count("wish") == 6
+    assert one.named("continuity.overflow") == []
+
+
 async def test_slow_pages_and_clicks(make_shop: MakeShop, emporix: FakeEmporix) -> None:
     """While a joined note is on its way to a browser, other answers of the worker write no other one beside it."""
     shop, rng = make_shop(secret_key=SECRET), random.Random(1)
