@@ -148,7 +148,11 @@ class ContextStore(Protocol):
     """Whether other processes see what is kept; a store of this process alone is never asked for documents."""
 
     def attach(self, listener: Listener) -> Attachment:
-        """Notify the running event loop of what others change; called once per event loop, before anything else."""
+        """Notify the running event loop of what others change; called once per event loop, before anything else.
+
+        A notice comes once, late, or never; not twice, as after a change by somebody else it would tell of a version that
+        was made anew.
+        """
         ...
 
     async def load(self, name: str) -> Stored | None:
