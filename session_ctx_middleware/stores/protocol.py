@@ -150,8 +150,7 @@ class ContextStore(Protocol):
     def attach(self, listener: Listener) -> Attachment:
         """Notify the running event loop of what others change; called once per event loop, before anything else.
 
-        A notice comes once, late, or never; not twice, as after a change by somebody else it would tell of a version that
-        was made anew.
+        A notice comes once, late, or never; not twice: it would tell of a version that was made anew.
         """
         ...
 
