@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from .fleet import CACHE, UPSTREAM
@@ -106,6 +106,7 @@ class Judge:
         self._owners: dict[tuple[str, str | None], list[Choice]] = {}
         self._foreign: dict[tuple[str, str], dict[object, float]] = defaultdict(dict)
         self._held: defaultdict[tuple[str, str], list[str | None]] = defaultdict(list)
+        self._served: dict[tuple[str, int], float] = {}
         self._refused: dict[tuple[str | None, tuple[int, int, int]], float] = {}
         self.now = 0.0
         self.story: list[str] | None = None
@@ -181,6 +182,7 @@ class Judge:
         self.reads += len(seen.values)
         self.degraded += seen.degraded or seen.rejected
         nothing_known = seen.degraded or seen.rejected
+        self._served.setdefault((seen.session, seen.place[0]), seen.sent)
         for path, value in seen.values.items():
             self.leaks(seen, path, value)
             if (value is None and nothing_known) or person.ended is not None:
@@ -190,6 +192,8 @@ class Judge:
             if sent >= 0 and self._is_older(person, seen.session, path, value, sent):
                 if seen.degraded and not self._is_older(person, seen.session, path, value, self._told(seen, path)):
                     continue
+                if self._hearsay and not self._is_older(person, seen.session, path, value, self._heard(seen, path)):
+                    continue
                 self.violation("wrong", f"{path} is {value!r} at {seen.place}, though one of {sent:.3f} was known")
 
     def _told(self, seen: Seen, path: str) -> float:
@@ -197,8 +201,19 @@ class Judge:
 
         What is chosen once a response has started goes with the next one of its own token.
         """
+        return self._latest(seen, path, lambda each: not (each.late and each.token != seen.token))
+
+    def _heard(self, seen: Seen, path: str) -> float:
+        """Return when the latest choice was sent of which a worker has heard, where nobody but workers tells.
+
+        Of what Emporix has never seen one knows nothing that served its first page of the session after that.
+        """
+        first = self._served[seen.session, seen.place[0]]
+        return self._latest(seen, path, lambda each: not (each.swallowed and each.swallowed_at < first))
+
+    def _latest(self, seen: Seen, path: str, counts: Callable[[Choice], bool]) -> float:
         key = self._key(seen.person, seen.session, path)
-        told = (
+        sent = (
             each.sent
             for (person, where, _), choices in self._choices.items()
             for each in choices
@@ -208,9 +223,9 @@ class Judge:
             and each.counts
             and each.known is not None
             and each.known <= seen.sent
-            and not (each.late and each.token != seen.token)
+            and counts(each)
         )
-        return max(told, default=-1.0)
+        return max(sent, default=-1.0)
 
     def leaks(self, seen: Seen, path: str, value: object) -> None:
         """Judge whether somebody is shown what is not theirs."""
@@ -261,7 +276,7 @@ class Judge:
         """Note that Emporix never saw what it was said to have taken; what that happens to twice is given up."""
         for choice in self._owners.get((path, value), ()):
             if _may_be_sent(choice, session):
-                choice.swallowed += 1
+                choice.swallowed, choice.swallowed_at = choice.swallowed + 1, self.now
                 for each in self._rivals(choice):
                     if each.swallowed >= GIVEN_UP:
                         self._give_up(each, session)
@@ -304,7 +319,9 @@ class Judge:
             self._held[session.name, path].clear()
             return
         owners = [each for each in self._owners.get((path, value), ()) if _may_be_sent(each, session)]
-        if not owners:
+        if not owners and session.is_ambiguous:
+            self._excuse(session, path)
+        elif not owners:
             stranger = value is not None and self._unique and (path, value) in self._owners
             promise = "leaks" if stranger else "overwritten"
             self.violation(promise, f"PATCH made {path} {value!r} in {session.name}, which nobody there wanted")
@@ -312,6 +329,12 @@ class Judge:
             self._overrule(session, path, before, owners)
         if self._unique and value is not None and owners:
             self._applied(session, path, value, owners)
+
+    def _excuse(self, session: ServerSession, path: str) -> None:
+        """Expect no more of a field that was patched for an earlier context: only the version could have told."""
+        for person in {each.person for choices in self._choices.values() for each in choices}:
+            if person.number in session.visitors:
+                self.pardon(person, (path,), self.now)
 
     def _overrule(self, session: ServerSession, path: str, before: str | None, owners: list[Choice]) -> None:
         """Expect no more of a choice whose receipt was wiped: nothing else told the worker which had an earlier one."""

@@ -79,6 +79,7 @@ class ServerSession:
         dated: whether its context tells since when it is there.
         visitors: numbers of the persons whose session it was.
         bare: fields whose receipts somebody else has wiped since they were last changed.
+        is_ambiguous: whether the worker that patches it has last read an earlier context: the version is the same.
         odd: what makes of its document, for a while, something that no API description allows.
     """
 
@@ -93,6 +94,7 @@ class ServerSession:
     states: deque[tuple[float, State | None]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_STATES))
     visitors: set[int] = field(default_factory=set)
     bare: set[str] = field(default_factory=set)
+    is_ambiguous: bool = False
     log: dict[str, list[tuple[float, str | None]]] = field(default_factory=lambda: {path: [] for path in PATHS})
 
     def value(self, path: str) -> str | None:

@@ -16,8 +16,8 @@ LANGUAGE: Final = "language"
 class Story:
     """One person, one session at Emporix, and a judge, at the times that a test says."""
 
-    def __init__(self, **options: bool) -> None:
-        self.judge = Judge(carries=True, unique=True, hearsay=0.0, **options)
+    def __init__(self, hearsay: float = 0.0, **options: bool) -> None:
+        self.judge = Judge(carries=True, unique=True, hearsay=hearsay, **options)
         self.platform = Platform(lambda: self.judge.now, self.judge)
         self.session: ServerSession = self.platform.new_session("acme")
         self.person = Person(1, "acme")
@@ -47,10 +47,10 @@ class Story:
         self.judge.now = at
         self.platform.leave_in_doubt(self.session, {LANGUAGE: value}, told=True)
 
-    def page(self, value: str, *, at: float, token: str = "token", degraded: bool = False) -> None:
+    def page(self, value: str, *, at: float, token: str = "token", degraded: bool = False, worker: int = 0) -> None:
         """Let a page show a value."""
         self.judge.now = at
-        seen = Seen(self.person, self.session.name, token, (0, 0, 0), at, {LANGUAGE: value}, degraded=degraded)
+        seen = Seen(self.person, self.session.name, token, (worker, 0, 0), at, {LANGUAGE: value}, degraded=degraded)
         self.judge.shown(seen)
 
 
@@ -261,3 +261,30 @@ def test_choice_that_no_response_has_told(late: bool, token: str, degraded: bool
     story.page("la-one", at=4.0, token=token, degraded=degraded)
 
     assert story.judge.counts["wrong"] == times
+
+
+@pytest.mark.parametrize(("hearsay", "worker", "times"), [(0.1, 1, 0), (0.1, 0, 1), (0.0, 1, 1)])
+def test_worker_that_came_after_a_lie(hearsay: float, worker: int, times: int) -> None:
+    """Where nobody but workers tells, one that was not there does not know what Emporix never saw."""
+    story = Story(hearsay=hearsay)
+    story.wants("la-x1", sent=1, known=1.2, answered=1.1)
+    story.sends("la-x1", at=1.1)
+    story.page("la-x1", at=2)
+    story.wants("la-x2", sent=3, known=3.2, answered=3.1)
+    story.judge.now = 3.1
+    story.platform.swallow(story.session, {LANGUAGE: "la-x2"})
+    story.page("la-x1", at=5, worker=worker)
+
+    assert story.judge.counts["wrong"] == times
+
+
+@pytest.mark.parametrize(("ambiguous", "times"), [(True, 0), (False, 1)])
+def test_patch_for_an_earlier_context(ambiguous: bool, times: int) -> None:
+    """Where a context has begun anew, and has come to the version that a worker knows, that worker is to be excused."""
+    story = Story()
+    story.wants("la-x1", sent=1, known=1.2, answered=1.1)
+    story.sends("la-x1", at=1.1)
+    story.session.is_ambiguous = ambiguous
+    story.sends("la-x9", at=2)
+
+    assert story.judge.counts["overwritten"] == times
