@@ -7,8 +7,8 @@ release may add costs what it is about, not the note: unknown fields are left ou
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from .engine import NO_LOGIN, Floor, Login, Noted, Notes
@@ -26,6 +26,7 @@ Moment = tuple[str, int, float]
 FORMAT: Final = 1
 MAX_FINGERPRINT: Final = 80
 MICROSECOND: Final = 1_000_000
+TENTH: Final = 10
 MAX_NUMBER: Final = (1 << 64) - 1
 ATTRIBUTE: Final = "."
 """What stands for `ATTRIBUTE_PREFIX`."""
@@ -43,12 +44,15 @@ class _Tables:
         bindings: of token and session, and whether that is proven.
         moments: at which Emporix took changes, the last ones of their fields and earlier ones: context, version, and
             seconds since the epoch.
+        took: for how many seconds it was on its way to take them, where that is known; the longest, as one copy of a
+            change may have come by way of somebody who did not say.
     """
 
     latest: int
     names: Sequence[str]
     bindings: Sequence[tuple[str, str, bool]]
     moments: Sequence[Moment]
+    took: Mapping[Moment, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, notes: Notes) -> _Tables:
@@ -61,7 +65,8 @@ class _Tables:
         seconds = [noted.operation.at for noted in notes.operations] + [at for *_, at in moments]
         seconds += [later.at for noted in notes.operations for later in noted.operation.overtaken_here]
         latest = max([notes.ended, notes.left_out_at, *seconds, *(floor.at for floor in notes.floors)])
-        return cls(_micros(latest), _distinct(names), bindings, moments)
+        took = {_moment(each): each.took for each in sorted(taken, key=lambda each: each.took) if each.took}
+        return cls(_micros(latest), _distinct(names), bindings, moments, took)
 
     def ago(self, seconds: float) -> int | None:
         """Return a moment as it is written: `None` stands for the epoch itself, where nobody knows."""
@@ -97,7 +102,7 @@ def encode(notes: Notes) -> dict[str, object]:
     if tables.names:
         body["n"] = [_shorter_hex(name) for name in tables.names]
     if tables.moments:
-        body["t"] = [[index[context], version, tables.ago(at)] for context, version, at in tables.moments]
+        body["t"] = [_packed_moment(each, tables, index) for each in tables.moments]
     if notes.operations:
         body["b"] = [[index[token], index[session], int(proven)] for token, session, proven in tables.bindings]
         body["o"] = [_packed(noted, tables) for noted in notes.operations]
@@ -148,7 +153,15 @@ def _tables(data: dict[str, object]) -> _Tables:
     bare = _Tables(version_of(data.get("m", 0)), [_longer_hex(each) for each in _listed(data, "n")], (), ())
     bindings = [(bare.name(token), bare.name(session), proven == 1) for token, session, proven in _rows(data, "b")]
     moments = [(bare.name(name), _version(version), bare.moment(ago)) for name, version, ago in _rows(data, "t")]
-    return replace(bare, bindings=bindings, moments=moments)
+    lasted = [_sequence(each)[3:4] for each in _listed(data, "t")]
+    took = {moment: version_of(tenths[0]) / TENTH for moment, tenths in zip(moments, lasted, strict=True) if tenths}
+    return replace(bare, bindings=bindings, moments=moments, took=took)
+
+
+def _packed_moment(moment: Moment, tables: _Tables, index: Mapping[str, int]) -> list[object]:
+    context, version, at = moment
+    tenths = round(tables.took.get(moment, 0.0) * TENTH)
+    return [index[context], version, tables.ago(at), *([tenths] if tenths else [])]
 
 
 def _packed(noted: Noted, tables: _Tables) -> list[object]:
@@ -187,8 +200,9 @@ def _overtaken_by(taken: Taken | None, others: Sequence[object], tables: _Tables
 
 
 def _taken(rest: Sequence[object], tables: _Tables) -> Taken:
-    context, version, at = _at(tables.moments, rest[0])
-    return Taken(version, context, at, _longer_hex(rest[1]) if len(rest) > 1 else "")
+    moment = _at(tables.moments, rest[0])
+    context, version, at = moment
+    return Taken(version, context, at, _longer_hex(rest[1]) if len(rest) > 1 else "", tables.took.get(moment, 0.0))
 
 
 def _moment(taken: Taken) -> Moment:
@@ -296,7 +310,7 @@ def _at(values: Sequence[T], index: object) -> T:
 
 
 def _rows(data: dict[str, object], key: str) -> Iterable[Sequence[object]]:
-    """Return lists of three; a later release may have more to say."""
+    """Return the first three of each list; there may be more to say."""
     return (_sequence(each)[:3] for each in _listed(data, key))
 
 

@@ -34,6 +34,9 @@ def operations(draw: st.DrawFn, era: int) -> tuple[str, Operation]:
         | st.just(Taken())
         | st.builds(Taken, st.integers(0, 99), st.sampled_from(["", *CONTEXTS]), moments, st.just("0123abcd"))
     )
+    if taken is not None and taken.at:
+        # Changes of one PATCH have one answer.
+        taken = replace(taken, took=int(taken.at) % 40 / 10)
     value: Any = draw(st.sampled_from(["EUR", "USD"]))
     if path.startswith("attributes"):
         value = draw(st.just(REMOVED) | texts | st.just(freeze({"a": [1, {"b": None}]})))
@@ -143,8 +146,10 @@ def test_unknown_members(note: Notes, more: dict[str, Any]) -> None:
 def test_longer_lists(note: Notes) -> None:
     """What a later release says about bindings, moments, and floors is passed over."""
     data: Any = written(note)
-    for name in ("b", "t"):
-        for each in data.get(name, ()):
+    for each in data.get("b", ()):
+        each.append("later")
+    for each in data.get("t", ()):
+        if len(each) > 3:
             each.append("later")
     for each in data.get("f", ()):
         if len(each) > 6:
@@ -171,6 +176,20 @@ def test_size() -> None:
 
     assert one <= 110
     assert (four - one) / 3 <= 40
+
+
+@pytest.mark.parametrize(("took", "more"), [(0.0, 0), (0.1, 1), (2.3, 1), (2.9, 2)])
+def test_how_long_the_answer_took(took: float, more: int) -> None:
+    """That costs nothing where the answer came at once; who does not say it has sent the PATCH when that came."""
+    taken = Taken(7, "context1", WALL - 3, "0123abcd", took=took)
+    both = (Operation("USD", "a", WALL - 5, WALL - 5, each) for each in (replace(taken, took=0.0), taken))
+    quick, slow = (Notes((Noted("currency", each, "token", "session1", True),)) for each in both)
+    earlier = written(slow)
+    earlier["t"] = [moment[:3] for moment in earlier["t"]]
+
+    assert back(written(slow)).operations == slow.operations
+    assert back(earlier).operations == quick.operations
+    assert len(cbor.dumps(encode(slow))) - len(cbor.dumps(encode(quick))) == more
 
 
 JSON = st.recursive(

@@ -153,6 +153,22 @@ async def test_change_of_somebody_else_within_a_second(team: Team, emporix: Fake
     assert emporix.count("context.get") == 1
 
 
+async def test_notice_of_a_slow_answer(team: Team, emporix: FakeEmporix) -> None:
+    """A PATCH that was answered late, below a version made meanwhile, is no sign that versions have fallen."""
+    shops, _ = team()
+    session = emporix.new_session(currency="EUR", language="en")
+    await all_look(shops, session)
+    await asyncio.sleep(1)
+    emporix.fault("context.patch", Fault(delay_after=2.9), times=1)
+    late = asyncio.create_task(shops[0].switch(session.token, currency="USD"))
+    await asyncio.sleep(0.1)
+    await shops[1].switch(session.token, language="de")
+    await late
+    emporix.fault("context.get", Fault(status=503), times=None)
+
+    assert await look(shops[1], session) == "USD None"
+
+
 async def test_logout_meanwhile(team: Team, emporix: FakeEmporix) -> None:
     """What was on its way at a logout is told to nobody as the shopper's."""
     shops, _ = team()

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Final
 
 from ..model.changes import ContextChanges
+from ..model.operation import SOMEHOW, Taken
 from ..platform_time import PlatformTime
 from .consistency import LAG, Consistency
 from .made import latest
-from .standing import INEXACT
+from .standing import INEXACT, is_to_come
 
 __all__ = ["denied", "has_fallen", "told"]
 
@@ -56,8 +57,12 @@ def has_fallen(known: Consistency, taken: ContextChanges, version: int, at: floa
     since, now = time.at(known.since), time.at(at)
     if at > known.since + LAG or since is None or now is None:
         return at > known.since + LAG
-    made = max((each.taken.at for each in taken.operations.values() if each.taken is not None), default=0.0)
-    return since + INEXACT < made <= now + INEXACT
+    made = max((each.taken or SOMEHOW for each in taken.operations.values()), key=_sent, default=SOMEHOW)
+    return since + INEXACT < made.sent and not is_to_come(made.at, now)
+
+
+def _sent(taken: Taken) -> float:
+    return taken.sent
 
 
 def denied(known: Consistency, version: int, at: float) -> Consistency:

@@ -247,11 +247,12 @@ class Commits:
         while changes:
             self._may_go_on(job, most)
             receipts = self._receipts(job, base.document, changes)
+            sent_at = self.clock.monotonic()
             error = await self.patching.send(job, base.document, changes, receipts)
             if error is None:
                 # Nobody has promised that a PATCH which changes nothing raises the version.
                 raised = 1 if receipts or changes.missing_from(base.document) else 0
-                taken = self.handover.taken(base.document, raised, base.asked_at)
+                taken = self.handover.taken(base.document, raised, base.asked_at, sent_at)
                 self._take_over(job, base.document, taken, base.document)
                 self.announcer.show_taken(job, base, changes, taken.version)
                 self._remember(job, taken)
@@ -265,7 +266,7 @@ class Commits:
             # Always all of them: only a PATCH that is taken proves that a document was not an old one.
             changes = self._rebased(job, first, latest.document)
             base = latest
-        taken = self.handover.taken(base.document, 0, base.asked_at)
+        taken = self.handover.taken(base.document, 0, base.asked_at, base.asked_at)
         self._take_over(job, base.document, taken, None)
         self.announcer.show_seen(job, base.document)
         self._remember(job, taken)

@@ -11,7 +11,7 @@ from ..clock import Clock
 from ..model.changes import ContextChanges
 from ..model.document import NO_RECEIPTS, ContextDocument
 from ..model.frozen_json import same
-from ..model.operation import MICROSECONDS, SOMEHOW, Operation, Taken
+from ..model.operation import MICROSECONDS, SOMEHOW, TENTHS, Operation, Taken
 from ..model.view import NOTHING_KNOWN, Snapshot
 from ..platform_time import PlatformTime
 from .binding import Binding
@@ -169,19 +169,22 @@ class Handover:
             written = self.platform_time.moment(known.required.floor.at)
             entry.learn(known.requiring(known.required.dated(written)))
 
-    def taken(self, document: ContextDocument | None, more: int = 0, asked_at: float = NEVER) -> Taken:
+    def taken(
+        self, document: ContextDocument | None, more: int = 0, asked_at: float = NEVER, sent_at: float = NEVER
+    ) -> Taken:
         """Return what there is to know about changes that a document has, or one that is so many versions later.
 
         Args:
             document: as Emporix answered it; `None` where nobody has one.
             more: so many.
             asked_at: when Emporix was asked for it, in monotonic seconds.
+            sent_at: when it was asked to take the changes, likewise; just now where that is `NEVER`.
         """
         if document is None:
             return SOMEHOW
-        now = self.clock.monotonic()
-        at = round(self._dated(now), MICROSECONDS)
-        return Taken(document.version + more, self.keys.incarnation(document.identity), at, asked=asked_at, heard=now)
+        now, context = self.clock.monotonic(), self.keys.incarnation(document.identity)
+        at, took = round(self._dated(now), MICROSECONDS), 0.0 if sent_at == NEVER else round(now - sent_at, TENTHS)
+        return Taken(document.version + more, context, at, took=took, asked=asked_at, heard=now)
 
     def _dated(self, moment: float) -> float:
         """Return monotonic seconds as seconds since the epoch: Emporix', and this host's only while it tells none."""
@@ -280,7 +283,7 @@ def _was_taken_later(one: Operation, other: Operation) -> bool:
     if mine is None or theirs is None or theirs.version < 0 or mine.context != theirs.context:
         return False
     # Versions may have fallen in between.
-    return mine.version > theirs.version and mine.at > theirs.at - INEXACT
+    return mine.version > theirs.version and mine.at > theirs.sent - INEXACT
 
 
 def _is_past(path: str, operation: Operation, against: Against) -> bool:

@@ -112,8 +112,8 @@ class Requirements:
         # Its version may have fallen since: then it is older than changes that have lower ones.
         taken = self.binding.changes(entry, notes, token).taken_in(context)
         now_on = self.platform_time.at(self.clock.monotonic())
-        at = {each.op_id: each.taken.at for each in taken.operations.values() if each.taken is not None}
-        later = {op_id for op_id, moment in at.items() if moment >= asked_on and not is_to_come(moment, now_on)}
+        how = {each.op_id: each.taken for each in taken.operations.values() if each.taken is not None}
+        later = {op_id for op_id, each in how.items() if each.sent >= asked_on and not is_to_come(each.at, now_on)}
         return bool(taken.only(later).up_to(document.version).missing_from(document))
 
     def is_behind(self, entry: Entry, document: ContextDocument, asked_at: float) -> bool:

@@ -28,6 +28,9 @@ DIGITS: Final = 4
 INEXACT: Final = 2.0
 """Seconds by which two workers may differ about Emporix' time."""
 
+NEARLY: Final = 1.0
+"""Seconds by which they mostly differ, at most."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Against:
@@ -80,7 +83,17 @@ class Against:
         if taken.asked != NEVER and self.asked_at != inf:
             return self.asked_at < taken.asked
         after = self._seconds_after(taken)
-        return bool(taken.at) and after is not None and after < 0
+        return bool(taken.at) and after is not None and after < 0 and not self._shows_by_version(taken, after)
+
+    def _shows_by_version(self, taken: Taken, after: float) -> bool:
+        """Tell whether a document has the version of a change before whose answer it was asked for.
+
+        No version that was there when the change was sent has fallen since. If this process has asked for the document
+        at about that time, it knows by its own clock, too, whether that was before the change was made.
+        """
+        if self.document is None or not 0 <= taken.version <= self.document.version:
+            return False
+        return after >= -taken.took - (0.0 if self.asked_at == inf else NEARLY)
 
     def precedes(self, operation: Operation, taken: Taken) -> bool:
         """Tell whether the document was asked for before a change was made, or before Emporix had it."""
@@ -90,7 +103,7 @@ class Against:
             return True
         # When another worker recorded it is known by two hosts' clocks alone, when Emporix took it by its own one.
         after = self._seconds_after(taken) if taken.at else None
-        is_late = after is not None and after > INEXACT
+        is_late = after is not None and after + taken.took > INEXACT
         return self.asked_at < operation.recorded and not (is_late or is_to_come(taken.at, self.now_on))
 
     def is_from_before_others(self, operation: Operation) -> bool:
@@ -102,7 +115,7 @@ class Against:
         if document is None or taken is None:
             return False
         since = (each for each in operation.overtaken_here if document.version < each.version)
-        return any(each.at > taken.at - INEXACT and not self.is_settled(each) for each in since)
+        return any(each.at > taken.sent - INEXACT and not self.is_settled(each) for each in since)
 
     def _seconds_after(self, taken: Taken) -> float | None:
         """Return how long after a change was taken the document was asked for, `None` where nobody knows."""

@@ -10,11 +10,13 @@ from .document import Removed, Value
 from .frozen_json import dumps, same
 from .personal import Personal
 
-__all__ = ["MICROSECONDS", "NEVER", "SOMEHOW", "Operation", "Taken", "later", "value_digest"]
+__all__ = ["MICROSECONDS", "NEVER", "SOMEHOW", "TENTHS", "Operation", "Taken", "later", "value_digest"]
 
 DIGEST: Final = 8
 MICROSECONDS: Final = 6
 """Decimals of timestamps: notes tell microseconds, and a change is to have one timestamp wherever it is kept."""
+TENTHS: Final = 1
+"""Decimals of how long an answer took: two workers do not know Emporix' time any better."""
 NEVER: Final = float("-inf")
 
 
@@ -27,6 +29,8 @@ class Taken:
         context: the fingerprint of that context; empty where nobody knows.
         at: when, in seconds since the epoch; where nobody knows the version, when Emporix had it, or a later one.
         replaced: a digest of the value that it replaced (`value_digest`); empty where nobody knows.
+        took: seconds, to a tenth, from when Emporix was asked to take it until it had answered, at `at`; 0 where nobody
+            knows. It had it at some moment in between.
         asked: when Emporix was asked for the document that it was made to, in monotonic seconds of this process;
             `NEVER` where another one did so.
         heard: when Emporix had taken it, likewise.
@@ -38,9 +42,15 @@ class Taken:
     context: str = ""
     at: float = 0.0
     replaced: str = ""
+    took: float = 0.0
     asked: float = field(default=NEVER, compare=False)
     heard: float = field(default=NEVER, compare=False)
     told: bool = field(default=False, compare=False)
+
+    @property
+    def sent(self) -> float:
+        """When Emporix was asked to take it, in seconds since the epoch: it did not have it before."""
+        return self.at - self.took
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -124,7 +134,7 @@ def _overtaken(first: Operation, second: Operation) -> Operation:
     for taken in (*_taken_in_a_version(first), *first.overtaken_by, *_taken_in_a_version(second), *second.overtaken_by):
         there = latest.get(taken.context)
         if there is None or (taken.version, taken.at) > (there.version, there.at):
-            latest[taken.context] = taken if taken is first.taken else replace(taken, replaced="")
+            latest[taken.context] = taken if taken is first.taken else replace(taken, replaced="", took=0.0)
     found = tuple(latest[context] for context in sorted(latest) if latest[context] is not first.taken)
     return first if found == first.overtaken_by else replace(first, overtaken_by=found)
 
@@ -156,9 +166,10 @@ def _better_copy(one: Operation, other: Operation) -> Operation:
 def _knowledge(operation: Operation) -> tuple[object, ...]:
     taken = operation.taken or SOMEHOW
     # Of two contexts that have it, the later one is that of the session in which the shopper is now.
-    known = (taken.version >= 0, taken.at, taken.version, taken.context, taken.replaced, taken.heard, taken.asked)
+    known = (taken.version >= 0, taken.at, taken.version, taken.context, taken.replaced, taken.took)
+    here = taken.heard, taken.asked, not taken.told
     of_it = operation.at, operation.recorded, operation.era, operation.again, operation.rounds
-    return operation.taken is not None, *known, not taken.told, *of_it
+    return operation.taken is not None, *known, *here, *of_it
 
 
 def _value_order(operation: Operation) -> tuple[bool, str]:

@@ -18,7 +18,7 @@ from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from ..support.asgi import middleware, never, scope_for
 from ..support.shop import Shop
-from .browser import SECRET, Browser, again, everything, named, page
+from .browser import SECRET, Browser, again, choosing, everything, named, page
 from .travel import DOCUMENT, TRAVELS, in_full, stats, travelling
 
 MakeShop = Callable[..., Shop]
@@ -512,3 +512,23 @@ async def test_others_write_later(make_shop: MakeShop, emporix: FakeEmporix) -> 
 
     assert [await browser.currency(shop) for shop in (one, two, two)] == ["CHF"] * 3
     assert emporix.calls == []
+
+
+async def test_others_write_before_a_slow_answer(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """What was asked for after a PATCH was sent is used, however late that was answered."""
+    one, two, cold = travelling(make_shop, 3, cache=CachePolicy(jitter=0))
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    for shop in (one, two):
+        await browser.currency(shop)
+    await asyncio.sleep(61)
+    emporix.fault("context.patch", Fault(delay_after=2.0), times=1)
+    answer = browser.send(one, choosing(currency="USD"))
+    await asyncio.sleep(1.2)
+    emporix.edit(session.session_id, currency="GBP")
+    assert await browser.currency(two) == "GBP"
+    browser.receive(await answer)
+    emporix.clear_calls()
+
+    assert await browser.currency(cold) == "GBP"
+    assert emporix.count("context.get") == 0

@@ -119,6 +119,33 @@ async def test_store_from_before_the_change(make_shop: Callable[..., Shop], empo
     assert await browser.currency(two) == "USD"
 
 
+@pytest.mark.parametrize("slow", [0.2, 1.0])
+@pytest.mark.parametrize("shared", [False, True], ids=["nothing shared", "shared store"])
+async def test_change_of_somebody_else_before_the_answer(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix, *, shared: bool, slow: float
+) -> None:
+    """What somebody else has changed shows everywhere, though the answer to the shopper's own PATCH comes later."""
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    shops = [make_shop(secret_key=SECRET, **({"store": store.sibling()} if shared else {})) for _ in range(3)]
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    for shop in shops:
+        await browser.currency(shop)
+    await asyncio.sleep(61)
+    emporix.fault("context.patch", Fault(delay_after=slow), times=1)
+    answer = browser.send(shops[0], choosing(currency="USD"))
+    await asyncio.sleep(0.05)
+    emporix.edit(session.session_id, currency="GBP")
+    await asyncio.sleep(0.05)
+    for shop in shops[1:]:
+        await browser.currency(shop)
+    browser.receive(await answer)
+
+    for _ in range(5):
+        assert [await browser.currency(shop) for shop in shops] == ["GBP"] * 3
+        await asyncio.sleep(5)
+
+
 async def late_switch(ctx: SessionContext, _: Request) -> Response:
     """Change something when the response has gone."""
 

@@ -24,7 +24,8 @@ def operations(draw: st.DrawFn, path: str, era: int) -> Operation:
     """Draw a change, or another copy of one; two changes never share an id."""
     value, at = draw(st.sampled_from(["EUR", "USD", "GBP"])), float(draw(st.integers(1, 6)))
     contexts, replaced = st.sampled_from(["", *SESSION_OF]), st.sampled_from(["", "0123abcd"])
-    taken = draw(st.none() | st.builds(Taken, st.integers(-1, 9), contexts, st.just(at + 1), replaced))
+    slow = st.sampled_from([0.0, 2.9])
+    taken = draw(st.none() | st.builds(Taken, st.integers(-1, 9), contexts, st.just(at + 1), replaced, slow))
     return Operation(value, f"{path} {value} {at} {era}", at, at, taken, era)
 
 

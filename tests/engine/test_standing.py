@@ -140,6 +140,12 @@ CASES = {
     "before one, a newer receipt": Case("done", by(4), overtaken=(by(6),), receipts=receipt(NEWER)),
     "before one, too late for a replica": Case("done", by(4), overtaken=(by(6),), asked=LAG + 0.1),
     "before one, and versions have fallen": Case("done", by(4), overtaken=(replace(by(6), at=AT - 10),)),
+    "before one, and versions have fallen, a slow answer": Case(
+        "done", replace(by(4), took=2.5), overtaken=(replace(by(6), at=AT - 10),)
+    ),
+    "before one that was answered sooner": Case(
+        "shown over it", replace(by(4), took=2.5), overtaken=(replace(by(6), at=AT - 2.2),)
+    ),
     "exactly its version, what it replaced, before one": Case("sent", by(5, replaced="EUR"), overtaken=(by(6),)),
     "a newer one was sent over it": Case("done", by(4), receipts=receipt(NEWER)),
     "an earlier version with a newer receipt": Case("done", by(6), receipts=receipt(NEWER)),
@@ -232,6 +238,42 @@ def test_document_from_another_host(asked_on: float | None, *, shown: bool) -> N
 
     assert bool(weigh(change, against).overlay.operations) is shown
     assert weigh(later, against).overlay.operations
+
+
+@pytest.mark.parametrize(
+    ("sooner", "version", "shown"),
+    [(1.9, 9, False), (1.9, 4, False), (1.9, 3, True), (2.1, 9, True), (2.1, 3, True)],
+)
+def test_document_between_a_patch_and_its_answer(sooner: float, version: int, *, shown: bool) -> None:
+    """What was asked for before a PATCH was sent is from before it; from then until it is answered, versions tell."""
+    document = ContextDocument(version=version, session_id="s", currency="EUR")
+    change = ContextChanges({"currency": Operation("USD", "id", STAMP, STAMP, replace(by(4), took=2.0))})
+
+    standing = weigh(change, Against(document, HERE, inf, asked_on=AT - sooner))
+
+    assert bool(standing.overlay.operations) is shown
+    assert not standing.pending.operations
+
+
+@pytest.mark.parametrize(("sooner", "recorded", "shown"), [(0.5, STAMP, False), (0.5, AT, True), (1.5, STAMP, True)])
+def test_document_at_about_the_time_of_a_patch(sooner: float, recorded: float, *, shown: bool) -> None:
+    """Two workers know Emporix' time to a second: within it versions tell, and when the change was made."""
+    document = ContextDocument(version=9, session_id="s", currency="EUR")
+    change = ContextChanges({"currency": Operation("USD", "id", STAMP, recorded, by(4))})
+
+    standing = weigh(change, Against(document, HERE, AT - sooner, asked_on=AT - sooner))
+
+    assert bool(standing.overlay.operations) is shown
+    assert not standing.pending.operations
+
+
+@pytest.mark.parametrize(("sooner", "settled"), [(0.1, False), (-LAG, False), (-LAG - 0.1, True)])
+def test_slow_answer_settles_nothing_sooner(sooner: float, *, settled: bool) -> None:
+    """Whether a replica may still lag counts from the answer to a PATCH."""
+    document = ContextDocument(version=5, session_id="s", currency="EUR")
+    against = Against(document, HERE, AT - sooner, asked_on=AT - sooner)
+
+    assert against.is_settled(replace(by(6), took=30.0)) is settled
 
 
 @pytest.mark.parametrize(("asked_at", "sent"), [(EARLIER + 0.1, True), (EARLIER - 0.1, False)])

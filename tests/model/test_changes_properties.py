@@ -16,7 +16,9 @@ PATHS: list[str] = ["currency", "language", "attributes.a"]
 # Few of each, so that ties and copies of one change are the rule.
 values = st.sampled_from(["EUR", "USD", REMOVED, freeze({"n": 1}), freeze({"n": 1.0}), freeze({"n": True})])
 moments = st.sampled_from([1.0, 2.0])
-takens = st.builds(Taken, st.integers(-1, 2), st.sampled_from(["", "c"]), moments)
+takens = st.builds(
+    Taken, st.integers(-1, 2), st.sampled_from(["", "c"]), moments, took=st.sampled_from([0.0, 0.3, 2.9])
+)
 operations = st.builds(
     Operation, values, st.sampled_from("abc"), at=moments, recorded=moments, taken=st.one_of(st.none(), takens)
 )

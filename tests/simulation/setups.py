@@ -159,4 +159,5 @@ SITUATIONS: Final[dict[str, Situation]] = {
     "2xx that changed nothing, overlap": replace(
         OVERLAP, created=1.0, pace=0.7, weather=(CLEAR, Weather(swallowed=0.2))
     ),
+    "slow answers": replace(OVERLAP, created=1.0, foreign=1.0, weather=(CLEAR, Weather(slow=1.5), Weather(slow=4.0))),
 }

@@ -25,6 +25,7 @@ class Weather:
         swallowed: something on the way answers a PATCH with 2xx, and Emporix never sees it.
         gateway: something on the way answers that is not Emporix.
         drip: the answer comes, one blank a second, for a minute.
+        slow: the answer to a PATCH takes up to so many seconds longer than its effect.
     """
 
     latency: float = 0.05
@@ -39,6 +40,7 @@ class Weather:
     swallowed: float = 0.0
     gateway: float = 0.0
     drip: float = 0.0
+    slow: float = 0.0
 
 
 CLEAR: Final = Weather()

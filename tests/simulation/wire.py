@@ -177,6 +177,8 @@ class Line(httpx2.AsyncBaseTransport):
         return _answer(404, json.dumps({"code": 404, "message": said}).encode())
 
     async def _told(self, session: ServerSession, body: dict[str, Any], *, taken: bool) -> None:
+        if taken and self._wire.weather.slow:
+            await asyncio.sleep(self._wire.rng.uniform(0, self._wire.weather.slow))
         try:
             await self._back("what became of it")
         except httpx2.HTTPError:

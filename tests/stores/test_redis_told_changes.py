@@ -25,7 +25,7 @@ NAMES = ("token-1", "session-1")
 
 
 def taken(**values: Any) -> ContextChanges:
-    return changes(**values).as_taken(Taken(7, "c", 1_790_000_000.0, "0123abcd"))
+    return changes(**values).as_taken(Taken(7, "c", 1_790_000_000.0, "0123abcd", took=2.9))
 
 
 def sent(notice: Notice, codec: Codec) -> str:
@@ -78,6 +78,8 @@ def test_encrypted_for_its_notice_alone() -> None:
         '[1,[["currency","usd","a",1.0,7,0,0,2.0,"x"]]]',
         '[1,[["nothing","USD","a",1.0,7,0,0,2.0,"x"]]]',
         '[1,[["currency","USD","a",1.0,7,0,0,"now","x"]]]',
+        '[1,[["currency","USD","a",1.0,7,0,0,0,"long",2.0,"x"]]]',
+        '[1,[["currency","USD","a",1.0,7,0,0,0,-1,2.0,"x"]]]',
         '[1,[["currency","USD","a",1e18,7,0,0,2.0,"x"]]]',
         "[1,[" + " " * 200_000 + "]]",
     ],
@@ -90,6 +92,18 @@ def test_what_nobody_has_sent(payload: object) -> None:
     assert message is not None
     assert message[2] == Notice("written", NAMES, "c", 7)
     assert message[2].taken == NO_CHANGES
+
+
+def test_notice_of_an_earlier_release() -> None:
+    """One that does not say how long the answer took tells when it came; what only a later one says is passed over."""
+    body = {"seq": 1, "source": "s", "kind": "written", "names": list(NAMES), "identity": "c", "floor": 7}
+    change = ["currency", "USD", "a", 1.0, 7, 0, 0, 0]
+    for more, took in ([], 0.0), ([29], 2.9), ([29, "more"], 2.9):
+        payload = json.dumps([1, [[*change, *more, 1_790_000_000.0, "0123abcd"]]])
+
+        (operation,) = heard(json.dumps({**body, "taken": payload}), Codec(None, SystemClock())).operations.values()
+
+        assert operation.taken == Taken(7, "c", 1_790_000_000.0, "0123abcd", took=took)
 
 
 def test_taken_in_the_future() -> None:

@@ -17,7 +17,7 @@ from ...errors import ConfigurationError
 from ...model.changes import NO_CHANGES, ContextChanges
 from ...model.document import ContextDocument
 from ...model.fields import MAX_ATTRIBUTES, SWITCHES
-from ...model.frozen_json import dumps, loads
+from ...model.frozen_json import dumps, loads, version_of
 from ...model.operation import SOMEHOW, Operation, Taken
 from ...model.packing import AHEAD, moment_of, pack, unpack
 from ..protocol import Notice
@@ -39,6 +39,9 @@ MAX_TAKEN: Final = 128 * 1024
 """Characters of the changes of a notice: several times what fits into the attributes of a context."""
 MAX_DOCUMENT: Final = 1024 * 1024
 """Characters of a stored document: four times what Emporix may answer."""
+TOOK: Final = 8
+"""Where a change of a notice says how many tenths of a second its answer took; one that was packed has no more."""
+TENTH: Final = 10
 LINK: Final = "session"
 """The field, beside those of parked changes, that names the session of a token."""
 SESSION_NAME: Final = re.compile(r"session-[0-9a-f]{32}")
@@ -196,8 +199,10 @@ class Codec:
         if not isinstance(packed, list) or len(packed) < 2 or not isinstance(packed[-1], str):
             raise ValueError("not a change that was taken")
         *change, at, replaced = packed
+        took = version_of(change[TOOK]) / TENTH if len(change) > TOOK else 0.0
         wall = self._clock.time()
-        taken = Taken(notice.floor, notice.identity, min(moment_of(at), wall + AHEAD), replaced[:MAX_DIGITS], told=True)
+        at, replaced = min(moment_of(at), wall + AHEAD), replaced[:MAX_DIGITS]
+        taken = Taken(notice.floor, notice.identity, at, replaced, took, told=True)
         found = unpack([change], now=self._clock.monotonic(), wall=wall)
         return ContextChanges({path: replace(each, taken=taken) for path, each in found.operations.items()})
 
@@ -225,9 +230,9 @@ class Codec:
         return unpack([packed], now=self._clock.monotonic(), wall=self._clock.time())
 
 
-def _how(operation: Operation) -> tuple[float, str]:
+def _how(operation: Operation) -> tuple[int, float, str]:
     taken = operation.taken or SOMEHOW
-    return taken.at, taken.replaced
+    return round(taken.took * TENTH), taken.at, taken.replaced
 
 
 def _of_notice(notice: Notice) -> str:
