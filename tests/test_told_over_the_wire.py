@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from starlette.requests import Request
@@ -167,6 +168,34 @@ async def test_notice_of_a_slow_answer(team: Team, emporix: FakeEmporix) -> None
     emporix.fault("context.get", Fault(status=503), times=None)
 
     assert await look(shops[1], session) == "USD None"
+
+
+async def test_refused_token_after_a_late_notice(team: Team, emporix: FakeEmporix) -> None:
+    """A notice of a lower version that comes late, and later an old token that is refused, deny no version."""
+    shops, _ = team()
+    session = emporix.new_session(currency="EUR")
+    await all_look(shops, session)
+    await asyncio.sleep(1)
+
+    async def put(ctx: SessionContext, _: Request) -> None:
+        ctx.set_attribute("name", "Alice")
+
+    emporix.fault("context.patch", Fault(delay_after=0.3), times=1)
+    slow = asyncio.create_task(shops[0].switch(session.token, currency="USD"))
+    await asyncio.sleep(0.1)
+    await shops[1].visit(put, token=session.token, method="POST")
+    await slow
+    await asyncio.sleep(5)
+    emporix.edit(session.session_id, context={"name": "Bob"})
+    await asyncio.sleep(70)
+    renewed = replace(session, token=emporix.new_token(session.session_id))
+    emporix.revoke(session.token)
+    assert await look(shops[0], renewed) == await look(shops[2], renewed) == "USD Bob"
+    await look(shops[2], session)  # another tab still has the old token
+    await asyncio.sleep(1)
+
+    assert await all_look(shops, renewed) == ["USD Bob"] * 3
+    assert held(emporix, session.session_id)["context"] == {"name": "Bob"}
 
 
 async def test_logout_meanwhile(team: Team, emporix: FakeEmporix) -> None:

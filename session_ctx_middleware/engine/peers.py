@@ -73,7 +73,7 @@ class Peers:
             elif written is not None and self._adopts(entry, written):
                 continue
             elif not notice.identity:
-                self._forgets(entry)
+                self._forgets(entry, notice.floor)
             else:
                 self._hears_of(entry, notice, taken)
 
@@ -118,20 +118,25 @@ class Peers:
         if fallen:
             entry.hide()
 
-    def _forgets(self, entry: Entry) -> None:
-        """Forget a context: its token was rejected, or Emporix does not have any more what was announced of it."""
+    def _forgets(self, entry: Entry, denied_from: int) -> None:
+        """Forget a context: its token was rejected, or Emporix does not have any more what was announced of it.
+
+        Args:
+            entry: of the token.
+            denied_from: the version above which Emporix has none, as somebody says; 0 where nobody speaks of versions.
+        """
         _ask_again(entry)
         if entry.consistency.hint is not None:
             entry.learn(replace(entry.consistency, hint=None))
         # Whoever can write to the store may say so again and again: Emporix is asked all the same.
-        if entry.store_view.may_retire(self.clock.monotonic()) and not self._gives_up_floor(entry):
+        if entry.store_view.may_retire(self.clock.monotonic()) and not self._gives_up_floor(entry, denied_from):
             entry.hide()
 
-    def _gives_up_floor(self, entry: Entry) -> bool:
-        """Go back to the lower version that was announced a moment ago; tell whether there was one."""
+    def _gives_up_floor(self, entry: Entry, lower: int) -> bool:
+        """Go back to a lower version if it was announced last, of the same context; tell whether it was."""
         known, document, now = entry.consistency, entry.document, self.clock.monotonic()
-        lower = entry.store_view.lower
-        given_up = known if lower < 0 else denied(known, lower, now)
+        is_denied = 0 < lower == entry.store_view.lower
+        given_up = denied(known, lower, now) if is_denied else known
         if given_up is known or known.incarnation is None:
             return False
         entry.store_view.hears(-1)

@@ -25,6 +25,7 @@ __all__ = ["Sharing", "StoreRead"]
 T = TypeVar("T")
 
 NO_IDENTITY: Final = ""
+NO_VERSION: Final = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -176,17 +177,17 @@ class Sharing:
     async def deny(self, entries: Sequence[Entry], incarnation: Incarnation, version: int) -> None:
         """Tell everybody else that a context has this version, and no later one."""
         await self.tell(entries, incarnation, version)
-        await self.void(entries)
+        await self.void(entries, version)
 
-    async def void(self, entries: Sequence[Entry]) -> None:
-        """Take away the documents of tokens, and of their session, wherever they are kept."""
+    async def void(self, entries: Sequence[Entry], version: int = NO_VERSION) -> None:
+        """Take away the documents of tokens, and of their session; a version says that there is none after it."""
         if self.has_others:
-            await self._invalidate(Notice("written", _names(entries), NO_IDENTITY, 0))
+            await self._invalidate(Notice("written", _names(entries), NO_IDENTITY, version))
 
     async def reject(self, entry: Entry) -> None:
         """Take away the document of a token that was rejected."""
         if self.has_others:
-            await self._invalidate(Notice("written", (entry.name,), NO_IDENTITY, 0), Refused((entry.name,)))
+            await self._invalidate(Notice("written", (entry.name,), NO_IDENTITY, NO_VERSION), Refused((entry.name,)))
 
     # Parked changes.
 

@@ -69,7 +69,7 @@ class StoreView:
         return self._doubts.lower
 
     def hears(self, lower: int) -> None:
-        """Note such a version: it comes late, or there is no later one any more."""
+        """Note such a version: it comes late, or there is no later one any more, which is said right after it."""
         if lower != self._doubts.lower:
             self._doubts = replace(self._doubts, lower=lower)
 

@@ -86,7 +86,8 @@ class Notice:
             ``parked``: what was changed after the logout stays.
         names: of tokens and sessions.
         identity: for ``written``: which context, empty for none.
-        floor: for ``written``: the minimum version of it.
+        floor: for ``written``: the minimum version of it; without a context the one above which, as somebody denies,
+            there is none, or 0.
         tells: for ``written``: returns the changes that Emporix took with that version, where whoever tells it knows
             them. Few of those who hear of a notice keep anything under its names.
     """
