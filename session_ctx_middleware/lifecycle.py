@@ -21,7 +21,7 @@ from .model.changes import NO_CHANGES, ContextChanges
 from .model.document import Value
 from .model.fields import checked_switch
 from .model.view import NOTHING_KNOWN, ContextDefaults, Snapshot, switch_value
-from .recording import new_operation, recording, with_operation
+from .recording import after_known, new_operation, recording, with_operation
 from .tokens import StorefrontToken
 
 __all__ = ["THREAD_PATIENCE", "RequestLifecycle"]
@@ -170,7 +170,8 @@ class RequestLifecycle(Carrying):
     def _put(self, path: str, value: Value) -> None:
         seen = self._newest_at()
         with recording:
-            operation = new_operation(value, self._deps.timestamps.next(seen), self._era, self._deps.clock)
+            at = after_known(self._deps.timestamps.next(seen), path, self._known, self._changes)
+            operation = new_operation(value, at, self._era, self._deps.clock)
             known = None if self._known is None else self._known.document
             self._changes = with_operation(self._changes, path, operation, known)
         self._change()

@@ -7,21 +7,42 @@ import threading
 from contextvars import ContextVar
 from typing import Final
 
-from .clock import Clock
+from .clock import DECIMALS, STEP, Clock
 from .errors import InvalidChange
 from .model.changes import ContextChanges
 from .model.document import ATTRIBUTE_PREFIX, ContextDocument, Removed, Value
 from .model.fields import check_room
 from .model.operation import Operation
 from .model.room import MAX_CONTEXT, outgrows
+from .model.view import Snapshot
 
-__all__ = ["batch_of_changes", "new_operation", "recording", "with_operation"]
+__all__ = ["after_known", "batch_of_changes", "new_operation", "recording", "with_operation"]
 
 recording: Final = threading.Lock()
 """Synchronous endpoints record from worker threads, and one request may have several."""
 
 batch_of_changes: Final[ContextVar[set[str] | None]] = ContextVar("session_ctx_batch", default=None)
 """The operation ids of the `late_changes` block that the running code is in."""
+
+
+def after_known(at: float, path: str, known: Snapshot | None, changes: ContextChanges) -> float:
+    """Return a timestamp for a change that is later than those of its field which the request has in front of it.
+
+    A host whose clock is ahead may have made them. Whoever sends the change cannot tell any more what was known when it
+    was made: an hour that was to come has passed when a slow page ends.
+
+    Args:
+        at: when it is made, in seconds since the epoch.
+        path: of its field.
+        known: what was loaded; `None` where nothing was.
+        changes: what has been recorded so far.
+
+    Returns:
+        Seconds since the epoch.
+    """
+    recorded = changes.get(path)
+    last = max(0.0 if known is None else known.last_at(path), 0.0 if recorded is None else recorded.at)
+    return at if at > last else round(last + STEP, DECIMALS)
 
 
 def new_operation(value: Value, at: float, era: int, clock: Clock) -> Operation:

@@ -10,10 +10,12 @@ import pytest
 from starlette.requests import Request
 
 from session_ctx_middleware import ContinuityPolicy, InvalidChange, SessionContext
+from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, FakeSession, Fault
 
 from .continuity.browser import SECRET, Browser, choosing, everything, named
 from .support.shop import Shop, held, patches
+from .support.virtual_time import VirtualClock
 
 RESERVED = "_session_ctx"
 DAY = 24 * 3600
@@ -180,6 +182,51 @@ async def test_somebody_wrote_nonsense(odd: Any, shop: Shop, emporix: FakeEmpori
 
     assert (await browser.visit(shop, everything)).text == "USD en theirs=1"
     assert held(emporix, session.session_id)["currency"] == "USD"
+
+
+@pytest.mark.parametrize("reads", [True, False])
+@pytest.mark.parametrize("ahead", [2.0, 3600.0])
+async def test_slow_page(make_shop: MakeShop, emporix: FakeEmporix, ahead: float, *, reads: bool) -> None:
+    """A choice counts though a receipt that was there before it seems to be later: somebody else's clock is ahead."""
+    memory = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(store=memory.sibling(), clock=VirtualClock()) for _ in range(2))
+    one.clock.wall_offset = ahead
+    browser, session = await parked_and_sent(one, emporix)
+    await browser.visit(one, choosing(currency="CAD"))
+    await asyncio.sleep(0.5)
+    assert await two.currency(session.token) == "CAD"
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        if reads:
+            await ctx
+        ctx.switch(currency="GBP")
+        await asyncio.sleep(1.8)
+
+    await browser.visit(two, page)
+    assert [await shop.currency(session.token) for shop in (one, two)] == ["GBP", "GBP"]
+    assert held(emporix, session.session_id)["currency"] == "GBP"
+
+
+async def test_slow_page_beside_others(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """It counts, too, where the document that it was made over is not what it is sent against."""
+    memory = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(store=memory.sibling(), clock=VirtualClock()) for _ in range(2))
+    one.clock.wall_offset = 2.0
+    browser, session = await parked_and_sent(one, emporix)
+    await browser.visit(one, choosing(currency="CAD"))
+    await asyncio.sleep(0.5)
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        assert (await ctx).currency == "CAD"
+        ctx.switch(currency="GBP")
+        await asyncio.sleep(1.8)
+
+    slow = browser.send(two, page)
+    await asyncio.sleep(0.5)
+    await one.switch(session.token, language="de")
+    await slow
+
+    assert [await shop.currency(session.token) for shop in (one, two)] == ["GBP", "GBP"]
 
 
 async def test_other_tokens_show_what_a_receipt_tells(make_shop: MakeShop, emporix: FakeEmporix) -> None:

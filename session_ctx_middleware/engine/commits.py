@@ -114,7 +114,7 @@ class Commits:
 
     async def park(self, job: Job) -> CommitResult:
         """Park a job's own changes without sending them."""
-        self._raise(job, job.entry.document)
+        self._raise(job, job.entry.document, job.entry.asked_at)
         await self.pending.keep(job)
         return _parked(job)
 
@@ -302,8 +302,8 @@ class Commits:
         entry = job.entry
         await self.pending.look(entry, again=bool(entry.snapshot.parked))
         document = None if base is None else base.document
-        self._raise(job, document)
         asked_at, asked_on = (0.0, 0.0) if base is None else (base.asked_at, base.asked_on)
+        self._raise(job, document, asked_at)
         against = self.handover.against(entry, document, asked_at, job.notes, asked_on)
         stands = self.handover.standing(entry, job.token, job.notes, against)
         disproved = self.handover.disproved(entry, stands.pending)
@@ -314,8 +314,8 @@ class Commits:
         told = self.pending.has_told(entry) or self.handover.wants_receipts(entry, job.token, job.notes, against)
         job.takes_along(Along(stands.pending, stored, told))
 
-    def _raise(self, job: Job, document: ContextDocument | None) -> None:
-        job.raises(self.handover.from_the_future(job.entry, job.token, job.notes, document))
+    def _raise(self, job: Job, document: ContextDocument | None, asked_at: float) -> None:
+        job.raises(self.handover.from_the_future(job, document, asked_at))
 
     async def _reconsider(self, job: Job) -> None:
         """Leave out what was parked and has been sent, or replaced, by somebody else since this job began."""

@@ -17,6 +17,7 @@ from ..platform_time import PlatformTime
 from .binding import Binding
 from .entry import NEVER, Entry
 from .given_up import GivenUp
+from .job import Job
 from .keys import Keys
 from .notes import NO_LOGIN, NOTE_SECONDS, Floor, Login, Noted, Notes
 from .standing import INEXACT, Against, Standing, receipts_that_count, weigh
@@ -196,23 +197,23 @@ class Handover:
         changes = self.binding.changes(entry, notes, token).operations.values()
         return any(each.taken is None or each.taken.context not in {"", against.context} for each in changes)
 
-    def from_the_future(
-        self, entry: Entry, token: str, notes: Notes | None, document: ContextDocument | None
-    ) -> dict[str, float]:
+    def from_the_future(self, job: Job, document: ContextDocument | None, asked_at: float) -> dict[str, float]:
         """Return the timestamps known here that are later than now, by field: somebody's clock is wrong.
 
         His changes may be older than they seem, and Emporix may have taken others since, whose timestamps do not tell.
+        Receipts from before the job are its past, whatever the time is: pages may take as long as clocks are ahead.
 
         Args:
-            entry: of the token.
-            token: of the request.
-            notes: what its browser brought along.
+            job: is to be later.
             document: whose receipts are known; `None` where there is none.
+            asked_at: when Emporix was asked for it, in monotonic seconds.
         """
-        now, known = self.clock.time(), self.known(entry, token, notes).newest(entry.consistency.taken)
+        entry, now = job.entry, self.clock.time()
+        known = self.known(entry, job.token, job.notes).newest(entry.consistency.taken)
         stamps = {path: operation.at for path, operation in known.operations.items() if operation.at > now}
+        since = 0.0 if job.was_recorded_after(asked_at) else now
         for path, at in (NO_RECEIPTS if document is None else document.receipts).items():
-            if at > max(now, stamps.get(path, 0.0)):
+            if at > max(since, stamps.get(path, 0.0)):
                 stamps[path] = at
         return stamps
 

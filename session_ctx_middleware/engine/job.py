@@ -12,7 +12,7 @@ from ..errors import ChangeRefused, SessionContextError, TokenRejected
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument
 from ..tasks import SharedResult
-from .entry import Entry
+from .entry import NEVER, Entry
 from .made import at_first_hand
 from .notes import Notes
 
@@ -209,6 +209,10 @@ class Job:
         """
         if self.void is None and self.parking is None and not self.attempts:
             self.own = self.own.above(stamps, STEP)
+
+    def was_recorded_after(self, moment: float) -> bool:
+        """Tell whether the own changes are from after a moment (monotonic); not where only another host has told it."""
+        return NEVER < moment <= min((each.recorded for each in self.own.operations.values()), default=NEVER)
 
     def is_done(self, changes: ContextChanges) -> None:
         """Note changes that Emporix has taken, or dropped."""

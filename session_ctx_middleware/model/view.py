@@ -52,6 +52,19 @@ class Snapshot(Personal):
     rejected: bool = False
     asked_on: float = 0.0
 
+    def last_at(self, path: str) -> float:
+        """Return when the last change of a field was made that Emporix is known to have, in seconds since the epoch.
+
+        Args:
+            path: of the field.
+
+        Returns:
+            0 where no change of it is known.
+        """
+        received = 0.0 if self.document is None else self.document.receipts.get(path, 0.0)
+        taken = self.overlay.get(path)
+        return received if taken is None else max(received, taken.at)
+
 
 NOTHING_KNOWN: Final = Snapshot()
 DEGRADED: Final = Snapshot(degraded=True)
