@@ -71,7 +71,7 @@ class Judge:
         hearsay: seconds after which other workers have heard of what one has done, where the browser does not tell.
         skewed: whether the clocks of workers differ: of two choices neither of which knew the other, the one may win
             that somebody else had replaced by then, and may be sent again over the other.
-        apart: whether workers hear of each other by the browser and by Emporix alone.
+        apart: whether workers may hear of each other by the browser and by Emporix alone.
         by_receipt: whether what waits is in the hands of a browser, so that nothing but a receipt tells one worker what
             another one has sent of it.
         alone: whether there is one process, which knows of everything.

@@ -90,7 +90,7 @@ class Visit:
             unique=not situation.few,
             hearsay=hearsay,
             skewed=setup.skew > 0,
-            apart=setup.workers > 1 and setup.store == "none",
+            apart=setup.workers > 1 and setup.store != "healthy",
             by_receipt=setup.workers > 1 and setup.notes,
             alone=setup.workers == 1,
         )
