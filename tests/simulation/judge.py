@@ -337,7 +337,10 @@ class Judge:
                 self.pardon(person, (path,), self.now)
 
     def _overrule(self, session: ServerSession, path: str, before: str | None, owners: list[Choice]) -> None:
-        """Expect no more of a choice whose receipt was wiped: nothing else told the worker which had an earlier one."""
+        """Expect no more of a choice whose receipt was wiped, and of others in whose place it had come.
+
+        Nothing else told the worker which had an earlier one.
+        """
         earlier = max((each.sent for each in owners), default=self.now)
         for held in self._owners.get((path, before), ()):
             if not _may_be_sent(held, session):
@@ -345,9 +348,9 @@ class Judge:
             held.in_doubt = True  # its timestamp may be the later one all the same
             if held.sent <= earlier:
                 continue
-            for (person, where, _), choices in self._choices.items():
-                for each in choices if person is held.person and where == path else ():
-                    each.overruled = each.overruled or earlier < each.sent <= held.sent
+            for each in self._rivals(held):
+                was_there = each.value in self._held[session.name, path] and each.sent < (held.known or self.now)
+                each.overruled = each.overruled or (earlier < each.sent and (was_there or each.sent <= held.sent))
             self._count_again(held.person)
 
     def _applied(self, session: ServerSession, path: str, value: str, owners: list[Choice]) -> None:

@@ -132,6 +132,23 @@ def test_wiped_receipt(apart: bool, wiped: bool, times: int) -> None:
     assert story.judge.counts["wrong"] == times
 
 
+@pytest.mark.parametrize(("known", "times"), [(3.0, 0), (2.0, 1)])
+def test_wiped_receipt_of_one_of_two(known: float, times: int) -> None:
+    """Nor of one in whose place that had come: not where its request was sent when the other one was known."""
+    story = Story(apart=True)
+    story.wants("la-x1", sent=1, known=1.2, answered=1.1)
+    story.wants("la-x2", sent=2, known=known, answered=2.1)
+    story.wants("la-x3", sent=2.5, known=2.7, answered=2.6)
+    story.sends("la-x3", at=2.6)
+    story.sends("la-x2", at=2.65)
+    story.platform.wipe(story.session)
+    story.session.bare.add(LANGUAGE)
+    story.sends("la-x1", at=4)
+    story.page("la-x1", at=5)
+
+    assert story.judge.counts["wrong"] == times
+
+
 @pytest.mark.parametrize(
     ("told_by", "wiped", "times", "wrong"),
     [("apart", True, 0, 0), ("by_receipt", True, 0, 1), ("apart", False, 1, 1), ("store", True, 1, 1)],
