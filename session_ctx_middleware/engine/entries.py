@@ -186,8 +186,9 @@ class Entries:
 
     def siblings(self, entry: Entry) -> list[Entry]:
         """Return the other entries of the same session: a refreshed token, or a customer who was a guest."""
-        keys = () if entry.told_session is None else self._by_session.get(entry.told_session.name, ())
-        if not keys or keys == (entry.key,):  # as almost always
+        session = entry.session
+        keys = () if session is None else self._by_session.get(session.name, ())
+        if not keys or keys == (entry.key,) or entry.told_session is None:  # as almost always
             return []
         others = [self.get(key) for key in keys if key != entry.key]
         return [other for other in others if other is not None]

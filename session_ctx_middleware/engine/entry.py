@@ -240,6 +240,8 @@ class Entry:
 
     def has_lost(self, waited: ContextChanges, document: ContextDocument | None) -> bool:
         """Tell whether changes that `waited` do so no more, and a document lacks them: somebody has sent them since."""
+        if not waited.operations:
+            return False
         gone = waited.minus(self.snapshot.parked).minus(self._consistency.taken)
         return bool(gone.operations) and (document is None or bool(gone.missing_from(document).operations))
 

@@ -105,7 +105,7 @@ class Pending:
         """Show what the store has; who has sent what was there before may not have been heard of yet."""
         waited = entry.snapshot.parked
         entry.show_parked(parked)
-        if waited.operations and entry.has_lost(waited, entry.document):
+        if entry.has_lost(waited, entry.document):
             entry.expire()
 
     def remember_taken(self, entry: Entry) -> None:

@@ -108,6 +108,8 @@ class ContextChanges(Personal):
         A later change of the same field, or another one made at the same moment, stays; so does one that waits anew,
         which who knows only of the first time takes for done.
         """
+        if not self.operations:
+            return self
 
         def stays(path: str, operation: Operation) -> bool:
             done = other.operations.get(path)
