@@ -9,12 +9,13 @@ import pytest
 from starlette.requests import HTTPConnection
 
 from session_ctx_middleware import StorefrontToken
+from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .continuity.browser import Browser, choosing, everything
 from .support.shop import Shop, held
 from .support.team import DEFAULTS, SECRET, Team, look, team
-from .support.virtual_time import WALL_START
+from .support.virtual_time import WALL_START, VirtualClock
 
 __all__ = ["team"]
 
@@ -93,3 +94,46 @@ async def test_crowd(make_shop: Callable[..., Shop], tokens: int) -> None:
         await look(Browser(token), shop)
 
     assert await look(browser, shop) == "USD en"
+
+
+def sharing(make_shop: Callable[..., Shop], claims: Claims) -> tuple[Shop, Shop]:
+    """Return two workers that share a store."""
+    memory = MemoryStore(clock=VirtualClock(), shared=True)
+    options = {"token": claiming(claims), "defaults": DEFAULTS}
+    return make_shop(store=memory, **options), make_shop(store=memory.sibling(), **options)
+
+
+async def test_notice_during_the_first_get(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """What is told of a session while Emporix is asked whose a token is counts once that has turned out to be of it."""
+    session = emporix.new_session(currency="EUR", language="en")
+    newer = emporix.new_token(session.session_id)
+    one, two = sharing(make_shop, dict.fromkeys([session.token, newer], session.session_id))
+    guest, customer = Browser(session.token), Browser(newer)
+    assert await look(guest, one) == "EUR en"
+    await asyncio.sleep(1)
+    emporix.fault("context.get", Fault(delay_after=0.5), times=1)
+    page = customer.send(two, everything)
+    await asyncio.sleep(0.1)
+    await guest.switch(one, currency="USD")
+    await page
+
+    for pause in (5, 40):
+        await asyncio.sleep(pause)
+        assert await look(customer, two) == "USD en"
+
+
+async def test_first_get_behind_a_replica(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A worker that has not been there yet is told the version below which a token of the session shows nothing."""
+    session = emporix.new_session(currency="EUR", language="en")
+    newer, before = emporix.new_token(session.session_id), emporix.document(session.session_id)
+    one, two = sharing(make_shop, dict.fromkeys([session.token, newer], session.session_id))
+    guest, customer = Browser(session.token), Browser(newer)
+    assert await look(guest, one) == "EUR en"
+    await asyncio.sleep(1)
+    emporix.fault("context.get", Fault(delay=0.2, body=before), times=6)  # a replica is behind
+    page = customer.send(one, everything)
+    await asyncio.sleep(0.1)
+    await guest.switch(one, currency="USD")
+    await page
+
+    assert "EUR" not in await look(customer, two)

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from cachetools import TTLCache
+
 from ..clock import Clock
 from .cache import ClockCache
+from .consistency import LAG
 from .entry import NEVER, Entry, Membership
 from .keys import Keys
 
@@ -15,6 +18,9 @@ __all__ = ["Entries", "Pinned"]
 
 MAX_TOKENS: Final = 32
 TOKEN_PREFIX: Final = "token-"  # noqa: S105 - a prefix of names
+SESSIONS: Final = 10_000
+HEARD_SECONDS: Final = 2 * LAG
+"""Seconds for which a session's latest floor is remembered: longer than a GET takes, and a replica may be behind."""
 
 
 class Pinned:
@@ -57,7 +63,7 @@ class Entries:
         absent: all others.
     """
 
-    __slots__ = ("_by_session", "_clock", "_keys", "_pins", "_writes", "absent", "found")
+    __slots__ = ("_by_session", "_clock", "_floors", "_keys", "_pins", "_writes", "absent", "found")
 
     def __init__(self, max_entries: int, keys: Keys, clock: Clock, before: Entries | None = None) -> None:
         self._keys = keys
@@ -68,6 +74,7 @@ class Entries:
             self._by_session = {}
         else:
             self.found, self.absent, self._by_session = before.kept()
+        self._floors: TTLCache[str, tuple[str, int]] = TTLCache(SESSIONS, HEARD_SECONDS, timer=clock.monotonic)
         self._pins: dict[bytes, tuple[Entry, int]] = {}
         self._writes: dict[bytes, int] = {}
 
@@ -106,6 +113,8 @@ class Entries:
             return
         if entry.proven_session is None or entry.proven_session.session_id != session_id:
             self._move(entry, session_id, proven=True)
+            if entry.session is not None and entry.session.name in self._floors:
+                entry.learn(entry.consistency.hinted(*self._floors[entry.session.name]))
         for sibling in self.siblings(entry):
             if sibling.proven_session is not None:
                 entry.learn(entry.consistency.merged(sibling.consistency))
@@ -207,6 +216,13 @@ class Entries:
                 with suppress(ValueError):  # names come from other processes, too
                     keys[bytes.fromhex(name.removeprefix(TOKEN_PREFIX))] = None
         return [entry for entry in map(self.get, keys) if entry is not None]
+
+    def hear(self, names: Iterable[str], identity: str, floor: int) -> None:
+        """Remember a floor that is announced of a session: a token may be on its way to be known as one of it."""
+        for name in names:
+            known, lowest = self._floors.get(name, (identity, -1))
+            if not name.startswith(TOKEN_PREFIX) and (known != identity or lowest < floor):
+                self._floors[name] = identity, floor
 
     def __len__(self) -> int:
         return len(self.found)

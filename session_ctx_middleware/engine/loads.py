@@ -206,8 +206,14 @@ class Loads:
         """
         if isinstance(outcome, Found):
             self.handover.date(entry)
+            is_new = entry.proven_session is None
             self.entries.prove(entry, outcome.document.session_id)
             self.sharing.learn(entry)
+            known = entry.consistency
+            if is_new and known.incarnation == outcome.document.identity and known.floor > outcome.document.version:
+                await self.sharing.tell(
+                    (entry,), known.incarnation, known.floor
+                )  # who told it could not name the token
             heard = await self._recall(entry, outcome)
             asked = await self.pending.look(entry, document=outcome.document)
             return heard or (asked and outcome.shared)

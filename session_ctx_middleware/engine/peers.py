@@ -61,21 +61,26 @@ class Peers:
                 entry.hide()
             return
         notice, written = (letter, None) if isinstance(letter, Notice) else (letter.notice, letter)
+        if notice.kind == "written" and notice.identity:
+            self.entries.hear(notice.names, notice.identity, notice.floor)
         entries = self.entries.named(notice.names)
         taken = notice.taken if entries else NO_CHANGES
         for entry in entries:
-            if notice.kind == "parked":
-                entry.store_view.parked_changed()
-                self.tasks.spawn(self.pending.look(entry))
-            elif notice.kind == "forgotten":
-                entry.store_view.is_linked("")
-                self.log_out(entry)
-            elif written is not None and self._adopts(entry, written):
-                continue
-            elif not notice.identity:
-                self._forgets(entry, notice.floor)
-            else:
-                self._hears_of(entry, notice, taken)
+            self._told(entry, notice, written, taken)
+
+    def _told(self, entry: Entry, notice: Notice, written: Written | None, taken: ContextChanges) -> None:
+        if notice.kind == "parked":
+            entry.store_view.parked_changed()
+            self.tasks.spawn(self.pending.look(entry))
+        elif notice.kind == "forgotten":
+            entry.store_view.is_linked("")
+            self.log_out(entry)
+        elif written is not None and self._adopts(entry, written):
+            pass
+        elif not notice.identity:
+            self._forgets(entry, notice.floor)
+        else:
+            self._hears_of(entry, notice, taken)
 
     def log_out(self, entry: Entry) -> None:
         """Forget a token, and what it was about to do."""

@@ -97,11 +97,15 @@ class Publisher:
         return True
 
     def knows_floor(self, entry: Entry, stored: Stored) -> bool:
-        """Tell whether a store has no later floor than is known here: mostly it is what this process has put there."""
+        """Tell whether a store has no later floor than is known here, with its changes or a document that shows them.
+
+        Mostly it is what this process has put there.
+        """
         known = entry.consistency
         if known.incarnation is None or self.keys.incarnation(known.incarnation) != stored.identity:
             return False
-        return stored.floor <= known.floor
+        shows = entry.document is not None and entry.document.version >= stored.floor
+        return stored.floor <= known.floor and (shows or known.complete_from <= stored.floor)
 
     def adopt(self, entry: Entry, document: ContextDocument, asked_at: float, asked_on: float) -> bool:
         """Show a document that a browser brought, unless it may lack something; tell whether it is shown.
