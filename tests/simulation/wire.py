@@ -20,6 +20,8 @@ __all__ = ["Line", "Wire"]
 
 READ_TIMEOUT: Final = 2.0
 DRIPS: Final = 60
+MOMENT: Final = 0.02
+"""Seconds after which is looked who has given a slow answer up."""
 JSON: Final = [(b"content-type", b"application/json")]
 
 
@@ -178,7 +180,9 @@ class Line(httpx2.AsyncBaseTransport):
 
     async def _told(self, session: ServerSession, body: dict[str, Any], *, taken: bool) -> None:
         if taken and self._wire.weather.slow:
-            await asyncio.sleep(self._wire.rng.uniform(0, self._wire.weather.slow))
+            for _ in range(int(self._wire.rng.uniform(0, self._wire.weather.slow) / MOMENT)):
+                await asyncio.sleep(MOMENT)
+                self._wire.platform.leave_in_doubt(session, body, told=True)  # who waits no longer says that it waits
         try:
             await self._back("what became of it")
         except httpx2.HTTPError:
