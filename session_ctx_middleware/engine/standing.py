@@ -97,12 +97,13 @@ class Against:
 
     def precedes(self, operation: Operation, taken: Taken) -> bool:
         """Tell whether the document was asked for before a change was made, or before Emporix had it."""
+        after = self._seconds_after(taken) if taken.at else None
         if taken.told and self.document is not None and self.document.version >= taken.version:
-            return False  # of what another worker tells, versions say more than two clocks: see `announced.told`
+            # Of what another worker tells, versions say more than two clocks, but for such that are long past.
+            return after is not None and after + taken.took < -INEXACT
         if self.is_from_before(taken):
             return True
         # When another worker recorded it is known by two hosts' clocks alone, when Emporix took it by its own one.
-        after = self._seconds_after(taken) if taken.at else None
         is_late = after is not None and after + taken.took > INEXACT
         return self.asked_at < operation.recorded and not (is_late or is_to_come(taken.at, self.now_on))
 

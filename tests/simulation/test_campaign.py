@@ -71,6 +71,9 @@ ONCE_BROKEN = [
     (FAILING, "overlap in bad weather", 40008),
     (SKEWED, "large attributes", 964),
     (FAILING, "2xx that changed nothing, backups", 60016),
+    (FAILING, "2xx that changed nothing, backups", 80135),
+    (FAILING, "wiped receipts", 80003),
+    (NOTES, "slow answers", 80113),
 ]
 """Visits that long campaigns have found, each of which has shown a defect of its own kind."""
 
