@@ -43,7 +43,7 @@ class Publisher:
         clock: where time and randomness come from.
         stats: the counters.
         refused_for: seconds for which it is remembered that Emporix has refused a token: as long as a browser may
-            bring what another worker still knows of it.
+            bring what another worker still knows of it, or a store have what one has read just before.
     """
 
     cache: CachePolicy
@@ -139,7 +139,7 @@ class Publisher:
         entry.raise_fence()  # an answer from before the rejection must not bring the context back
         entry.store_view.look_again()  # what is parked shows again should the token be taken again
         self._absent(entry, Snapshot(rejected=True), self.cache.rejected_ttl)
-        if entry.proven_session is not None:  # of a token that was never good, no browser has a document
+        if entry.proven_session is not None:  # of a token that was never good, nobody has a document
             self.entries.keep(entry, at_least=self.refused_for)
 
     def throttle(self, entry: Entry, since: float) -> None:

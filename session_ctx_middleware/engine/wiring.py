@@ -165,7 +165,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         pauses=pauses,
         clock=clock,
         stats=stats,
-        refused_for=cache.longest if options.documents_travel else 0.0,
+        refused_for=cache.longest if options.documents_travel or options.store.shared else 0.0,
     )
     loads = Loads(
         source=protected,

@@ -58,6 +58,7 @@ ONCE_BROKEN = [
     (STORE, "2xx that changed nothing, overlap", 2),
     (STORE, "2xx that changed nothing, backups", 48),
     (SEVERAL, "a token is revoked", 10126),
+    (STORE, "a token is revoked", 307),
     (NOTES_AND_STORE, "wiped receipts", 813),
     (DOCUMENT, "backups", 33),
     (DOCUMENT, "backups", 57),
