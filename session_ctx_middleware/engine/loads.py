@@ -209,11 +209,8 @@ class Loads:
             is_new = entry.proven_session is None
             self.entries.prove(entry, outcome.document.session_id)
             self.sharing.learn(entry)
-            known = entry.consistency
-            if is_new and known.incarnation == outcome.document.identity and known.floor > outcome.document.version:
-                await self.sharing.tell(
-                    (entry,), known.incarnation, known.floor
-                )  # who told it could not name the token
+            if is_new:
+                await self._introduce(entry, outcome.document)
             heard = await self._recall(entry, outcome)
             asked = await self.pending.look(entry, document=outcome.document)
             return heard or (asked and outcome.shared)
@@ -221,6 +218,12 @@ class Loads:
             self.entries.prove(entry, outcome.session_id)
         await self.pending.look(entry)
         return False
+
+    async def _introduce(self, entry: Entry, document: ContextDocument) -> None:
+        """Tell others the floor of a session for a token of it that whoever told that floor could not name."""
+        known = entry.consistency
+        if known.incarnation is not None and known.incarnation == document.identity and known.floor > document.version:
+            await self.sharing.tell((entry,), known.incarnation, known.floor)
 
     async def _recall(self, entry: Entry, found: Found) -> bool:
         """Have parked again what Emporix was said to have taken and does not have, by whoever was told so.
