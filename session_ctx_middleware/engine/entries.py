@@ -74,7 +74,7 @@ class Entries:
             self._by_session = {}
         else:
             self.found, self.absent, self._by_session = before.kept()
-        self._floors: TTLCache[str, tuple[str, int]] = TTLCache(SESSIONS, HEARD_SECONDS, timer=clock.monotonic)
+        self._floors: TTLCache[str, tuple[str, int]] | None = None  # until there is anybody to tell one
         self._pins: dict[bytes, tuple[Entry, int]] = {}
         self._writes: dict[bytes, int] = {}
 
@@ -111,9 +111,10 @@ class Entries:
         """Note to which session a token belongs, as an authenticated answer says; merge what its siblings know."""
         if session_id is None:
             return
-        if entry.proven_session is None or entry.proven_session.session_id != session_id:
+        known = entry.proven_session
+        if known is None or known.session_id != session_id:
             self._move(entry, session_id, proven=True)
-            if entry.session is not None and entry.session.name in self._floors:
+            if self._floors is not None and entry.session is not None and entry.session.name in self._floors:
                 entry.learn(entry.consistency.hinted(*self._floors[entry.session.name]))
         for sibling in self.siblings(entry):
             if sibling.proven_session is not None:
@@ -219,6 +220,8 @@ class Entries:
 
     def hear(self, names: Iterable[str], identity: str, floor: int) -> None:
         """Remember a floor that is announced of a session: a token may be on its way to be known as one of it."""
+        if self._floors is None:
+            self._floors = TTLCache(SESSIONS, HEARD_SECONDS, timer=self._clock.monotonic)
         for name in names:
             known, lowest = self._floors.get(name, (identity, -1))
             if not name.startswith(TOKEN_PREFIX) and (known != identity or lowest < floor):

@@ -209,7 +209,7 @@ class Loads:
             is_new = entry.proven_session is None
             self.entries.prove(entry, outcome.document.session_id)
             self.sharing.learn(entry)
-            if is_new:
+            if is_new and entry.consistency.floor > outcome.document.version:
                 await self._introduce(entry, outcome.document)
             heard = await self._recall(entry, outcome)
             asked = await self.pending.look(entry, document=outcome.document)
@@ -222,7 +222,7 @@ class Loads:
     async def _introduce(self, entry: Entry, document: ContextDocument) -> None:
         """Tell others the floor of a session for a token of it that whoever told that floor could not name."""
         known = entry.consistency
-        if known.incarnation is not None and known.incarnation == document.identity and known.floor > document.version:
+        if known.incarnation is not None and known.incarnation == document.identity:
             await self.sharing.tell((entry,), known.incarnation, known.floor)
 
     async def _recall(self, entry: Entry, found: Found) -> bool:

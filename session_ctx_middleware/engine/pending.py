@@ -287,11 +287,13 @@ class Pending:
 
     def known_session(self, entry: Entry) -> str:
         """Return the name of the session of a token, empty where Emporix has told it to nobody in this process."""
-        if entry.proven_session is not None:
-            self._known_sessions.learn(entry.key, entry.proven_session.session_id)
-        else:
+        proven = entry.proven_session
+        if proven is None:
             self._entries.prove(entry, self._known_sessions.of(entry.key))
-        session = "" if entry.proven_session is None else entry.proven_session.name
+            proven = entry.proven_session
+        else:
+            self._known_sessions.learn(entry.key, proven.session_id)
+        session = "" if proven is None else proven.name
         if session and session != entry.store_view.looked_under and session in self._taken:
             known = entry.consistency
             entry.learn(known.remembering(known.taken.newest(self._taken.get(session, NO_CHANGES))))
