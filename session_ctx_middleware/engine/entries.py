@@ -114,8 +114,6 @@ class Entries:
         known = entry.proven_session
         if known is None or known.session_id != session_id:
             self._move(entry, session_id, proven=True)
-            if self._floors is not None and entry.session is not None and entry.session.name in self._floors:
-                entry.learn(entry.consistency.hinted(*self._floors[entry.session.name]))
         for sibling in self.siblings(entry):
             if sibling.proven_session is not None:
                 entry.learn(entry.consistency.merged(sibling.consistency))
@@ -226,6 +224,16 @@ class Entries:
             known, lowest = self._floors.get(name, (identity, -1))
             if not name.startswith(TOKEN_PREFIX) and (known != identity or lowest < floor):
                 self._floors[name] = identity, floor
+
+    def recall(self, entry: Entry) -> None:
+        """Count what was announced of a session before a token was known to be of it, unless that is known by now."""
+        if self._floors is None or entry.proven_session is None:
+            return
+        identity, floor = self._floors.get(entry.proven_session.name, ("", -1))
+        known = entry.consistency
+        is_known = known.incarnation is not None and self._keys.incarnation(known.incarnation) == identity
+        if floor > (known.floor if is_known else -1):
+            entry.learn(known.hinted(identity, floor))
 
     def __len__(self) -> int:
         return len(self.found)

@@ -209,8 +209,10 @@ class Loads:
             is_new = entry.proven_session is None
             self.entries.prove(entry, outcome.document.session_id)
             self.sharing.learn(entry)
-            if is_new and entry.consistency.floor > outcome.document.version:
-                await self._introduce(entry, outcome.document)
+            if is_new:
+                self.entries.recall(entry)
+                if entry.consistency.floor > outcome.document.version:
+                    await self._introduce(entry, outcome.document)
             heard = await self._recall(entry, outcome)
             asked = await self.pending.look(entry, document=outcome.document)
             return heard or (asked and outcome.shared)
