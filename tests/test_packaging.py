@@ -230,6 +230,7 @@ def test_the_demo_starts_without_a_clone(wheel: Path, tmp_path: Path) -> None:
     assert demo.stdout is not None
     assert demo.stdout.readline().startswith("FakeEmporix: ")
     assert demo.stdout.readline().startswith(f"Storefront:  http://127.0.0.1:{port}")
+    assert demo.stdout.readline().startswith(f"Debug panel: http://127.0.0.1:{port}")
     with httpx2.Client(base_url=f"http://127.0.0.1:{port}", follow_redirects=True, timeout=30) as http:
         cart = http.post("/cart/items", data={"product": "kettle", "quantity": "2"})
     demo.terminate()
