@@ -1,7 +1,4 @@
-"""What the notes of one request say, and what its response has the browser keep.
-
-Private to `continuity` and `carrying`.
-"""
+"""What the notes of one request say, and what its response has the browser keep."""
 
 from __future__ import annotations
 

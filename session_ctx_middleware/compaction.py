@@ -21,8 +21,7 @@ from .engine import Noted, Notes, join
 from .model.document import ATTRIBUTE_PREFIX, Removed
 from .model.frozen_json import dumps
 
-__all__ = ["CROWDED", "LIGHT", "MAX_HELD", "Compacted", "Held", "Room"]
-__all__ += ["beside", "compact", "is_compact", "is_heavy", "needed"]
+__all__ = ["LIGHT", "MAX_HELD", "Compacted", "Held", "Room", "beside", "compact", "is_compact", "is_heavy", "needed"]
 
 MAX_HELD: Final = 4 * 1024
 """Bytes that the notes of one browser are to take: proxies take 8 KiB of request header for all cookies."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import Final
 
 from ..model.changes import ContextChanges
-from ..model.operation import SOMEHOW, Taken
+from ..model.operation import SOMEHOW
 from ..platform_time import PlatformTime
 from .consistency import LAG, Consistency
 from .made import latest
@@ -57,12 +58,8 @@ def has_fallen(known: Consistency, taken: ContextChanges, version: int, at: floa
     since, now = time.at(known.since), time.at(at)
     if at > known.since + LAG or since is None or now is None:
         return at > known.since + LAG
-    made = max((each.taken or SOMEHOW for each in taken.operations.values()), key=_sent, default=SOMEHOW)
+    made = max((each.taken or SOMEHOW for each in taken.operations.values()), key=attrgetter("sent"), default=SOMEHOW)
     return since + INEXACT < made.sent and not is_to_come(made.at, now)
-
-
-def _sent(taken: Taken) -> float:
-    return taken.sent
 
 
 def denied(known: Consistency, version: int, at: float) -> Consistency:

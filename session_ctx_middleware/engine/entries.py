@@ -216,7 +216,7 @@ class Entries:
                     keys[bytes.fromhex(name.removeprefix(TOKEN_PREFIX))] = None
         return [entry for entry in map(self.get, keys) if entry is not None]
 
-    def hear(self, names: Iterable[str], identity: str, floor: int) -> None:
+    def note_floor(self, names: Iterable[str], identity: str, floor: int) -> None:
         """Remember a floor that is announced of a session: a token may be on its way to be known as one of it."""
         if self._floors is None:
             self._floors = TTLCache(SESSIONS, HEARD_SECONDS, timer=self._clock.monotonic)
@@ -225,7 +225,7 @@ class Entries:
             if not name.startswith(TOKEN_PREFIX) and (known != identity or lowest < floor):
                 self._floors[name] = identity, floor
 
-    def recall(self, entry: Entry) -> None:
+    def recall_floor(self, entry: Entry) -> None:
         """Count what was announced of a session before a token was known to be of it, unless that is known by now."""
         if self._floors is None or entry.proven_session is None:
             return

@@ -210,7 +210,7 @@ class Loads:
             self.entries.prove(entry, outcome.document.session_id)
             self.sharing.learn(entry)
             if is_new:
-                self.entries.recall(entry)
+                self.entries.recall_floor(entry)
                 if entry.consistency.floor > outcome.document.version:
                     await self._introduce(entry, outcome.document)
             heard = await self._recall(entry, outcome)

@@ -62,7 +62,7 @@ class Peers:
             return
         notice, written = (letter, None) if isinstance(letter, Notice) else (letter.notice, letter)
         if notice.kind == "written" and notice.identity:
-            self.entries.hear(notice.names, notice.identity, notice.floor)
+            self.entries.note_floor(notice.names, notice.identity, notice.floor)
         entries = self.entries.named(notice.names)
         taken = notice.taken if entries else NO_CHANGES
         for entry in entries:
@@ -75,12 +75,11 @@ class Peers:
         elif notice.kind == "forgotten":
             entry.store_view.is_linked("")
             self.log_out(entry)
-        elif written is not None and self._adopts(entry, written):
-            pass
-        elif not notice.identity:
-            self._forgets(entry, notice.floor)
-        else:
-            self._hears_of(entry, notice, taken)
+        elif written is None or not self._adopts(entry, written):
+            if notice.identity:
+                self._hears_of(entry, notice, taken)
+            else:
+                self._forgets(entry, notice.floor)
 
     def log_out(self, entry: Entry) -> None:
         """Forget a token, and what it was about to do."""
