@@ -16,7 +16,7 @@ from .model.document import ATTRIBUTE_PREFIX, Removed, Value
 from .model.fields import SWITCHES
 from .model.frozen_json import dumps, loads, version_of
 from .model.operation import Taken
-from .model.packing import era_of, moment_of, operation_of
+from .model.packing import era_of, moment_of, operation_of, tenths_of, took_of
 
 __all__ = ["decode", "encode"]
 
@@ -26,7 +26,6 @@ Moment = tuple[str, int, float]
 FORMAT: Final = 1
 MAX_FINGERPRINT: Final = 80
 MICROSECOND: Final = 1_000_000
-TENTH: Final = 10
 MAX_NUMBER: Final = (1 << 64) - 1
 ATTRIBUTE: Final = "."
 """What stands for `ATTRIBUTE_PREFIX`."""
@@ -154,13 +153,13 @@ def _tables(data: dict[str, object]) -> _Tables:
     bindings = [(bare.name(token), bare.name(session), proven == 1) for token, session, proven in _rows(data, "b")]
     moments = [(bare.name(name), _version(version), bare.moment(ago)) for name, version, ago in _rows(data, "t")]
     lasted = [_sequence(each)[3:4] for each in _listed(data, "t")]
-    took = {moment: version_of(tenths[0]) / TENTH for moment, tenths in zip(moments, lasted, strict=True) if tenths}
+    took = {moment: took_of(tenths[0]) for moment, tenths in zip(moments, lasted, strict=True) if tenths}
     return replace(bare, bindings=bindings, moments=moments, took=took)
 
 
 def _packed_moment(moment: Moment, tables: _Tables, index: Mapping[str, int]) -> list[object]:
     context, version, at = moment
-    tenths = round(tables.took.get(moment, 0.0) * TENTH)
+    tenths = tenths_of(tables.took.get(moment, 0.0))
     return [index[context], version, tables.ago(at), *([tenths] if tenths else [])]
 
 

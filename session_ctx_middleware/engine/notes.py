@@ -207,19 +207,20 @@ class Notes:
         Where Emporix has taken one of them, documents from before that are not enough any more. Of such an attribute it
         is still told that there was one: else an earlier one that waits, in a note on its way, would come back.
         """
-        gone = {id(noted) for noted in left_out}
-        kept = (_outline(noted) if id(noted) in gone else noted for noted in self.operations)
+        gone = {id(noted): noted for noted in left_out}
+        outlines = {key: _outline(noted) for key, noted in gone.items()}
+        kept = (outlines.get(id(noted), noted) for noted in self.operations)
         lacking: dict[str, int] = {}
-        for noted in self.operations:
+        for noted in gone.values():
             taken = noted.operation.taken
-            if id(noted) in gone and taken is not None:
+            if taken is not None:
                 lacking[taken.context] = max(taken.version, lacking.get(taken.context, 0))
         floors = tuple(
             replace(floor, complete_from=max(floor.complete_from, lacking.get(floor.context, 0)))
             for floor in self.floors
         )
         operations = tuple(noted for noted in kept if noted is not None)
-        untold = (each.operation.at for each in self.operations if id(each) in gone and _outline(each) is None)
+        untold = (noted.operation.at for key, noted in gone.items() if outlines[key] is None)
         return replace(self, operations=operations, floors=floors, left_out_at=max([self.left_out_at, *untold]))
 
 

@@ -12,7 +12,7 @@ from .fields import SWITCHES, checked_attribute, checked_key, checked_switch
 from .frozen_json import Json, version_of
 from .operation import Operation, Taken
 
-__all__ = ["Packed", "era_of", "moment_of", "operation_of", "pack", "unpack"]
+__all__ = ["Packed", "era_of", "moment_of", "operation_of", "pack", "tenths_of", "took_of", "unpack"]
 
 Packed = list[object]
 """One change: path, value (``None`` for a removal), operation id, when it was recorded, the version that has it (-1 for
@@ -21,6 +21,9 @@ one that Emporix has not taken), `Operation.era`, `Operation.again` and `Operati
 MAX_ID: Final = 32
 AHEAD: Final = 24 * 3600.0
 """Seconds by which the clock of another host may be ahead: what is later than that would be later than everything."""
+LONGEST: Final = 3600.0
+"""Seconds that an answer takes at most: what took longer would be from before everything."""
+TENTH: Final = 10
 
 
 def pack(changes: ContextChanges) -> list[Packed]:
@@ -89,6 +92,20 @@ def era_of(value: object = 0) -> int:
         ValueError: this is no such number.
     """
     return version_of(value)
+
+
+def tenths_of(took: float) -> int:
+    """Return `Taken.took` as it is written: in tenths of a second."""
+    return round(took * TENTH)
+
+
+def took_of(tenths: object) -> float:
+    """Return the `Taken.took` that was written.
+
+    Raises:
+        ValueError: this is no number of tenths.
+    """
+    return min(version_of(tenths) / TENTH, LONGEST)
 
 
 def moment_of(value: object) -> float:

@@ -17,9 +17,9 @@ from ...errors import ConfigurationError
 from ...model.changes import NO_CHANGES, ContextChanges
 from ...model.document import ContextDocument
 from ...model.fields import MAX_ATTRIBUTES, SWITCHES
-from ...model.frozen_json import dumps, loads, version_of
+from ...model.frozen_json import dumps, loads
 from ...model.operation import SOMEHOW, Operation, Taken
-from ...model.packing import AHEAD, moment_of, pack, unpack
+from ...model.packing import AHEAD, moment_of, pack, tenths_of, took_of, unpack
 from ..protocol import Notice
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ MAX_DOCUMENT: Final = 1024 * 1024
 """Characters of a stored document: four times what Emporix may answer."""
 TOOK: Final = 8
 """Where a change of a notice says how many tenths of a second its answer took; one that was packed has no more."""
-TENTH: Final = 10
 LINK: Final = "session"
 """The field, beside those of parked changes, that names the session of a token."""
 SESSION_NAME: Final = re.compile(r"session-[0-9a-f]{32}")
@@ -199,7 +198,7 @@ class Codec:
         if not isinstance(packed, list) or len(packed) < 2 or not isinstance(packed[-1], str):
             raise ValueError("not a change that was taken")
         *change, at, replaced = packed
-        took = version_of(change[TOOK]) / TENTH if len(change) > TOOK else 0.0
+        took = took_of(change[TOOK]) if len(change) > TOOK else 0.0
         wall = self._clock.time()
         at, replaced = min(moment_of(at), wall + AHEAD), replaced[:MAX_DIGITS]
         taken = Taken(notice.floor, notice.identity, at, replaced, took, told=True)
@@ -232,7 +231,7 @@ class Codec:
 
 def _how(operation: Operation) -> tuple[int, float, str]:
     taken = operation.taken or SOMEHOW
-    return round(taken.took * TENTH), taken.at, taken.replaced
+    return tenths_of(taken.took), taken.at, taken.replaced
 
 
 def _of_notice(notice: Notice) -> str:
