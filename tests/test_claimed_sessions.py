@@ -65,11 +65,11 @@ async def test_one_process(
     assert "USD" not in shown
 
 
-@pytest.mark.parametrize("kind", ["store", "both"])
-async def test_by_a_notice(team: Team, emporix: FakeEmporix, kind: str) -> None:
+@pytest.mark.parametrize("notes", [False, True], ids=["no notes", "notes"])
+async def test_by_a_notice(team: Team, emporix: FakeEmporix, notes: bool) -> None:
     """Nor what other workers tell of it."""
     claims: Claims = {}
-    shops = team(kind, token=claiming(claims))
+    shops = team(notes=notes, token=claiming(claims))
 
     shown = await attacked(emporix, shops[0], shops[1], claims, Fault(delay=1.0))
     assert "Alice" not in shown

@@ -10,42 +10,18 @@ import pytest
 from starlette.requests import Request
 
 from session_ctx_middleware import ContextDefaults, SessionContext
-from session_ctx_middleware.clock import Clock
-from session_ctx_middleware.stores import Attachment, Listener, MemoryStore, Notice
-from session_ctx_middleware.stores.redis.codec import Codec
-from session_ctx_middleware.stores.redis.messages import notice_from, notice_text
+from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, FakeSession, Fault
 
+from .continuity.browser import choosing
 from .support.shop import Shop, held
 from .support.virtual_time import VirtualClock
+from .support.wire import Wire
 
 SECRET = "0123456789abcdef" * 2
 DEFAULTS = ContextDefaults(currency="CHF", language="xx")
 PAGES = 12
-
-
-class Wire(MemoryStore):
-    """Passes notices on as Redis does: as texts, which are read with the clock of who hears them.
-
-    Args:
-        memory: whose memory it shares.
-        clock: of its host.
-    """
-
-    delay = 0.0
-
-    def __init__(self, memory: MemoryStore, clock: Clock) -> None:
-        self._open(memory._memory)
-        self._codec = Codec(None, clock)
-
-    def attach(self, listener: Listener) -> Attachment:
-        def hear(notice: Notice) -> None:
-            message = notice_from('{"seq":1,' + notice_text(notice, "somebody", self._codec), self._codec)
-            assert message is not None
-            asyncio.get_running_loop().call_later(self.delay, listener, message[2])
-
-        return super().attach(hear)
-
+PUT = choosing(name="Alice")
 
 Team = Callable[..., tuple[Sequence[Shop], Sequence[Wire]]]
 
@@ -177,13 +153,10 @@ async def test_refused_token_after_a_late_notice(team: Team, emporix: FakeEmpori
     await all_look(shops, session)
     await asyncio.sleep(1)
 
-    async def put(ctx: SessionContext, _: Request) -> None:
-        ctx.set_attribute("name", "Alice")
-
     emporix.fault("context.patch", Fault(delay_after=0.3), times=1)
     slow = asyncio.create_task(shops[0].switch(session.token, currency="USD"))
     await asyncio.sleep(0.1)
-    await shops[1].visit(put, token=session.token, method="POST")
+    await shops[1].visit(PUT, token=session.token, method="POST")
     await slow
     await asyncio.sleep(5)
     emporix.edit(session.session_id, context={"name": "Bob"})
@@ -205,14 +178,11 @@ async def test_logout_meanwhile(team: Team, emporix: FakeEmporix) -> None:
     await all_look(shops, session)
     await asyncio.sleep(1)
 
-    async def put(ctx: SessionContext, _: Request) -> None:
-        ctx.set_attribute("name", "Alice")
-
     async def leave(ctx: SessionContext, _: Request) -> None:
         await ctx.forget()
 
     emporix.fault("context.patch", Fault(delay_after=1.0), times=1)
-    late = asyncio.create_task(shops[0].visit(put, token=session.token, method="POST"))
+    late = asyncio.create_task(shops[0].visit(PUT, token=session.token, method="POST"))
     await asyncio.sleep(0.2)
     await shops[1].visit(leave, token=session.token, method="POST")
     emporix.edit(session.session_id, context={})

@@ -1,4 +1,4 @@
-"""Three workers: with a store whose notices travel as Redis' do, with continuity cookies, or with both."""
+"""Three workers that share a store whose notices travel as those of Redis do, with continuity cookies or without."""
 
 from __future__ import annotations
 
@@ -10,34 +10,27 @@ import pytest
 from session_ctx_middleware import ContextDefaults
 from session_ctx_middleware.stores import MemoryStore
 
-from ..continuity.browser import Browser, everything
-from ..test_told_over_the_wire import Wire
+from ..continuity.browser import SECRET, Browser, everything
 from .shop import Shop
 from .virtual_time import VirtualClock
+from .wire import Wire
 
-SECRET = "0123456789abcdef" * 2
 DEFAULTS = ContextDefaults(currency="CHF", language="xx")
 
-__all__ = ["DEFAULTS", "SECRET", "Team", "all_look", "look", "team"]
+__all__ = ["DEFAULTS", "SECRET", "Team", "look", "team"]
 
 Team = Callable[..., Sequence[Shop]]
 
 
 @pytest.fixture
 def team(make_shop: Callable[..., Shop]) -> Team:
-    """Makes them; `ahead` is by how many seconds the clock of each is wrong."""
+    """Makes them."""
 
-    def make(kind: str = "store", ahead: Sequence[float] = (0.0, 0.0, 0.0), **more: Any) -> Sequence[Shop]:
-        memory, shops = MemoryStore(clock=VirtualClock(), shared=True), []
-        for seconds in ahead:
-            clock, options = VirtualClock(), dict(more)
-            clock.wall_offset = seconds
-            if kind in {"notes", "both"}:
-                options["secret_key"] = SECRET
-            if kind in {"store", "both"}:
-                options["store"] = Wire(memory.sibling(), clock)
-            shops.append(make_shop(clock=clock, defaults=DEFAULTS, **options))
-        return shops
+    def make(*, notes: bool, **more: Any) -> Sequence[Shop]:
+        memory = MemoryStore(clock=VirtualClock(), shared=True)
+        options = {**more, **({"secret_key": SECRET} if notes else {})}
+        stores = [Wire(memory.sibling(), VirtualClock()) for _ in range(3)]
+        return [make_shop(store=store, defaults=DEFAULTS, **options) for store in stores]
 
     return make
 
@@ -45,8 +38,3 @@ def team(make_shop: Callable[..., Shop]) -> Team:
 async def look(browser: Browser, shop: Shop) -> str:
     """Return what a page shows: currency, language, attributes."""
     return (await browser.visit(shop, everything)).text
-
-
-async def all_look(browser: Browser, shops: Sequence[Shop]) -> list[str]:
-    """Return what a page shows on each worker, one after the other."""
-    return [await look(browser, shop) for shop in shops]
