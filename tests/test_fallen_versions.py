@@ -16,6 +16,7 @@ from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, FakeSession, Fault
 
 from .support.shop import Handler, Shop, held, patches
+from .support.slow_store import SlowStore
 from .support.virtual_time import VirtualClock
 
 SECRET = "s" * 32
@@ -518,6 +519,29 @@ async def test_swallowed_switch_is_asked_for(sharing: tuple[Shop, Shop], emporix
     assert shown == ["USD en"] * 3
     assert currency(emporix, tab) == "USD"
     assert len(patches(emporix)) == 2
+
+
+async def test_refresh_while_a_switch_is_parked_again(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix, tab: Tab
+) -> None:
+    """Whoever has waited for others to be asked answers once what is parked again shows."""
+    store = SlowStore(clock=VirtualClock(), shared=True)
+    store.delay = 0.03
+    one, two = make_shop(store=store.sibling(), defaults=DEFAULTS), make_shop(store=store, defaults=DEFAULTS)
+    for shop in (one, two):
+        await tab.look(shop)
+    emporix.fault("context.patch", Fault(status=204), times=1)
+    await tab.change(one, currency="USD")
+    emporix.edit(tab.session.session_id, language="fr")  # the very version that the swallowed change counts as taken in
+    await asyncio.sleep(LAG + 1)
+
+    async def refresh(ctx: SessionContext, _: Request) -> str:
+        return (await ctx.refresh()).currency or ""
+
+    page = asyncio.create_task(Tab(tab.session).look(two))
+    await asyncio.sleep(0.15)
+    assert await Tab(tab.session).visit(two, refresh) == "USD"
+    assert await page == "USD fr"
 
 
 async def test_sent_while_it_is_asked_for(make_shop: Callable[..., Shop], emporix: FakeEmporix, tab: Tab) -> None:

@@ -16,7 +16,9 @@ from session_ctx_middleware.stores.protocol import METHODS
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from .support.shop import Shop, held, patches
+from .support.slow_store import SlowStore
 from .support.virtual_time import VirtualClock
+from .support.wire import Wire
 
 
 async def test_sent_once_from_one_store(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
@@ -55,16 +57,6 @@ async def test_replaced_on_its_way(make_shop: Callable[..., Shop], emporix: Fake
     await page
 
     assert held(emporix, session.session_id)["currency"] == "CHF"
-
-
-class SlowStore(MemoryStore):
-    """A store over a network."""
-
-    async def parked(self, names: Sequence[str]) -> ContextChanges:
-        await asyncio.sleep(0.3)
-        found = await super().parked(names)
-        await asyncio.sleep(0.3)
-        return found
 
 
 async def test_first_look_is_waited_for(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
@@ -113,6 +105,40 @@ async def test_overlapping_page(make_shop: Callable[..., Shop], emporix: FakeEmp
 
     assert await page == "USD"
     assert await two.currency(session.token) == "USD"
+
+
+class SlowToPark(Wire):
+    """A store that takes its time to park, and more to say what others have done."""
+
+    delay = 0.2
+
+    async def park(self, name: str, changes: ContextChanges) -> None:
+        await asyncio.sleep(0.1)
+        await super().park(name, changes)
+
+
+async def test_replaced_while_another_is_parked(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A page that misses a choice, as another worker has replaced it a moment ago, does not say that it knows all."""
+    memory = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two = make_shop(store=memory), make_shop(store=SlowToPark(memory.sibling(), VirtualClock()))
+    session = emporix.new_session(exists=False)
+    await two.switch(session.token, currency="USD")
+    await asyncio.sleep(5)
+    assert await two.currency(session.token) == "USD"
+    emporix.create_context(session.session_id, currency="EUR", language="en")
+
+    async def switch_and_look(ctx: SessionContext, _: Request) -> str:
+        ctx.switch(language="fr")
+        await ctx.commit()
+        return f"{ctx.currency} {ctx.language} {ctx.is_degraded}"
+
+    page = asyncio.create_task(two.visit(switch_and_look, token=session.token))
+    await asyncio.sleep(0.05)
+    await one.switch(session.token, currency="CHF")
+
+    assert (await page).text == "None fr True"
+    await asyncio.sleep(0.5)
+    assert await two.currency(session.token) == "CHF"
 
 
 async def test_f39_client_left_process_stops(

@@ -243,8 +243,6 @@ class Loads:
             return False
         news = entry.store_view.news
         await self._ask_around(entry, found.document, missing, denies=denies)
-        if missing.operations:
-            await self.pending.show(entry)
         return denies and entry.store_view.news != news
 
     def _denies(self, entry: Entry, found: Found) -> bool:
@@ -270,6 +268,8 @@ class Loads:
                 await self.sharing.deny(self.entries.with_siblings(entry), document.identity, document.version)
             if denies or self.sharing.is_shared:
                 await self._hear_out(entry, news)
+            if missing.operations:
+                await self.pending.show(entry)  # before anybody who has waited answers his shopper
         finally:
             self.hearings.pop(owner, None)
             hearing.resolve("heard")

@@ -102,11 +102,10 @@ class Pending:
         return True
 
     def _found(self, entry: Entry, parked: ContextChanges) -> None:
-        """Show what the store has; who has sent what was there before may not have been heard of yet."""
+        """Show what the store has."""
         waited = entry.snapshot.parked
         entry.show_parked(parked)
-        if entry.has_lost(waited, entry.document):
-            entry.expire()
+        _doubt(entry, waited)
 
     def remember_taken(self, entry: Entry) -> None:
         """Remember what Emporix has taken while an earlier change may still be parked: longer than the entry lives."""
@@ -196,7 +195,7 @@ class Pending:
             entry.store_view.is_linked("")
 
     async def _keep(self, job: Job) -> None:
-        entry = job.entry
+        entry, waited = job.entry, job.entry.snapshot.parked
         wanted = job.own.minus(entry.consistency.taken)
         if wanted:
             there = await self._stored(entry)
@@ -210,6 +209,7 @@ class Pending:
             await self.unpark(job)  # it was sent after all while it was being parked
         else:
             await self.show(entry)
+            _doubt(entry, waited)
 
     async def _park(self, entry: Entry, changes: ContextChanges, there: ContextChanges = NO_CHANGES) -> None:
         """Park changes beside those that are there already; somebody may send those at this moment."""
@@ -304,6 +304,12 @@ def _names(entry: Entry) -> tuple[str, ...]:
     """Return the names to look under: of the token, and of its session, as far as Emporix or the store has told it."""
     session = entry.store_view.linked if entry.proven_session is None else entry.proven_session.name
     return (entry.name, session) if session else (entry.name,)
+
+
+def _doubt(entry: Entry, waited: ContextChanges) -> None:
+    """Have Emporix asked if somebody has sent what `waited`: who has may not have been heard of yet."""
+    if entry.has_lost(waited, entry.document):
+        entry.expire()
 
 
 def _home(entry: Entry) -> str:

@@ -75,6 +75,8 @@ ONCE_BROKEN = [
     (FAILING, "2xx that changed nothing, backups", 80135),
     (FAILING, "wiped receipts", 80003),
     (NOTES, "slow answers", 80113),
+    (STORE, "dripping", 90095),
+    (STORE, "2xx that changed nothing, backups", 90132),
 ]
 """Visits that long campaigns have found, each of which has shown a defect of its own kind."""
 
