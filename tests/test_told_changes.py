@@ -69,6 +69,15 @@ async def look(shop: Shop, session: FakeSession) -> str:
     return (await shop.visit(page, token=session.token)).text
 
 
+async def refresh(shop: Shop, session: FakeSession) -> None:
+    """Have a worker ask Emporix."""
+
+    async def page(ctx: SessionContext, _: Request) -> None:
+        await ctx.refresh()
+
+    await shop.visit(page, token=session.token)
+
+
 async def all_look(shops: Shops, session: FakeSession) -> None:
     """Have all workers read the session."""
     for shop in shops:
@@ -166,6 +175,55 @@ async def test_taken_back_by_somebody_else(shops: Shops, emporix: FakeEmporix, s
 
     assert [await look(shop, session) for shop in (three, one, two)] == ["EUR fr"] * 3
     assert there(emporix, session) == "EUR fr"
+
+
+async def test_read_between_the_two(shops: Shops, emporix: FakeEmporix, session: FakeSession) -> None:
+    """That a document has the version of the lie says nothing, though it was read before the choice was made."""
+    one, two, three = shops
+    emporix.fault("context.patch", ANSWERED_SLOWLY, times=1)
+    first = asyncio.create_task(one.switch(session.token, language="fr"))
+    await asyncio.sleep(0.02)
+    await refresh(three, session)
+    await asyncio.sleep(0.02)
+    emporix.fault("context.patch", SWALLOWED, times=1)
+    await two.switch(session.token, currency="USD")
+    await first
+    await asyncio.sleep(SOON)
+
+    assert [await look(shop, session) for shop in (three, one, two)] == ["USD fr"] * 3
+
+
+async def test_lie_to_both(shops: Shops, emporix: FakeEmporix, session: FakeSession) -> None:
+    """Of two choices of one field that Emporix was to have taken at once, the later one shows everywhere."""
+    one, two, three = shops
+    emporix.fault("context.patch", SWALLOWED_SLOWLY, times=1)
+    first = asyncio.create_task(one.switch(session.token, currency="USD"))
+    await asyncio.sleep(0.02)
+    emporix.fault("context.patch", SWALLOWED, times=1)
+    await two.switch(session.token, currency="GBP")
+    await first
+
+    assert [await look(shop, session) for shop in (three, one, two)] == ["GBP en"] * 3
+
+
+async def test_lie_where_nothing_is_shown(shops: Shops, emporix: FakeEmporix, session: FakeSession) -> None:
+    """A worker that hides a document whose version has fallen remembers what the others tell of later versions."""
+    one, two, three = shops
+    backup = held(emporix, session.session_id)
+    for value in ("SEK", "NOK", "EUR"):
+        emporix.edit(session.session_id, currency=value)
+    await asyncio.sleep(LONG)
+    for shop in (*shops, *shops):
+        await look(shop, session)
+    emporix.rewrite_context(session.session_id, backup)
+    await asyncio.sleep(60)
+    await refresh(one, session)
+    await asyncio.sleep(SOON)
+    emporix.fault("context.patch", SWALLOWED, times=1)
+    await one.switch(session.token, currency="USD")
+    emporix.edit(session.session_id, language="fr")
+
+    assert [await look(shop, session) for shop in (two, three, one)] == ["USD fr"] * 3
 
 
 # Nobody else has made the version: after ten seconds somebody finds that it is not there

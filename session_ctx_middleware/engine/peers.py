@@ -200,8 +200,11 @@ class Peers:
             return document is not None
         entry.learn(entry.consistency.hinted(identity, floor))
         if document is None:
+            known = entry.consistency
+            if known.incarnation is not None:  # what was shown is hidden: what is made from now on counts all the same
+                self.publisher.apply_hint(entry, known.incarnation, known.floor)
             return False
-        if not self.publisher.apply_hint(entry, document):
+        if not self.publisher.apply_hint(entry, document.identity, document.version):
             # Whoever can write to the store may name any context, again and again: Emporix is asked all the same.
             if entry.store_view.may_retire(self.clock.monotonic()):
                 self.requirements.retire(entry, document.identity)

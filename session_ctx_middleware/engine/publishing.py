@@ -73,7 +73,7 @@ class Publisher:
         """Put what a flight brought into its entry, unless a write or something newer came between."""
         entry = flight.entry
         if isinstance(outcome, Found):
-            self.apply_hint(entry, outcome.document)
+            self.apply_hint(entry, outcome.document.identity, outcome.document.version)
         if isinstance(outcome, Rejected):
             self.reject(entry)  # a token that is rejected is rejected, whatever else was going on
         elif flight.fence != entry.fence or self.entries.is_written(entry):
@@ -87,12 +87,18 @@ class Publisher:
         elif isinstance(outcome, Failed):
             self._failed(flight, outcome.error)
 
-    def apply_hint(self, entry: Entry, document: ContextDocument) -> bool:
-        """Take an announced version of a context as its floor; tell whether it was of the one that a document is of."""
-        known, incarnation = entry.consistency, document.identity
+    def apply_hint(self, entry: Entry, incarnation: Incarnation, version: int) -> bool:
+        """Take an announced version of a context as its floor, and tell whether it was of this one.
+
+        Args:
+            entry: of the token.
+            incarnation: of which context somebody has seen a document.
+            version: of that document.
+        """
+        known = entry.consistency
         if known.hint is None or not known.hints_at(incarnation, self.keys.incarnation):
             return False
-        if known.hint[1] <= document.version + FAR_AHEAD:  # whoever can write to a store may announce what is absurd
+        if known.hint[1] <= version + FAR_AHEAD:  # whoever can write to a store may announce what is absurd
             entry.learn(known.with_hint_applied(incarnation, self.keys.incarnation, self.clock.monotonic()))
         return True
 
@@ -119,7 +125,7 @@ class Publisher:
             asked_on: when that was in Emporix' time, for comparison with when changes were taken; 0 where nobody knows.
         """
         now = self.clock.monotonic()
-        self.apply_hint(entry, document)
+        self.apply_hint(entry, document.identity, document.version)
         writes = any(self.entries.is_written(each) for each in self.entries.with_siblings(entry))
         if writes or self.judge(entry, Found(document, NEVER)) is not SHOW:
             return False

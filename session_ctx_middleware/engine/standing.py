@@ -228,7 +228,8 @@ def _once_taken(
     is_missing = differs and taken.context == against.context
     if is_missing and against.precedes(operation, taken):
         return operation  # a later version from before the change was made: versions have fallen
-    if not (is_missing and against.asked_at < operation.recorded):  # else clocks contradict each other
+    is_contradicted = is_missing and against.asked_at < operation.recorded and not against.is_disputed(operation)
+    if not is_contradicted:  # else clocks and versions say two things
         if _is_there_no_more(path, operation, taken, document, against):
             return operation.waiting_anew()
         if differs and _was_never_seen(path, operation, document, against):

@@ -74,7 +74,8 @@ class Judge:
         apart: whether workers may hear of each other by the browser and by Emporix alone.
         by_receipt: whether what waits is in the hands of a browser, so that nothing but a receipt tells one worker what
             another one has sent of it.
-        alone: whether there is one process, which knows of everything.
+        informed: whether whoever sends a choice knows of all that were answered a second ago: in one process, and where
+            workers share a store that does not fail.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Judge:
         skewed: bool = False,
         apart: bool = False,
         by_receipt: bool = False,
-        alone: bool = False,
+        informed: bool = False,
     ) -> None:
         self.found: dict[str, list[str]] = defaultdict(list)
         self.counts: Counter[str] = Counter()
@@ -98,7 +99,7 @@ class Judge:
         self._skewed = skewed
         self._apart = apart
         self._by_receipt = apart or by_receipt
-        self._alone = alone
+        self._informed = informed
         self._holds: dict[tuple[str, str], str | None] = {}
         self._replaced: defaultdict[tuple[str, str], dict[object, object]] = defaultdict(dict)
         self._known: defaultdict[Key, _Known] = defaultdict(_Known)
@@ -298,8 +299,8 @@ class Judge:
         """Tell whether a choice is known to have given way to another one that is sent now."""
         if choice.swallowed > 0 or choice.gave_way:
             return True
-        # A process that knows of both sends the later one; what was answered meanwhile may be later than that.
-        return self._alone and choice.answered is not None and choice.answered < self.now - ON_ITS_WAY
+        # Whoever knows of both sends the later one; what was answered meanwhile may be later than that.
+        return self._informed and choice.answered is not None and choice.answered < self.now - ON_ITS_WAY
 
     def unanswered(self, session: ServerSession, path: str, value: str | None, *, told: bool) -> None:
         """Note that a value was taken and the worker never hears it, or only after it has said that the value waits."""

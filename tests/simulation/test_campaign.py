@@ -77,6 +77,9 @@ ONCE_BROKEN = [
     (NOTES, "slow answers", 80113),
     (STORE, "dripping", 90095),
     (STORE, "2xx that changed nothing, backups", 90132),
+    (STORE, "2xx that changed nothing, overlap", 400094),
+    (STORE, "2xx that changed nothing, overlap", 400106),
+    (STORE, "2xx that changed nothing, backups", 400165),
 ]
 """Visits that long campaigns have found, each of which has shown a defect of its own kind."""
 

@@ -197,10 +197,10 @@ def test_choice_that_gave_way_to_one_that_is_given_up(
     assert story.judge.counts["wrong"] == times
 
 
-@pytest.mark.parametrize(("alone", "answered", "times"), [(True, 1.4, 0), (True, 2.5, 1), (False, 1.4, 1)])
-def test_choice_that_was_never_sent(alone: bool, answered: float, times: int) -> None:
-    """A process that knows of two choices sends the later one; nobody else is to know that the other gave way."""
-    story = Story(apart=False, alone=alone)
+@pytest.mark.parametrize(("informed", "answered", "times"), [(True, 1.4, 0), (True, 2.5, 1), (False, 1.4, 1)])
+def test_choice_that_was_never_sent(informed: bool, answered: float, times: int) -> None:
+    """Who knows of two choices sends the later one; nobody else is to know that the other one gave way."""
+    story = Story(apart=False, informed=informed)
     story.wants("la-old", sent=0.1, answered=0.2, known=0.3)
     story.sends("la-old", at=0.2)
     story.wants("la-one", sent=1.0, answered=answered, known=2.9)

@@ -92,7 +92,7 @@ class Visit:
             skewed=setup.skew > 0,
             apart=setup.workers > 1 and setup.store != "healthy",
             by_receipt=setup.workers > 1 and setup.notes,
-            alone=setup.workers == 1,
+            informed=setup.workers == 1 or setup.store == "healthy",
         )
         self.platform = Platform(lambda: loops.time.now, self.judge)
         self.wire = Wire(self.platform, rng)
