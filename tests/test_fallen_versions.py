@@ -22,6 +22,7 @@ from .support.virtual_time import VirtualClock
 SECRET = "s" * 32
 DEFAULTS = ContextDefaults(currency="CHF", language="xx")
 LAG = 10
+SOON = 0.5
 SWALLOWED = [200, 201, 204]
 
 
@@ -70,6 +71,12 @@ def workers(request: pytest.FixtureRequest, make_shop: Callable[..., Shop]) -> t
 @pytest.fixture
 async def tab(emporix: FakeEmporix) -> Tab:
     return Tab(emporix.new_session(currency="EUR", language="en"))
+
+
+async def refreshed(ctx: SessionContext, _: Request) -> str | None:
+    """Return the currency that Emporix has."""
+    await ctx.refresh()
+    return ctx.currency
 
 
 def currency(emporix: FakeEmporix, tab: Tab) -> Any:
@@ -203,9 +210,6 @@ async def test_refresh_while_a_swallowed_switch_is_sent_again(
     """What was read before the switch was sent once more is not the truth, though its version was claimed long ago."""
     shop = make_shop(defaults=DEFAULTS)
 
-    async def refresh(ctx: SessionContext, _: Request) -> str:
-        return (await ctx.refresh()).currency or ""
-
     await tab.look(shop)
     emporix.fault("context.patch", Fault(status=204), times=1)
     await tab.change(shop, currency="USD")
@@ -215,7 +219,7 @@ async def test_refresh_while_a_swallowed_switch_is_sent_again(
     await asyncio.sleep(0.1)
     emporix.fault("context.get", Fault(delay_after=1.0), times=1)  # it is asked before that, and answered afterwards
 
-    assert await tab.visit(shop, refresh) == "USD"
+    assert await tab.visit(shop, refreshed) == "USD"
     await changing
     assert await tab.look(shop) == "USD fr"
     assert currency(emporix, tab) == "USD"
@@ -535,12 +539,9 @@ async def test_refresh_while_a_switch_is_parked_again(
     emporix.edit(tab.session.session_id, language="fr")  # the very version that the swallowed change counts as taken in
     await asyncio.sleep(LAG + 1)
 
-    async def refresh(ctx: SessionContext, _: Request) -> str:
-        return (await ctx.refresh()).currency or ""
-
     page = asyncio.create_task(Tab(tab.session).look(two))
     await asyncio.sleep(0.15)
-    assert await Tab(tab.session).visit(two, refresh) == "USD"
+    assert await Tab(tab.session).visit(two, refreshed) == "USD"
     assert await page == "USD fr"
 
 
@@ -574,6 +575,42 @@ async def test_backup_that_another_worker_knows_of(sharing: tuple[Shop, Shop], e
     await tab.change(one, language="fr")
 
     assert await tab.look(two) == "EUR fr"
+
+
+class Unreachable(MemoryStore):
+    """A store that cannot be told what to take away."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=VirtualClock(), shared=True)
+        self.is_down = False
+
+    async def invalidate(self, names: Any, identity: str, floor: int, *, lifetime: float, **more: Any) -> None:
+        if self.is_down:
+            raise ConnectionError("store is down")
+        await super().invalidate(names, identity, floor, lifetime=lifetime, **more)
+
+
+async def test_backup_of_which_the_store_was_not_told(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix, tab: Tab
+) -> None:
+    """A version that is there no more is taken out of the store later; a new worker does not wait for it."""
+    store = Unreachable()
+    one, two = make_shop(store=store, defaults=DEFAULTS), make_shop(store=store.sibling(), defaults=DEFAULTS)
+    for value in ("USD", "GBP", "USD", "GBP"):
+        await tab.change(one, currency=value)
+        await tab.look(one)
+    await asyncio.sleep(LAG + 1)
+    rewind(emporix, tab, 2, language="sv")
+    store.is_down = True
+    await tab.visit(one, refreshed)
+    store.is_down = False
+    assert await tab.look(one) == "GBP sv"
+    for _ in range(2):
+        await asyncio.sleep(60)
+        await tab.look(one)
+    await asyncio.sleep(SOON)
+
+    assert await tab.look(two) == "GBP sv"
 
 
 class Overheard(MemoryStore):
@@ -617,10 +654,6 @@ async def test_later_choice_in_a_new_context(sharing: tuple[Shop, Shop], emporix
     await asyncio.sleep(LAG + 5)
     await tab.change(two, currency="GBP")
     await asyncio.sleep(3)
-
-    async def refreshed(ctx: SessionContext, _: Request) -> str | None:
-        await ctx.refresh()
-        return ctx.currency
 
     pages = [one.visit(refreshed, token=tab.session.token) for _ in range(3)]
     assert [page.text for page in await asyncio.gather(*pages)] == ["GBP"] * 3  # nor to whoever asks meanwhile

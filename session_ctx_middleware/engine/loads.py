@@ -129,11 +129,14 @@ class Loads:
         return store_read is not None and self._at_hand(entry, store_read) is not None
 
     def hear(self, entry: Entry, stored: Stored) -> None:
-        """Note the floor that the store has, if it has one, and it is news, as a hint."""
+        """Note the floor that the store has, if it has one, and it is news, as a hint; one that is disproved goes."""
         if stored.floor < 0 or self.publisher.knows_floor(entry, stored):
             return
-        if entry.store_view.believes(stored.identity, stored.floor):
+        view = entry.store_view
+        if view.believes(stored.identity, stored.floor):
             entry.learn(entry.consistency.hinted(stored.identity, stored.floor))
+        elif view.disproved == (stored.identity, stored.floor):  # whoever has taken it away did not reach the store
+            self.tasks.spawn(self.sharing.void(self.entries.with_siblings(entry)))
 
     def _at_hand(self, entry: Entry, store_read: StoreRead) -> Found | None:
         """Return the document that the store had, if it is new enough."""
