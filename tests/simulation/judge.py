@@ -329,7 +329,7 @@ class Judge:
         if self._apart and path in session.bare:
             self._overrule(session, path, before, owners)
         if self._unique and value is not None and owners:
-            self._applied(session, path, value, owners)
+            self._applied(session, path, value, before, owners)
 
     def _excuse(self, session: ServerSession, path: str) -> None:
         """Expect no more of a field that was patched for an earlier context: only the version could have told."""
@@ -354,13 +354,13 @@ class Judge:
                 each.overruled = each.overruled or (earlier < each.sent and (was_there or each.sent <= held.sent))
             self._count_again(held.person)
 
-    def _applied(self, session: ServerSession, path: str, value: str, owners: list[Choice]) -> None:
-        held = self._held[session.name, path]
-        if held.count(value) >= len(owners) and held[-1] != value:  # a double click wants the same twice
-            newer = min(each.sent for each in self._owners[path, held[-1]])
+    def _applied(self, session: ServerSession, path: str, value: str, before: str | None, owners: list[Choice]) -> None:
+        held, there = self._held[session.name, path], self._owners.get((path, before), ())
+        if held.count(value) >= len(owners) and there and before != value:  # a double click wants the same twice
+            newer = min(each.sent for each in there)
             unheard = self._by_receipt and path in session.bare  # its receipt was wiped
             if not unheard and all(self._was_settled(each, newer) for each in owners):
-                self.violation("twice", f"{path} became {value!r} again, over {held[-1]!r}")
+                self.violation("twice", f"{path} became {value!r} again, over {before!r}")
         held.append(value)
 
     def _was_settled(self, choice: Choice, moment: float) -> bool:
@@ -368,7 +368,7 @@ class Judge:
 
         Where clocks are right, the timestamp of a later request tells of one that has been answered, too.
         """
-        settled = choice.known if self._skewed or (self._apart and choice.in_doubt) else choice.answered
+        settled = choice.known if self._skewed or (self._by_receipt and choice.in_doubt) else choice.answered
         return settled is not None and settled <= moment
 
     # The end

@@ -24,6 +24,11 @@ class Story:
         self.session.visitors.add(1)
         self.platform.create(self.session)
 
+    @classmethod
+    def of(cls, told_by: str) -> Story:
+        """Tell one in which this is how workers hear of each other: `apart`, `by_receipt`, or by a store alone."""
+        return cls() if told_by == "store" else cls(**{told_by: True})
+
     def wants(self, value: str, *, sent: float, known: float | None = None, answered: float) -> Choice:
         """Let a request want a value."""
         choice = Choice(self.person, self.session.name, "token", LANGUAGE, value, sent, answered)
@@ -55,16 +60,37 @@ class Story:
 
 
 @pytest.mark.parametrize(
-    ("apart", "lost", "known", "times"),
-    [(True, True, 3.0, 0), (True, True, 1.9, 1), (True, False, 3.0, 1), (False, True, 3.0, 1)],
+    ("told_by", "lost", "known", "times"),
+    [
+        ("apart", True, 3.0, 0),
+        ("by_receipt", True, 3.0, 0),
+        ("apart", True, 1.9, 1),
+        ("apart", False, 3.0, 1),
+        ("store", True, 3.0, 1),
+    ],
 )
-def test_change_whose_answer_was_lost(apart: bool, lost: bool, known: float, times: int) -> None:
-    """It may be sent again over a later choice that knew nothing of it, where workers hear nothing of each other."""
-    story = Story(apart=apart)
+def test_change_whose_answer_was_lost(told_by: str, lost: bool, known: float, times: int) -> None:
+    """It may be sent again over a later choice that knew nothing of it, where browsers have what waits."""
+    story = Story.of(told_by)
     story.wants("la-one", sent=1.0, answered=1.5, known=known)
     story.sends("la-one", at=1.4, lost=lost)
     story.wants("la-two", sent=2.0, answered=2.2)
     story.sends("la-two", at=2.1)
+
+    story.sends("la-one", at=4.0)
+
+    assert story.judge.counts["twice"] == times
+
+
+@pytest.mark.parametrize(("removed_at", "times"), [(0.5, 0), (2.0, 1)])
+def test_change_again_over_a_removal(removed_at: float, times: int) -> None:
+    """A change is sent again over a removal that is older, and not over one that has replaced it."""
+    story = Story()
+    story.wants("la-one", sent=1.0, answered=1.5, known=1.6)
+    story.sends("la-one", at=1.4)
+    removal = Choice(story.person, story.session.name, "token", LANGUAGE, None, removed_at, removed_at + 0.1)
+    story.judge.wanted(removal)
+    story.platform.patch(story.session, {LANGUAGE: None, "metadata": {"version": story.session.version}})
 
     story.sends("la-one", at=4.0)
 
@@ -158,7 +184,7 @@ def test_change_again_over_one_whose_receipt_was_wiped(told_by: str, wiped: bool
 
     What is parked in a store is there no more once it was sent. Where there is one, pages show the later choice.
     """
-    story = Story(**{told_by: True}) if told_by != "store" else Story()
+    story = Story.of(told_by)
     story.wants("la-one", sent=1.0, answered=1.5, known=1.6)
     story.sends("la-one", at=1.4, receipt=1.0)
     story.wants("la-two", sent=2.0, answered=2.2, known=2.3)
