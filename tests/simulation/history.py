@@ -48,6 +48,7 @@ class Choice:
         known: when its answer had reached the browser, and everybody who has to hear of it; `None` for never.
         swallowed: how often somebody was told that it was taken, and Emporix never saw it.
         swallowed_at: when that was last.
+        claimed: the session and the version that was to be made for it then.
         in_doubt: whether its browser was told that it waits, though Emporix has taken it, or its receipt is lost.
         late: whether it was made when the response had started, so that the next one of its token tells the browser.
         gave_way: whether its worker has sent another one in its place, together with what the same request wanted.
@@ -65,6 +66,7 @@ class Choice:
     known: float | None = None
     swallowed: int = 0
     swallowed_at: float = float("inf")
+    claimed: tuple[str, int] = ("", -1)
     in_doubt: bool = False
     late: bool = False
     gave_way: bool = False

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Final
 
 from .fleet import CACHE, UPSTREAM
@@ -106,6 +107,7 @@ class Judge:
         self._choices: dict[tuple[Person, str, object], list[Choice]] = {}
         self._owners: dict[tuple[str, str | None], list[Choice]] = {}
         self._foreign: dict[tuple[str, str], dict[object, float]] = defaultdict(dict)
+        self._makers: defaultdict[tuple[str, int], list[Choice]] = defaultdict(list)
         self._held: defaultdict[tuple[str, str], list[str | None]] = defaultdict(list)
         self._served: dict[tuple[str, int], float] = {}
         self._refused: dict[tuple[str | None, tuple[int, int, int]], float] = {}
@@ -159,6 +161,10 @@ class Judge:
     def _key(self, person: Person, session: str, path: str) -> Key:
         return person, "" if self._carries and path in SWITCHES else session, path
 
+    def _is_past(self, person: Person, session: str, path: str, value: object, sent: float) -> bool:
+        """Tell whether a value is older than a choice that was sent then; never where there was none."""
+        return sent >= 0 and self._is_older(person, session, path, value, sent)
+
     def _is_older(self, person: Person, session: str, path: str, value: object, than: float) -> bool:
         """Tell whether every choice that a value can be was known, or made by others, before something was sent."""
         replaced, seen = self._replaced[session, path], {value}
@@ -190,12 +196,18 @@ class Judge:
                 continue
             known = self._known.get(self._key(person, seen.session, path))
             sent = -1.0 if known is None else known.sent_before(seen.sent)
-            if sent >= 0 and self._is_older(person, seen.session, path, value, sent):
-                if seen.degraded and not self._is_older(person, seen.session, path, value, self._told(seen, path)):
-                    continue
-                if self._hearsay and not self._is_older(person, seen.session, path, value, self._heard(seen, path)):
-                    continue
+            at_least = chain((sent,), self._at_least(seen, path))
+            if all(self._is_past(person, seen.session, path, value, each) for each in at_least):
                 self.violation("wrong", f"{path} is {value!r} at {seen.place}, though one of {sent:.3f} was known")
+
+    def _at_least(self, seen: Seen, path: str) -> Iterator[float]:
+        """Return when the latest choices were sent that a page has to show, whatever it could not know."""
+        if seen.degraded:
+            yield self._told(seen, path)
+        if self._hearsay:
+            yield self._heard(seen, path)
+        if self._apart:
+            yield self._provable(seen.person, seen.session, path, seen.sent)
 
     def _told(self, seen: Seen, path: str) -> float:
         """Return when the latest choice was sent that a browser can tell of, though nobody says whose a token is.
@@ -203,6 +215,18 @@ class Judge:
         What is chosen once a response has started goes with the next one of its own token.
         """
         return self._latest(seen, path, lambda each: not (each.late and each.token != seen.token))
+
+    def _provable(self, person: Person, session: str, path: str, moment: float) -> float:
+        """Return when the latest choice was sent of which browsers can tell what became of it."""
+        return self._latest_of(person, session, path, moment, lambda each: not self._is_unprovable(each))
+
+    def _is_unprovable(self, choice: Choice) -> bool:
+        """Tell whether Emporix never saw a choice, and no browser was told for which other one its version was made.
+
+        That one's answer was lost. So the choice seems to have been taken back by somebody else.
+        """
+        makers = self._makers.get(choice.claimed, ()) if choice.swallowed else ()
+        return bool(makers) and all(each.known is None for each in makers)
 
     def _heard(self, seen: Seen, path: str) -> float:
         """Return when the latest choice was sent of which a worker has heard, where nobody but workers tells.
@@ -213,17 +237,22 @@ class Judge:
         return self._latest(seen, path, lambda each: not (each.swallowed and each.swallowed_at < first))
 
     def _latest(self, seen: Seen, path: str, counts: Callable[[Choice], bool]) -> float:
-        key = self._key(seen.person, seen.session, path)
+        return self._latest_of(seen.person, seen.session, path, seen.sent, counts)
+
+    def _latest_of(
+        self, person: Person, session: str, path: str, moment: float, counts: Callable[[Choice], bool]
+    ) -> float:
+        key = self._key(person, session, path)
         sent = (
             each.sent
-            for (person, where, _), choices in self._choices.items()
+            for (who, where, _), choices in self._choices.items()
             for each in choices
-            if person is seen.person
+            if who is person
             and where == path
             and self._key(person, each.session, path) == key
             and each.counts
             and each.known is not None
-            and each.known <= seen.sent
+            and each.known <= moment
             and counts(each)
         )
         return max(sent, default=-1.0)
@@ -278,6 +307,7 @@ class Judge:
         for choice in self._owners.get((path, value), ()):
             if _may_be_sent(choice, session):
                 choice.swallowed, choice.swallowed_at = choice.swallowed + 1, self.now
+                choice.claimed = (session.name, session.version + 1)
                 for each in self._rivals(choice):
                     if each.swallowed >= GIVEN_UP:
                         self._give_up(each, session)
@@ -320,6 +350,7 @@ class Judge:
             self._held[session.name, path].clear()
             return
         owners = [each for each in self._owners.get((path, value), ()) if _may_be_sent(each, session)]
+        self._makers[session.name, session.version] += [each for each in owners if each.sent <= self.now]
         if not owners and session.is_ambiguous:
             self._excuse(session, path)
         elif not owners:
@@ -379,7 +410,10 @@ class Judge:
             known = self._known.get(self._key(person, session.name, path))
             sent = -1.0 if known is None else known.sent_before(float("inf"))
             value = session.value(path)
-            if sent >= 0 and self._is_older(person, session.name, path, value, sent):
+            if not self._is_past(person, session.name, path, value, sent):
+                continue
+            provable = self._provable(person, session.name, path, float("inf")) if self._apart else sent
+            if self._is_past(person, session.name, path, value, provable):
                 self.violation("lost", f"{path} ends as {value!r}, though one of {sent:.3f} was known")
 
     def converged(self, seen: Seen, session: ServerSession) -> None:

@@ -240,6 +240,27 @@ def test_choice_that_was_never_sent(informed: bool, answered: float, times: int)
     assert story.judge.counts["wrong"] == times
 
 
+@pytest.mark.parametrize(("apart", "known", "times"), [(True, False, 0), (True, True, 1), (False, False, 1)])
+def test_choice_whose_version_was_made_for_another_one(apart: bool, known: bool, times: int) -> None:
+    """Of what Emporix never saw, the other change of that version tells, which has to have reached a browser."""
+    story = Story(apart=apart)
+    story.wants("la-old", sent=0.1, answered=0.2, known=0.3)
+    story.sends("la-old", at=0.2)
+    story.wants("la-one", sent=1.0, answered=1.2, known=1.3)
+    story.judge.now = 1.1
+    story.platform.swallow(story.session, {LANGUAGE: "la-one"})
+    other = Choice(story.person, story.session.name, "token", "currency", "CHF", 1.05, 1.3)
+    story.judge.wanted(other)
+    story.platform.patch(story.session, {"currency": "CHF", "metadata": {"version": story.session.version}})
+    if known:
+        story.judge.acknowledged(other, 1.4)
+
+    story.page("la-old", at=4.0)
+    story.judge.ended(story.person, story.session)
+
+    assert [story.judge.counts[promise] for promise in ("wrong", "lost")] == [times] * 2
+
+
 @pytest.mark.parametrize(("together", "times"), [(True, 0), (False, 1)])
 def test_choice_that_gave_way_where_it_was_sent(together: bool, times: int) -> None:
     """A worker that sends the rest of a request without one of its choices knows of that, too."""

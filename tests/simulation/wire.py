@@ -169,7 +169,9 @@ class Line(httpx2.AsyncBaseTransport):
             if wire.strikes(wire.weather.duplicate):
                 # Something on the way sent it twice, and the second answer is the one that arrives.
                 await asyncio.sleep(wire.rng.uniform(0, wire.weather.latency))
-                taken = wire.platform.patch(session, body)
+                if taken and not wire.platform.patch(session, body):
+                    taken = False
+                    wire.platform.leave_in_doubt(session, body)
             await self._told(session, body, taken=taken)
         finally:
             self._patching[name] -= 1
