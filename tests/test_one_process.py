@@ -19,7 +19,7 @@ from blockbuster import BlockBuster
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from session_ctx_middleware import (
     CachePolicy,
@@ -85,7 +85,7 @@ async def test_first_read_past_all_caches() -> None:
     assert await get(other, session.token) == "USD"
 
 
-async def get(app: SessionContextMiddleware, token: str, query: str = "", path: str = "/") -> str:
+async def get(app: SessionContextMiddleware | Starlette, token: str, query: str = "", path: str = "/") -> str:
     """Return what one instance answers."""
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://shop.test") as browser:
@@ -110,6 +110,18 @@ async def test_switch_in_one_instance(emporix: FakeEmporix) -> None:
     assert [await get(one, session.token), await get(other, session.token)] == ["GBP", "GBP"]
     # One GET to begin with, and one after each change: the other instance uses what the first one has read.
     assert gets(emporix) == 3
+
+
+async def test_switch_in_one_of_two_mounts(emporix: FakeEmporix) -> None:
+    """C1: Two applications that are mounted beside each other, each with a middleware of its own, are one shop."""
+    clock, session = VirtualClock(), emporix.new_session(currency="EUR")
+    app = Starlette(routes=[Mount(path, app=instance(emporix, clock=clock)) for path in ("/catalog", "/checkout")])
+
+    shown = [await get(app, session.token, path=path) for path in ("/catalog/", "/checkout/")]
+    assert await get(app, session.token, "to=USD", path="/checkout/") == "USD"
+    shown.append(await get(app, session.token, path="/catalog/"))
+
+    assert shown == ["EUR", "EUR", "USD"]
 
 
 @pytest.mark.parametrize("reads", [True, False], ids=["who had read", "who had not"])

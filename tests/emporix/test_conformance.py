@@ -410,8 +410,6 @@ async def test_secrets_stay_here(
 ) -> None:
     """Neither what a library logs nor the frames of an error hold a token or a session id."""
     caplog.set_level(logging.DEBUG)
-    for name in ("httpcore", "httpcore2", "httpcore.connection", "httpcore.http11"):
-        caplog.set_level(logging.INFO, name)  # it is for who looks for faults in httpx, and shows every header
 
     async def handle(peer: Peer, _: bytes, writer: asyncio.StreamWriter) -> None:
         if ending == "cut":

@@ -15,8 +15,9 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
 
-from session_ctx_middleware import CachePolicy, UpstreamPolicy
+from session_ctx_middleware import CachePolicy, SessionContext, UpstreamPolicy
 from session_ctx_middleware.clock import SystemClock
 from session_ctx_middleware.stores.redis import RedisStore
 from session_ctx_middleware.testing import FakeEmporix
@@ -154,6 +155,36 @@ async def test_f21_nothing_is_believed(
     await two.currency(session.token)
     await one.switch(session.token, currency="SEK")
     await eventually(lambda: shows(two, session.token, "SEK"), within=1.0)
+
+
+@pytest.mark.parametrize("kind", ["killed", pytest.param("frozen", marks=pytest.mark.slow)])
+async def test_logout_while_redis_is_gone(
+    kind: str, workers: tuple[Shop, Shop], server: RedisServer, emporix: FakeEmporix
+) -> None:
+    """Who has logged out on one worker is shown by no other one, though nobody can tell it, two seconds later."""
+    one, two = workers
+    session = emporix.new_session(currency="EUR", customer_id="C4711")
+
+    async def customer(ctx: SessionContext, _: Request) -> str:
+        return (await ctx).customer_id or ""
+
+    async def log_out(ctx: SessionContext, _: Request) -> None:
+        await ctx.forget()
+        emporix.revoke(session.token)
+
+    for shop in workers:
+        assert (await shop.visit(customer, token=session.token)).text == "C4711"
+    await in_touch(*workers)
+    await asyncio.sleep(1.0)
+
+    await asyncio.to_thread(FAULTS[kind].begins, server)
+    await one.visit(log_out, token=session.token)
+    since = time.monotonic()
+    assert (await one.visit(customer, token=session.token)).text == ""
+    while (await two.visit(customer, token=session.token)).text:
+        assert time.monotonic() - since < 2.0 + SLOW
+        await asyncio.sleep(0.05)
+    await asyncio.to_thread(FAULTS[kind].ends, server)
 
 
 async def shows(shop: Shop, token: str, currency: str) -> bool:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,10 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The address of a server, and what it writes to its standard error."""
-    port, log = _free_port(), tmp_path_factory.mktemp("server") / "stderr"
+@contextmanager
+def _started(log: Path) -> Iterator[str]:
+    """Start a server, which writes its standard error to a file; the address is what it is asked at."""
+    port = _free_port()
     command = [sys.executable, "-m", "session_ctx_middleware.testing", "--port", str(port), "--context-at", "login"]
     with log.open("wb") as stderr:
         process = subprocess.Popen(command, stderr=stderr, stdout=subprocess.DEVNULL)
@@ -49,11 +49,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
                     if probe.connect_ex(("127.0.0.1", port)) == 0:
                         break
                 time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}", log
+            yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
             process.wait(60)
     assert log.read_text() == ""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The address of a server, and what it writes to its standard error."""
+    log = tmp_path_factory.mktemp("server") / "stderr"
+    with _started(log) as url:
+        yield url, log
 
 
 @asynccontextmanager
@@ -95,6 +103,16 @@ async def test_tells_that_it_is_there(anywhere: Platform) -> None:
     """The server tells that it is there."""
     answer = await anywhere.call("GET", "/_fake/health")
     assert (answer.status_code, answer.json()) == (200, {"tenant": "acme"})
+
+
+async def test_two_starts_share_nothing(remote: Platform, http_library: Any, tmp_path: Path) -> None:
+    """What one start has handed out, the next one does not hand out again: a browser may still have it."""
+    with _started(tmp_path / "stderr") as url:
+        async with _connected(url, http_library) as again:
+            first, second = [await each.anonymous() for each in (remote, again)]
+
+    names = ("access_token", "refresh_token", "sessionId")
+    assert not {first[name] for name in names} & {second[name] for name in names}
 
 
 async def test_a_session_works_over_sockets(remote: Platform) -> None:
