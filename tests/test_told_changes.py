@@ -206,6 +206,20 @@ async def test_lie_to_both(shops: Shops, emporix: FakeEmporix, session: FakeSess
     assert [await look(shop, session) for shop in (three, one, two)] == ["GBP en"] * 3
 
 
+async def test_lie_before_the_first_document(shops: Shops, emporix: FakeEmporix) -> None:
+    """What a worker is told while it waits for its first document it knows with its version, once it has that."""
+    one, two, _ = shops
+    session = emporix.new_session(currency="EUR", language="en")
+    emporix.fault("context.get", Fault(delay_after=0.3), times=1)
+    page = asyncio.create_task(look(two, session))  # is answered with what was there before the switch
+    await asyncio.sleep(0.1)
+    emporix.fault("context.patch", SWALLOWED, times=1)
+    await one.switch(session.token, currency="USD")
+    emporix.edit(session.session_id, language="fr")
+
+    assert await page == "USD fr"
+
+
 async def test_lie_where_nothing_is_shown(shops: Shops, emporix: FakeEmporix, session: FakeSession) -> None:
     """A worker that hides a document whose version has fallen remembers what the others tell of later versions."""
     one, two, three = shops

@@ -198,7 +198,9 @@ class Consistency:
         """Return the value in which the hint, if it is of this incarnation, has become an announcement."""
         if not self.hints_at(incarnation, fingerprint) or self.hint is None:
             return self
-        return replace(self, hint=None).announced_by_peer(incarnation, self.hint[1], at)
+        announced = replace(self, hint=None).announced_by_peer(incarnation, self.hint[1], at)
+        told = self.taken.taken_in(self.hint[0]) if self.incarnation is None else NO_CHANGES
+        return announced.remembering(told.over(announced.taken)) if told.operations else announced
 
     def hints_at(self, incarnation: Incarnation, fingerprint: Fingerprint) -> bool:
         """Tell whether the hint is of this incarnation."""

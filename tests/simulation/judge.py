@@ -323,12 +323,14 @@ class Judge:
         held, until = self._held[session.name, choice.path], choice.answered or float("inf")
         for each in self._rivals(choice):
             if each.value not in held:
-                each.overruled = each.overruled or (each.sent <= until and self._gave_way(each))
+                each.overruled = each.overruled or (each.sent <= until and self._gave_way(each, choice))
 
-    def _gave_way(self, choice: Choice) -> bool:
-        """Tell whether a choice is known to have given way to another one that is sent now."""
+    def _gave_way(self, choice: Choice, later: Choice) -> bool:
+        """Tell whether a choice is known to have given way to a later one that is sent now."""
         if choice.swallowed > 0 or choice.gave_way:
             return True
+        if self._carries and choice.known is not None and choice.known <= later.sent:
+            return True  # its browser has taken the later one in its place
         # Whoever knows of both sends the later one; what was answered meanwhile may be later than that.
         return self._informed and choice.answered is not None and choice.answered < self.now - ON_ITS_WAY
 

@@ -160,10 +160,12 @@ class Platform:
         """Change a context, if the version is the current one; tell whether it was."""
         if not session.version or body["metadata"]["version"] != session.version:
             return False
-        before = session.values()
+        before, receipts = session.values(), _received(session)
         session.fields.update({name: body[name] for name in PATCHABLE if name in body})
         if "context" in body:
             session.context = dict(body["context"])
+        if session.is_ambiguous:  # with the attributes of the earlier context come its receipts
+            session.bare |= receipts
         session.version += 1
         self._noted(session, before, foreign=False)
         session.bare -= {path for path in PATHS if session.value(path) != before[path]} | _received(session)

@@ -81,6 +81,7 @@ ONCE_BROKEN = [
     (STORE, "2xx that changed nothing, overlap", 400106),
     (STORE, "2xx that changed nothing, backups", 400165),
     (FAILING, "backups", 600094),
+    (NOTES_AND_STORE, "2xx that changed nothing, overlap", 900145),
 ]
 """Visits that long campaigns have found, each of which has shown a defect of its own kind."""
 

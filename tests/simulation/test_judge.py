@@ -352,3 +352,20 @@ def test_patch_for_an_earlier_context(ambiguous: bool, times: int) -> None:
     story.sends("la-x9", at=2)
 
     assert story.judge.counts["overwritten"] == times
+
+
+@pytest.mark.parametrize(("ambiguous", "times"), [(True, 0), (False, 1)])
+def test_receipts_of_an_earlier_context(ambiguous: bool, times: int) -> None:
+    """Nor does that context have the receipts any more which it had before."""
+    story = Story.of("by_receipt")
+    story.wants("la-one", sent=1.0, answered=1.5, known=1.6)
+    story.sends("la-one", at=1.4, receipt=1.0)
+    story.wants("la-two", sent=2.0, answered=2.2, known=2.3)
+    story.sends("la-two", at=2.1, receipt=2.0)
+    story.session.is_ambiguous = ambiguous
+    story.platform.patch(story.session, {"context": {}, "metadata": {"version": story.session.version}})
+    story.session.is_ambiguous = False
+
+    story.sends("la-one", at=3.0, receipt=1.0)
+
+    assert story.judge.counts["twice"] == times
