@@ -117,26 +117,39 @@ class SlowToPark(Wire):
         await super().park(name, changes)
 
 
-async def test_replaced_while_another_is_parked(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
-    """A page that misses a choice, as another worker has replaced it a moment ago, does not say that it knows all."""
+@pytest.mark.parametrize(("exists", "shown"), [(False, "None fr True"), (True, "USD fr False")])
+@pytest.mark.parametrize("token", ["its own", "another one"])
+async def test_replaced_while_another_is_parked(
+    make_shop: Callable[..., Shop], emporix: FakeEmporix, exists: bool, shown: str, token: str
+) -> None:
+    """A page that misses a choice, as another worker has replaced it, shows it or says that it knows less."""
     memory = MemoryStore(clock=VirtualClock(), shared=True)
     one, two = make_shop(store=memory), make_shop(store=SlowToPark(memory.sibling(), VirtualClock()))
-    session = emporix.new_session(exists=False)
+    session = emporix.new_session(exists=exists, **({"currency": "EUR", "language": "en"} if exists else {}))
+    other = session.token if token == "its own" else emporix.new_token(session.session_id)
+    if exists:
+        for each in (session.token, other):
+            assert await two.currency(each) == "EUR"
+        emporix.fault("context.patch", Fault(status=503), times=4)
     await two.switch(session.token, currency="USD")
     await asyncio.sleep(5)
-    assert await two.currency(session.token) == "USD"
-    emporix.create_context(session.session_id, currency="EUR", language="en")
+    for each in (session.token, other):
+        assert await two.currency(each) == "USD"
 
     async def switch_and_look(ctx: SessionContext, _: Request) -> str:
         ctx.switch(language="fr")
         await ctx.commit()
         return f"{ctx.currency} {ctx.language} {ctx.is_degraded}"
 
-    page = asyncio.create_task(two.visit(switch_and_look, token=session.token))
+    if exists:
+        emporix.fault("context.patch", Fault(status=503), times=1)
+    else:
+        emporix.create_context(session.session_id, currency="EUR", language="en")
+    page = asyncio.create_task(two.visit(switch_and_look, token=other))
     await asyncio.sleep(0.05)
     await one.switch(session.token, currency="CHF")
 
-    assert (await page).text == "None fr True"
+    assert (await page).text == shown
     await asyncio.sleep(0.5)
     assert await two.currency(session.token) == "CHF"
 

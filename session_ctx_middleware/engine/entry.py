@@ -240,10 +240,14 @@ class Entry:
 
     def has_lost(self, waited: ContextChanges, document: ContextDocument | None) -> bool:
         """Tell whether changes that `waited` do so no more, and a document lacks them: somebody has sent them since."""
+        return bool(self.lost(waited, document).operations)
+
+    def lost(self, waited: ContextChanges, document: ContextDocument | None) -> ContextChanges:
+        """Return those changes."""
         if not waited.operations:
-            return False
+            return waited
         gone = waited.minus(self.snapshot.parked).minus(self._consistency.taken)
-        return bool(gone.operations) and (document is None or bool(gone.missing_from(document).operations))
+        return gone if document is None or not gone.operations else gone.missing_from(document)
 
     def lay_over(self, changes: ContextChanges) -> None:
         """Show changes that Emporix has taken over the document, until a GET brings a later one."""

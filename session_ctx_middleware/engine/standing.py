@@ -226,10 +226,10 @@ def _once_taken(
         return operation if _is_known_to_be_later(path, operation, taken, document, against) else None
     differs = not same(document.value_at(path), operation.value)
     is_missing = differs and taken.context == against.context
-    if is_missing and against.precedes(operation, taken):
+    is_other = is_missing and document.version == taken.version and against.is_disputed(operation)
+    if is_missing and not is_other and against.precedes(operation, taken):
         return operation  # a later version from before the change was made: versions have fallen
-    is_contradicted = is_missing and against.asked_at < operation.recorded and not against.is_disputed(operation)
-    if not is_contradicted:  # else clocks and versions say two things
+    if is_other or not (is_missing and against.asked_at < operation.recorded):  # else clocks contradict each other
         if _is_there_no_more(path, operation, taken, document, against):
             return operation.waiting_anew()
         if differs and _was_never_seen(path, operation, document, against):

@@ -77,6 +77,9 @@ ONCE_BROKEN = [
     (STORE, "2xx that changed nothing, overlap", 400094),
     (STORE, "2xx that changed nothing, overlap", 400106),
     (STORE, "2xx that changed nothing, backups", 400165),
+    (STORE, "2xx that changed nothing, overlap", 910211),
+    (STORE, "overlap in bad weather", 910202),
+    (STORE, "new tokens", 910113),
     (FAILING, "backups", 600094),
     (NOTES_AND_STORE, "2xx that changed nothing, overlap", 900145),
 ]
