@@ -56,7 +56,7 @@ class Announcer:
         parked = left_parked(entry.snapshot.parked, job)
         # Other engines of this process may have written since the base was read, before this write and after it.
         taken = entry.consistency.taken
-        after = taken.taken_after(version).over(_with_this_one(taken, version).not_followed_by(changes))
+        after = taken.taken_after(version).over(_claiming(taken, version).not_followed_by(changes))
         overlay = after.over(changes.over(taken.taken_after(document.version)))
         snapshot = Snapshot(document, overlay, parked, asked_on=base.asked_on)
         self.publisher.show_taken(entry, snapshot, base.asked_at)
@@ -80,8 +80,8 @@ class Announcer:
         await self.sharing.invalidate(self.entries.with_siblings(job.entry), document.identity, version, made_for)
 
 
-def _with_this_one(taken: ContextChanges, version: int) -> ContextChanges:
-    """Return the changes that were to have been taken with a version: it was made for one of two, the other waits."""
+def _claiming(taken: ContextChanges, version: int) -> ContextChanges:
+    """Return the changes that were to be taken with exactly this version; Emporix has made it for one PATCH at most."""
     return taken.taken_after(version - 1).up_to(version)
 
 

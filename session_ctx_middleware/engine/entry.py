@@ -239,18 +239,18 @@ class Entry:
             self.snapshot = replace(self.snapshot, parked=parked)
 
     def has_lost(self, waited: ContextChanges, document: ContextDocument | None) -> bool:
-        """Tell whether changes that `waited` do so no more, and a document lacks them: somebody has sent them since."""
+        """Tell whether there are changes that `lost` returns."""
         return bool(self.lost(waited, document).operations)
 
     def lost(self, waited: ContextChanges, document: ContextDocument | None) -> ContextChanges:
-        """Return those changes."""
+        """Return the changes that somebody has sent since: they `waited`, do so no more, and a document lacks them."""
         if not waited.operations:
             return waited
         gone = waited.minus(self.snapshot.parked).minus(self._consistency.taken)
         return gone if document is None or not gone.operations else gone.missing_from(document)
 
     def lay_over(self, changes: ContextChanges) -> None:
-        """Show changes that Emporix has taken over the document, until a GET brings a later one."""
+        """Show changes that Emporix has, or is likely to have, over the document, until a GET brings a later one."""
         if self.snapshot.document is not None:
             self.snapshot = replace(self.snapshot, overlay=changes.over(self.snapshot.overlay))
 

@@ -201,7 +201,7 @@ class Peers:
         entry.learn(entry.consistency.hinted(identity, floor))
         if document is None:
             known = entry.consistency
-            if known.incarnation is not None:  # what was shown is hidden: what is made from now on counts all the same
+            if known.incarnation is not None:  # its document is hidden; later versions count all the same
                 self.publisher.apply_hint(entry, known.incarnation, known.floor)
             return False
         if not self.publisher.apply_hint(entry, document.identity, document.version):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from cachetools import TTLCache
@@ -141,12 +141,12 @@ class Pending:
         if job.parking is not None or job.parked or job.entry.snapshot.parked:
             for changes in (job.own, job.parked) if with_parked else (job.own,):
                 await self._sharing.unpark(_names(job.entry), changes)
-            await self.show(job.entry, gone=job.own.newest(job.parked))
+            await self.show(job.entry, gone=job.own.ids | job.parked.ids)
 
     async def drop(self, entry: Entry, changes: ContextChanges) -> None:
         """Forget changes that Emporix does not want."""
         await self._sharing.unpark(_names(entry), changes)
-        await self.show(entry, gone=changes)
+        await self.show(entry, gone=changes.ids)
 
     def tell_refused(self, job: Job, refused: EmporixError) -> None:
         """Tell operators of parked changes that Emporix refused: no request waits to be told."""
@@ -164,7 +164,7 @@ class Pending:
         """Take changes out of the store that the shopper's browser keeps from now on."""
         if entry.snapshot.parked:
             await self._sharing.unpark(_names(entry), changes)
-            await self.show(entry, gone=changes)
+            await self.show(entry, gone=changes.ids)
 
     async def park_again(self, entry: Entry, changes: ContextChanges) -> None:
         """Park changes that Emporix has said it had taken, and has not, and show them."""
@@ -233,20 +233,18 @@ class Pending:
         await self._park(entry, parked)
         await self._sharing.unpark([entry.name], parked)
 
-    async def show(
-        self, entry: Entry, *, waited: ContextChanges | None = None, gone: ContextChanges = NO_CHANGES
-    ) -> None:
+    async def show(self, entry: Entry, *, waited: ContextChanges | None = None, gone: Collection[str] = ()) -> None:
         """Show what is parked now to all tokens of a session, and doubt what is there no more.
 
         Args:
             entry: of one of them.
-            waited: what this one has shown until now, where that is not what it shows.
-            gone: changes that are there no more for a good reason.
+            waited: what was parked for this one before; what it shows where that is `None`.
+            gone: the ids of changes that this process has taken out itself.
         """
         for each in self._entries.with_siblings(entry):
             before = waited if each is entry and waited is not None else each.snapshot.parked
             each.show_parked(await self._still_parked(each))
-            _doubt(each, before.without(gone.ids) if gone.operations else before)
+            _doubt(each, before.without(gone))
 
     async def _up_to_date(self, entry: Entry, document: ContextDocument | None) -> ContextChanges:
         """Return what is parked, also by a request of this process that has parked it while the store was asked."""
@@ -316,7 +314,7 @@ def _names(entry: Entry) -> tuple[str, ...]:
 
 
 def _doubt(entry: Entry, waited: ContextChanges) -> None:
-    """Have Emporix asked if somebody has sent what `waited`, and show that still: who has may not be heard of yet."""
+    """Ask Emporix if the store has lost changes, and show them until then: who has sent them may not be heard of."""
     lost = entry.lost(waited, entry.document)
     if lost.operations:
         entry.lay_over(lost)
