@@ -16,6 +16,7 @@ from session_ctx_middleware.testing import FakeEmporix, FakeSession, Fault
 
 from .support.shop import Shop, held, patches
 from .support.virtual_time import VirtualClock
+from .support.wire import Wire
 
 DEFAULTS = ContextDefaults(currency="CHF", language="xx")
 LAG = 10
@@ -316,3 +317,53 @@ async def test_version_of_which_not_everything_was_told(
     emporix.fault("context.*", Fault(status=503), times=None)
 
     assert await look(two, session) in {"USD fr", "CHF xx"}
+
+
+class HearsLate(Wire):
+    """A store that takes a while to say what others have done."""
+
+    delay = 0.3
+
+
+@pytest.mark.parametrize("late", [0.02, 0.2])
+async def test_sent_by_somebody_else_meanwhile(
+    late: float, make_shop: Callable[..., Shop], emporix: FakeEmporix
+) -> None:
+    """Whoever finds the same lie a moment later shows the choice, though it has been sent and waits no more."""
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    late_one = HearsLate(store.sibling(), VirtualClock())
+    one, two, three = (make_shop(store=each, defaults=DEFAULTS) for each in (store, store.sibling(), late_one))
+    session = emporix.new_session(currency="EUR", language="en")
+    await all_look((one, two, three), session)
+    await at_once(emporix, session, one, two, SWALLOWED, ANSWERED_SLOWLY)
+    await asyncio.sleep(2)
+    emporix.fault("context.get", Fault(), times=1)
+    emporix.fault("context.get", Fault(delay_after=late), times=1)
+    answers = await asyncio.gather(look(one, session), look(three, session))
+
+    assert [*answers, await look(two, session)] == ["USD fr"] * 3
+    assert there(emporix, session) == "USD fr"
+
+
+async def test_earlier_choice_that_is_sent_later(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """A choice that waits is not taken for replaced by a later one which Emporix has swallowed twice."""
+    shop = make_shop()
+    session = emporix.new_session(currency="EUR", language="en")
+    assert await look(shop, session) == "EUR en"
+
+    async def slowly(ctx: SessionContext, _: Request) -> None:
+        ctx.switch(currency="USD")
+        await asyncio.sleep(60)
+
+    earlier = asyncio.create_task(shop.visit(slowly, token=session.token))
+    await asyncio.sleep(1)
+    emporix.fault("context.patch", SWALLOWED, times=2)
+    await shop.switch(session.token, currency="GBP")
+    for language in ("de", "fr"):  # makes the version that GBP was to have; which is sent once more
+        emporix.edit(session.session_id, language=language)
+        await refresh(shop, session)
+    assert await look(shop, session) == "EUR fr"
+    emporix.fault("context.patch", Fault(status=503), times=4)
+    await earlier
+
+    assert await look(shop, session) == "USD fr"

@@ -53,11 +53,12 @@ class Handover:
         if snapshot.rejected or (notes is None and not snapshot.parked.operations):
             return snapshot
         against = self.against(entry, snapshot.document, entry.asked_at, notes, snapshot.asked_on)
-        stands = self.standing(entry, token, notes, against)
-        shown = stands.overlay
-        if snapshot.document is None:  # what this process alone knows may be past
-            shown = shown.only(self.binding.changes(entry, notes, token).ids)
-        overlay = shown.newest(snapshot.overlay.not_followed_by(self.known(entry, token, notes)))
+        known = self.known(entry, token, notes)
+        if snapshot.document is None:  # what only this process was told may be past, and hides nothing that waits
+            stands = self._weighed(known.newest(entry.consistency.taken.only(known.ids)), against)
+        else:
+            stands = self.standing(entry, token, notes, against)
+        overlay = stands.overlay.newest(snapshot.overlay.not_followed_by(known))
         same_overlay = overlay.operations == snapshot.overlay.operations
         if stands.pending.operations == snapshot.parked.operations and same_overlay:
             return snapshot
@@ -90,8 +91,8 @@ class Handover:
         waiting = ((path, pending.get(path), operation.at) for path, operation in taken.operations.items())
         return taken.at({path for path, waits, at in waiting if waits is not None and at >= waits.at})
 
-    def unseen(self, entry: Entry, document: ContextDocument, asked_at: float) -> ContextChanges:
-        """Return the changes that Emporix has never seen, though an answer said here that it had taken them.
+    def unseen(self, entry: Entry, document: ContextDocument, asked_at: float) -> Standing:
+        """Return how changes stand that an answer said here Emporix had taken, and that it has never seen.
 
         Args:
             entry: of the token.
@@ -99,7 +100,7 @@ class Handover:
             asked_at: when it was asked, in monotonic seconds.
         """
         taken = entry.consistency.taken
-        return self._weighed(taken, self.against(entry, document, asked_at)).pending if taken.operations else taken
+        return self._weighed(taken, self.against(entry, document, asked_at)) if taken.operations else NOTHING_STANDS
 
     def _weighed(self, changes: ContextChanges, against: Against) -> Standing:
         if not changes.operations:

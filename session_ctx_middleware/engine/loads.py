@@ -241,12 +241,16 @@ class Loads:
         hearing = self.hearings.get(entry.owner) if self.hearings else None
         if hearing is not None:
             await hearing.get()
-        missing, denies = self.handover.unseen(entry, found.document, found.asked_at), self._denies(entry, found)
+        unseen, denies = self.handover.unseen(entry, found.document, found.asked_at), self._denies(entry, found)
+        missing = unseen.pending
+        if unseen.given_up.operations:  # an earlier change that still waits is in its place again
+            self.pending.forget_taken(entry, unseen.given_up)
         if not denies and not missing.operations:
             return False
         news = entry.store_view.news
         await self._ask_around(entry, found.document, missing, denies=denies)
-        return denies and entry.store_view.news != news
+        is_gone = not missing.ids <= entry.snapshot.parked.ids
+        return is_gone or (denies and entry.store_view.news != news)
 
     def _denies(self, entry: Entry, found: Found) -> bool:
         """Tell whether Emporix does not have a version that somebody has announced."""

@@ -74,6 +74,13 @@ class Against:
         since = min((moment for known, moment in self.heard if known >= taken.version and moment >= made), default=inf)
         return since + LAG < self.asked_at
 
+    def may_lag(self, taken: Taken) -> bool:
+        """Tell whether the document was asked for so soon after a change was taken that a replica may have lagged."""
+        if self.asked_at != inf:
+            return not self.is_settled(taken)
+        after = self._seconds_after(taken)
+        return after is not None and after <= LAG
+
     def is_from_before(self, taken: Taken) -> bool:
         """Tell whether the document was asked for before a change was taken, or another one in its place.
 
@@ -264,7 +271,7 @@ def _is_in_doubt(path: str, operation: Operation, document: ContextDocument, aga
     the shopper's own choice counts.
     """
     taken = operation.taken
-    if taken is None or not against.is_known(operation) or against.asked_at == inf or against.is_settled(taken):
+    if taken is None or not against.is_known(operation) or not against.may_lag(taken):
         return False
     return taken.replaced == value_digest(document.value_at(path))
 

@@ -82,6 +82,10 @@ ONCE_BROKEN = [
     (STORE, "new tokens", 910113),
     (FAILING, "backups", 600094),
     (NOTES_AND_STORE, "2xx that changed nothing, overlap", 900145),
+    (NOTES_AND_STORE, "a token is revoked", 911042),
+    (DOCUMENT, "2xx that changed nothing, backups", 930017),
+    (STORE, "2xx that changed nothing, backups", 910154),
+    (STORE, "2xx that changed nothing, overlap", 920031),
 ]
 """Visits that long campaigns have found, each of which has shown a defect of its own kind."""
 

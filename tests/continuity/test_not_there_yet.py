@@ -1,0 +1,70 @@
+"""Pages of workers that know less than their shopper's browser: of a context, or of what Emporix has taken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from session_ctx_middleware.stores import MemoryStore
+from session_ctx_middleware.testing import FakeEmporix, Fault
+
+from ..support.shop import Shop, held
+from ..support.virtual_time import VirtualClock
+from .browser import SECRET, Browser, again, everything
+from .travel import DOCUMENT, travelling
+
+MakeShop = Callable[..., Shop]
+
+
+async def test_no_context_though_others_have_one(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """What others have sent, over an answer from before the context was there, hides no choice that the browser has."""
+    store = MemoryStore(clock=VirtualClock(), shared=True)
+    one, two = (make_shop(store=each, secret_key=SECRET) for each in (store, store.sibling()))
+    session = emporix.new_session(exists=False)
+    browser = Browser(session.token)
+    await browser.switch(one, currency="GBP")  # waits for a context
+    emporix.fault("context.get", Fault(delay_after=0.5), times=1)
+    page = browser.send(two, everything)
+    await asyncio.sleep(0.2)
+    emporix.create_context(session.session_id, currency="EUR")
+    await asyncio.sleep(0.1)
+    await Browser(session.token).switch(one, currency="USD")
+    assert held(emporix, session.session_id)["currency"] == "USD"
+
+    assert (await page).text.split()[0] in {"GBP", "USD"}
+
+
+async def test_document_of_the_browser_that_lacks_a_choice(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """A travelling document that may be too old for a choice of its browser shows that, as one from Emporix would."""
+    one, two, three = travelling(make_shop, 3)
+    session = emporix.new_session(currency="EUR", language="en")
+    browser, other = Browser(session.token), Browser(session.token)
+    await asyncio.gather(*(Browser(session.token).visit(shop, everything) for shop in (one, two)))
+    emporix.fault("context.patch", Fault(status=204), times=1)  # changes nothing
+    await browser.switch(two, currency="USD")
+    for language in ("de", "fr"):  # the first makes the version that USD was to have; their answers are lost
+        await other.switch(one, language=language)
+    await asyncio.sleep(2)
+    await Browser(session.token).visit(one, again)
+    page = await Browser(session.token).visit(one, everything)
+    assert page.text == "EUR fr"
+    browser.receive(page)
+    assert DOCUMENT in browser.cookies
+
+    assert (await browser.visit(three, everything)).text.startswith("USD")
+
+
+async def test_document_of_the_browser_that_is_the_truth(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """What Emporix has had for longer than a replica lags is what there is, though the browser brings it."""
+    one, two, three = travelling(make_shop, 3)
+    session = emporix.new_session(currency="EUR", language="en")
+    browser = Browser(session.token)
+    await asyncio.gather(*(Browser(session.token).visit(shop, everything) for shop in (one, two)))
+    await browser.switch(two, currency="USD")
+    emporix.edit(session.session_id, currency="EUR")  # somebody else takes it back
+    await asyncio.sleep(90)
+    page = await Browser(session.token).visit(one, everything)
+    assert page.text == "EUR en"
+    browser.receive(page)
+
+    assert (await browser.visit(three, everything)).text == "EUR en"
