@@ -234,14 +234,15 @@ def _once_taken(
     differs = not same(document.value_at(path), operation.value)
     is_missing = differs and taken.context == against.context
     is_other = is_missing and document.version == taken.version and against.is_disputed(operation)
-    if is_missing and not is_other and against.precedes(operation, taken):
+    is_before = is_missing and against.precedes(operation, taken)
+    if is_before and not is_other:
         return operation  # a later version from before the change was made: versions have fallen
     if is_other or not (is_missing and against.asked_at < operation.recorded):  # else clocks contradict each other
         if _is_there_no_more(path, operation, taken, document, against):
             return operation.waiting_anew()
         if differs and _was_never_seen(path, operation, document, against):
             return None if operation.again else operation.waiting_anew(swallowed=True)
-    is_later = document.version < taken.version or (differs and against.is_from_before_others(operation))
+    is_later = is_before or document.version < taken.version or (differs and against.is_from_before_others(operation))
     return operation if is_later or (differs and _is_in_doubt(path, operation, document, against)) else None
 
 

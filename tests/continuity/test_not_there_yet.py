@@ -10,7 +10,7 @@ from session_ctx_middleware.testing import FakeEmporix, Fault
 
 from ..support.shop import Shop, held
 from ..support.virtual_time import VirtualClock
-from .browser import SECRET, Browser, again, everything
+from .browser import SECRET, Browser, again, choosing, everything
 from .travel import DOCUMENT, travelling
 
 MakeShop = Callable[..., Shop]
@@ -68,3 +68,21 @@ async def test_document_of_the_browser_that_is_the_truth(make_shop: MakeShop, em
     browser.receive(page)
 
     assert (await browser.visit(three, everything)).text == "EUR en"
+
+
+async def test_document_of_the_same_version_from_before_a_backup(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """That versions have fallen, so that one was made twice, hides no choice behind what the first one had."""
+    one, two = (make_shop(secret_key=SECRET) for _ in range(2))
+    session = emporix.new_session(currency="EUR", language="en")
+    backup = held(emporix, session.session_id)
+    for values in ({"currency": "USD"}, {"language": "de"}):
+        await Browser(session.token).visit(two, choosing(**values))
+    assert (await Browser(session.token).visit(two, everything)).text == "USD de"
+    emporix.rewrite_context(session.session_id, backup)
+    await asyncio.sleep(5)
+    browser = Browser(session.token)
+    for values in ({"currency": "CHF"}, {"language": "fr"}):
+        await browser.visit(one, choosing(**values))
+    emporix.fault("context.get", Fault(status=503), times=None)
+
+    assert (await browser.visit(two, everything)).text.split()[1] == "fr"

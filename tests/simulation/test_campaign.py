@@ -86,6 +86,7 @@ ONCE_BROKEN = [
     (DOCUMENT, "2xx that changed nothing, backups", 930017),
     (STORE, "2xx that changed nothing, backups", 910154),
     (STORE, "2xx that changed nothing, overlap", 920031),
+    (DOCUMENT, "backups", 941055),
 ]
 """Visits that long campaigns have found, each of which has shown a defect of its own kind."""
 
