@@ -7,13 +7,13 @@ from operator import attrgetter
 from typing import Final
 
 from ..model.changes import ContextChanges
-from ..model.operation import SOMEHOW
+from ..model.operation import SOMEHOW, Taken
 from ..platform_time import PlatformTime
 from .consistency import LAG, Consistency
 from .made import latest
 from .standing import INEXACT, is_to_come
 
-__all__ = ["denied", "has_fallen", "told"]
+__all__ = ["denied", "has_fallen", "is_made_since", "told"]
 
 LONGEST_NOTICE: Final = 2.0
 """Seconds after which a worker has heard of what others announce, or believes nothing."""
@@ -58,8 +58,25 @@ def has_fallen(known: Consistency, taken: ContextChanges, version: int, at: floa
     since, now = time.at(known.since), time.at(at)
     if at > known.since + LAG or since is None or now is None:
         return at > known.since + LAG
-    made = max((each.taken or SOMEHOW for each in taken.operations.values()), key=attrgetter("sent"), default=SOMEHOW)
+    made = _last_made(taken)
     return since + INEXACT < made.sent and not is_to_come(made.at, now)
+
+
+def is_made_since(known: Consistency, taken: ContextChanges, at: float, time: PlatformTime) -> bool:
+    """Tell whether a version may have been made after what is known was read: Emporix may have it by now.
+
+    Args:
+        known: what is known.
+        taken: the changes that it was made for.
+        at: now, in monotonic seconds.
+        time: Emporix' time.
+    """
+    since, made = time.at(known.since), _last_made(taken)
+    return since is not None and since < made.sent + INEXACT and not is_to_come(made.at, time.at(at))
+
+
+def _last_made(taken: ContextChanges) -> Taken:
+    return max((each.taken or SOMEHOW for each in taken.operations.values()), key=attrgetter("sent"), default=SOMEHOW)
 
 
 def denied(known: Consistency, version: int, at: float) -> Consistency:

@@ -21,7 +21,7 @@ from ..model.changes import NO_CHANGES, ContextChanges
 from ..model.document import ContextDocument
 from ..model.fields import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES
 from ..model.operation import SOMEHOW, Taken
-from .incarnations import Floors, Incarnation, floors_besides, precedence, precedes
+from .incarnations import Floors, Incarnation, floors_besides, precedes
 from .made import Made, at_first_hand, latest, made_besides
 from .notes import Floor, Notes, joined_start
 from .required import FAR_AHEAD, LAG, Required
@@ -142,7 +142,18 @@ class Consistency:
     def _lacks_taken(self, document: ContextDocument, asked_at: float) -> bool:
         if self._is_truth(asked_at) or self.incarnation not in {None, document.identity}:
             return False
-        return bool(self.taken.taken_after(document.version).missing_from(document))
+        # One that is older than the news of its own version may be what another change has made of it.
+        shown = document.version - (asked_at < self.since)
+        return bool(self.taken.taken_after(shown).missing_from(document))
+
+    def expects_a_context(self, asked_at: float) -> bool:
+        """Tell whether there was a context so short a time ago that a replica may not have it yet.
+
+        Args:
+            asked_at: when Emporix was asked, and has answered that there is none, in monotonic seconds.
+        """
+        known = self.incarnation is not None and not self._is_truth(asked_at)
+        return known or (self.required is not None and self.required.expects_a_context(asked_at))
 
     # Transitions. Each of these returns the value that follows.
 
@@ -250,31 +261,6 @@ class Consistency:
         """Forget what the shopper chose; floors stay, as the versions of the context go on."""
         return replace(self, taken=NO_CHANGES, required=None, satisfied=None, made=())
 
-    def merged(self, other: Consistency) -> Consistency:
-        """Join what two tokens of one session know of its versions; commutative and idempotent.
-
-        Where only one of them knows of an announcement, the joined value claims no more than that one: the other may
-        believe itself complete because it does not know of the change. Where one of them has seen a lower version later
-        than any replica lags, the version fell. The last four fields are about one token and its browser, and stay.
-        """
-        newer, older = sorted((self, other), key=_precedence, reverse=True)
-        if newer.incarnation == older.incarnation and older.since > newer.since + LAG and older.floor < newer.floor:
-            newer, older = older, replace(START, taken=newer.taken.up_to(older.floor))
-        taken = newer.taken.newest(older.taken if _same(newer, older) else older.taken.as_taken(SOMEHOW))
-        return replace(
-            newer,
-            made=made_besides(taken, older.taken, (*newer.made, *older.made)),
-            floor=max(newer.floor, older.floor_of(newer.incarnation)) if newer.incarnation is not None else -1,
-            since=max(newer.since, older.since),
-            announced=max(newer.announced, older.announced) if _same(newer, older) else newer.announced,
-            complete_from=_merged_start(newer, older),
-            earlier=floors_besides(newer.incarnation, newer.known_floors(), older.known_floors()),
-            retired=self.retired,
-            hint=self.hint,
-            required=self.required,
-            satisfied=self.satisfied,
-        ).remembering(taken)
-
     def remembering(self, taken: ContextChanges, new: ContextChanges = NO_CHANGES) -> Consistency:
         """Keep taken changes, as many as there is room for; what they show is complete from later on if some go.
 
@@ -328,18 +314,3 @@ class Consistency:
 
 START: Final = Consistency()
 """Nothing is known yet; one value for all entries."""
-
-
-def _same(one: Consistency, other: Consistency) -> bool:
-    return one.incarnation == other.incarnation or other.incarnation is None
-
-
-def _precedence(value: Consistency) -> tuple[object, ...]:
-    return (*precedence(value.incarnation), value.announced, value.floor, -value.complete_from)
-
-
-def _merged_start(newer: Consistency, older: Consistency) -> int:
-    if not _same(newer, older) or newer.announced > older.announced:
-        return newer.complete_from
-    ranges = ((newer.complete_from, newer.floor), (older.complete_from, older.floor))
-    return joined_start(*sorted(ranges, key=lambda each: (each[1], -each[0])))

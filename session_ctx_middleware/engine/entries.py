@@ -13,6 +13,7 @@ from .cache import ClockCache
 from .consistency import LAG
 from .entry import NEVER, Entry, Membership
 from .keys import Keys
+from .merging import merged
 
 __all__ = ["Entries", "Pinned"]
 
@@ -116,7 +117,7 @@ class Entries:
             self._move(entry, session_id, proven=True)
         for sibling in self.siblings(entry):
             if sibling.proven_session is not None:
-                entry.learn(entry.consistency.merged(sibling.consistency))
+                entry.learn(merged(entry.consistency, sibling.consistency))
 
     def link(self, entry: Entry, name: str) -> None:
         """Let notices for a session reach a token of which nobody but a store says that it is of that session."""

@@ -213,6 +213,8 @@ class Entry:
             consistency: what is known about versions with it.
             dated: whether it is known when its document was asked for.
         """
+        if snapshot.document is not self.snapshot.document:
+            consistency = consistency.satisfying(None)  # what browsers bring is weighed against this one anew
         self.snapshot = snapshot
         self._learn(consistency, dated=dated)
 
@@ -306,5 +308,5 @@ class Entry:
         self.show_parked(self.snapshot.parked)
 
     def _drop_document(self, snapshot: Snapshot) -> None:
-        self._consistency = self.consistency  # the document no longer says it
+        self._consistency = self.consistency.satisfying(None)  # the document no longer says it
         self.snapshot = snapshot

@@ -118,12 +118,12 @@ class Handover:
         return self.binding.changes(entry, notes, token).newest(parked.not_before(notes.era))
 
     def brought(self, entry: Entry, token: str, notes: Notes) -> ContextChanges:
-        """Return the parked changes of an entry that the browser has, too."""
+        """Return the parked changes of an entry that the browser has, too, and not as such that Emporix has taken."""
         parked = entry.snapshot.parked
         if not parked.operations:
             return parked
-        ids = parked.ids & self.binding.changes(entry, notes, token).ids
-        return parked.without(parked.ids - ids)
+        theirs = self.binding.changes(entry, notes, token)
+        return parked.at({path for path, each in parked.operations.items() if _is_kept(each, theirs.get(path))})
 
     def against(
         self,
@@ -261,6 +261,13 @@ class Handover:
         written = max(self._dated(known.since), 0.0)
         login = Login(known.floor, left) if left else NO_LOGIN
         return (Floor(context, session, known.floor, written, min(known.complete_from, known.floor), login),)
+
+
+def _is_kept(parked: Operation, theirs: Operation | None) -> bool:
+    """Tell whether a browser has a change that waits, and does not take it for done as it knows of an earlier round."""
+    if theirs is None or theirs.op_id != parked.op_id:
+        return False
+    return theirs.taken is None or theirs.rounds >= parked.rounds
 
 
 def _overwritten(taken: ContextChanges, brought: ContextChanges, against: Against) -> set[str]:

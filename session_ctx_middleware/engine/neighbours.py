@@ -25,6 +25,7 @@ from .entries import Entries
 from .entry import Entry
 from .flights import Flight, Flights
 from .known_sessions import KnownSessions
+from .merging import merged
 from .resilience import Protection
 from .untold import Untold
 
@@ -303,7 +304,7 @@ class Neighbour:
             return
         for other in self._neighbourhood.others(self):
             for each in () if other.entries is None else other.entries.of_session(session.name):
-                entry.learn(entry.consistency.merged(each.consistency))
+                entry.learn(merged(entry.consistency, each.consistency))
 
     @property
     def is_up_to_date(self) -> bool:

@@ -8,11 +8,12 @@ from ..clock import Clock
 from ..model.changes import NO_CHANGES, ContextChanges
 from ..stores import Notice, Stored
 from ..tasks import Tasks
-from .announced import denied, has_fallen, told
+from .announced import denied, has_fallen, is_made_since, told
 from .consistency import Consistency
 from .entries import Entries
 from .entry import Entry
 from .handover import Handover
+from .merging import merged
 from .neighbours import Letter, Refused, Unseen, Written
 from .pacing import Pauses
 from .pending import Pending
@@ -93,10 +94,18 @@ class Peers:
         if before.incarnation is not None and notice.floor < before.floor:
             lower = notice.floor if keys.incarnation(before.incarnation) == notice.identity else -1
         entry.store_view.hears(lower)
+        self._believes_again(entry, notice, taken)
         if not self._shows(entry, notice.identity, notice.floor, notice.floor):
             _ask_again(entry)
         if taken.operations:
             self._learns(entry, notice, before, taken)
+
+    def _believes_again(self, entry: Entry, notice: Notice, taken: ContextChanges) -> None:
+        """Give up the doubt of a version that Emporix did not have, where it was made after that."""
+        if (notice.identity, notice.floor) != entry.store_view.disproved:
+            return
+        if is_made_since(entry.consistency, taken, self.clock.monotonic(), self.handover.platform_time):
+            entry.store_view.disproves("", -1)
 
     def _learns(self, entry: Entry, notice: Notice, before: Consistency, taken: ContextChanges) -> None:
         """Note which changes Emporix has taken from the shopper by way of another worker, and show them."""
@@ -161,7 +170,7 @@ class Peers:
         if document is None or entry.snapshot.rejected:
             return False
         entry.raise_fence()
-        entry.learn(entry.consistency.merged(written.consistency))
+        entry.learn(merged(entry.consistency, written.consistency))
         own = shown is not None and (shown.identity != document.identity or shown.version > document.version)
         if own or entry.key != written.key:
             taken = NO_CHANGES if shown is None else entry.consistency.taken.taken_after(shown.version)

@@ -82,6 +82,8 @@ class Publisher:
                 self._last_resort(entry, outcome)
         elif isinstance(outcome, Found):
             self._found(flight, outcome)
+        elif isinstance(outcome, Missing) and entry.consistency.expects_a_context(flight.asked_at):
+            self.stats.count_refused_publication()
         elif isinstance(outcome, Missing):
             self._absent(entry, Snapshot(parked=entry.snapshot.parked), self.cache.missing_ttl)
         elif isinstance(outcome, Failed):

@@ -190,7 +190,8 @@ class Reads:
                     flight.parked, document
                 )
             case Missing():
-                return flight.entry.has_lost(flight.parked, None)
+                early = flight.entry.consistency.expects_a_context(flight.asked_at)
+                return early or flight.entry.has_lost(flight.parked, None)
             case _:
                 return False
 

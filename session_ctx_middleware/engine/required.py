@@ -36,6 +36,10 @@ class Required:
         # Signed notes may be absurd, too; nobody makes a thousand changes between two pages.
         return document.version < self.floor.version <= document.version + FAR_AHEAD
 
+    def expects_a_context(self, asked_at: float) -> bool:
+        """Tell whether Emporix, asked then (monotonic seconds), had a context a moment before."""
+        return not self.waived and asked_at <= self.written + LAG
+
     def dated(self, written: float) -> Required:
         """Return the same, written then (monotonic seconds) if that is before what was known."""
         return self if written >= self.written else replace(self, written=written)

@@ -58,8 +58,8 @@ class Requirements:
         document = entry.document
         if document is None:
             self._require_document(entry)
-        elif self.is_behind(entry, document, entry.asked_at) or self._is_of_another(entry, document, floor, token):
-            self._enforce(entry, document, floor, token)
+        elif self.is_behind(entry, document, entry.asked_at) or self._is_of_another(entry, document, floor):
+            self._enforce(entry, document, floor)
 
     def satisfied(self, entry: Entry, token: str, notes: Notes | None, snapshot: Snapshot, shown: Snapshot) -> None:
         """Note that what is cached here is all that a browser wants to see, if that is so.
@@ -138,11 +138,12 @@ class Requirements:
         if self.buckets.is_empty(entry.key):
             self._give_up(entry)  # Emporix has been asked often enough whether it has that version
         elif self.buckets.take(entry.key):
+            entry.raise_fence()
             entry.expire()  # there was no context a moment ago; there is one now
 
-    def _enforce(self, entry: Entry, document: ContextDocument, floor: Floor, token: str) -> None:
+    def _enforce(self, entry: Entry, document: ContextDocument, floor: Floor) -> None:
         """Show the taken changes over a document that is too old, and have the next read ask Emporix."""
-        another = self._is_of_another(entry, document, floor, token)
+        another = self._is_of_another(entry, document, floor)
         known = entry.consistency
         whole = known.complete_from <= document.version and not another
         if whole:
@@ -157,7 +158,7 @@ class Requirements:
         elif self.clock.monotonic() >= entry.fresh_until:
             self._give_up(entry)
 
-    def _is_of_another(self, entry: Entry, document: ContextDocument, floor: Floor, token: str) -> bool:
+    def _is_of_another(self, entry: Entry, document: ContextDocument, floor: Floor) -> bool:
         """Tell whether the browser has seen another context of this very session than the one that is cached."""
         known = entry.consistency
         if known.required is not None and entry.asked_at > known.required.written + LAG:
@@ -168,6 +169,4 @@ class Requirements:
         if floor.context == self.keys.incarnation(document.identity):
             return False
         # Not one that this one has replaced here.
-        satisfied = known.satisfied
-        before = None if satisfied is None else self.binding.floor(entry, satisfied, token)
-        return before is None or before.context != floor.context
+        return all(self.keys.incarnation(incarnation) != floor.context for incarnation, _ in known.earlier)

@@ -18,6 +18,7 @@ from .entry import NEVER, Entry, Fence
 from .flights import Flight
 from .incarnations import Incarnation
 from .keys import Keys
+from .merging import merged
 from .neighbours import Letter, Neighbour, Refused, Unseen, Written
 
 __all__ = ["Sharing", "StoreRead"]
@@ -296,7 +297,7 @@ class Sharing:
         latest, read_at = None, NEVER
         for other, up_to_date in neighbours:
             snapshot, asked_at = other.read_elsewhere()
-            entry.learn(entry.consistency.merged(other.consistency))
+            entry.learn(merged(entry.consistency, other.consistency))
             if up_to_date and not snapshot.overlay and asked_at > read_at and snapshot.document is not None:
                 latest, read_at = snapshot.document, asked_at
         if latest is None:

@@ -188,7 +188,26 @@ def weigh(changes: ContextChanges, against: Against) -> Standing:
             (pending if stands.taken is None else overlay)[path] = stands
         elif operation.again and _is_given_up(path, operation, against):
             given_up[path] = operation
+    if pending and against.document is not None:
+        for path, operation in _sent_along(changes, pending, against.document):
+            pending[path] = operation
+            overlay.pop(path, None)
     return Standing(ContextChanges(pending), ContextChanges(overlay), ContextChanges(given_up))
+
+
+def _sent_along(
+    changes: ContextChanges, pending: Mapping[str, Operation], document: ContextDocument
+) -> list[tuple[str, Operation]]:
+    """Return, as ones that wait, the changes that went in one PATCH with one that Emporix has never seen."""
+    proven = ((changes.operations[path], each) for path, each in pending.items())
+    never_seen = {made_by(was) for was, each in proven if each.again and not was.again}
+    return [
+        (path, each.waiting_anew(swallowed=True))
+        for path, each in (changes.operations.items() if never_seen else ())
+        if path not in pending and not each.again and made_by(each) in never_seen
+        if each.taken_version == document.version and not same(document.value_at(path), each.value)
+        if document.receipts.get(path, -1.0) < each.at
+    ]
 
 
 def digest_of_switches(values: Mapping[str, Value]) -> str:

@@ -168,8 +168,9 @@ def _knowledge(operation: Operation) -> tuple[object, ...]:
     # Of two contexts that have it, the later one is that of the session in which the shopper is now.
     known = (taken.version >= 0, taken.at, taken.version, taken.context, taken.replaced, taken.took)
     here = taken.heard, taken.asked, not taken.told
-    of_it = operation.at, operation.recorded, operation.era, operation.again, operation.rounds
-    return operation.taken is not None, *known, *here, *of_it
+    of_it = operation.at, operation.recorded, operation.era, operation.again
+    # Whoever knows it as taken in an earlier round has not heard that Emporix does not have it any more.
+    return operation.rounds, operation.taken is not None, *known, *here, *of_it
 
 
 def _value_order(operation: Operation) -> tuple[bool, str]:

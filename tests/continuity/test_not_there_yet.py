@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
+from session_ctx_middleware import ContextDefaults, ContinuityPolicy
 from session_ctx_middleware.stores import MemoryStore
 from session_ctx_middleware.testing import FakeEmporix, Fault
 
@@ -86,3 +89,99 @@ async def test_document_of_the_same_version_from_before_a_backup(make_shop: Make
     emporix.fault("context.get", Fault(status=503), times=None)
 
     assert (await browser.visit(two, everything)).text.split()[1] == "fr"
+
+
+def two_workers(make_shop: MakeShop, *, document: bool = False) -> list[Shop]:
+    """Return two workers that share nothing but a secret."""
+    defaults = ContextDefaults(currency="CHF", language="xx")
+    return travelling(make_shop, 2, continuity=ContinuityPolicy(document=document), defaults=defaults)
+
+
+@pytest.mark.parametrize("document", [False, True])
+@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize("pause", [130, 700])
+async def test_no_context_any_more(
+    pause: float, deleted: bool, document: bool, make_shop: MakeShop, emporix: FakeEmporix
+) -> None:
+    """What the browser knows shows on every page, also on the second one of which a worker knows no document."""
+    one, two = two_workers(make_shop, document=document)
+    session = emporix.new_session(currency="EUR", language="en")
+    browser = Browser(session.token)
+    await browser.switch(one, currency="USD")
+    assert await browser.currency(two) == "USD"
+    if deleted:
+        emporix.delete_context(session.session_id)
+    else:
+        emporix.fault("context.get", Fault(status=404), times=1)
+    await asyncio.sleep(pause)
+
+    for _ in range(4):
+        assert await browser.currency(two) == "USD"
+        await asyncio.sleep(0.3)
+
+
+@pytest.mark.parametrize("wait", [50, 130, 300])
+async def test_backup_that_is_read_in_the_background(wait: float, make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """A document that comes between two pages is weighed against what the browser knows, too."""
+    one, two = two_workers(make_shop)
+    session = emporix.new_session(currency="EUR", language="en")
+    browser = Browser(session.token)
+    backup = held(emporix, session.session_id)
+    await browser.switch(one, currency="USD")
+    assert await browser.currency(two) == "USD"
+    await asyncio.sleep(20)
+    emporix.rewrite_context(session.session_id, backup)
+    await asyncio.sleep(wait)
+
+    for pause in (1, 1, 30, 0):
+        assert await browser.currency(two) == "USD"
+        await asyncio.sleep(pause)
+    assert held(emporix, session.session_id)["currency"] == "USD"
+
+
+@pytest.mark.parametrize("document", [False, True])
+@pytest.mark.parametrize("size", [20, 600])
+async def test_answer_from_before_the_context(
+    size: int, document: bool, make_shop: MakeShop, emporix: FakeEmporix
+) -> None:
+    """A page does not wait for an answer that was asked for before its browser knew of a context."""
+    one, two = two_workers(make_shop, document=document)
+    session = emporix.new_session(exists=False)
+    browser = Browser(session.token)
+    emporix.fault("context.get", Fault(delay_after=1.5), times=1)
+    early = browser.send(two, everything)
+    await asyncio.sleep(0.1)
+    emporix.create_context(session.session_id, currency="EUR", language="en")
+    await browser.visit(one, choosing(currency="USD", gift="x" * size))
+    await asyncio.sleep(0.3)
+
+    shown = [(await browser.visit(two, everything)).text]
+    browser.receive(await early)
+    shown.append((await browser.visit(two, everything)).text)
+    assert shown == [f"USD en gift={'x' * size}"] * 2
+
+
+async def test_replica_that_knows_no_context_yet(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """Where the browser knows of a context, a replica that has none yet is asked once more."""
+    one, two = two_workers(make_shop)
+    session = emporix.new_session(currency="EUR", language="en")
+    browser = Browser(session.token)
+    await browser.visit(one, choosing(currency="USD", gift="x" * 600))
+    emporix.fault("context.get", Fault(status=404), times=1)
+
+    for _ in range(3):
+        assert (await browser.visit(two, everything)).text == f"USD en gift={'x' * 600}"
+        await asyncio.sleep(0.8)
+
+
+async def test_replica_that_knows_no_context_any_more(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """Ten seconds after a change, no replica that knows no context makes one process forget it."""
+    shop = make_shop(defaults=ContextDefaults(currency="CHF", language="xx"))
+    session = emporix.new_session(currency="EUR", language="en")
+    await shop.switch(session.token, currency="USD")
+    emporix.fault("context.get", Fault(status=404), times=1)
+
+    assert await shop.currency(session.token) == "USD"
+    emporix.delete_context(session.session_id)
+    await asyncio.sleep(700)
+    assert await shop.currency(session.token) == "CHF"

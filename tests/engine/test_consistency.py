@@ -8,6 +8,7 @@ from session_ctx_middleware import ContextDocument
 from session_ctx_middleware.engine.announced import denied
 from session_ctx_middleware.engine.consistency import LAG, START, Consistency
 from session_ctx_middleware.engine.incarnations import Incarnation
+from session_ctx_middleware.engine.merging import merged
 from session_ctx_middleware.engine.verdict import Verdict
 from session_ctx_middleware.model.changes import ContextChanges
 from session_ctx_middleware.model.operation import Operation, Taken
@@ -44,8 +45,8 @@ def test_less_informed_token() -> None:
     known = START.published(document, 0.0).committed(taken("a", "USD"), Taken(4))
     told = known.announced_by_peer(document.identity, 6, 0.0)
 
-    assert is_hidden(told.merged(known), document)
-    assert is_hidden(known.merged(told), document)
+    assert is_hidden(merged(told, known), document)
+    assert is_hidden(merged(known, told), document)
 
 
 def test_late_answer_is_the_truth() -> None:
@@ -91,5 +92,7 @@ def test_versions_of_changes_that_were_replaced() -> None:
     assert known.made == ()
     assert known.remembering(second).made == (("c", 2, 2.0),)
     assert (
-        known.merged(START.remembering(second)).made == START.remembering(second).merged(known).made == (("c", 2, 2.0),)
+        merged(known, START.remembering(second)).made
+        == merged(START.remembering(second), known).made
+        == (("c", 2, 2.0),)
     )
