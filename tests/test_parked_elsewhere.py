@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -105,6 +106,35 @@ async def test_overlapping_page(make_shop: Callable[..., Shop], emporix: FakeEmp
 
     assert await page == "USD"
     assert await two.currency(session.token) == "USD"
+
+
+class Busy(MemoryStore):
+    """A store whose answers come after something else has happened."""
+
+    meanwhile: Sequence[Callable[[], Awaitable[object]]] = ()
+
+    async def parked(self, names: Sequence[str]) -> ContextChanges:
+        found = await super().parked(names)
+        if self.meanwhile:
+            (happens, *later), self.meanwhile = self.meanwhile, ()
+            await happens()
+            self.meanwhile = later
+        return found
+
+
+async def test_late_answer_of_the_store(make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """What the store has said before a choice was parked does not show in its place, however many others are parked."""
+    store = Busy(clock=VirtualClock(), shared=True)
+    shop = make_shop(store=store)
+    session, *others = (emporix.new_session(exists=False) for _ in range(3))
+    await shop.switch(session.token, currency="USD")
+    token = emporix.new_token(session.session_id)
+    busy = [partial(shop.switch, each.token, currency="GBP") for each in others]
+    store.meanwhile = [*busy, partial(shop.switch, session.token, currency="CHF")]
+    await shop.currency(token)
+    assert not store.meanwhile
+
+    assert await shop.currency(token) == "CHF"
 
 
 class SlowToPark(Wire):

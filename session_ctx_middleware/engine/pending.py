@@ -75,13 +75,16 @@ class Pending:
                 await self._left_of(entry.snapshot.parked, entry, document)
             return False
         news = view.news
-        parked = await self._up_to_date(entry, document)
+        parked, is_settled = await self._up_to_date(entry, document)
         if session and session != view.looked_under and parked:
             await self._link(entry)
             if view.looked_under is not None:
                 await self._move(entry, parked)
                 await self.show(entry)  # other tokens of the session have looked before it was there
-        view.has_looked(news, session)  # a page that comes before this looks itself
+        if is_settled:
+            view.has_looked(news, session)  # a page that comes before this looks itself
+        else:
+            view.look_again()
         self._found(entry, parked)
         return True
 
@@ -243,18 +246,23 @@ class Pending:
         """
         for each in self._entries.with_siblings(entry):
             before = waited if each is entry and waited is not None else each.snapshot.parked
-            each.show_parked(await self._still_parked(each))
+            parked, _ = await self._up_to_date(each)
+            each.show_parked(parked)
             _doubt(each, before.without(gone))
 
-    async def _up_to_date(self, entry: Entry, document: ContextDocument | None) -> ContextChanges:
-        """Return what is parked, also by a request of this process that has parked it while the store was asked."""
+    async def _up_to_date(self, entry: Entry, document: ContextDocument | None = None) -> tuple[ContextChanges, bool]:
+        """Return what is parked, also by requests of this process that have parked it while the store was asked.
+
+        Returns:
+            That, and whether it is all: where the process parks all the time, the store may have to be asked once more.
+        """
         parked = NO_CHANGES
         for _ in range(LOOKS):
             own_changes = self._sharing.own_changes
             parked = await self._still_parked(entry, document)
             if self._sharing.own_changes == own_changes:
-                break
-        return parked
+                return parked, True
+        return parked.newest(entry.snapshot.parked), False
 
     async def _still_parked(self, entry: Entry, document: ContextDocument | None = None) -> ContextChanges:
         if self._sharing.has_none(_names(entry)):

@@ -87,6 +87,7 @@ ONCE_BROKEN = [
     (STORE, "2xx that changed nothing, backups", 910154),
     (STORE, "2xx that changed nothing, overlap", 920031),
     (DOCUMENT, "backups", 941055),
+    (STORE, "overlap in bad weather", 942074),
 ]
 """Visits that long campaigns have found, each of which has shown a defect of its own kind."""
 
