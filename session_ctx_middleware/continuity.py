@@ -244,7 +244,7 @@ class ContinuityCookies:
         # So much room that the clearings of what was brought go along: else notes would pile up. Choices come first.
         cleared = CLEARING * min(len(found.brought), AT_ONCE)
         most = min(self._max_bytes, max(most - ATTRIBUTES - cleared, SMALLEST_COOKIE))
-        on_its_way = self._on_their_way.size(_token(own), found.names, earlier, found.notes)
+        on_its_way = self._on_their_way.size(_token(own), found.names, earlier)
         return Room(partial(self._size, prefix), most, on_its_way)
 
     def _clearings(self, prefix: bytes, names: Iterable[bytes], room: int) -> Iterable[bytes]:

@@ -68,20 +68,16 @@ class OnTheirWay:
         self._joined: TTLCache[str, bytes] = TTLCache(TOKENS, SOON, timer=clock.monotonic)
         self._lock = Lock()  # event loops of several threads share it
 
-    def size(
-        self, token: str, here: Collection[bytes], gathered: Collection[bytes] = (), brought: Notes | None = None
-    ) -> int:
+    def size(self, token: str, here: Collection[bytes], gathered: Collection[bytes] = ()) -> int:
         """Return the bytes that notes with attributes may take which are on their way to a browser.
 
         Args:
             token: the fingerprint of its token.
             here: the names of the notes that it has brought.
             gathered: the names of those that are told once more.
-            brought: what it has brought says, all in one: a note of which that is true has been there, and was cleared.
         """
-        others = [sent for name, sent in self._to(token, here).items() if name not in gathered]
-        heavy = (sent for sent in others if _has_heavy(sent.notes))
-        return ELSEWHERE * sum(sent.size for sent in heavy if brought is None or not _says(brought, sent.notes))
+        others = (sent for name, sent in self._to(token, here).items() if name not in gathered)
+        return ELSEWHERE * sum(sent.size for sent in others if _has_heavy(sent.notes))
 
     def gathered(
         self, token: str, own: Notes, here: Collection[bytes], size: Callable[[Notes], int]
@@ -165,8 +161,3 @@ class OnTheirWay:
 
 def _has_heavy(notes: Notes) -> bool:
     return any(is_heavy(each) for each in notes.operations)
-
-
-def _says(brought: Notes, sent: Notes) -> bool:
-    """Tell whether notes say all that another one says, or have later changes in the place of its own ones."""
-    return join((brought, sent)).says_the_same_as(brought)

@@ -155,3 +155,51 @@ async def test_several_fields_of_one_lie(replica_lag: float, make_shop: MakeShop
         shown = [await look(shop, session) for shop in shops]
         assert {each for each in shown if each != NOTHING_KNOWN} <= {"USD en DE"}
     assert shown == ["USD en DE"] * 3
+
+
+async def test_deleted_context(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """A context that Emporix has no more comes back out of no store, and costs no more than one that never was."""
+    shops = three(make_shop)
+    session = emporix.new_session(currency="EUR", language="en")
+    for shop in shops:
+        await look(shop, session)
+    await asyncio.sleep(20)
+    emporix.delete_context(session.session_id)
+    await shops[0].switch(session.token, currency="USD")
+    await asyncio.sleep(1)
+    emporix.clear_calls()
+
+    for _ in range(10):
+        assert {await look(shop, session) for shop in shops} == {"USD xx None"}
+        await asyncio.sleep(1)
+    assert emporix.count("context.patch") == 0
+    assert emporix.count("context.get") <= 3 * 10 / 2 + 3
+
+
+@pytest.mark.parametrize("notes", [False, True])
+async def test_context_that_goes_at_once(notes: bool, make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """Within ten seconds of a change one 404 is asked about once more, the next ones are believed."""
+    (shop,) = [make_shop(**({"secret_key": SECRET} if notes else {}))]
+    session = emporix.new_session(currency="EUR", language="en")
+    browser = Browser(session.token)
+    await browser.visit(shop, everything)
+    await browser.switch(shop, currency="USD")
+    emporix.delete_context(session.session_id)
+    emporix.clear_calls()
+
+    for _ in range(10):
+        await browser.visit(shop, everything)
+        await asyncio.sleep(1)
+    assert emporix.count("context.get") <= 10 / 2 + 2
+
+
+async def test_refresh_of_a_deleted_context(make_shop: MakeShop, emporix: FakeEmporix) -> None:
+    """A refresh shows what Emporix has, also where that is nothing any more."""
+    (shop,) = [make_shop()]
+    session = emporix.new_session(currency="EUR", language="en")
+    await look(shop, session)
+    await asyncio.sleep(3)
+    emporix.delete_context(session.session_id)
+
+    assert await look(shop, session, refresh=True) == "None None None"
+    assert await look(shop, session) == "None None None"

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..clock import Clock
 from ..errors import ContextNotFound, EmporixError, EmporixFailed, EmporixNotAsked, EmporixUnreachable, TokenRejected
-from ..model.changes import ContextChanges
 from ..model.document import ContextDocument
 from ..policies import CachePolicy
 from ..stores import Stored
-from ..tasks import SharedResult, Tasks
+from ..tasks import Tasks
 from .entries import Entries
 from .entry import Entry
 from .flights import Failed, Flight, Flights, Found, Missing, Outcome, Rejected
 from .handover import Handover
+from .hearings import Hearings
+from .pacing import lag_pause
 from .pending import Pending
 from .ports import Caller, GuardedSource
 from .publishing import UNINFORMED_TTL, Publisher
@@ -29,9 +29,6 @@ __all__ = ["Loads"]
 _log = logging.getLogger("session_ctx_middleware")
 
 OPERATION: Final = "context.get"
-ANSWERS_IN: Final = 6
-PATIENCE: Final = 0.05
-"""Seconds between two looks whether another worker has parked anything, and how many looks are enough."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,7 +46,7 @@ class Loads:
         tasks: runs them.
         cache: how old a shared document may be.
         clock: where time comes from.
-        hearings: whose changes, parked again, others are asked about at this moment.
+        hearings: what becomes of changes that Emporix has never seen.
     """
 
     source: GuardedSource
@@ -62,7 +59,7 @@ class Loads:
     tasks: Tasks
     cache: CachePolicy
     clock: Clock
-    hearings: dict[Hashable, SharedResult[str]] = field(default_factory=dict)
+    hearings: Hearings
 
     @property
     def probe_patience(self) -> float | None:
@@ -157,8 +154,9 @@ class Loads:
                 outcome = found = await self._find(flight, token, None)
                 await self._look(flight.entry, found)
         finally:
+            before = flight.entry.document
             self._land(flight, _shut_down() if outcome is None else outcome)
-        await self._share(flight.entry, found)
+        await self._share(flight.entry, found, before)
 
     async def _find(self, flight: Flight, token: str, store_read: StoreRead | None) -> Outcome:
         entry = flight.entry
@@ -216,7 +214,7 @@ class Loads:
                 self.entries.recall_floor(entry)
                 if entry.consistency.floor > outcome.document.version:
                     await self._introduce(entry, outcome.document)
-            heard = await self._recall(entry, outcome)
+            heard = await self.hearings.recall(entry, outcome)
             asked = await self.pending.look(entry, document=outcome.document)
             return heard or (asked and outcome.shared)
         if isinstance(outcome, Missing):
@@ -230,69 +228,25 @@ class Loads:
         if known.incarnation is not None and known.incarnation == document.identity:
             await self.sharing.tell((entry,), known.incarnation, known.floor)
 
-    async def _recall(self, entry: Entry, found: Found) -> bool:
-        """Have parked again what Emporix was said to have taken and does not have, by whoever was told so.
-
-        Only that worker may know the change, and the shopper is asking this one.
-
-        Returns:
-            Whether anybody else has changed what is parked since, so that the answer is past.
-        """
-        hearing = self.hearings.get(entry.owner) if self.hearings else None
-        if hearing is not None:
-            await hearing.get()
-        unseen, denies = self.handover.unseen(entry, found.document, found.asked_at), self._denies(entry, found)
-        missing = unseen.pending
-        if unseen.given_up.operations:  # an earlier change that still waits is in its place again
-            self.pending.forget_taken(entry, unseen.given_up)
-        if not denies and not missing.operations:
-            return False
-        news = entry.store_view.news
-        await self._ask_around(entry, found.document, missing, denies=denies)
-        is_gone = not missing.ids <= entry.snapshot.parked.ids
-        return is_gone or (denies and entry.store_view.news != news)
-
-    def _denies(self, entry: Entry, found: Found) -> bool:
-        """Tell whether Emporix does not have a version that somebody has announced."""
-        if found.shared or found.document.version >= entry.consistency.floor_of(found.document.identity):
-            return False
-        return self.sharing.has_others and self.publisher.is_acceptable(entry, found)
-
-    async def _ask_around(
-        self, entry: Entry, document: ContextDocument, missing: ContextChanges, *, denies: bool
-    ) -> None:
-        """Park changes again, and give others the time to do so, and to take away those of which they know later ones.
-
-        Changes that show at once might be past. They are parked before anybody hears that there is no later version
-        than that of the document, and shows it.
-        """
-        news, owner = entry.store_view.news, entry.owner
-        hearing = self.hearings[owner] = SharedResult[str]()
-        try:
-            if missing.operations:
-                await self.pending.offer_again(entry, missing)
-            if denies:
-                await self.sharing.deny(self.entries.with_siblings(entry), document.identity, document.version)
-            if denies or self.sharing.is_shared:
-                await self._hear_out(entry, news)
-            if missing.operations:
-                await self.pending.show(entry)  # before anybody who has waited answers his shopper
-        finally:
-            self.hearings.pop(owner, None)
-            hearing.resolve("heard")
-
-    async def _hear_out(self, entry: Entry, news: int) -> None:
-        """Wait until another worker has changed what is parked, or has had the time to."""
-        for _ in range(ANSWERS_IN):
-            if entry.store_view.news != news:
-                break
-            await self.clock.sleep(PATIENCE)
-
     async def _ask(self, flight: Flight, token: str) -> Outcome:
         joined = None if flight.past_caches else self.sharing.flight(flight.entry)
         if joined is not None:
             return await joined.landed.get()
         flight.begins_to_ask()
+        outcome = await self._answer(flight, token)
+        if isinstance(outcome, Missing) and self._may_lag(flight):
+            await self.clock.sleep(lag_pause(self.clock))
+            outcome = await self._answer(flight, token)
+        return outcome
+
+    def _may_lag(self, flight: Flight) -> bool:
+        """Tell whether a replica may not have the context yet, nor was asked in vain a moment ago."""
+        entry = flight.entry
+        if not entry.consistency.expects_a_context(flight.asked_at):
+            return False
+        return entry.store_view.may_ask_once_more(self.clock.monotonic())
+
+    async def _answer(self, flight: Flight, token: str) -> Outcome:
         try:
             document = await self.source.get(token, self._caller(flight))
             return Found(document, flight.asked_at)
@@ -320,10 +274,18 @@ class Loads:
             self.entries.unpin(entry)
             flight.landed.resolve(outcome)
 
-    async def _share(self, entry: Entry, outcome: Outcome) -> None:
-        """Let other processes know, once those who wait here do."""
+    async def _share(self, entry: Entry, outcome: Outcome, before: ContextDocument | None) -> None:
+        """Let other processes know, once those who wait here do.
+
+        Args:
+            entry: that was filled.
+            outcome: with what.
+            before: the document that it had.
+        """
         if isinstance(outcome, Rejected):
             await self.sharing.reject(entry)
+        elif isinstance(outcome, Missing) and before is not None and entry.document is None:
+            await self.sharing.void(self.entries.with_siblings(entry))  # or it would come back from the store
         elif isinstance(outcome, Found) and not outcome.shared and entry.document is outcome.document:
             await self.sharing.save(entry, outcome.document, self.clock.monotonic() - outcome.asked_at)
 

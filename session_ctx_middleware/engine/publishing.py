@@ -12,7 +12,7 @@ from ..model.document import ContextDocument
 from ..model.view import Snapshot
 from ..policies import CachePolicy
 from ..stores import Attachment, Stored
-from .consistency import FAR_AHEAD, START
+from .consistency import FAR_AHEAD, LAG, START
 from .entries import Entries
 from .entry import NEVER, Entry
 from .flights import Failed, Flight, Found, Missing, Outcome, Rejected
@@ -82,10 +82,10 @@ class Publisher:
                 self._last_resort(entry, outcome)
         elif isinstance(outcome, Found):
             self._found(flight, outcome)
-        elif isinstance(outcome, Missing) and entry.consistency.expects_a_context(flight.asked_at):
-            self.stats.count_refused_publication()
         elif isinstance(outcome, Missing):
+            was_there = entry.consistency.expects_a_context(flight.asked_at)
             self._absent(entry, Snapshot(parked=entry.snapshot.parked), self.cache.missing_ttl)
+            self.entries.keep(entry, at_least=LAG if was_there else 0.0)  # or Emporix would be asked twice again
         elif isinstance(outcome, Failed):
             self._failed(flight, outcome.error)
 

@@ -190,8 +190,7 @@ class Reads:
                     flight.parked, document
                 )
             case Missing():
-                early = flight.entry.consistency.expects_a_context(flight.asked_at)
-                return early or flight.entry.has_lost(flight.parked, None)
+                return flight.entry.has_lost(flight.parked, None)
             case _:
                 return False
 

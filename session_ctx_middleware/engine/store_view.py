@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from .required import LAG
+
 __all__ = ["StoreView"]
 
 NEVER: Final = float("-inf")
@@ -20,11 +22,13 @@ class Doubts:
         disproved: see `StoreView.disproved`.
         retired_at: when an announcement of another context has hidden the known one, in monotonic seconds.
         lower: the version of the known context that was announced last, where that is below the known floor; else -1.
+        missed_at: when Emporix had no context, though there had been one a moment before, in monotonic seconds.
     """
 
     disproved: tuple[str, int] = ("", -1)
     retired_at: float = NEVER
     lower: int = -1
+    missed_at: float = NEVER
 
 
 NO_DOUBTS: Final = Doubts()
@@ -82,6 +86,17 @@ class StoreView:
         if now - self._doubts.retired_at < RETIRE_EVERY:
             return False
         self._doubts = replace(self._doubts, retired_at=now)
+        return True
+
+    def may_ask_once_more(self, now: float) -> bool:
+        """Tell whether Emporix may be asked twice whether there is no context; not again and again.
+
+        Args:
+            now: monotonic seconds.
+        """
+        if now - self._doubts.missed_at < LAG:
+            return False
+        self._doubts = replace(self._doubts, missed_at=now)
         return True
 
     def caught_up(self, epoch: int) -> None:

@@ -20,6 +20,7 @@ from .entries import Entries
 from .flights import Flights
 from .given_up import GivenUp
 from .handover import Handover
+from .hearings import Hearings
 from .keys import Keys
 from .loads import Loads
 from .moves import Moves
@@ -167,6 +168,14 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         stats=stats,
         refused_for=cache.longest if options.documents_travel or options.store.shared else 0.0,
     )
+    hearings = Hearings(
+        handover=handover,
+        pending=pending,
+        publisher=publisher,
+        sharing=sharing,
+        entries=entries,
+        clock=clock,
+    )
     loads = Loads(
         source=protected,
         sharing=sharing,
@@ -178,6 +187,7 @@ def build(options: EngineOptions, source: ContextSource, attachment: Attachment,
         tasks=tasks,
         cache=cache,
         clock=clock,
+        hearings=hearings,
     )
     reads = Reads(
         cache=cache,

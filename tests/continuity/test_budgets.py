@@ -305,22 +305,3 @@ async def test_unreadable_notes_do_not_count(make_shop: MakeShop, emporix: FakeE
     for _ in range(6):
         assert (await browser.visit(two, everything)).text == "USD -"
     assert list(browser.cookies) == [name], "garbage is cleared, as far as there is room for it"
-
-
-@pytest.mark.parametrize("size", [400, 700, 900])
-async def test_note_that_has_arrived_and_gone(size: int, make_shop: MakeShop, emporix: FakeEmporix) -> None:
-    """A heavy note that another worker has cleared is not on its way any more, and takes no room from the next one."""
-    workers = one, two, _ = [make_shop(secret_key=SECRET) for _ in range(3)]
-    browser = Browser(emporix.new_session(exists=False).token)
-    for shop, values in (
-        (one, {"engraving": "B" * size}),
-        (two, {"engraving": "C" * 9}),
-        (two, {"gift": "old"}),
-        (one, {"gift": "new" + "A" * size}),
-    ):
-        await browser.visit(shop, choosing(**values))
-        await asyncio.sleep(1)
-
-    for shop in workers:
-        assert (await browser.visit(shop, everything)).text == f"- - engraving={'C' * 9} gift=new{'A' * size}"
-    assert one.named("continuity.overflow") == []

@@ -20,6 +20,7 @@ from session_ctx_middleware.engine.entry import Entry
 from session_ctx_middleware.engine.flights import Failed, Flight, Flights, Found, Outcome
 from session_ctx_middleware.engine.given_up import GivenUp
 from session_ctx_middleware.engine.handover import Handover
+from session_ctx_middleware.engine.hearings import Hearings
 from session_ctx_middleware.engine.keys import Keys
 from session_ctx_middleware.engine.known_sessions import KnownSessions
 from session_ctx_middleware.engine.loads import Loads
@@ -90,24 +91,35 @@ class Tower:
         self.flights = Flights(max_age)
         self.recorder = Recorder()
         sharing = Sharing(MemoryStore(), Attachment(), keys=KEYS, lifetime=60.0, clock=self.clock, events=Events())
+        pending = Pending(sharing, self.entries, KnownSessions(self.clock), self.clock, Events())
+        publisher = cast("Publisher", self.recorder)
+        handover = Handover(
+            keys=KEYS,
+            binding=Binding(KEYS),
+            clock=self.clock,
+            untold=Untold(self.clock),
+            platform_time=PlatformTime(self.clock),
+            given_up=GivenUp(self.clock, Events()),
+        )
         self.loads = Loads(
             source=self.source,
             sharing=sharing,
-            pending=Pending(sharing, self.entries, KnownSessions(self.clock), self.clock, Events()),
-            handover=Handover(
-                keys=KEYS,
-                binding=Binding(KEYS),
-                clock=self.clock,
-                untold=Untold(self.clock),
-                platform_time=PlatformTime(self.clock),
-                given_up=GivenUp(self.clock, Events()),
-            ),
-            publisher=cast("Publisher", self.recorder),
+            pending=pending,
+            handover=handover,
+            publisher=publisher,
             entries=self.entries,
             flights=self.flights,
             tasks=self.tasks,
             cache=CachePolicy(),
             clock=self.clock,
+            hearings=Hearings(
+                handover=handover,
+                pending=pending,
+                publisher=publisher,
+                sharing=sharing,
+                entries=self.entries,
+                clock=self.clock,
+            ),
         )
 
     def join(self, entry: Entry) -> Flight:

@@ -27,6 +27,7 @@ from session_ctx_middleware.engine.entries import Entries
 from session_ctx_middleware.engine.entry import Entry
 from session_ctx_middleware.engine.flights import Flight, Flights
 from session_ctx_middleware.engine.handover import Handover
+from session_ctx_middleware.engine.hearings import Hearings
 from session_ctx_middleware.engine.job import Job
 from session_ctx_middleware.engine.known_sessions import KnownSessions
 from session_ctx_middleware.engine.loads import Loads
@@ -399,7 +400,7 @@ def no_forgetting_of_what_is_disproved(patch: pytest.MonkeyPatch) -> None:
 
 def no_asking_around(patch: pytest.MonkeyPatch) -> None:
     """Whoever finds that Emporix does not have an announced version keeps that for himself."""
-    patch.setattr(Loads, "_denies", lambda *_: False)
+    patch.setattr(Hearings, "_denies", lambda *_: False)
 
 
 def no_index_of_sessions(patch: pytest.MonkeyPatch) -> None:
@@ -420,7 +421,7 @@ def no_hearing_of_others(patch: pytest.MonkeyPatch) -> None:
 
     async def at_once(*_: object) -> None: ...
 
-    patch.setattr(Loads, "_hear_out", at_once)
+    patch.setattr(Hearings, "_hear_out", at_once)
 
 
 def no_binding_of_documents(patch: pytest.MonkeyPatch) -> None:
