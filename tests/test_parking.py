@@ -137,7 +137,8 @@ async def test_f16_context_vanishes(shop: Shop, emporix: FakeEmporix) -> None:
     await shop.switch(session.token, currency="USD")
 
     assert shop.named("commit.parked")
-    assert (emporix.count("context.patch"), emporix.count("context.get")) == (1, 2)
+    # It was there a moment ago: Emporix is asked once more, as a replica may lag.
+    assert (emporix.count("context.patch"), emporix.count("context.get")) == (1, 3)
     assert await shop.currency(session.token) == "USD"
 
 
