@@ -21,7 +21,7 @@ DISPUTED_SECONDS: Final = 60.0
 """Seconds for which it may yet be proven that Emporix has never seen a change that it was to have taken."""
 REMEMBERED: Final = 8
 """Versions: more are not made while the answer to one PATCH is in doubt."""
-SAME_MOMENT: Final = 0.001
+SAME_MOMENT: Final = 0.000_01
 """Seconds between two copies of one moment, of which one was rounded for a note."""
 
 

@@ -293,6 +293,8 @@ def _is_in_doubt(path: str, operation: Operation, document: ContextDocument, aga
     taken = operation.taken
     if taken is None or not against.is_known(operation) or not against.may_lag(taken):
         return False
+    if any(taken.version < each.version <= document.version for each in operation.overtaken_here):
+        return False  # what is there is another choice of the shopper
     return taken.replaced == value_digest(document.value_at(path))
 
 

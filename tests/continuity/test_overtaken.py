@@ -59,3 +59,25 @@ async def test_clocks_a_little_apart(offset: float, make_shop: Callable[..., Sho
     emporix.fault("context.get", Fault(status=503), times=None)
 
     assert await browser.currency(third) in {"GBP", "USD"}
+
+
+@pytest.mark.parametrize("last", ["EUR", "GBP"])
+async def test_last_one_is_what_was_there(last: str, make_shop: Callable[..., Shop], emporix: FakeEmporix) -> None:
+    """Of two choices that overlap every page shows what Emporix took last, also where that chooses what was there."""
+    one, two = workers = [make_shop(secret_key=SECRET) for _ in range(2)]
+    session = emporix.new_session(currency="EUR")
+    browser = Browser(session.token)
+    for shop in workers:
+        assert await browser.currency(shop) == "EUR"
+    await asyncio.sleep(20)
+    emporix.fault("context.*", Fault(delay=0.02), times=None)
+    second = browser.send(two, switching(0.2, last))
+    await asyncio.sleep(0.01)
+    first = browser.send(one, switching(0, "USD"))
+    for answer in (first, second):
+        browser.receive(await answer)
+    assert held(emporix, session.session_id)["currency"] == last
+
+    for pause in (0, 5, 30, 60):
+        await asyncio.sleep(pause)
+        assert [await browser.currency(shop) for shop in workers] == [last, last]
