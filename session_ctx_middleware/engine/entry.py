@@ -308,5 +308,5 @@ class Entry:
         self.show_parked(self.snapshot.parked)
 
     def _drop_document(self, snapshot: Snapshot) -> None:
-        self._consistency = self.consistency.satisfying(None)  # the document no longer says it
+        self._consistency = self.consistency.satisfying(None)  # the document no longer says it, nor satisfies notes
         self.snapshot = snapshot

@@ -198,7 +198,10 @@ class ContextStore(Protocol):
         ...
 
     async def forget(self, names: Sequence[str]) -> None:
-        """Forget documents and parked changes under all of `names`, and notify the others."""
+        """Forget documents and parked changes under all of `names`, and notify the others.
+
+        A logout is told once: a store that cannot do it now does it as soon as it can, and hands out nothing before.
+        """
         ...
 
     async def parked(self, names: Sequence[str]) -> ContextChanges:
