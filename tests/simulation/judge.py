@@ -37,6 +37,8 @@ PROMISES: Final = {
 STALE: Final = CACHE.ttl + UPSTREAM.deadline + 1.0
 STALE_ON_ERROR: Final = STALE + max(CACHE.stale_while_revalidate, CACHE.stale_if_error)
 ENOUGH: Final = 20
+LAG: Final = 10.0
+"""Seconds for which a replica may be behind."""
 ON_ITS_WAY: Final = 1.0
 """Seconds for which a PATCH is on its way, at most."""
 
@@ -108,6 +110,7 @@ class Judge:
         self._owners: dict[tuple[str, str | None], list[Choice]] = {}
         self._foreign: dict[tuple[str, str], dict[object, float]] = defaultdict(dict)
         self._makers: defaultdict[tuple[str, int], list[Choice]] = defaultdict(list)
+        self._made: set[tuple[str, int]] = set()
         self._held: defaultdict[tuple[str, str], list[str | None]] = defaultdict(list)
         self._served: dict[tuple[str, int], float] = {}
         self._refused: dict[tuple[str | None, tuple[int, int, int]], float] = {}
@@ -137,6 +140,8 @@ class Judge:
     def acknowledged(self, choice: Choice, now: float) -> None:
         """Note that the answer has reached the browser."""
         choice.known = now + self._hearsay
+        if self._informed and any(self._is_hidden_by(each, choice) for each in self._rivals(choice)):
+            choice.overruled = True
         if choice.counts:
             self._known[self._key(choice.person, choice.session, choice.path)].add(choice)
 
@@ -302,12 +307,12 @@ class Judge:
             for each in choices if changes.get(path, value) != value else ():
                 each.gave_way = each.gave_way or (person, each.sent) in senders
 
-    def swallowed(self, session: ServerSession, path: str, value: str | None) -> None:
+    def swallowed(self, session: ServerSession, path: str, value: str | None, version: int) -> None:
         """Note that Emporix never saw what it was said to have taken; what that happens to twice is given up."""
         for choice in self._owners.get((path, value), ()):
             if _may_be_sent(choice, session):
                 choice.swallowed, choice.swallowed_at = choice.swallowed + 1, self.now
-                choice.claimed = (session.name, session.version + 1)
+                choice.claimed = (session.name, version)
                 for each in self._rivals(choice):
                     if each.swallowed >= GIVEN_UP:
                         self._give_up(each, session)
@@ -334,6 +339,19 @@ class Judge:
         # Whoever knows of both sends the later one; what was answered meanwhile may be later than that.
         return self._informed and choice.answered is not None and choice.answered < self.now - ON_ITS_WAY
 
+    def _is_hidden_by(self, later: Choice, choice: Choice) -> bool:
+        """Tell whether a choice was answered while everybody took a later one for taken that is to be given up.
+
+        Nothing but time can tell that Emporix does not have that one, where no other one has made its version.
+        """
+        if later.swallowed < GIVEN_UP or choice.sent > (later.answered or float("inf")) or choice.answered is None:
+            return False
+        unproven = later.swallowed_at <= choice.answered <= later.swallowed_at + LAG
+        return unproven and later.claimed not in self._made and choice.value not in self._held_of(choice)
+
+    def _held_of(self, choice: Choice) -> list[str | None]:
+        return self._held.get((choice.session, choice.path), [])
+
     def unanswered(self, session: ServerSession, path: str, value: str | None, *, told: bool) -> None:
         """Note that a value was taken and the worker never hears it, or only after it has said that the value waits."""
         for choice in self._owners.get((path, value), ()):
@@ -345,6 +363,8 @@ class Judge:
         who = " by somebody else" if foreign else ""
         self.tell("    {} v{}: {} = {!r}{}", session.name, session.version, path, value, who)
         before, self._holds[session.name, path] = self._holds.get((session.name, path)), value
+        self._made = {each for each in self._made if each[0] != session.name or each[1] <= session.version}
+        self._made.add((session.name, session.version))
         if foreign:
             if self._unique and before != value:
                 self._replaced[session.name, path].setdefault(value, before)

@@ -33,8 +33,8 @@ class Witness(Protocol):
         """Note what somebody was told, all at once, that was taken, and it was not."""
         ...
 
-    def swallowed(self, session: ServerSession, path: str, value: str | None) -> None:
-        """Note that somebody was told that a value was taken, and it was not."""
+    def swallowed(self, session: ServerSession, path: str, value: str | None, version: int) -> None:
+        """Note that somebody was told that a value was taken, with this version, and it was not."""
         ...
 
     def unanswered(self, session: ServerSession, path: str, value: str | None, *, told: bool) -> None:
@@ -175,8 +175,9 @@ class Platform:
         """Do nothing of what a PATCH asks for."""
         changes = {path: value for path, value in _wanted(body).items() if value != session.value(path)}
         self._witness.sent_in_vain(session, changes)
+        version = body.get("metadata", {}).get("version", session.version) + 1
         for path, value in changes.items():
-            self._witness.swallowed(session, path, value)
+            self._witness.swallowed(session, path, value, version)
 
     def leave_in_doubt(self, session: ServerSession, body: Mapping[str, Any], *, told: bool = False) -> None:
         """Let nobody hear that a PATCH was taken; or the worker alone, and not those who could not wait for it."""
