@@ -535,3 +535,48 @@ async def a_swallowed_change_is_sent_though_another_token_believes_it_taken() ->
             await asyncio.sleep(100)
             await shop.currency(token)
         assert held(emporix, session.session_id)["currency"] == "USD"
+
+
+async def a_choice_shows_though_a_replica_has_no_context_yet() -> None:
+    async with shop_with() as (emporix, shop):
+        session = emporix.new_session(currency="EUR")
+        await shop.switch(session.token, currency="USD")
+        emporix.fault("context.get", Fault(status=404), times=1)
+        assert await shop.currency(session.token) == "USD"
+
+
+async def what_a_browser_knows_shows_over_the_next_document_too() -> None:
+    async with shop_with(secret_key=SECRET) as (emporix, shop):
+        other = Shop(emporix, httpx2, secret_key=SECRET)
+        session = emporix.new_session(currency="EUR")
+        browser, backup = Browser(session.token), held(emporix, session.session_id)
+        await browser.switch(other, currency="USD")
+        assert await browser.currency(shop) == "USD"
+        await asyncio.sleep(20)
+        emporix.rewrite_context(session.session_id, backup)
+        await asyncio.sleep(50)
+        try:
+            for _ in range(3):  # the first one is renewed in the background
+                assert await browser.currency(shop) == "USD"
+                await asyncio.sleep(1)
+        finally:
+            await other.browser.aclose()
+            await other.upstream_client.aclose()
+
+
+async def a_patch_is_taken_as_a_whole_or_not_at_all() -> None:
+    async with two_workers() as (emporix, shop, other):
+        session = emporix.new_session(currency="EUR", language="en")
+        for worker in (shop, other):
+            await worker.currency(session.token)
+        emporix.fault("context.patch", Fault(delay_after=0.1), times=1)
+        emporix.fault("context.patch", Fault(status=204), times=1)
+        first = asyncio.create_task(other.switch(session.token, language="fr"))
+        await asyncio.sleep(0.02)
+        await shop.switch(session.token, currency="USD", language="de")
+        await first
+        await asyncio.sleep(1)
+        assert await shop.currency(session.token) == "USD"
+        await asyncio.sleep(1)
+        document = held(emporix, session.session_id)
+        assert (document["currency"], document["language"]) == ("USD", "de")

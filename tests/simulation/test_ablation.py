@@ -403,6 +403,26 @@ def no_asking_around(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Hearings, "_denies", lambda *_: False)
 
 
+def no_second_question(patch: pytest.MonkeyPatch) -> None:
+    """A 404 is believed, also where there was a context a moment before."""
+    patch.setattr(Loads, "_may_lag", lambda *_: False)
+
+
+def no_weighing_anew(patch: pytest.MonkeyPatch) -> None:
+    """What satisfied a browser counts as satisfying it when there is another document."""
+    original = Consistency.satisfying
+
+    def satisfying(self: Consistency, notes: Notes | None) -> Consistency:
+        return self if notes is None else original(self, notes)
+
+    patch.setattr(Consistency, "satisfying", satisfying)
+
+
+def no_proof_of_the_whole(patch: pytest.MonkeyPatch) -> None:
+    """That Emporix lacks one field of a PATCH says nothing of the others."""
+    patch.setattr(standing, "_sent_along", lambda *_: [])
+
+
 def no_index_of_sessions(patch: pytest.MonkeyPatch) -> None:
     """A store does not know whose a token is."""
 
@@ -598,6 +618,9 @@ CASES: list[tuple[Ablation, Callable[[], Coroutine[None, None, None]]]] = [
     (no_index_of_sessions, scenarios.what_waits_shows_where_emporix_has_told_nothing),
     (no_settling_of_earlier_changes, scenarios.an_outlived_choice_does_not_show_over_a_later_one),
     (no_hearing_of_others, scenarios.an_outlived_choice_does_not_show_over_a_later_one),
+    (no_second_question, scenarios.a_choice_shows_though_a_replica_has_no_context_yet),
+    (no_weighing_anew, scenarios.what_a_browser_knows_shows_over_the_next_document_too),
+    (no_proof_of_the_whole, scenarios.a_patch_is_taken_as_a_whole_or_not_at_all),
     (no_time_limit, scenarios.answers_that_drip_take_no_permit_for_good),
 ]
 
