@@ -110,6 +110,8 @@ class Browser:
         self._judge.tell("request {} {} of {} with {} wants {}", number, title, person.number, token, plan.wishes)
         await asyncio.sleep(rng.uniform(0.001, 0.05))
         where = place or self._fleet.somewhere()
+        for choice in choices:
+            choice.worker = where.key[0]
         request, answer = await self._fleet.serve(person.tenant, where, headers, page, leaves_after=leaves_after)
         if answer.status == 200 and choices:
             await request.ended  # what is changed while the body is on its way is done when that has come

@@ -54,6 +54,7 @@ class Choice:
         gave_way: whether its worker has sent another one in its place, together with what the same request wanted.
         overruled: whether an earlier one came in its place, because somebody else had wiped its receipt; or one that
             was given up had come in its place.
+        worker: that was asked for it.
     """
 
     person: Person
@@ -71,6 +72,7 @@ class Choice:
     late: bool = False
     gave_way: bool = False
     overruled: bool = False
+    worker: int | None = None
 
     @property
     def counts(self) -> bool:

@@ -140,7 +140,7 @@ class Judge:
     def acknowledged(self, choice: Choice, now: float) -> None:
         """Note that the answer has reached the browser."""
         choice.known = now + self._hearsay
-        if self._informed and any(self._is_hidden_by(each, choice) for each in self._rivals(choice)):
+        if any(self._is_hidden_by(each, choice) for each in self._rivals(choice)):
             choice.overruled = True
         if choice.counts:
             self._known[self._key(choice.person, choice.session, choice.path)].add(choice)
@@ -340,11 +340,14 @@ class Judge:
         return self._informed and choice.answered is not None and choice.answered < self.now - ON_ITS_WAY
 
     def _is_hidden_by(self, later: Choice, choice: Choice) -> bool:
-        """Tell whether a choice was answered while everybody took a later one for taken that is to be given up.
+        """Tell whether a choice was answered while its worker took a later one for taken that is to be given up.
 
         Nothing but time can tell that Emporix does not have that one, where no other one has made its version.
         """
-        if later.swallowed < GIVEN_UP or choice.sent > (later.answered or float("inf")) or choice.answered is None:
+        is_told = self._informed or (choice.worker is not None and choice.worker == later.worker)
+        if not is_told or later.swallowed < GIVEN_UP or choice.answered is None:
+            return False
+        if choice.sent > (later.answered or float("inf")):
             return False
         unproven = later.swallowed_at <= choice.answered <= later.swallowed_at + LAG
         return unproven and later.claimed not in self._made and choice.value not in self._held_of(choice)

@@ -297,13 +297,24 @@ def test_choice_that_is_dropped_after_another_one_is_given_up(swallowed: bool, t
     assert story.judge.counts["wrong"] == times
 
 
-@pytest.mark.parametrize(("answered", "made", "times"), [(3.5, False, 0), (13.5, False, 1), (3.5, True, 1)])
-def test_choice_that_is_answered_while_another_one_counts_as_taken(answered: float, made: bool, times: int) -> None:
-    """It gives way to that one, unless it is proven by then that Emporix does not have it."""
-    story = Story(apart=False, informed=True)
+@pytest.mark.parametrize(
+    ("answered", "made", "informed", "worker", "times"),
+    [
+        (3.5, False, True, 1, 0),
+        (13.5, False, True, 1, 1),
+        (3.5, True, True, 1, 1),
+        (3.5, False, False, 1, 1),
+        (3.5, False, False, 0, 0),
+    ],
+)
+def test_choice_that_is_answered_while_another_one_counts_as_taken(
+    answered: float, made: bool, informed: bool, worker: int, times: int
+) -> None:
+    """It gives way to that one where it is known, unless it is proven by then that Emporix does not have it."""
+    story = Story(apart=False, informed=informed)
     story.wants("la-old", sent=0.1, answered=0.2, known=0.3)
     story.sends("la-old", at=0.2)
-    story.wants("la-two", sent=1.1, answered=2.6, known=2.7)
+    story.wants("la-two", sent=1.1, answered=2.6, known=2.7).worker = 0
     story.judge.now = 3.0
     for _ in range(2):
         story.platform.swallow(story.session, {LANGUAGE: "la-two"})
@@ -311,7 +322,9 @@ def test_choice_that_is_answered_while_another_one_counts_as_taken(answered: flo
         other = Choice(story.person, story.session.name, "token", "currency", "CHF", 1.05, 1.3)
         story.judge.wanted(other)
         story.platform.patch(story.session, {"currency": "CHF", "metadata": {"version": story.session.version}})
-    story.wants("la-one", sent=1.0, answered=answered, known=answered + 0.1)
+    choice = story.wants("la-one", sent=1.0, answered=answered)
+    choice.worker = worker
+    story.judge.acknowledged(choice, answered + 0.1)
 
     story.page("la-old", at=20.0)
 
