@@ -88,6 +88,9 @@ ONCE_BROKEN = [
     (STORE, "2xx that changed nothing, overlap", 920031),
     (DOCUMENT, "backups", 941055),
     (STORE, "overlap in bad weather", 942074),
+    (STORE, "2xx that changed nothing, backups", 951084),
+    (NOTES_AND_STORE, "2xx that changed nothing, backups", 951194),
+    (NOTES, "2xx that changed nothing, overlap", 951053),
 ]
 """Visits that long campaigns have found, each of which has shown a defect of its own kind."""
 
