@@ -161,14 +161,15 @@ class Platform:
         if not session.version or body["metadata"]["version"] != session.version:
             return False
         before, receipts = session.values(), _received(session)
+        wiped = receipts if session.is_ambiguous else set[str]()  # with the attributes of an earlier context
         session.fields.update({name: body[name] for name in PATCHABLE if name in body})
         if "context" in body:
             session.context = dict(body["context"])
-        if session.is_ambiguous:  # with the attributes of the earlier context come its receipts
-            session.bare |= receipts
+        session.bare |= wiped
         session.version += 1
         self._noted(session, before, foreign=False)
-        session.bare -= {path for path in PATHS if session.value(path) != before[path]} | _received(session)
+        changed = {path for path in PATHS if session.value(path) != before[path]}
+        session.bare -= (changed - wiped) | _received(session)
         return True
 
     def swallow(self, session: ServerSession, body: Mapping[str, Any]) -> None:

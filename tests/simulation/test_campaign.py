@@ -91,6 +91,7 @@ ONCE_BROKEN = [
     (STORE, "2xx that changed nothing, backups", 951084),
     (NOTES_AND_STORE, "2xx that changed nothing, backups", 951194),
     (NOTES, "2xx that changed nothing, overlap", 951053),
+    (NOTES, "contexts begin anew", 951176),
 ]
 """Visits that long campaigns have found, each of which has shown a defect of its own kind."""
 

@@ -403,3 +403,21 @@ def test_receipts_of_an_earlier_context(ambiguous: bool, times: int) -> None:
     story.sends("la-one", at=3.0, receipt=1.0)
 
     assert story.judge.counts["twice"] == times
+
+
+@pytest.mark.parametrize(("ambiguous", "times"), [(True, 0), (False, 1)])
+def test_receipt_that_a_patch_for_an_earlier_context_has_wiped(ambiguous: bool, times: int) -> None:
+    """What such a PATCH changes itself has no receipt, either."""
+    story = Story.of("by_receipt")
+    story.wants("la-one", sent=1.0, answered=1.5, known=1.6)
+    story.sends("la-one", at=1.4, receipt=1.0)
+    story.wants("la-two", sent=2.0, answered=2.2, known=2.3)
+    story.session.is_ambiguous = ambiguous
+    body = {LANGUAGE: "la-two", "context": {}, "metadata": {"version": story.session.version}}
+    story.judge.now = 2.1
+    story.platform.patch(story.session, body)
+    story.session.is_ambiguous = False
+
+    story.sends("la-one", at=3.0, receipt=1.0)
+
+    assert story.judge.counts["twice"] == times
