@@ -55,6 +55,7 @@ class Choice:
         overruled: whether an earlier one came in its place, because somebody else had wiped its receipt; or one that
             was given up had come in its place.
         worker: that was asked for it.
+        told_late: whether that heard that Emporix had taken it when it had done what it could.
     """
 
     person: Person
@@ -73,6 +74,7 @@ class Choice:
     gave_way: bool = False
     overruled: bool = False
     worker: int | None = None
+    told_late: bool = False
 
     @property
     def counts(self) -> bool:

@@ -359,7 +359,7 @@ class Judge:
         """Note that a value was taken and the worker never hears it, or only after it has said that the value waits."""
         for choice in self._owners.get((path, value), ()):
             if _may_be_sent(choice, session) and (choice.answered is not None or not told):
-                choice.in_doubt = True
+                choice.in_doubt, choice.told_late = True, choice.told_late or told
 
     def changed(self, session: ServerSession, path: str, value: str | None, *, foreign: bool) -> None:
         """Judge a change at Emporix."""
@@ -424,7 +424,8 @@ class Judge:
 
         Where clocks are right, the timestamp of a later request tells of one that has been answered, too.
         """
-        settled = choice.known if self._skewed or (self._by_receipt and choice.in_doubt) else choice.answered
+        unheard = self._skewed or choice.told_late or (self._by_receipt and choice.in_doubt)
+        settled = choice.known if unheard else choice.answered
         return settled is not None and settled <= moment
 
     # The end

@@ -79,7 +79,8 @@ class ServerSession:
         dated: whether its context tells since when it is there.
         visitors: numbers of the persons whose session it was.
         bare: fields whose receipts somebody else has wiped since they were last changed.
-        is_ambiguous: whether the worker that patches it has last read an earlier context: the version is the same.
+        is_ambiguous: whether the worker that patches it has last read an earlier context, or this version before a
+            backup was put back: the version is the same.
         odd: what makes of its document, for a while, something that no API description allows.
     """
 
@@ -87,6 +88,7 @@ class ServerSession:
     tenant: str
     version: int = 0
     incarnation: int = 0
+    restored: int = 0
     dated: bool = True
     fields: dict[str, str] = field(default_factory=dict)
     context: dict[str, Any] = field(default_factory=dict)
@@ -214,7 +216,7 @@ class Platform:
         document, before = json.loads(state.encoded), session.values()
         session.fields = {name: document[name] for name in PATCHABLE if isinstance(document.get(name), str)}
         session.context = dict(document.get("context", {}))
-        session.version = int(document["metadata"]["version"])
+        session.version, session.restored = int(document["metadata"]["version"]), session.restored + 1
         self._noted(session, before, foreign=True)
 
     def wipe(self, session: ServerSession) -> None:

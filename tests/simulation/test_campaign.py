@@ -92,6 +92,8 @@ ONCE_BROKEN = [
     (NOTES_AND_STORE, "2xx that changed nothing, backups", 951194),
     (NOTES, "2xx that changed nothing, overlap", 951053),
     (NOTES, "contexts begin anew", 951176),
+    (SEVERAL, "slow answers", 951135),
+    (DOCUMENT, "backups", 951004),
 ]
 """Visits that long campaigns have found, each of which has shown a defect of its own kind."""
 

@@ -97,10 +97,11 @@ def test_change_again_over_a_removal(removed_at: float, times: int) -> None:
     assert story.judge.counts["twice"] == times
 
 
+@pytest.mark.parametrize("apart", [True, False])
 @pytest.mark.parametrize(("in_time", "times"), [(False, 0), (True, 1)])
-def test_change_of_which_a_worker_hears_late(in_time: bool, times: int) -> None:
+def test_change_of_which_a_worker_hears_late(in_time: bool, times: int, apart: bool) -> None:
     """It may be sent again, too, where its own browser was told that it waits."""
-    story = Story(apart=True)
+    story = Story(apart=apart)
     choice = story.wants("la-one", sent=1.0, answered=1.5, known=3.0)
     story.sends("la-one", at=1.4)
     choice.answered = None if in_time else 1.5

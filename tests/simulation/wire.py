@@ -82,7 +82,8 @@ class Line(httpx2.AsyncBaseTransport):
         self._number = number
         self._alone = alone
         self._patching: Counter[str] = Counter()
-        self._read: dict[str, int] = {}
+        self._read: dict[tuple[str, int], tuple[int, int]] = {}
+        self._read_last: dict[str, int] = {}
         """The number of the context of each session that this worker has read last."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -152,7 +153,9 @@ class Line(httpx2.AsyncBaseTransport):
         if wire.strikes(wire.weather.drip):
             return httpx2.Response(200, headers=JSON, stream=_Dripping(seen))
         wire.proven.add(token)
-        self._read[session.name] = session.incarnation
+        if state is not None:
+            self._read[session.name, state.version] = (session.incarnation, session.restored)
+            self._read_last[session.name] = session.incarnation
         return _answer(200, seen)
 
     async def _patched(self, session: ServerSession, body: dict[str, Any]) -> httpx2.Response:
@@ -164,7 +167,9 @@ class Line(httpx2.AsyncBaseTransport):
             if wire.strikes(wire.weather.swallowed):
                 wire.platform.swallow(session, body)
                 return _answer(wire.rng.choice((200, 201, 204)), b"")
-            session.is_ambiguous = self._read.get(name, session.incarnation) != session.incarnation
+            now = (session.incarnation, session.restored)
+            of_another = self._read_last.get(name, session.incarnation) != session.incarnation
+            session.is_ambiguous = of_another or self._read.get((name, session.version), now) != now
             taken = wire.platform.patch(session, body)
             if wire.strikes(wire.weather.duplicate):
                 # Something on the way sent it twice, and the second answer is the one that arrives.
