@@ -92,7 +92,7 @@ class Handover:
         return taken.at({path for path, waits, at in waiting if waits is not None and at >= waits.at})
 
     def unseen(self, entry: Entry, document: ContextDocument, asked_at: float) -> Standing:
-        """Return how changes stand that an answer said here Emporix had taken, and that it has never seen.
+        """Return which changes wait anew, or are given up, of those that an answer said here Emporix had taken.
 
         Args:
             entry: of the token.

@@ -53,7 +53,7 @@ class Hearings:
         Only that worker may know the change, and the shopper is asking this one.
 
         Returns:
-            Whether anybody else has changed what is parked since, so that the answer is past.
+            Whether anybody else has changed what is parked since, or sent it, so that the answer is past.
         """
         hearing = self.under_way.get(entry.owner) if self.under_way else None
         if hearing is not None:

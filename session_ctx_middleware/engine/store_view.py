@@ -16,7 +16,7 @@ RETIRE_EVERY: Final = 10.0
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Doubts:
-    """What was announced of a token's context and is not to be believed: anybody may have written it into a store.
+    """What is not to be believed of a token's context: anybody may have written it into a store, and a replica may lag.
 
     Args:
         disproved: see `StoreView.disproved`.

@@ -172,16 +172,3 @@ async def test_replica_that_knows_no_context_yet(make_shop: MakeShop, emporix: F
     for _ in range(3):
         assert (await browser.visit(two, everything)).text == f"USD en gift={'x' * 600}"
         await asyncio.sleep(0.8)
-
-
-async def test_replica_that_knows_no_context_any_more(make_shop: MakeShop, emporix: FakeEmporix) -> None:
-    """Ten seconds after a change, no replica that knows no context makes one process forget it."""
-    shop = make_shop(defaults=ContextDefaults(currency="CHF", language="xx"))
-    session = emporix.new_session(currency="EUR", language="en")
-    await shop.switch(session.token, currency="USD")
-    emporix.fault("context.get", Fault(status=404), times=1)
-
-    assert await shop.currency(session.token) == "USD"
-    emporix.delete_context(session.session_id)
-    await asyncio.sleep(700)
-    assert await shop.currency(session.token) == "CHF"
